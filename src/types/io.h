@@ -52,6 +52,35 @@ void output_text(const Datum& value, const TypeRef& type, IoContext& context, st
 Datum input_binary(ByteSpan bytes, const TypeRef& type, IoContext& context);
 /// Binary send, without the length word.
 void output_binary(const Datum& value, const TypeRef& type, IoContext& context, std::string& out);
+/// Makes a value of the type obey type.typmod: an assignment cuts only blanks and fails with 22001, an explicit cast
+/// cuts silently; numeric, time, timestamp and interval round. `value` has type.phys. Without typmod: unchanged.
+Datum apply_typmod(const Datum& value, const TypeRef& type, bool explicit_cast, Arena& arena);
+/// 22021 when `text` is not valid UTF-8 or holds a zero byte.
+void check_utf8(std::string_view text);
+/// Number of leading valid bytes.
+std::size_t valid_utf8_prefix(std::string_view text);
+/// Characters (code points) in valid UTF-8.
+std::size_t utf8_length(std::string_view text);
+/// Bytes of the first `characters` characters.
+std::size_t utf8_prefix_bytes(std::string_view text, std::size_t characters);
+/// `name` input: at most 63 bytes, cut at a character.
+std::string_view truncate_name(std::string_view text);
+
+// Primitives of text input and output, for COPY and casts.
+std::int64_t parse_integer(std::string_view text, int bytes);      // 2, 4, 8; 22P02, 22003
+bool parse_bool(std::string_view text);
+double parse_float8(std::string_view text);
+float parse_float4(std::string_view text);
+void append_float8(double value, int extra_float_digits, std::string& out);
+void append_float4(float value, int extra_float_digits, std::string& out);
+void append_integer(std::int64_t value, std::string& out);
+void append_bytea(std::string_view bytes, bool escape, std::string& out);
+std::string parse_bytea(std::string_view text);
+Uuid parse_uuid(std::string_view text);
+void append_uuid(const Uuid& uuid, std::string& out);
+Oid parse_oid(std::string_view text, std::string_view type_name = "oid");
+/// json's syntax; 22P02 with PostgreSQL's detail and context.
+void check_json(std::string_view text);
 /// False where the type has no text or binary form that we know (0A000 for the caller).
 bool has_binary_form(Oid type);
 

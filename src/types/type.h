@@ -49,7 +49,7 @@ inline constexpr Oid kInvalid = 0, kBool = 16, kBytea = 17, kChar = 18, kName = 
     kVarbit = 1562, kNumeric = 1700, kRefcursor = 1790, kRegprocedure = 2202, kRegoper = 2203, kRegoperator = 2204,
     kRegclass = 2205, kRegtype = 2206, kRegrole = 4096, kRegnamespace = 4089, kRegconfig = 3734, kRegdictionary = 3769,
     kRegcollation = 4191, kUuid = 2950, kPgLsn = 3220, kXid8 = 5069, kJsonb = 3802, kJsonpath = 4072,
-    kRecord = 2249, kRecordArray = 2287, kCstring = 2275, kAny = 2276, kAnyarray = 2277, kVoid = 2278, kTrigger = 3838,
+    kRecord = 2249, kRecordArray = 2287, kCstring = 2275, kAny = 2276, kAnyarray = 2277, kVoid = 2278, kTrigger = 2279, kEventTrigger = 3838,
     kInternal = 2281, kAnyelement = 2283, kAnynonarray = 2776, kAnyenum = 3500, kAnyrange = 3831,
     kAnycompatible = 5077, kAnycompatiblearray = 5078, kAnycompatiblenonarray = 5079;
 // arrays
@@ -104,6 +104,11 @@ std::string format_type(Oid oid, std::int32_t typmod = -1);
 /// Element type of an array type, array type of an element type; oid::kInvalid where there is none.
 Oid element_type_of(Oid array_type);
 Oid array_type_of(Oid element_type);
+/// The modifier that `numeric(10,2)`, `varchar(5)`, `timestamp(3)`, `interval(fields, p)` give; the type's typmodin.
+/// Throws 22023 with PostgreSQL's text. `modifiers` of interval: {field mask (datetime.h)} or {mask, precision}.
+std::int32_t typmod_in(Oid oid, std::span<const int> modifiers);
+/// "(10,2)": the type's typmodout; empty for -1.
+std::string typmod_out(Oid oid, std::int32_t typmod);
 constexpr std::int32_t numeric_typmod(int precision, int scale) { return ((precision << 16) | (scale & 0x7FF)) + 4; }
 constexpr int numeric_precision(std::int32_t typmod) { return ((typmod - 4) >> 16) & 0xFFFF; }
 constexpr int numeric_scale(std::int32_t typmod) { return ((((typmod - 4) & 0x7FF) ^ 1024) - 1024); }
