@@ -1,0 +1,112 @@
+// Reads batches back: recovery, fragments of large transactions, and everything else that follows the log.
+//
+// A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts) and the
+// chain of prev_crc match. The first invalid one is the end of the log (a torn tail) unless a valid batch behind it says
+// that it had been durable, or a kept segment is missing: then an acknowledged record is damaged (storage.md 7.6).
+// Threads: one at a time. Blocks on disk reads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rustbd/io/disk.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/log/events.h"
+#include "rustbd/log/format.h"
+#include "rustbd/log/log_writer.h"
+
+namespace rustbd::log {
+
+enum class ReadOutcome : std::uint8_t {
+  kBatch,
+  kEnd,       // torn or clean end (or the limit): position() is where the log ends
+  kDamaged,   // an acknowledged batch is damaged: XX001
+  kIoError,
+};
+
+/// What an end of log looks like to the one who goes on from there.
+struct LogEnd {
+  Lsn end;
+  std::uint32_t last_crc = 0;     // 0: no batch was read
+  std::uint64_t salt = 0;         // of the segment that holds the end; 0: it has no valid header
+  std::uint64_t wal_uuid = 0;
+  std::uint64_t timeline = 1;
+  CommitTimestamp last_ts;
+};
+
+struct FragmentRef {
+  Lsn lsn;
+  std::uint32_t keep;  // first events that count
+};
+
+class LogReader {
+ public:
+  /// `directory` and `geometry` as the writer's.
+  LogReader(io::Disk& disk, std::string directory, Geometry geometry);
+  ~LogReader();
+
+  /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
+  void seek(Lsn start);
+  /// Stop there, however much follows. For readers of a log that is being written: limit = durable_lsn.
+  void set_limit(Lsn limit) { limit_ = limit; }
+  /// PADs are skipped.
+  ReadOutcome next();
+  [[nodiscard]] const BatchView& batch() const { return batch_; }
+  [[nodiscard]] Lsn position() const { return position_; }
+  /// After kEnd.
+  [[nodiscard]] LogEnd end() const;
+  /// After kDamaged or kIoError: what and where, for the operator.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+
+  /// The batch at `lsn`, independent of next(): its checksum is verified, its chain is not. The content lives in `into`.
+  bool read_at(Lsn lsn, Bytes& into, BatchView& view);
+  /// The fragments before `last` (a batch with a fragment head), oldest first, each with the number of its events that
+  /// count. nullopt: a link is broken.
+  std::optional<std::vector<FragmentRef>> read_fragment_chain(const BatchView& last);
+  /// All events that count of a batch and, if it has a fragment head, of its chain, in order. False: damaged.
+  bool for_each_event(const BatchView& last, const std::function<void(const Event&)>& visit);
+
+ private:
+  struct OpenSegment {
+    std::uint64_t number = 0;
+    std::unique_ptr<io::File> file;
+    std::uint64_t file_bytes = 0;
+    std::optional<SegmentHeader> header;
+  };
+  enum class Check : std::uint8_t { kValid, kInvalid, kIoError };
+
+  OpenSegment* segment(std::uint64_t number);  // nullptr: I/O error; file may be null: there is none
+  bool read_stream(std::uint64_t from, std::span<std::byte> into, bool* io_error);
+  Check check_header(Lsn at, BatchHeader* header, std::uint64_t* salt);
+  Check load_batch(Lsn at, Bytes& into, BatchView& view);
+  ReadOutcome judge_end();
+  std::optional<Lsn> find_proof_behind(Lsn end, bool* io_error);
+
+  io::Disk& disk_;
+  const std::string directory_;
+  const Geometry geometry_;
+  std::vector<std::unique_ptr<OpenSegment>> open_;  // a few, most recent last
+  Bytes buffer_;                                    // content of batch_
+  Bytes window_;                                    // read-ahead: stream bytes [window_start_, +size)
+  std::uint64_t window_start_ = 0;
+  BatchView batch_;
+  Lsn position_;
+  Lsn limit_;
+  std::optional<std::uint32_t> chain_;              // crc that the next batch must name
+  CommitTimestamp last_ts_;
+  std::string problem_;
+};
+
+/// A log that has no batch yet: position of the first one, a new salt.
+LogStart fresh_log(io::Random& random, std::uint64_t wal_uuid, std::uint64_t timeline = 1);
+
+/// Makes the end that recovery found final: rewrites the last valid blocks (the OS cache may lie after an earlier
+/// failed sync), closes the segment with a PAD, and syncs. Only then may a LogWriter be opened on the result.
+/// `from`: any batch position that was read, e.g. where replay began.
+io::IoResult<LogStart> close_log(io::Disk& disk, io::Random& random, const std::string& directory,
+                                 const Geometry& geometry, const LogEnd& end);
+
+}  // namespace rustbd::log

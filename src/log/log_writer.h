@@ -1,0 +1,207 @@
+// Appends batches to the log and makes them durable in groups.
+//
+// How a commit uses it (storage.md 4.4):
+//   prepared = prepare_batch(...)                        sums the body
+//   reserve(prepared.ring_bytes(), &reservation)         before the gate; may have to wait
+//   gate.enter; lock the commit mutex; ts = ++last_ts
+//   lsn = writer.assign(prepared, ts)                    O(1): place, header, checksum chain
+//   unlock; writer.fill(prepared, reservation); gate.exit
+//   co_await writer.durable(end); if (!writer.is_durable(end)) -> 58030, outcome unknown
+//
+// Invariants: (1) a batch is contiguous in the stream and batches stand in assign() order; (2) durable_lsn() never goes
+// back and stands at batch ends; (3) durable_lsn() >= end only after a successful datasync of all bytes before end;
+// (4) after one failed write or datasync nothing becomes durable any more, all waiters are woken, on_fatal is called.
+// Threads: all public methods from any thread, unless said otherwise. Every assign() must be followed by its fill().
+// Source: group commit as in DeWitt et al., SIGMOD 1984; filled ranges behind one counter as in Aether (Johnson et al.,
+// VLDB 2010).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "rustbd/io/disk.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/log/format.h"
+#include "rustbd/log/segments.h"
+#include "rustbd/metrics/registry.h"
+
+namespace rustbd::log {
+
+struct LogOptions {
+  std::string directory = "wal";
+  std::uint64_t segment_bytes = kSegmentBytesDefault;  // multiple of 4096
+  std::uint64_t ring_bytes = kRingBytesDefault;        // multiple of 4096, at most a segment's payload
+  std::chrono::microseconds idle_pad_delay{8000};      // a PAD that records durable_lsn, this long after the last flush
+  std::chrono::microseconds commit_delay{0};
+  bool preallocate_zeros = true;                       // false: fallocate only (tests, small machines)
+  /// Called on the log thread after all waiters are woken. Empty: message and exit code 70.
+  std::function<void(io::IoFailure)> on_fatal;
+};
+
+/// Where a log goes on: made by fresh_log() or close_log() (log_reader.h).
+struct LogStart {
+  Lsn first;                     // of the first batch, at a segment's first batch position
+  std::uint32_t prev_crc = 0;
+  std::uint64_t wal_uuid = 0;
+  std::uint64_t timeline = 1;
+  std::uint64_t salt = 0;        // new at each start
+  CommitTimestamp last_ts;       // of the last batch that survived
+};
+
+enum class ReserveStatus : std::uint8_t {
+  kReserved,
+  kWait,     // the ring is full: await the token, try again
+  kNoSpace,  // no room for another segment: the statement fails with 53100
+  kFailed,   // the log is dead: 58030
+};
+struct ReserveOutcome {
+  ReserveStatus status;
+  io::WaitToken token;  // of kWait
+};
+
+class LogWriter;
+
+/// Room in the ring. Gives back what was not used when it is destroyed.
+class Reservation {
+ public:
+  Reservation() = default;
+  Reservation(Reservation&& from) noexcept
+      : writer_(std::exchange(from.writer_, nullptr)), bytes_(std::exchange(from.bytes_, 0)) {}
+  Reservation& operator=(Reservation&& from) noexcept;
+  ~Reservation() { release(); }
+  void release();
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  friend class LogWriter;
+  LogWriter* writer_ = nullptr;
+  std::uint64_t bytes_ = 0;
+};
+
+class LogWriter {
+ public:
+  /// Makes the first segment and starts the log thread. `environment`'s parts and `registry` outlive it.
+  /// Blocks: for start-up only.
+  static io::IoResult<std::unique_ptr<LogWriter>> open(const io::Environment& environment, metrics::Registry& registry,
+                                                       LogOptions options, const LogStart& start);
+  ~LogWriter();  // stop()s if that was not done
+
+  /// Largest batch (ring_bytes()) that may be reserved: a quarter of the ring. Bigger ones are written as fragments.
+  [[nodiscard]] std::uint64_t batch_bytes_max() const { return options_.ring_bytes / 4; }
+  /// Adds to `reservation`. Never waits itself.
+  ReserveOutcome reserve(std::uint64_t bytes, Reservation* reservation);
+  /// The same, awaiting room. For threads that may block and have no gate open.
+  ReserveStatus reserve_blocking(std::uint64_t bytes, Reservation* reservation);
+
+  /// Gives the batch its place and completes its header. Calls for batches with a commit_ts come in commit_ts order:
+  /// the caller holds its commit mutex. Returns the batch's start; its end is end_of(batch).
+  /// @pre a reservation of at least batch.ring_bytes() is held; fill() follows without any wait.
+  Lsn assign(PreparedBatch& batch, CommitTimestamp commit_ts = {});
+  /// Copies the batch to its place and uses up its part of the reservation.
+  void fill(const PreparedBatch& batch, Reservation& reservation);
+  /// assign and fill in one, for batches without commit order (NONTX, fragments, prepare). Returns the start.
+  Lsn append(PreparedBatch& batch, Reservation& reservation);
+  [[nodiscard]] Lsn end_of(const PreparedBatch& batch) const {
+    return geometry_.next_batch(Lsn{batch.header.lsn}, batch.header.len);
+  }
+  [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+
+  /// End of the last batch assigned: ckpt_lsn of a checkpoint whose gate is closed.
+  [[nodiscard]] Lsn tail() const;
+  [[nodiscard]] Lsn durable_lsn() const { return Lsn{durable_lsn_.load(std::memory_order_acquire)}; }
+  /// Highest commit_ts of the durable batches.
+  [[nodiscard]] CommitTimestamp durable_ts() const {
+    return CommitTimestamp{durable_ts_.load(std::memory_order_acquire)};
+  }
+  [[nodiscard]] bool is_durable(Lsn end) const { return durable_lsn() >= end; }
+  /// Fires when durable_lsn() >= end, or when the log has failed: check is_durable() afterwards. Empty if it is already.
+  io::WaitToken durable(Lsn end);
+  [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
+  /// True while reservations are refused for lack of disk space.
+  [[nodiscard]] bool out_of_space() const { return segments_->out_of_space(); }
+
+  /// Everything before `keep` may be recycled (I12). Called after the superblock that says so is durable.
+  void set_keep_lsn(Lsn keep) { segments_->set_keep(keep); }
+
+  /// Makes everything assigned durable, ends the threads. No assign() afterwards. Blocks.
+  void stop();
+
+ private:
+  friend class Reservation;
+  struct Slot { std::atomic<std::uint64_t> end{0}; std::uint64_t commit_ts = 0; };  // end: stream position, 0: empty
+  struct Waiter { std::uint64_t end; io::WaitToken token; };
+  struct Metrics {
+    explicit Metrics(metrics::Registry& registry);
+    metrics::Counter& bytes;
+    metrics::Histogram& sync_seconds;
+    metrics::Histogram& group_size;
+  };
+  LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options, const LogStart& start);
+
+  void run();                                   // body of the log thread
+  bool collect_filled();                        // moves filled_ on; true if there is something to write
+  io::IoResult<> flush();
+  io::IoResult<> write_part(std::uint64_t from, std::uint64_t to);
+  io::IoResult<> enter_segment(std::uint64_t segment);
+  void sleep_until_work();
+  void wake_log_thread();
+  void publish_durable();
+  void fail(io::IoFailure why);
+  void write_idle_pad();
+  void give_back(std::uint64_t bytes);
+  void copy_to_ring(std::uint64_t at, ByteSpan bytes);
+  ReserveOutcome reserve_some(std::uint64_t bytes, Reservation* reservation, bool refuse_without_space);
+
+  const io::Environment environment_;
+  const LogOptions options_;
+  const Geometry geometry_;
+  const LogStart start_;
+  Metrics metrics_;
+  std::unique_ptr<SegmentStore> segments_;
+  struct FreeRing { void operator()(std::byte* p) const; };
+  std::unique_ptr<std::byte[], FreeRing> ring_;     // stream position p lies at p % ring_bytes
+  std::unique_ptr<std::byte[], FreeRing> staging_;  // small flushes and tail blocks; log thread only
+  std::vector<Slot> slots_;                         // batch n reports itself filled in slot n % size
+
+  mutable std::mutex assign_mutex_;                 // protects the four below
+  std::uint64_t tail_ = 0;                          // stream position
+  std::uint32_t prev_crc_ = 0;
+  std::uint64_t batches_ = 0;
+  bool closed_ = false;
+
+  std::mutex space_mutex_;                          // protects the three below
+  std::uint64_t held_ = 0;                          // reserved and not yet filled, plus filled and not yet durable
+  std::vector<io::WaitToken> space_waiters_;
+  std::atomic<bool> failed_{false};
+
+  std::mutex wait_mutex_;                           // protects waiters_
+  std::vector<Waiter> waiters_;
+  std::atomic<std::uint64_t> durable_lsn_{0};
+  std::atomic<std::uint64_t> durable_ts_{0};
+
+  std::mutex wake_mutex_;                           // protects work_
+  io::WaitToken work_;
+  std::atomic<bool> asleep_{false};
+  std::atomic<bool> stopping_{false};
+
+  // The log thread's own.
+  std::uint64_t next_slot_ = 0;
+  std::uint64_t filled_ = 0;                        // stream positions
+  std::uint64_t flushed_ = 0;
+  std::uint64_t filled_ts_ = 0;
+  std::uint64_t filled_batches_ = 0;
+  bool pad_due_ = false;
+  std::int64_t flushed_at_us_ = 0;
+  std::unique_ptr<io::File> file_;
+  std::uint64_t file_segment_ = 0;
+
+  std::unique_ptr<io::BackgroundThread> thread_;
+  metrics::Registry::Callback position_metric_, retained_metric_;
+  bool stopped_ = false;
+};
+
+}  // namespace rustbd::log
