@@ -45,7 +45,8 @@ enum class Kind : std::uint8_t {
   kWindow,        // only inside plan::Window's list
   kSubquery,      // subquery, subquery_kind; before unnesting
   kTypedInput,    // args[0] text -> type by its input function (explicit I/O cast); to text when target is a string type
-  kCoerceLength,  // args[0] to the typmod of `type`; index = 1 for an explicit cast
+  kCoerceLength,  // args[0] to the typmod of `type`; index = 1 for an explicit cast. numeric: args[0] is kNumeric, the
+                  // result has type.phys (kD64, kD128 or kNumeric) and the precision is checked
 };
 
 enum class BooleanTest : std::uint8_t { kTrue, kNotTrue, kFalse, kNotFalse, kUnknown, kNotUnknown };
@@ -64,7 +65,7 @@ struct Expression {
   Datum value{};
   bool is_null = false;
   ColumnId column = 0;                          // kColumn
-  std::uint32_t outer_levels = 0;               // kColumn: > 0 refers to an enclosing query (before unnesting)
+  std::uint32_t outer_levels = 0;               // always 0: ids are unique, plan::Subplan::correlated lists outer ones
   std::uint32_t index = 0;                      // kParameter, kFieldSelect, ...
   functions::ResolvedFunction function{};       // kCall, kNullIf, kScalarArray, kInList, kIsDistinct(eq)
   BooleanTest test{};
@@ -105,7 +106,7 @@ bool is_volatile(const Expression& e);
 bool is_immutable(const Expression& e);                         // foldable when its arguments are constants
 bool can_error(const Expression& e);
 bool is_constant(const Expression& e);                          // no column, subquery, aggregate; parameters count as non-constant
-void collect_columns(const Expression& e, std::vector<ColumnId>& out);  // outer_levels == 0 only
+void collect_columns(const Expression& e, std::vector<ColumnId>& out);  // in order of appearance, with repeats
 bool contains(const Expression& e, Kind kind);
 /// Calls fn(ExpressionPtr&) for each node, children first; fn may replace the node.
 void rewrite(ExpressionPtr& e, const std::function<void(ExpressionPtr&)>& fn);
