@@ -1,0 +1,170 @@
+// Transaction: what a session holds between BEGIN and COMMIT: snapshot, command number, undo, events, locks
+// (storage.md §4).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rustbd/base/bytes.h"
+#include "rustbd/base/ids.h"
+#include "rustbd/base/task.h"
+#include "rustbd/txn/locks.h"
+#include "rustbd/txn/outcome.h"
+
+namespace rustbd::txn {
+
+class TransactionSystem;
+struct TxnState;
+
+/// kReadUncommitted is kReadCommitted. kSerializable is not supported yet (the engine answers 0A000).
+enum class Isolation : std::uint8_t { kReadCommitted, kRepeatableRead, kSerializable };
+
+struct TransactionOptions {
+  Isolation isolation = Isolation::kReadCommitted;
+  /// A read-only statement outside a transaction block: its snapshot is max(durable_ts, `seen`), so that it never waits
+  /// for a flush; `seen` is the session's last commit timestamp (§4.1).
+  bool single_read = false;
+  CommitTimestamp seen{};
+  Oid role = 0;  // for the log's batch header
+};
+
+/// What a read sees: everything committed at or before `snapshot`, and what `self` wrote with a command below
+/// `command`. A plain value; valid while the transaction's statement (at REPEATABLE READ: the transaction) runs.
+/// Scans may use copies on several threads.
+struct ReadView {
+  std::uint64_t snapshot = 0;
+  CommandId command = 0;
+  TxnState* self = nullptr;          // nullptr: wrote nothing so far
+  class Transaction* transaction = nullptr;
+};
+
+struct Savepoint {
+  std::size_t undo_records = 0;
+  std::size_t log_bytes = 0;
+  std::uint32_t log_events = 0;
+  std::uint64_t fragment_lsn = 0;
+  std::uint32_t fragment_keep = 0;
+  std::size_t locks = 0;
+};
+
+enum class CommitMode : std::uint8_t { kSync, kAsync };
+
+/// Threads: one at a time, except note_seen() and view() copies. Destroying an unfinished transaction that wrote is a
+/// bug; one that only read may just be dropped.
+class Transaction {
+ public:
+  Transaction(TransactionSystem& system, Locker& locker, const TransactionOptions& options);
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  [[nodiscard]] TransactionSystem& system() { return system_; }
+  [[nodiscard]] Locker& locker() { return locker_; }
+  [[nodiscard]] Isolation isolation() const { return options_.isolation; }
+  /// None until the first write.
+  [[nodiscard]] TransactionId id() const;
+  /// Gives it an id now (txid_current()).
+  TransactionId assign_id();
+  [[nodiscard]] bool has_written() const;
+
+  /// Begins a statement: a new command number, and at READ COMMITTED (or for the first statement) a new snapshot.
+  void begin_statement();
+  /// READ COMMITTED: gives the snapshot back, so that it holds up nothing while the session is idle. Optional.
+  void end_statement();
+  /// Raises the command number inside a statement (constraint checks, triggers, each statement of a function).
+  CommandId next_command() { return ++command_; }
+  [[nodiscard]] CommandId command() const { return command_; }
+  /// The view of the current command. @pre begin_statement() was called.
+  [[nodiscard]] ReadView view();
+  /// Everything committed by now and all own changes (foreign-key checks); registered like the statement's snapshot
+  /// until end_statement() or the transaction's end.
+  [[nodiscard]] ReadView fresh_view();
+
+  Outcome lock_table(Oid object, Oid database, TableLockMode mode, WaitPolicy policy = WaitPolicy::kWait);
+  Outcome lock_advisory(LockKey key, AdvisoryMode mode, WaitPolicy policy);
+  /// Gives up a wait for a lock; any thread. See Locker::cancel_wait.
+  void cancel_wait() { locker_.cancel_wait(); }
+
+  [[nodiscard]] Savepoint savepoint();
+  /// Takes back everything since, newest first; locks too. Never fails: I/O errors end the process (58030).
+  Task<> rollback_to(Savepoint savepoint);
+
+  /// Ends it. kOk: durable (kAsync: at least ordered). kIoError: outcome unknown, the process is about to end.
+  /// kNoSpace and kNoMemory: it was rolled back.
+  Task<Outcome> commit(CommitMode mode = CommitMode::kSync);
+  Task<> abort();
+  [[nodiscard]] bool finished() const { return finished_; }
+  /// After a commit that wrote.
+  [[nodiscard]] CommitTimestamp commit_timestamp() const { return commit_ts_; }
+  [[nodiscard]] Lsn commit_lsn() const { return Lsn{commit_end_lsn_}; }
+
+  /// I8: no byte of a result may leave before durable_lsn() >= hold_lsn(). Grows while the transaction reads.
+  [[nodiscard]] Lsn hold_lsn() const { return Lsn{hold_lsn_.load(std::memory_order_acquire)}; }
+  [[nodiscard]] CommitTimestamp max_seen() const { return CommitTimestamp{max_seen_ts_.load(std::memory_order_acquire)}; }
+  /// Called by reads for what they show; also by sequences. Any thread.
+  void note_seen(std::uint64_t commit_ts, std::uint64_t end_lsn);
+
+  /// Runs after a commit, when it is ordered and before it is acknowledged; and after an abort. For caches of the layers
+  /// above (catalog snapshots). In order of registration.
+  void on_commit(std::move_only_function<void(CommitTimestamp)> action) { on_commit_.push_back(std::move(action)); }
+  void on_abort(std::move_only_function<void()> action) { on_abort_.push_back(std::move(action)); }
+
+  /// A MESSAGE event for subscribers; part of the transaction.
+  Outcome log_message(std::string_view prefix, ByteSpan body);
+
+  // --- for txn/tables only ---
+  [[nodiscard]] TxnState* state() { return state_.load(std::memory_order_acquire); }
+  TxnState& writable_state();
+
+ private:
+  friend class TransactionSystem;
+  friend class Table;
+  void register_snapshot();
+  void release_snapshot();
+  Task<> undo_to(std::size_t undo_records);
+  Task<Outcome> commit_writes(CommitMode mode);
+  void finish(bool committed);
+
+  TransactionSystem& system_;
+  Locker& locker_;
+  const TransactionOptions options_;
+  std::atomic<TxnState*> state_{nullptr};  // made at the first write; the system owns it
+  std::uint64_t snapshot_ = 0;             // 0: none yet
+  std::uint32_t snapshot_slot_ = 0;        // 0: none
+  std::uint32_t fresh_slot_ = 0;
+  CommandId command_ = 0;
+  bool finished_ = false;
+  CommitTimestamp commit_ts_{};
+  std::uint64_t commit_end_lsn_ = 0;
+  std::atomic<std::uint64_t> hold_lsn_{0};
+  std::atomic<std::uint64_t> max_seen_ts_{0};
+  std::vector<std::move_only_function<void(CommitTimestamp)>> on_commit_;
+  std::vector<std::move_only_function<void()>> on_abort_;
+  std::int64_t began_us_ = 0;
+};
+
+/// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return table.insert(...); })`.
+/// `cancelled` (optional) is asked before each repetition; true ends it with the last kBlocked outcome.
+template <class Attempt>
+Task<Outcome> until_done(Attempt attempt, std::move_only_function<bool()> cancelled = {}) {
+  for (;;) {
+    Outcome outcome = attempt();
+    if (!outcome.blocked()) co_return outcome;
+    co_await outcome.token;
+    if (cancelled && cancelled()) co_return outcome;
+  }
+}
+/// The same for threads that may block (start-up, tools, tests).
+template <class Attempt>
+Outcome until_done_blocking(Attempt attempt) {
+  for (;;) {
+    Outcome outcome = attempt();
+    if (!outcome.blocked()) return outcome;
+    outcome.token.wait_blocking();
+  }
+}
+
+}  // namespace rustbd::txn

@@ -1,0 +1,160 @@
+// TransactionSystem: one open data directory as transactions see it. Owns storage, log, version store, locks, recovery,
+// checkpoints and garbage collection (storage.md §4, §6, §7).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rustbd/base/ids.h"
+#include "rustbd/base/task.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/metrics/registry.h"
+#include "rustbd/storage/rows/table_layout.h"
+#include "rustbd/txn/locks.h"
+#include "rustbd/txn/outcome.h"
+#include "rustbd/txn/transaction.h"
+
+namespace rustbd::txn {
+
+class Table;
+struct SystemParts;  // implementation, txn/system_parts.h
+struct TreeState;
+
+struct Options {
+  std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
+  std::uint64_t checkpoint_log_bytes = std::uint64_t{256} << 20;  // a checkpoint after that much log
+  std::uint64_t checkpoint_interval_us = 300'000'000;
+  std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;
+  std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;
+  std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;        // of all transactions together: beyond it 53200
+  std::uint64_t undo_spill_bytes = std::uint64_t{64} << 20;       // of one transaction: beyond it payloads go to TEMP pages
+  std::uint64_t log_fragment_bytes = std::uint64_t{4} << 20;      // more events than that are written as FRAGMENTs
+  std::uint32_t recovery_workers = 1;
+  bool background = true;         // start the checkpoint and collection threads (off: tests and tools drive them)
+  bool read_only = false;         // `rustbd check`: nothing is written to the directory
+  bool use_huge_pages = false;
+  metrics::Registry* metrics = nullptr;   // nullptr: one of its own
+  /// A line for the server's log.
+  std::function<void(std::string_view)> log_line;
+  /// Called once when durability can no longer be promised (fdatasync failed). The default prints it and exits with 70.
+  std::function<void(std::string_view)> on_fatal;
+};
+
+struct Statistics {
+  std::uint64_t committed = 0, aborted = 0, active = 0, deadlocks = 0, checkpoints = 0;
+  std::uint64_t undo_bytes = 0, versions = 0;
+  double recovery_seconds = 0;
+  Lsn log_end, durable_lsn;
+};
+
+/// An active transaction, for pg_stat_activity and rustbd_transactions.
+struct ActiveTransaction {
+  TransactionId id;
+  std::int32_t process_id;
+  std::int64_t began_us;   // wall clock
+  std::uint64_t undo_records;
+};
+
+/// Thrown Error at open: XX001 (damaged), 58030 (I/O), 55006 (another process has the directory).
+/// Threads: any, once open. Destroy (or close()) after all transactions and tables.
+class TransactionSystem {
+ public:
+  /// Opens or creates the directory that environment.disk stands for; recovers; blocks.
+  static std::unique_ptr<TransactionSystem> open(io::Environment environment, Options options);
+  ~TransactionSystem();
+  TransactionSystem(const TransactionSystem&) = delete;
+  TransactionSystem& operator=(const TransactionSystem&) = delete;
+  /// Clean shutdown: final checkpoint, all closed. Blocks. No transaction may run. Without it the destructor stops as a
+  /// crash would (nothing more is written).
+  void close();
+  /// True if open() made a new directory: the layers above then write their first catalog.
+  [[nodiscard]] bool created() const;
+
+  [[nodiscard]] std::unique_ptr<Locker> make_locker(std::int32_t process_id);
+  [[nodiscard]] std::unique_ptr<Transaction> begin(Locker& locker, const TransactionOptions& options = {});
+
+  [[nodiscard]] LockTable& locks();
+  [[nodiscard]] io::Environment& environment();
+  [[nodiscard]] metrics::Registry& metrics();
+  [[nodiscard]] const Options& options() const;
+
+  // --- layouts and ids ---
+  /// The committed layout of a table; nullptr: none (any more).
+  [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout(TableId table) const;
+  /// By SQL object.
+  [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout_of(Oid database, Oid relation) const;
+  [[nodiscard]] std::vector<std::shared_ptr<const storage::TableLayout>> layouts() const;
+  /// A new oid, table id or index id: one counter (§0.16). Throws 54000 at its end.
+  Oid new_object_id();
+  TableId new_table_id() { return TableId{new_object_id()}; }
+  IndexId new_index_id() { return IndexId{new_object_id()}; }
+
+  // --- DDL: transactional through rows of the built-in table. Callers hold the table locks. All try-forms. ---
+  /// A new table (empty trees for it and its indexes).
+  Outcome create_table(Transaction& txn, const storage::TableLayout& layout);
+  /// Replaces the layout of the same relation: columns added or dropped (schema_version raised), indexes added (their
+  /// empty trees are made; then build_index) or dropped, or another table id (TRUNCATE, rewrite: the old trees go at
+  /// commit, the new ones start empty).
+  Outcome alter_table(Transaction& txn, const storage::TableLayout& layout);
+  Outcome drop_table(Transaction& txn, Oid database, Oid relation);
+  /// The layout as this transaction sees it (own uncommitted DDL included).
+  [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout_for(Transaction& txn, Oid database, Oid relation);
+
+  // --- sequences. `sequence` is the table id of a layout with is_sequence. ---
+  struct SequenceDefinition {
+    std::int64_t start = 1, increment = 1, minimum = 1, maximum = INT64_MAX;
+    bool cycle = false;
+  };
+  /// The next `count` values' first one; reserves in the log in blocks of 32. Not transactional. Throws 2200H at the limit
+  /// (caller names the sequence: message "nextval: reached maximum value of sequence"). `*lsn`: what a result that shows
+  /// the value must wait for (note_seen does it when `txn` is given).
+  Task<std::int64_t> sequence_advance(Transaction* txn, TableId sequence, const SequenceDefinition& definition,
+                                      std::uint32_t count = 1);
+  /// setval. `called`: the next one is value + increment.
+  Task<> sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called);
+  struct SequenceState {
+    std::int64_t last_value = 0;
+    bool is_called = false;
+    bool exists = false;  // false: never advanced; the definition's start counts
+  };
+  [[nodiscard]] SequenceState sequence_state(TableId sequence) const;
+
+  // --- durability ---
+  [[nodiscard]] Lsn durable_lsn() const;
+  [[nodiscard]] CommitTimestamp durable_timestamp() const;
+  [[nodiscard]] CommitTimestamp last_timestamp() const;
+  /// Token that fires when the log is durable up to `lsn` (empty if it is).
+  [[nodiscard]] io::WaitToken when_durable(Lsn lsn);
+  /// Makes a checkpoint and waits for it. Throws 58030 or 53100 if it failed.
+  Task<> checkpoint();
+  void checkpoint_blocking();
+  /// One round of collection; how many undo records went. The collection thread does it; tests may.
+  std::size_t collect_garbage();
+  /// True after an I/O error of a page write: reads go on, writes answer kReadOnly.
+  [[nodiscard]] bool read_only() const;
+
+  // --- information ---
+  [[nodiscard]] Statistics statistics() const;
+  [[nodiscard]] std::vector<ActiveTransaction> active_transactions() const;
+  [[nodiscard]] std::string log_position_text() const;
+  /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks; nothing else
+  /// may run. Returns the findings (empty: all is well).
+  std::vector<std::string> check();
+  /// Throws the Error (PostgreSQL's text) that a failed outcome stands for; kDuplicate, kConflict, kGone, kSelfModified
+  /// and kEnd are the caller's and give XX000.
+  [[noreturn]] void throw_outcome(const Outcome& outcome, const Locker* locker = nullptr) const;
+
+  [[nodiscard]] SystemParts& parts() { return *parts_; }
+
+ private:
+  friend class Transaction;
+  friend class Table;
+  TransactionSystem();
+  std::unique_ptr<SystemParts> parts_;
+};
+
+}  // namespace rustbd::txn
