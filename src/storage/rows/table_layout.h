@@ -22,6 +22,10 @@ struct ColumnLayout {
   bool has_missing_value = false;
   Bytes missing_value;
   std::uint32_t since_version = 0;   // schema_version that brought it; older leaves don't hold it
+  /// Leaves of this schema_version and later have a null bitmap for the column. 0 (always) is right for every column; a
+  /// column that is NOT NULL from its first version may say kNoBitmap, and DROP NOT NULL then sets the version it brings.
+  static constexpr std::uint32_t kNoBitmap = ~0u;
+  std::uint32_t bitmap_since = 0;
 };
 
 struct IndexLayout {
