@@ -19,9 +19,9 @@ struct KeywordInfo {
   bool bare_label;              // usable as a column label without AS
 };
 
-/// @pre keyword != Keyword::kNone.
+/// @pre keyword != Keyword::kNotKeyword.
 [[nodiscard]] const KeywordInfo& keyword_info(Keyword keyword);
-/// `word` must be lower case. kNone: not a keyword.
+/// `word` must be lower case. kNotKeyword: not a keyword.
 [[nodiscard]] Keyword find_keyword(std::string_view word);
 
 /// `x` or `"x"`, as PostgreSQL's quote_identifier: quotes unless [a-z_][a-z0-9_]* and not a keyword that is reserved
