@@ -1,0 +1,175 @@
+// The io_uring backend: submission from any thread under a short mutex, one thread reaps completions and fires tokens.
+#include <liburing.h>
+#include <pthread.h>
+
+#include <cerrno>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/io/real_file.h"
+
+namespace rustbd::io {
+
+namespace {
+
+constexpr unsigned kRingEntries = 512;
+constexpr unsigned kInFlightMax = 512;  // at most the completion queue's size, so that it cannot overflow
+
+struct Operation {
+  enum class Kind : std::uint8_t { kRead, kWrite, kSync, kStop } kind;
+  int fd;
+  std::uint64_t offset;
+  std::byte* data;
+  std::size_t bytes;
+  IoRequest* request;
+};
+
+class Ring {
+ public:
+  // False where io_uring is refused.
+  bool open() {
+    if (io_uring_queue_init(kRingEntries, &ring_, 0) != 0) return false;
+    thread_ = std::thread([this] { reap(); });
+    return true;
+  }
+  ~Ring() {
+    if (!thread_.joinable()) return;
+    submit(new Operation{Operation::Kind::kStop, -1, 0, nullptr, 0, nullptr});
+    thread_.join();
+    io_uring_queue_exit(&ring_);
+  }
+  void submit(Operation* operation) {
+    std::lock_guard lock{mutex_};
+    waiting_.push_back(operation);
+    submit_waiting();
+  }
+
+ private:
+  void prepare(io_uring_sqe* sqe, Operation* op) {
+    switch (op->kind) {
+      case Operation::Kind::kRead:
+        io_uring_prep_read(sqe, op->fd, op->data, static_cast<unsigned>(chunk(op->bytes)), op->offset);
+        break;
+      case Operation::Kind::kWrite:
+        io_uring_prep_write(sqe, op->fd, op->data, static_cast<unsigned>(chunk(op->bytes)), op->offset);
+        break;
+      case Operation::Kind::kSync: io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC); break;
+      case Operation::Kind::kStop: io_uring_prep_nop(sqe); break;
+    }
+    io_uring_sqe_set_data(sqe, op);
+  }
+  static std::size_t chunk(std::size_t bytes) { return bytes < (1u << 30) ? bytes : (1u << 30); }
+
+  // With mutex_ held.
+  void submit_waiting() {
+    while (!waiting_.empty() && in_flight_ < kInFlightMax) {
+      io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+      if (sqe == nullptr) break;
+      prepare(sqe, waiting_.front());
+      waiting_.pop_front();
+      ++in_flight_;
+    }
+    while (io_uring_sq_ready(&ring_) > 0) {
+      const int n = io_uring_submit(&ring_);
+      RUSTBD_ASSERT(n >= 0 || n == -EINTR || n == -EAGAIN || n == -EBUSY, "io_uring_submit failed");
+    }
+  }
+
+  void reap() {
+    pthread_setname_np(pthread_self(), "uring");
+    for (;;) {
+      io_uring_cqe* cqe = nullptr;
+      const int waited = io_uring_wait_cqe(&ring_, &cqe);
+      if (waited == -EINTR || waited == -EAGAIN) continue;
+      RUSTBD_ASSERT(waited == 0, "io_uring_wait_cqe failed");
+      auto* op = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
+      const int result = cqe->res;
+      io_uring_cqe_seen(&ring_, cqe);
+      if (op->kind == Operation::Kind::kStop) {
+        delete op;
+        return;
+      }
+      {
+        std::lock_guard lock{mutex_};  // also makes the submitter's writes to *op visible here
+        --in_flight_;
+        submit_waiting();
+      }
+      if (!complete(op, result)) submit(op);
+    }
+  }
+
+  // False: the operation goes on (interrupted, or only a part was done).
+  static bool complete(Operation* op, int result) {
+    const bool sync = op->kind == Operation::Kind::kSync;
+    if ((result == -EINTR || result == -EAGAIN) && !sync) return false;
+    if (result < 0) return finish(op, std::unexpected{failure_of(-result)});
+    if (sync) return finish(op, {});
+    if (result == 0 && op->bytes > 0) {
+      return finish(op, std::unexpected{op->kind == Operation::Kind::kRead ? IoFailure::kShort : IoFailure::kNoSpace});
+    }
+    op->data += result;
+    op->offset += static_cast<std::uint64_t>(result);
+    op->bytes -= static_cast<std::size_t>(result);
+    return op->bytes > 0 ? false : finish(op, {});
+  }
+  static bool finish(Operation* op, IoResult<> status) {
+    op->request->status = status;
+    const WaitToken done = op->request->done;  // the request may be gone once it has fired
+    delete op;
+    done.fire();
+    return true;
+  }
+
+  io_uring ring_{};
+  std::mutex mutex_;  // protects the submission side of ring_, waiting_, in_flight_
+  std::deque<Operation*> waiting_;
+  unsigned in_flight_ = 0;
+  std::thread thread_;
+};
+
+class UringFile final : public RealFile {
+ public:
+  UringFile(int fd, bool aligned, Ring& ring) : RealFile(fd, aligned), ring_(ring) {}
+  void read_async(std::uint64_t offset, std::span<std::byte> into, IoRequest* request) override {
+    check_alignment(offset, into);
+    start(Operation::Kind::kRead, offset, into.data(), into.size(), request);
+  }
+  void write_async(std::uint64_t offset, std::span<const std::byte> from, IoRequest* request) override {
+    check_alignment(offset, from);
+    start(Operation::Kind::kWrite, offset, const_cast<std::byte*>(from.data()), from.size(), request);
+  }
+  void datasync_async(IoRequest* request) override { start(Operation::Kind::kSync, 0, nullptr, 0, request); }
+
+ private:
+  void start(Operation::Kind kind, std::uint64_t offset, std::byte* data, std::size_t bytes, IoRequest* request) {
+    ring_.submit(new Operation{kind, descriptor(), offset, data, bytes, request});
+  }
+  Ring& ring_;
+};
+
+class UringDisk final : public RealDisk {
+ public:
+  using RealDisk::RealDisk;
+  bool open_ring() { return ring_.open(); }
+  [[nodiscard]] std::string_view name() const override { return "io_uring"; }
+
+ protected:
+  std::unique_ptr<File> make_file(int fd, bool aligned) override {
+    return std::make_unique<UringFile>(fd, aligned, ring_);
+  }
+
+ private:
+  Ring ring_;
+};
+
+}  // namespace
+
+std::unique_ptr<Disk> make_uring_disk(std::string root) {
+  auto disk = std::make_unique<UringDisk>(std::move(root));
+  if (!disk->open_ring()) return nullptr;
+  return disk;
+}
+
+}  // namespace rustbd::io

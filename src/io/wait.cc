@@ -1,0 +1,79 @@
+#include "rustbd/io/wait.h"
+
+#include <condition_variable>
+#include <utility>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/io/blocking_hook.h"
+
+namespace rustbd::io {
+
+namespace {
+thread_local Lane* current_lane = nullptr;
+
+// Runs the job inside post(): only for the few instructions that wake a sleeping thread.
+class SignalLane final : public Lane {
+ public:
+  void post(Job job) override { job(); }
+};
+SignalLane& signal_lane() {
+  static SignalLane lane;
+  return lane;
+}
+}  // namespace
+
+BlockingHook& blocking_hook_of_thread() {
+  thread_local BlockingHook hook;
+  return hook;
+}
+
+Lane* Lane::current() { return current_lane; }
+Lane::Running::Running(Lane* lane) : previous_(std::exchange(current_lane, lane)) {}
+Lane::Running::~Running() { current_lane = previous_; }
+
+void WaitEvent::fire() {
+  std::vector<Waiter> woken;
+  {
+    std::lock_guard lock{mutex_};
+    if (fired_.load(std::memory_order_relaxed)) return;
+    fired_.store(true, std::memory_order_release);
+    woken.swap(waiters_);
+  }
+  for (Waiter& waiter : woken) waiter.lane->post(std::move(waiter.job));
+}
+
+bool WaitEvent::park(Lane* lane, Job& job) {
+  RUSTBD_ASSERT(lane != nullptr, "only a job of a lane may wait: nobody could resume it");
+  std::lock_guard lock{mutex_};
+  if (fired_.load(std::memory_order_relaxed)) return false;
+  waiters_.push_back({lane, std::move(job)});
+  return true;
+}
+
+void WaitToken::then(Lane& lane, Job job) const {
+  if (!event_ || !event_->park(&lane, job)) lane.post(std::move(job));
+}
+
+void WaitToken::wait_blocking() const {
+  if (fired()) return;
+  if (const BlockingHook& hook = blocking_hook_of_thread(); hook.wait != nullptr) {
+    hook.wait(hook.context, *this);
+    return;
+  }
+  struct Signal {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool fired = false;
+  };
+  auto signal = std::make_shared<Signal>();  // shared: the firing thread may still be inside it when we go on
+  Job job = [signal] {
+    std::lock_guard lock{signal->mutex};
+    signal->fired = true;
+    signal->changed.notify_one();
+  };
+  if (!event_->park(&signal_lane(), job)) return;
+  std::unique_lock lock{signal->mutex};
+  signal->changed.wait(lock, [&] { return signal->fired; });
+}
+
+}  // namespace rustbd::io
