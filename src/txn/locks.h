@@ -17,7 +17,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -78,7 +80,10 @@ class Locker {
   /// Gives up the present wait, if there is one: its token fires, its place in the queue goes. Any thread. The caller's
   /// next attempt would queue again, so whoever cancels a statement sets its cancel flag first.
   void cancel_wait();
-  [[nodiscard]] bool waiting() const { return waiting_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool waiting() const { return wait_state_.load(std::memory_order_acquire) == WaitState::kQueued; }
+  /// For texts of deadlocks and pg_locks.
+  void set_transaction_id(std::uint64_t id) { transaction_id_.store(id, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t transaction_id() const { return transaction_id_.load(std::memory_order_relaxed); }
 
  private:
   friend class LockTable;
@@ -101,17 +106,20 @@ class Locker {
   std::vector<Held> held_;                       // own thread only; in order of acquisition
   std::mutex fast_mutex_;                        // protects fast_
   std::array<FastSlot, kFastSlots> fast_;
-  // The present wait. Changed under the shard's mutex of wait_key_; read by the owner.
-  std::atomic<bool> waiting_{false};
-  LockKey wait_key_;
-  std::uint8_t wait_mode_ = 0;
+  // The present wait: changed by the owner, or under the mutex of wait_key_'s shard.
   enum class WaitState : std::uint8_t { kNone, kQueued, kGranted, kCancelled, kTimedOut };
   std::atomic<WaitState> wait_state_{WaitState::kNone};
-  io::WaitToken wait_token_;
-  std::vector<Locker*> waits_for_;               // protected by the graph mutex
-  std::atomic<std::uint64_t> transaction_id_{0}; // for texts; 0: none yet
+  LockKey wait_key_;                             // graph mutex, and the owner
+  std::uint8_t wait_mode_ = 0;                   // the same
+  bool wait_counts_strong_ = false;              // the owner
+  io::WaitToken wait_token_;                     // shard mutex
+  std::uint64_t wait_round_ = 0;                 // shard mutex; tells a late timer from a present wait
+  std::mutex cancel_mutex_;                      // protects wait_where_
+  LockKey wait_where_;                           // copy of wait_key_ for cancel_wait()
+  std::vector<Locker*> waits_for_;               // graph mutex
   std::uint64_t visited_ = 0;                    // graph mutex
-  std::uint64_t timer_round_ = 0;                // which wait a timer belongs to; shard mutex
+  std::atomic<std::uint64_t> transaction_id_{0}; // for texts; 0: none yet
+  std::uint64_t serial_ = 0;                     // lockers mutex at creation, then constant
   friend class Transaction;
 };
 
@@ -142,19 +150,22 @@ class LockTable {
   bool unlock_advisory(Locker& who, LockKey key, AdvisoryMode mode);
   void unlock_all_advisory(Locker& who);
 
-  /// For `Table`. Takes a row lock as holder. Called with the row's leaf latched shared: never blocks a thread.
-  /// `running` is the other transaction at the head of the row's chain whose implied mode conflicts, or nullptr.
-  Outcome lock_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy);
-  /// Cheap test whether some other locker's holder or reservation stands against a write of that strength.
+  // --- rows, for `Table`. A writer is no holder: being the running owner of the chain's head is its lock. ---
+  /// Takes a row lock as holder, with the row's leaf latched. kLockNotAvailable: somebody stands against it.
+  Status take_row(Locker& who, LockKey key, RowLockMode mode);
+  /// Whether a holder or a reservation of another locker stands against that mode. With the row's leaf latched, so that
+  /// no holder can be added meanwhile.
   [[nodiscard]] bool row_conflicts(const Locker& who, LockKey key, RowLockMode mode);
-  /// Queues for the row (after latches were given back). `running` (may be nullptr): the transaction at the chain's head;
-  /// the caller has an epoch pin. kBlocked, kDeadlock or kLockNotAvailable; a token already fired means: try again.
+  /// Queues for the row, after all latches were given back. `running`: the transaction at the chain's head whose mode
+  /// conflicts, or nullptr; the caller has an epoch pin. kBlocked, kDeadlock, kLockNotAvailable (also after a time-out).
+  /// A token that has already fired means: try again.
   Outcome wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running);
-  /// The write has happened or was given up: leaves the queue of the row.
-  void end_row_wait(Locker& who);
-
-  /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored or the abort has undone all.
+  /// The write or lock has happened (`owner`: the writer's transaction, now at the chain's head) or was given up
+  /// (nullptr): leaves the queue. Cheap if it does not wait.
+  void end_wait(Locker& who, TxnState* owner = nullptr);
+  /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored, or the abort has undone all.
   void transaction_ended(TxnState& transaction);
+
   /// Releases locks of transaction scope beyond `position` (savepoint) or all of them (0).
   void release_to(Locker& who, std::size_t position);
   void release_all(Locker& who);  // session end
@@ -176,9 +187,9 @@ class LockTable {
   struct Waiter {
     Locker* who;
     std::uint8_t mode;
-    bool granted;        // right of way: the place is reserved until it comes back
-    bool becomes_holder; // table, advisory and row locks; false for a writer, whose undo record is its lock
-    TxnState* running;   // implied holder that it waits for; nullptr once that has ended
+    bool granted;             // right of way: the place is reserved until it comes back
+    bool becomes_holder;      // false for rows: the reservation is used up under the row's leaf latch
+    TxnState* running;        // implied holder that it waits for; nullptr once that has ended
     Locker* running_locker;
   };
   struct Queue {
@@ -190,35 +201,44 @@ class LockTable {
     std::unordered_map<LockKey, Queue, KeyHash> queues;
     std::atomic<std::uint32_t> row_queues{0};
   };
+  struct TimerGate {
+    std::mutex mutex;
+    LockTable* table;
+  };
   static constexpr std::size_t kShards = 64;
+  static constexpr std::size_t kStrongCounters = 1024;
 
   Shard& shard_of(const LockKey& key) { return shards_[KeyHash{}(key) % kShards]; }
+  std::atomic<std::uint32_t>& strong(Oid object) { return strong_[object % kStrongCounters]; }
+  Queue& queue_of(Shard& shard, const LockKey& key);
   Outcome acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPolicy policy, bool session_scope);
-  bool may_take(const Queue& queue, const Locker& who, LockKind kind, std::uint8_t mode, bool holds_some,
-                const Waiter* up_to) const;
-  Outcome enqueue(Shard& shard, Queue& queue, Locker& who, LockKey key, std::uint8_t mode, bool becomes_holder,
-                  TxnState* running, std::unique_lock<std::mutex>& lock);
+  std::optional<Outcome> resume_wait(Shard& shard, Locker& who, LockKey key, std::uint8_t mode);
+  bool may_take(const Queue& queue, const Locker& who, LockKind kind, std::uint8_t mode) const;
+  Outcome enqueue(Shard& shard, Queue& queue, LockKey key, Waiter waiter);
   void grant_waiters(Queue& queue, LockKind kind);
   void refresh_edges(Queue& queue, LockKind kind);
-  bool find_cycle(Locker& start);
-  void remove_waiter(Shard& shard, LockKey key, Locker& who);
-  void drop_if_empty(Shard& shard, LockKey key);
+  bool find_cycle(Locker& start, std::string* detail);
+  void leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state, TxnState* owner);
+  void drop_if_empty(Shard& shard, const LockKey& key);
   void release_one(Locker& who, const Locker::Held& held);
-  void start_timer(Locker& who, LockKey key);
-  bool move_fast_locks(Oid object, Oid database);
-  std::string describe_wait(const Locker& who, const Locker& blocker) const;
-  void add_locker(Locker* who);
-  void remove_locker(Locker* who);
+  bool take_fast(Locker& who, Oid object, Oid database, TableLockMode mode, bool* already);
+  bool release_fast(Locker& who, const Locker::Held& held);
+  void move_fast_locks(Oid object, Oid database);
+  void start_timer(Locker& who);
+  void timed_out(std::uint64_t serial, std::uint64_t round);
+  static std::string describe(const Locker& who, const Locker& blocker);
 
   io::Executor* executor_;
   metrics::Counter* deadlocks_ = nullptr;
   std::array<Shard, kShards> shards_;
   std::mutex graph_mutex_;                 // protects all waits_for_, visited_, visit_round_
   std::uint64_t visit_round_ = 0;
-  std::mutex lockers_mutex_;               // protects lockers_
+  std::mutex lockers_mutex_;               // protects lockers_, serials_; taken before any shard's mutex
   std::vector<Locker*> lockers_;
+  std::uint64_t serials_ = 0;
+  std::shared_ptr<TimerGate> timer_gate_;
   // Per hash of the object: how many strong requests or holders exist; while not 0 weak requests use the table.
-  std::array<std::atomic<std::uint32_t>, 1024> strong_{};
+  std::array<std::atomic<std::uint32_t>, kStrongCounters> strong_{};
 };
 
 }  // namespace rustbd::txn
