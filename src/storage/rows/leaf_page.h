@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rustbd/storage/pages/page.h"
+#include "rustbd/storage/rows/leaf_fields.h"
 #include "rustbd/storage/rows/row_format.h"
 #include "rustbd/types/vector.h"
 
@@ -61,7 +62,7 @@ class LeafView {
                            OverflowRef* overflow) const;
 
   void copy_rowids(std::uint32_t first, std::uint32_t last, std::uint64_t* out) const;
-  /// Appends the slots in [first, last) without tombstone.
+  /// Whether a row of [first, last) has one.
   [[nodiscard]] bool any_tombstone(std::uint32_t first, std::uint32_t last) const;
   /// Copies columns[i] of the rows [first, last) to column i of the buffer's chunk, rows at_row onwards, and text to its
   /// arena. The chunk's `rows` and selection are the caller's business. False: damaged (or torn).
@@ -73,11 +74,10 @@ class LeafView {
 
  protected:
   friend class LeafPage;
+  friend struct LeafWriter;
   [[nodiscard]] std::uint32_t delta(std::uint32_t slot) const;
   [[nodiscard]] bool is_null(std::uint32_t slot, const LeafLayout::Place& place) const;
   [[nodiscard]] bool variable_cell(std::uint32_t slot, const LeafLayout::Place& place, Cell* out) const;
-  template <class Value>
-  void copy_fixed(std::uint32_t first, std::uint32_t last, const LeafLayout::Place& place, Value* to) const;
   [[nodiscard]] bool copy_variable(std::uint32_t first, std::uint32_t last, const LeafLayout::Place& place,
                                    types::ChunkBuffer& out, std::uint32_t chunk_column, std::uint32_t at_row,
                                    std::vector<OverflowValue>* overflow) const;
@@ -112,7 +112,7 @@ class LeafPage : public LeafView {
   [[nodiscard]] Room room_for_insert(RowId rowid, std::span<const Cell> row) const;
   std::uint32_t insert(RowId rowid, std::span<const Cell> row);  // slot of the new row
 
-  /// cells[i] is the new value of columns[i].
+  /// cells[i] is the new value of columns[i]; it does not point into this page. Each column at most once.
   [[nodiscard]] Room room_for_update(std::uint32_t slot, std::span<const ColumnNumber> columns,
                                      std::span<const Cell> cells) const;
   void update(std::uint32_t slot, std::span<const ColumnNumber> columns, std::span<const Cell> cells);
@@ -120,31 +120,45 @@ class LeafPage : public LeafView {
   void set_tombstone(std::uint32_t slot, bool on);
   /// Takes the row out altogether.
   void remove(std::uint32_t slot);
+  void set_right_sibling(PageId page);
+  /// Of an empty leaf: its range went to the right neighbour.
+  void mark_dead();
+  /// Writes every field as it stands; for init and for root splits.
+  void set_fence(std::uint64_t high_fence, PageId right_sibling);
 
-  /// Where a split for the sake of `rowid` cuts: the rowids from the result on go right. Always above the low fence and
-  /// leaves progress: a leaf that was full for `rowid` is less full afterwards.
+  /// Whether any row at all would find room; then a split for the sake of `rowid` is not needed any more.
+  [[nodiscard]] bool room_for_any(RowId rowid) const;
+  /// Where a split for the sake of `rowid` cuts: the rowids from the result on go right. Above the low fence, at most the
+  /// high fence - 1; the half that gets `rowid` has more room than before. None: an empty leaf has nothing to split.
   [[nodiscard]] RowId split_point(RowId rowid) const;
   /// Moves the rows from `at` on to `right` (a new page with its header set), links it. Both get the newest version.
   void split(RowId at, RowId inserting, std::span<std::byte> right, PageId right_id);
   /// Lays the page out in the version of `other` (same table, lower schema version). False: no room; nothing changed.
   bool convert(const RowFormat& other);
 
- private:
+  /// What rows need when they are laid out anew.
   struct Fit {
-    std::uint32_t rows, heap;
+    std::uint32_t rows = 0, heap = 0;  // heap: bytes
   };
+
+ private:
+  struct Change {  // the room that the page has after it is laid out anew with one more row, or with one row changed
+    Fit fit;
+    std::uint64_t base;
+  };
+  [[nodiscard]] bool insert_change(RowId rowid, std::span<const Cell> row, Change* change) const;
   [[nodiscard]] Fit live(const RowFormat& target, std::uint32_t first, std::uint32_t last) const;
-  [[nodiscard]] static Room room_after_rebuild(const LeafLayout& layout, const Fit& fit, bool need_slack);
-  static std::uint32_t capacity_of(const LeafLayout& layout, const Fit& fit);
-  void rebuild(const RowFormat& target, std::uint64_t base, const Fit& with_new);
-  static void lay_out(const LeafView& from, std::uint32_t first, std::uint32_t last, const RowFormat& target,
-                      std::uint64_t base, std::uint32_t capacity, std::span<std::byte> page);
+  [[nodiscard]] std::uint32_t variable_bytes(std::uint32_t slot, const LeafLayout::Place& place) const;
+  void rebuild(const RowFormat& target, std::uint64_t base, const Fit& fit);
   void put_cell(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell);
   void put_variable(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell);
   void release_variable(std::uint32_t slot, const LeafLayout::Place& place);
-  void shift_rows(std::uint32_t from, std::uint32_t to);
+  void open_row(std::uint32_t slot);
+  void close_row(std::uint32_t slot);
   void store_header();
-  [[nodiscard]] std::byte* mutable_page() { return mutable_; }
+  [[nodiscard]] Descriptor descriptor(std::uint32_t slot, const LeafLayout::Place& place) const;
+  void store_descriptor(std::uint32_t slot, const LeafLayout::Place& place, const Descriptor& d);
+  friend struct LeafWriter;
 
   std::byte* mutable_;
 };
