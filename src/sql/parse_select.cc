@@ -191,7 +191,6 @@ List<WindowDefinition*> Parser::window_clause() {
 // --- ORDER BY, LIMIT, FOR UPDATE
 
 SelectStatement* Parser::select_tail(SelectStatement* query, WithClause* with) {
-  const std::int32_t order_at = location();
   const List<SortItem*> order = optional_order_by();
   List<LockingClause*> locking;
   LimitClause limit;
@@ -209,7 +208,6 @@ SelectStatement* Parser::select_tail(SelectStatement* query, WithClause* with) {
     if (!query->order_by.empty()) reject(order.front()->location, "multiple ORDER BY clauses not allowed");
     query->order_by = order;
   }
-  (void)order_at;
   if (!locking.empty()) {
     ListBuilder<LockingClause*> all(arena_);
     for (auto* clause : query->locking) all.push(clause);
@@ -256,12 +254,13 @@ void Parser::limit_part(LimitClause& clause) {
     if (!accept(K::kRow)) accept(K::kRows);
     return;
   }
+  const std::int32_t limit_at = location();
   ++at_;
   const std::int32_t start = location();
   clause.limit = accept(K::kAll) ? make<Literal>(start) : expression();
   if (at(',')) {
     throw error(sqlstate::kSyntaxError, "LIMIT #,# syntax is not supported")
-        .with_hint("Use separate LIMIT and OFFSET clauses.").at(previous_end() < 0 ? start : start - 6);
+        .with_hint("Use separate LIMIT and OFFSET clauses.").at(limit_at);
   }
 }
 
@@ -269,7 +268,6 @@ void Parser::limit_part(LimitClause& clause) {
 void Parser::fetch_part(LimitClause& clause) {
   ++at_;
   if (!accept(K::kFirst)) expect(K::kNext);
-  const std::int32_t start = location();
   if (at_any(K::kRow, K::kRows)) {
     clause.limit = integer_node(1, -1);
   } else if (at('+') || at('-')) {
@@ -277,7 +275,6 @@ void Parser::fetch_part(LimitClause& clause) {
   } else {
     clause.limit = primary();
   }
-  (void)start;
   if (!accept(K::kRow)) expect(K::kRows);
   if (accept(K::kOnly)) return;
   expect_all(K::kWith, K::kTies);
@@ -286,12 +283,9 @@ void Parser::fetch_part(LimitClause& clause) {
 
 List<LockingClause*> Parser::locking_clauses() {
   ListBuilder<LockingClause*> list(arena_);
-  if (accept(K::kFor)) {
-    --at_;
-    if (accept2(K::kFor, K::kRead)) {
-      expect(K::kOnly);
-      return {};
-    }
+  if (accept2(K::kFor, K::kRead)) {
+    expect(K::kOnly);
+    return {};
   }
   while (at(K::kFor)) {
     auto* clause = make<LockingClause>();

@@ -252,8 +252,7 @@ class Parser {
   SelectStatement* select_tail(SelectStatement* query, WithClause* with);
   SelectStatement* continue_query(SelectStatement* parenthesized);   // behind `( query )` that may go on
   [[nodiscard]] bool at_query_continuation() const;
-  struct LimitClause { Node* limit = nullptr; Node* offset = nullptr; bool ties = false;
-                       std::int32_t limit_at = -1, offset_at = -1, ties_at = -1; bool present = false; };
+  struct LimitClause { Node* limit = nullptr; Node* offset = nullptr; bool ties = false; bool present = false; };
   LimitClause limit_clause();
   void limit_part(LimitClause& clause);
   void fetch_part(LimitClause& clause);
