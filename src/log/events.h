@@ -65,6 +65,10 @@ bool read_message_body(ByteSpan body, MessageBody& out);
 /// A transaction's events before commit (its log buffer). Thread: the transaction's own.
 class EventWriter {
  public:
+  EventWriter() = default;
+  EventWriter(const EventWriter&) = delete;
+  EventWriter& operator=(const EventWriter&) = delete;
+
   /// For rollback to a savepoint.
   struct Position { std::size_t bytes = 0; std::uint32_t events = 0; };
 

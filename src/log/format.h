@@ -129,6 +129,7 @@ struct PreparedBatch {
   std::uint32_t prefix_bytes = 0;          // 0 or kFragmentBytes
   ByteSpan events;
   std::uint32_t body_crc = 0;
+  std::uint64_t sequence = 0;              // of all batches of this writer; set by LogWriter::assign()
   [[nodiscard]] std::uint64_t ring_bytes() const { return Geometry::padded(header.len); }
 };
 

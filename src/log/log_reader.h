@@ -1,7 +1,7 @@
 // Reads batches back: recovery, fragments of large transactions, and everything else that follows the log.
 //
 // A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts) and the
-// chain of prev_crc match. The first invalid one is the end of the log (a torn tail) unless a valid batch behind it says
+// chain of prev_crc match, and all segments that it touches have valid headers. The first invalid one is the end of the log (a torn tail) unless a valid batch behind it says
 // that it had been durable, or a kept segment is missing: then an acknowledged record is damaged (storage.md 7.6).
 // Threads: one at a time. Blocks on disk reads.
 #pragma once
@@ -32,9 +32,10 @@ struct LogEnd {
   Lsn end;
   std::uint32_t last_crc = 0;     // 0: no batch was read
   std::uint64_t salt = 0;         // of the segment that holds the end; 0: it has no valid header
-  std::uint64_t wal_uuid = 0;
+  std::uint64_t wal_uuid = 0;     // 0: no segment with a valid header was seen (the log never held a batch)
   std::uint64_t timeline = 1;
   CommitTimestamp last_ts;
+  Lsn durable;                    // the highest durable_lsn that a batch recorded
 };
 
 struct FragmentRef {
@@ -51,7 +52,7 @@ class LogReader {
   /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
   void seek(Lsn start);
   /// Stop there, however much follows. For readers of a log that is being written: limit = durable_lsn.
-  void set_limit(Lsn limit) { limit_ = limit; }
+  void set_limit(Lsn limit);
   /// PADs are skipped.
   ReadOutcome next();
   [[nodiscard]] const BatchView& batch() const { return batch_; }
@@ -78,12 +79,15 @@ class LogReader {
   };
   enum class Check : std::uint8_t { kValid, kInvalid, kIoError };
 
-  OpenSegment* segment(std::uint64_t number);  // nullptr: I/O error; file may be null: there is none
-  bool read_stream(std::uint64_t from, std::span<std::byte> into, bool* io_error);
-  Check check_header(Lsn at, BatchHeader* header, std::uint64_t* salt);
+  OpenSegment* segment(std::uint64_t number);  // nullptr: I/O error; its file is null where there is none
+  Check read_stream(std::uint64_t from, std::span<std::byte> into);  // kInvalid: the files end before
+  Check fill_window(std::uint64_t from);
   Check load_batch(Lsn at, Bytes& into, BatchView& view);
+  [[nodiscard]] bool plausible(const BatchHeader& header, Lsn at) const;
+  [[nodiscard]] bool continues_chain(const BatchHeader& header, Lsn at) const;
   ReadOutcome judge_end();
-  std::optional<Lsn> find_proof_behind(Lsn end, bool* io_error);
+  Check find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof);
+  ReadOutcome broken(Check check, const std::string& what);
 
   io::Disk& disk_;
   const std::string directory_;
@@ -97,6 +101,8 @@ class LogReader {
   Lsn limit_;
   std::optional<std::uint32_t> chain_;              // crc that the next batch must name
   CommitTimestamp last_ts_;
+  Lsn durable_;
+  Lsn seek_;
   std::string problem_;
 };
 
@@ -105,7 +111,6 @@ LogStart fresh_log(io::Random& random, std::uint64_t wal_uuid, std::uint64_t tim
 
 /// Makes the end that recovery found final: rewrites the last valid blocks (the OS cache may lie after an earlier
 /// failed sync), closes the segment with a PAD, and syncs. Only then may a LogWriter be opened on the result.
-/// `from`: any batch position that was read, e.g. where replay began.
 io::IoResult<LogStart> close_log(io::Disk& disk, io::Random& random, const std::string& directory,
                                  const Geometry& geometry, const LogEnd& end);
 

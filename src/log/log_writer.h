@@ -101,7 +101,7 @@ class LogWriter {
   /// the caller holds its commit mutex. Returns the batch's start; its end is end_of(batch).
   /// @pre a reservation of at least batch.ring_bytes() is held; fill() follows without any wait.
   Lsn assign(PreparedBatch& batch, CommitTimestamp commit_ts = {});
-  /// Copies the batch to its place and uses up its part of the reservation.
+  /// Copies the batch to its place. Its part of the reservation was used up by assign().
   void fill(const PreparedBatch& batch, Reservation& reservation);
   /// assign and fill in one, for batches without commit order (NONTX, fragments, prepare). Returns the start.
   Lsn append(PreparedBatch& batch, Reservation& reservation);
@@ -132,29 +132,38 @@ class LogWriter {
 
  private:
   friend class Reservation;
-  struct Slot { std::atomic<std::uint64_t> end{0}; std::uint64_t commit_ts = 0; };  // end: stream position, 0: empty
-  struct Waiter { std::uint64_t end; io::WaitToken token; };
+  // A batch that was copied reports itself here. end: stream position, 0: not yet.
+  struct Slot { std::atomic<std::uint64_t> end{0}; std::uint64_t commit_ts = 0; };
+  struct Waiter { Lsn end; io::WaitToken token; };
   struct Metrics {
     explicit Metrics(metrics::Registry& registry);
     metrics::Counter& bytes;
     metrics::Histogram& sync_seconds;
     metrics::Histogram& group_size;
   };
+  struct FreeAligned { void operator()(std::byte* p) const; };
+  using AlignedBuffer = std::unique_ptr<std::byte[], FreeAligned>;
   LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options, const LogStart& start);
 
-  void run();                                   // body of the log thread
-  bool collect_filled();                        // moves filled_ on; true if there is something to write
-  io::IoResult<> flush();
-  io::IoResult<> write_part(std::uint64_t from, std::uint64_t to);
-  io::IoResult<> enter_segment(std::uint64_t segment);
-  void sleep_until_work();
-  void wake_log_thread();
-  void publish_durable();
-  void fail(io::IoFailure why);
-  void write_idle_pad();
+  ReserveOutcome reserve_as(std::uint64_t bytes, Reservation* reservation, bool internal);
   void give_back(std::uint64_t bytes);
   void copy_to_ring(std::uint64_t at, ByteSpan bytes);
-  ReserveOutcome reserve_some(std::uint64_t bytes, Reservation* reservation, bool refuse_without_space);
+  void wake_space_waiters();
+  void wake_log_thread();
+
+  // Body and parts of the log thread.
+  void run();
+  bool collect_filled();  // moves filled_ on; true if there is something to write
+  io::IoResult<> flush();
+  io::IoResult<> write_part(std::uint64_t from, std::uint64_t to);
+  io::IoResult<> write_blocks(std::uint64_t from, std::uint64_t to);
+  io::IoResult<> enter_segment(std::uint64_t number);
+  void publish_durable();
+  void fail(io::IoFailure why);
+  void sleep_until_work();
+  bool write_idle_pad();
+  [[nodiscard]] bool pad_is_due() const;
+  [[nodiscard]] bool everything_flushed();
 
   const io::Environment environment_;
   const LogOptions options_;
@@ -162,26 +171,23 @@ class LogWriter {
   const LogStart start_;
   Metrics metrics_;
   std::unique_ptr<SegmentStore> segments_;
-  struct FreeRing { void operator()(std::byte* p) const; };
-  std::unique_ptr<std::byte[], FreeRing> ring_;     // stream position p lies at p % ring_bytes
-  std::unique_ptr<std::byte[], FreeRing> staging_;  // small flushes and tail blocks; log thread only
-  std::vector<Slot> slots_;                         // batch n reports itself filled in slot n % size
+  const AlignedBuffer ring_;                        // stream position p lies at p % ring_bytes
+  const AlignedBuffer staging_;                     // small flushes and tail blocks; log thread only
+  std::vector<Slot> slots_;                         // batch n reports in slot n % size; more slots than batches fit
 
-  mutable std::mutex assign_mutex_;                 // protects the four below
-  std::uint64_t tail_ = 0;                          // stream position
-  std::uint32_t prev_crc_ = 0;
+  mutable std::mutex place_mutex_;                  // protects the six below
+  std::uint64_t tail_;                              // stream position
+  std::uint64_t reserved_ = 0;                      // bytes reserved and not yet assigned
+  std::uint64_t ring_start_;                        // stream position of the first byte that must stay in the ring
+  std::uint32_t prev_crc_;
   std::uint64_t batches_ = 0;
-  bool closed_ = false;
-
-  std::mutex space_mutex_;                          // protects the three below
-  std::uint64_t held_ = 0;                          // reserved and not yet filled, plus filled and not yet durable
   std::vector<io::WaitToken> space_waiters_;
-  std::atomic<bool> failed_{false};
 
   std::mutex wait_mutex_;                           // protects waiters_
   std::vector<Waiter> waiters_;
-  std::atomic<std::uint64_t> durable_lsn_{0};
-  std::atomic<std::uint64_t> durable_ts_{0};
+  std::atomic<std::uint64_t> durable_lsn_;
+  std::atomic<std::uint64_t> durable_ts_;
+  std::atomic<bool> failed_{false};
 
   std::mutex wake_mutex_;                           // protects work_
   io::WaitToken work_;
@@ -190,18 +196,19 @@ class LogWriter {
 
   // The log thread's own.
   std::uint64_t next_slot_ = 0;
-  std::uint64_t filled_ = 0;                        // stream positions
-  std::uint64_t flushed_ = 0;
-  std::uint64_t filled_ts_ = 0;
-  std::uint64_t filled_batches_ = 0;
-  bool pad_due_ = false;
+  std::uint64_t filled_;                            // stream positions
+  std::uint64_t flushed_;
+  std::uint64_t filled_ts_;
+  std::uint64_t group_batches_ = 0;
+  std::uint64_t idle_pad_end_ = 0;
+  bool pad_wanted_ = false;                         // what was flushed last is not recorded as durable yet
   std::int64_t flushed_at_us_ = 0;
   std::unique_ptr<io::File> file_;
   std::uint64_t file_segment_ = 0;
 
   std::unique_ptr<io::BackgroundThread> thread_;
   metrics::Registry::Callback position_metric_, retained_metric_;
-  bool stopped_ = false;
+  bool stopped_ = false;                            // by the one who calls stop()
 };
 
 }  // namespace rustbd::log

@@ -8,9 +8,11 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,8 +35,9 @@ class SegmentStore {
     std::string directory;
     Geometry geometry;
     bool preallocate_zeros = true;
+    std::function<void()> on_progress;  // a segment was prepared, or could not be; on the background thread
   };
-  static constexpr std::size_t kAhead = 2;
+  static constexpr std::uint64_t kAhead = 2;
 
   SegmentStore(const io::Environment& environment, Options options);
   ~SegmentStore();  // stop()s
@@ -42,26 +45,28 @@ class SegmentStore {
   /// Makes the directory and segment `first` (reuses a file of that name), zeroes the headers of all later files, and
   /// starts preparing. Blocks.
   io::IoResult<> start(std::uint64_t first);
-  /// The file of segment `number`, ready to be written; all before it are done. kWait-like: an empty pointer, and
-  /// `token` fires when it is worth asking again. Called by the log thread in ascending order.
-  std::unique_ptr<io::File> take(std::uint64_t number, io::WaitToken* token);
-  /// The second segment ahead could not be made for lack of space.
+  /// The file of segment `number` <= prepared_until(), opened for direct I/O. By the log thread, in ascending order.
+  io::IoResult<std::unique_ptr<io::File>> take(std::uint64_t number);
+  /// Segments up to this one can be written without asking the file system for room.
+  [[nodiscard]] std::uint64_t prepared_until() const { return prepared_until_.load(std::memory_order_acquire); }
+  /// The second segment ahead could not be made for lack of space. Tried again every second and after set_keep().
   [[nodiscard]] bool out_of_space() const { return out_of_space_.load(std::memory_order_acquire); }
   /// A segment could not be made for another reason: the log cannot go on.
   [[nodiscard]] bool broken() const { return broken_.load(std::memory_order_acquire); }
   void set_keep(Lsn keep);
-  /// Bytes of the files from keep on.
+  /// Bytes of the files that hold something kept, or are current or ahead.
   [[nodiscard]] std::uint64_t retained_bytes() const;
-  /// Fires when out_of_space() may have changed (or at once if it is false).
   void stop();
 
  private:
   void run();
-  bool prepare_one();  // false: nothing to do or no room
+  bool prepare_next();  // false: enough are ready, or it failed
   io::IoResult<> prepare(std::uint64_t number);
-  io::IoResult<bool> recycle_into(std::uint64_t number);
+  std::optional<std::uint64_t> take_unkept();
+  io::IoResult<> make_new(const std::string& to, bool zeros);
   io::IoResult<> fill_with_zeros(io::File& file);
   io::IoResult<> zero_header(const std::string& path);
+  io::IoResult<> adopt_existing(std::uint64_t first);
   void remove_surplus();
   void wake();
   [[nodiscard]] std::string path(std::uint64_t number) const;
@@ -71,11 +76,10 @@ class SegmentStore {
   mutable std::mutex mutex_;              // protects the ones below
   std::deque<std::uint64_t> old_;         // existing segments before the current one, ascending
   std::uint64_t current_ = 0;
-  std::uint64_t prepared_until_ = 0;      // segments (current_, prepared_until_] are ready
   Lsn keep_;
   io::WaitToken work_;                    // the thread sleeps on it
-  io::WaitToken ready_;                   // the log thread waits on it
   bool pending_ = false;                  // work was announced while the thread was busy
+  std::atomic<std::uint64_t> prepared_until_{0};
   std::atomic<bool> out_of_space_{false};
   std::atomic<bool> broken_{false};
   std::atomic<bool> stopping_{false};

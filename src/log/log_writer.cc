@@ -1,0 +1,425 @@
+#include "rustbd/log/log_writer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "rustbd/base/assert.h"
+
+namespace rustbd::log {
+
+namespace {
+constexpr std::size_t kStagingBytes = 64u << 10;  // flushes up to this size go out in one write
+constexpr std::uint64_t kPadBytes = sizeof(BatchHeader);
+
+constexpr std::uint64_t block_floor(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
+
+std::byte* aligned(std::size_t bytes) {
+  auto* p = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes));
+  RUSTBD_ASSERT(p != nullptr, "out of memory");
+  return p;
+}
+}  // namespace
+
+void LogWriter::FreeAligned::operator()(std::byte* p) const { std::free(p); }
+
+Reservation& Reservation::operator=(Reservation&& from) noexcept {
+  if (this != &from) {
+    release();
+    writer_ = std::exchange(from.writer_, nullptr);
+    bytes_ = std::exchange(from.bytes_, 0);
+  }
+  return *this;
+}
+void Reservation::release() {
+  if (writer_ != nullptr && bytes_ > 0) writer_->give_back(bytes_);
+  writer_ = nullptr;
+  bytes_ = 0;
+}
+
+LogWriter::Metrics::Metrics(metrics::Registry& registry)
+    : bytes(registry.counter("rustbd_wal_bytes_total", "Bytes of batches made durable in the log")),
+      sync_seconds(registry.histogram("rustbd_wal_fsync_seconds", "Time of one write and sync of the log")),
+      group_size(registry.histogram("rustbd_wal_group_size", "Batches made durable by one sync",
+                                    metrics::exponential_bounds(1, 2, 12))) {}
+
+LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
+                     const LogStart& start)
+    : environment_(environment),
+      options_(std::move(options)),
+      geometry_(options_.segment_bytes),
+      start_(start),
+      metrics_(registry),
+      ring_(aligned(options_.ring_bytes)),
+      staging_(aligned(kStagingBytes)),
+      slots_(options_.ring_bytes / kPadBytes + 2),
+      tail_(geometry_.to_stream(start.first)),
+      ring_start_(tail_),
+      prev_crc_(start.prev_crc),
+      durable_lsn_(start.first.raw()),
+      durable_ts_(start.last_ts.raw()),
+      filled_(tail_),
+      flushed_(tail_),
+      filled_ts_(start.last_ts.raw()) {
+  RUSTBD_ASSERT(options_.segment_bytes % kBlockBytes == 0 && options_.ring_bytes % kBlockBytes == 0);
+  RUSTBD_ASSERT(options_.ring_bytes <= geometry_.payload_bytes(), "the ring fits into a segment");
+  RUSTBD_ASSERT(geometry_.first_batch(geometry_.segment_of(start.first)) == start.first, "a start opens a new segment");
+  segments_ = std::make_unique<SegmentStore>(
+      environment_, SegmentStore::Options{options_.directory, geometry_, options_.preallocate_zeros, [this] {
+                                            wake_space_waiters();
+                                            if (segments_->broken()) wake_log_thread();
+                                          }});
+  position_metric_ = registry.gauge_callback("rustbd_wal_position_bytes", "Durable end of the log",
+                                             [this] { return static_cast<double>(durable_lsn().raw()); });
+  retained_metric_ = registry.gauge_callback("rustbd_wal_retained_bytes", "Size of the log's files",
+                                             [this] { return static_cast<double>(segments_->retained_bytes()); });
+}
+
+io::IoResult<std::unique_ptr<LogWriter>> LogWriter::open(const io::Environment& environment,
+                                                         metrics::Registry& registry, LogOptions options,
+                                                         const LogStart& start) {
+  std::unique_ptr<LogWriter> writer{new LogWriter(environment, registry, std::move(options), start)};
+  const std::uint64_t first = writer->geometry_.segment_of(start.first);
+  if (const auto started = writer->segments_->start(first); !started) {
+    writer->stopped_ = true;
+    return std::unexpected{started.error()};
+  }
+  if (const auto entered = writer->enter_segment(first); !entered) {
+    writer->stopped_ = true;
+    writer->segments_->stop();
+    return std::unexpected{entered.error()};
+  }
+  writer->thread_ = environment.executor->start_background("log", [w = writer.get()] { w->run(); });
+  return writer;
+}
+
+LogWriter::~LogWriter() { stop(); }
+
+void LogWriter::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  stopping_ = true;
+  wake_log_thread();
+  thread_->join();
+  segments_->stop();
+}
+
+// --- Room ---
+
+ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation) {
+  return reserve_as(bytes, reservation, false);
+}
+
+ReserveOutcome LogWriter::reserve_as(std::uint64_t bytes, Reservation* reservation, bool internal) {
+  RUSTBD_ASSERT(bytes > 0 && bytes <= batch_bytes_max(), "a batch is at most a quarter of the ring");
+  bytes = Geometry::padded(bytes);
+  if (failed()) return {ReserveStatus::kFailed, {}};
+  if (segments_->out_of_space() && !internal) return {ReserveStatus::kNoSpace, {}};
+  std::lock_guard lock{place_mutex_};
+  const std::uint64_t room = (segments_->prepared_until() + 1) * geometry_.payload_bytes();
+  const std::uint64_t end = tail_ + reserved_ + bytes;
+  if (end <= ring_start_ + options_.ring_bytes && end <= room) {
+    reserved_ += bytes;
+    reservation->writer_ = this;
+    reservation->bytes_ += bytes;
+    return {ReserveStatus::kReserved, {}};
+  }
+  // Checked again under the mutex, so that whoever changes them wakes us.
+  if (failed()) return {ReserveStatus::kFailed, {}};
+  if (segments_->out_of_space()) return {ReserveStatus::kNoSpace, {}};
+  if (internal) return {ReserveStatus::kWait, {}};
+  return {ReserveStatus::kWait, space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
+}
+
+ReserveStatus LogWriter::reserve_blocking(std::uint64_t bytes, Reservation* reservation) {
+  for (;;) {
+    const ReserveOutcome outcome = reserve(bytes, reservation);
+    if (outcome.status != ReserveStatus::kWait) return outcome.status;
+    environment_.executor->block_on(outcome.token);
+  }
+}
+
+void LogWriter::give_back(std::uint64_t bytes) {
+  std::vector<io::WaitToken> woken;
+  {
+    std::lock_guard lock{place_mutex_};
+    RUSTBD_ASSERT(reserved_ >= bytes);
+    reserved_ -= bytes;
+    woken.swap(space_waiters_);
+  }
+  for (const io::WaitToken& token : woken) token.fire();
+}
+
+void LogWriter::wake_space_waiters() { give_back(0); }
+
+// --- Place and content ---
+
+Lsn LogWriter::assign(PreparedBatch& batch, CommitTimestamp commit_ts) {
+  BatchHeader& header = batch.header;
+  header.commit_ts = commit_ts.raw();
+  header.durable_lsn = durable_lsn_.load(std::memory_order_acquire);
+  if (header.wall_clock_us == 0) header.wall_clock_us = static_cast<std::uint64_t>(environment_.clock->wall_us());
+  const std::uint64_t bytes = batch.ring_bytes();
+  std::lock_guard lock{place_mutex_};
+  RUSTBD_ASSERT(reserved_ >= bytes, "room is reserved before a place is given");
+  reserved_ -= bytes;
+  header.lsn = geometry_.to_lsn(tail_).raw();
+  header.prev_crc = prev_crc_;
+  header.crc = batch_crc(start_.salt, header, batch.body_crc, batch.prefix_bytes + batch.events.size());
+  prev_crc_ = header.crc;
+  tail_ += bytes;
+  batch.sequence = batches_++;
+  return Lsn{header.lsn};
+}
+
+void LogWriter::copy_to_ring(std::uint64_t at, ByteSpan bytes) {
+  while (!bytes.empty()) {
+    const std::uint64_t inside = at % options_.ring_bytes;
+    const std::size_t n = std::min<std::uint64_t>(bytes.size(), options_.ring_bytes - inside);
+    std::memcpy(ring_.get() + inside, bytes.data(), n);
+    bytes = bytes.subspan(n);
+    at += n;
+  }
+}
+
+void LogWriter::fill(const PreparedBatch& batch, Reservation& reservation) {
+  const std::uint64_t bytes = batch.ring_bytes();
+  RUSTBD_ASSERT(reservation.writer_ == this && reservation.bytes_ >= bytes);
+  reservation.bytes_ -= bytes;  // assign() has taken it already
+  static constexpr std::byte kZeros[kBatchAlignment]{};
+  const std::uint64_t start = geometry_.to_stream(Lsn{batch.header.lsn});
+  const std::uint64_t end = start + bytes;
+  std::uint64_t at = start;
+  const auto put = [&](ByteSpan part) {
+    copy_to_ring(at, part);
+    at += part.size();
+  };
+  put({reinterpret_cast<const std::byte*>(&batch.header), sizeof batch.header});
+  put({batch.prefix.data(), batch.prefix_bytes});
+  put(batch.events);
+  put({kZeros, static_cast<std::size_t>(end - at)});
+  Slot& slot = slots_[batch.sequence % slots_.size()];
+  slot.commit_ts = batch.header.commit_ts;
+  slot.end.store(end);  // sequentially consistent, as asleep_: one of us sees the other
+  if (asleep_.load() && asleep_.exchange(false)) wake_log_thread();
+}
+
+Lsn LogWriter::append(PreparedBatch& batch, Reservation& reservation) {
+  const Lsn start = assign(batch);
+  fill(batch, reservation);
+  return start;
+}
+
+Lsn LogWriter::tail() const {
+  std::lock_guard lock{place_mutex_};
+  return geometry_.to_lsn(tail_);
+}
+
+io::WaitToken LogWriter::durable(Lsn end) {
+  if (is_durable(end)) return {};
+  std::lock_guard lock{wait_mutex_};
+  if (is_durable(end) || failed()) return {};
+  return waiters_.emplace_back(end, io::WaitToken::make(io::WaitReason::kDurability)).token;
+}
+
+void LogWriter::wake_log_thread() {
+  io::WaitToken token;
+  {
+    std::lock_guard lock{wake_mutex_};
+    token = work_;
+  }
+  token.fire();
+}
+
+// --- The log thread ---
+
+void LogWriter::run() {
+  for (;;) {
+    if (segments_->broken()) return fail(io::IoFailure::kDevice);
+    if (options_.commit_delay.count() > 0 && slots_[next_slot_ % slots_.size()].end.load() != 0)
+      environment_.executor->block_on(environment_.executor->after(options_.commit_delay));
+    if (collect_filled()) {
+      if (const auto flushed = flush(); !flushed) return fail(flushed.error());
+      publish_durable();
+    } else if (stopping_ && everything_flushed()) {
+      if (!pad_wanted_ || !write_idle_pad()) return;
+    } else if (pad_is_due() && write_idle_pad()) {
+      continue;
+    } else {
+      sleep_until_work();
+    }
+  }
+}
+
+bool LogWriter::collect_filled() {
+  for (;;) {
+    Slot& slot = slots_[next_slot_ % slots_.size()];
+    const std::uint64_t end = slot.end.load();
+    if (end == 0) return filled_ > flushed_;
+    filled_ts_ = std::max(filled_ts_, slot.commit_ts);
+    filled_ = end;
+    slot.end.store(0);
+    ++next_slot_;
+    ++group_batches_;
+  }
+}
+
+io::IoResult<> LogWriter::flush() {
+  const std::int64_t began_us = environment_.clock->monotonic_us();
+  for (std::uint64_t from = flushed_; from < filled_;) {
+    const std::uint64_t segment = from / geometry_.payload_bytes();
+    const std::uint64_t to = std::min(filled_, (segment + 1) * geometry_.payload_bytes());
+    if (segment != file_segment_) {
+      if (const auto entered = enter_segment(segment); !entered) return entered;
+    }
+    if (const auto written = write_part(from, to); !written) return written;
+    if (const auto synced = file_->datasync(); !synced) return synced;
+    from = to;
+  }
+  flushed_at_us_ = environment_.clock->monotonic_us();
+  metrics_.sync_seconds.observe(static_cast<double>(flushed_at_us_ - began_us) * 1e-6);
+  metrics_.bytes.inc(filled_ - flushed_);
+  metrics_.group_size.observe(static_cast<double>(group_batches_));
+  return {};
+}
+
+// [from, to) lies in file_. Whole blocks: the first one is rewritten with the same beginning, the last one ends in zeros.
+io::IoResult<> LogWriter::write_part(std::uint64_t from, std::uint64_t to) {
+  const std::uint64_t first = block_floor(from), last = block_floor(to);
+  const std::uint64_t end = last == to ? to : last + kBlockBytes;
+  const auto stage = [&](std::uint64_t begin) -> io::IoResult<> {  // [begin, end) in one write
+    std::byte* out = staging_.get();
+    for (std::uint64_t at = begin; at < to;) {
+      const std::uint64_t inside = at % options_.ring_bytes;
+      const std::uint64_t n = std::min(to - at, options_.ring_bytes - inside);
+      std::memcpy(out, ring_.get() + inside, n);
+      out += n;
+      at += n;
+    }
+    std::memset(out, 0, end - to);
+    return file_->write(kSegmentHeaderBytes + begin % geometry_.payload_bytes(), {staging_.get(), end - begin});
+  };
+  if (end - first <= kStagingBytes) return stage(first);
+  if (const auto written = write_blocks(first, last); !written) return written;
+  return last == end ? io::IoResult<>{} : stage(last);
+}
+
+// Whole blocks straight from the ring.
+io::IoResult<> LogWriter::write_blocks(std::uint64_t from, std::uint64_t to) {
+  while (from < to) {
+    const std::uint64_t inside = from % options_.ring_bytes;
+    const std::uint64_t n = std::min(to - from, options_.ring_bytes - inside);
+    const std::uint64_t offset = kSegmentHeaderBytes + from % geometry_.payload_bytes();
+    if (const auto written = file_->write(offset, {ring_.get() + inside, n}); !written) return written;
+    from += n;
+  }
+  return {};
+}
+
+io::IoResult<> LogWriter::enter_segment(std::uint64_t number) {
+  auto file = segments_->take(number);
+  if (!file) return std::unexpected{file.error()};
+  file_ = std::move(*file);
+  file_segment_ = number;
+  SegmentHeader header{};
+  header.first_lsn = geometry_.first_lsn(number).raw();
+  header.segment_no = number;
+  header.wal_uuid = start_.wal_uuid;
+  header.timeline = start_.timeline;
+  header.salt = start_.salt;
+  std::span<std::byte, kSegmentHeaderBytes> block{staging_.get(), kSegmentHeaderBytes};
+  encode_segment_header(header, block);
+  return file_->write(0, block);  // synced together with the first batch behind it
+}
+
+void LogWriter::publish_durable() {
+  const bool only_pad = group_batches_ == 1 && filled_ == idle_pad_end_;
+  pad_wanted_ = !only_pad;
+  group_batches_ = 0;
+  flushed_ = filled_;
+  {
+    std::lock_guard lock{place_mutex_};
+    ring_start_ = block_floor(flushed_);
+  }
+  wake_space_waiters();
+  const Lsn end = geometry_.to_lsn(flushed_);
+  durable_lsn_.store(end.raw(), std::memory_order_release);
+  durable_ts_.store(filled_ts_, std::memory_order_release);
+  std::vector<Waiter> woken;
+  {
+    std::lock_guard lock{wait_mutex_};
+    const auto done = std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.end > end; });
+    woken.assign(std::make_move_iterator(done), std::make_move_iterator(waiters_.end()));
+    waiters_.erase(done, waiters_.end());
+  }
+  for (const Waiter& waiter : woken) waiter.token.fire();
+}
+
+void LogWriter::fail(io::IoFailure why) {
+  failed_.store(true, std::memory_order_release);
+  std::vector<Waiter> woken;
+  {
+    std::lock_guard lock{wait_mutex_};
+    woken.swap(waiters_);
+  }
+  for (const Waiter& waiter : woken) waiter.token.fire();
+  wake_space_waiters();
+  if (options_.on_fatal) return options_.on_fatal(why);
+  std::fputs(fmt::format("PANIC: the log cannot be made durable: {}\n", io::to_text(why)).c_str(), stderr);
+  std::fflush(stderr);
+  _exit(70);
+}
+
+bool LogWriter::everything_flushed() {
+  std::lock_guard lock{place_mutex_};
+  return next_slot_ == batches_;
+}
+
+bool LogWriter::pad_is_due() const {
+  return pad_wanted_ &&
+         environment_.clock->monotonic_us() - flushed_at_us_ >= options_.idle_pad_delay.count();
+}
+
+// Records durable_lsn, so that damage before it is told from a torn tail. False: no room just now.
+bool LogWriter::write_idle_pad() {
+  Reservation reservation;
+  if (reserve_as(kPadBytes, &reservation, true).status != ReserveStatus::kReserved) {
+    pad_wanted_ = false;
+    return false;
+  }
+  PreparedBatch pad = prepare_batch({.kind = BatchKind::kPad}, {}, 0);
+  append(pad, reservation);
+  idle_pad_end_ = geometry_.to_stream(end_of(pad));
+  return true;
+}
+
+void LogWriter::sleep_until_work() {
+  const std::int64_t idle_us = environment_.clock->monotonic_us() - flushed_at_us_;
+  const io::WaitToken token =
+      pad_wanted_ ? environment_.executor->after(options_.idle_pad_delay - std::chrono::microseconds{idle_us})
+                  : io::WaitToken::make(io::WaitReason::kTask);
+  {
+    std::lock_guard lock{wake_mutex_};
+    work_ = token;
+  }
+  asleep_.store(true);
+  const bool filled = slots_[next_slot_ % slots_.size()].end.load() != 0;
+  const bool over = segments_->broken() || (stopping_ && everything_flushed());
+  if (!filled && !over) environment_.executor->block_on(token);
+  asleep_.store(false);
+}
+
+LogStart fresh_log(io::Random& random, std::uint64_t wal_uuid, std::uint64_t timeline) {
+  LogStart start;
+  start.first = Geometry{}.first_batch(0);  // the same in every geometry
+  start.wal_uuid = wal_uuid;
+  start.timeline = timeline;
+  start.salt = random.next_u64() | 1;  // 0 stands for "no valid header"
+  return start;
+}
+
+}  // namespace rustbd::log

@@ -1,0 +1,277 @@
+#include "rustbd/log/segments.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/base/crc32c.h"
+
+namespace rustbd::log {
+
+namespace {
+constexpr char kSegmentMagic[8] = {'R', 'U', 'S', 'T', 'B', 'D', 'W', 'L'};
+constexpr std::size_t kZeroBytes = 1u << 20;
+constexpr std::chrono::seconds kRetryAfterNoSpace{1};
+
+struct FreeBlocks { void operator()(std::byte* p) const { std::free(p); } };
+std::unique_ptr<std::byte[], FreeBlocks> zeroed_blocks(std::size_t bytes) {
+  auto* p = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes));
+  RUSTBD_ASSERT(p != nullptr, "out of memory");
+  std::memset(p, 0, bytes);
+  return std::unique_ptr<std::byte[], FreeBlocks>{p};
+}
+
+std::optional<Lsn> parse_segment_name(std::string_view name) {
+  if (name.size() != 24 || !name.ends_with(".wal")) return std::nullopt;
+  std::uint64_t first = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + 20, first);
+  if (error != std::errc{} || end != name.data() + 20) return std::nullopt;
+  return Lsn{first};
+}
+}  // namespace
+
+void encode_segment_header(SegmentHeader header, std::span<std::byte, kSegmentHeaderBytes> out) {
+  std::memcpy(header.magic, kSegmentMagic, sizeof header.magic);
+  header.version = kFormatVersion;
+  header.zero = 0;
+  header.crc = 0;
+  std::memset(out.data(), 0, out.size());
+  store(out.data(), header);
+  header.crc = crc32c(0, out.data(), out.size());
+  store(out.data(), header);
+}
+
+std::optional<SegmentHeader> decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes> in) {
+  const auto header = load<SegmentHeader>(in.data());
+  if (std::memcmp(header.magic, kSegmentMagic, sizeof header.magic) != 0) return std::nullopt;
+  SegmentHeader without = header;
+  without.crc = 0;
+  std::uint32_t crc = crc32c(0, &without, sizeof without);
+  crc = crc32c(crc, in.data() + sizeof without, in.size() - sizeof without);
+  if (crc != header.crc || header.version != kFormatVersion) return std::nullopt;
+  return header;
+}
+
+io::IoResult<std::vector<Lsn>> list_segments(io::Disk& disk, const std::string& directory) {
+  const auto names = disk.list(directory);
+  if (!names) return std::unexpected{names.error()};
+  std::vector<Lsn> found;
+  for (const std::string& name : *names)
+    if (const auto first = parse_segment_name(name)) found.push_back(*first);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+SegmentStore::SegmentStore(const io::Environment& environment, Options options)
+    : environment_(environment), options_(std::move(options)) {}
+SegmentStore::~SegmentStore() { stop(); }
+
+std::string SegmentStore::path(std::uint64_t number) const {
+  return options_.directory + "/" + segment_name(options_.geometry.first_lsn(number));
+}
+
+io::IoResult<> SegmentStore::start(std::uint64_t first) {
+  io::Disk& disk = *environment_.disk;
+  if (const auto made = disk.make_directory(options_.directory); !made && made.error() != io::IoFailure::kExists)
+    return made;
+  const auto slash = options_.directory.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : options_.directory.substr(0, slash);
+  if (const auto synced = disk.sync_directory(parent); !synced) return synced;
+  current_ = first;
+  if (const auto adopted = adopt_existing(first); !adopted) return adopted;
+  thread_ = environment_.executor->start_background("log-segments", [this] { run(); });
+  return {};
+}
+
+// Files of earlier ones are old; from `first` on, those without a gap and of full size are used again.
+io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
+  io::Disk& disk = *environment_.disk;
+  const auto found = list_segments(disk, options_.directory);
+  if (!found) return std::unexpected{found.error()};
+  bool gap = false, first_found = false;
+  for (const Lsn lsn : *found) {
+    const std::uint64_t number = options_.geometry.segment_of(lsn);
+    if (options_.geometry.first_lsn(number) != lsn) continue;  // not of this geometry
+    if (number < first) {
+      old_.push_back(number);
+      continue;
+    }
+    const auto file = disk.open(path(number), {.read_only = true});
+    if (!file) return std::unexpected{file.error()};
+    const auto size = (*file)->size();
+    if (!size) return std::unexpected{size.error()};
+    const std::uint64_t expected = first_found ? prepared_until_.load() + 1 : first;
+    gap = gap || number != expected || number > first + kAhead || *size != options_.geometry.segment_bytes();
+    if (gap) {
+      if (const auto removed = disk.remove(path(number)); !removed) return removed;
+    } else {
+      if (const auto zeroed = zero_header(path(number)); !zeroed) return zeroed;
+      first_found = true;
+      prepared_until_ = number;
+    }
+  }
+  if (!first_found) {
+    // Not filled with zeros: start-up must not wait for 64 MiB. Syncs in this one segment cost a little more.
+    if (const auto made = make_new(path(first), false); !made) return made;
+    prepared_until_ = first;
+  }
+  return disk.sync_directory(options_.directory);
+}
+
+io::IoResult<> SegmentStore::zero_header(const std::string& path) {
+  const auto file = environment_.disk->open(path, {.direct = true});
+  if (!file) return std::unexpected{file.error()};
+  const auto zeros = zeroed_blocks(kSegmentHeaderBytes);
+  if (const auto written = (*file)->write(0, {zeros.get(), kSegmentHeaderBytes}); !written) return written;
+  return (*file)->datasync();
+}
+
+io::IoResult<> SegmentStore::fill_with_zeros(io::File& file) {
+  const auto zeros = zeroed_blocks(kZeroBytes);
+  const std::uint64_t all = options_.geometry.segment_bytes();
+  for (std::uint64_t at = 0; at < all && !stopping_; at += kZeroBytes) {
+    const std::size_t n = std::min<std::uint64_t>(kZeroBytes, all - at);
+    if (const auto written = file.write(at, {zeros.get(), n}); !written) return written;
+  }
+  return {};
+}
+
+// Under another name first, so that a file with a segment's name is whole.
+io::IoResult<> SegmentStore::make_new(const std::string& to, bool zeros) {
+  io::Disk& disk = *environment_.disk;
+  const std::string unfinished = options_.directory + "/next.tmp";
+  const auto make = [&]() -> io::IoResult<> {
+    const auto file = disk.open(unfinished, {.create = true, .direct = true});
+    if (!file) return std::unexpected{file.error()};
+    if (const auto cut = (*file)->truncate(0); !cut) return cut;
+    if (const auto got = (*file)->allocate(0, options_.geometry.segment_bytes()); !got) return got;
+    if (zeros) {
+      if (const auto filled = fill_with_zeros(**file); !filled) return filled;
+    }
+    if (const auto synced = (*file)->datasync(); !synced) return synced;
+    if (const auto renamed = disk.rename(unfinished, to); !renamed) return renamed;
+    return disk.sync_directory(options_.directory);
+  };
+  const auto made = make();
+  if (!made && disk.exists(unfinished)) (void)disk.remove(unfinished);  // give the room back at once
+  return made;
+}
+
+std::optional<std::uint64_t> SegmentStore::take_unkept() {
+  std::lock_guard lock{mutex_};
+  if (old_.empty() || options_.geometry.first_lsn(old_.front() + 1) > keep_) return std::nullopt;
+  const std::uint64_t number = old_.front();
+  old_.pop_front();
+  return number;
+}
+
+io::IoResult<> SegmentStore::prepare(std::uint64_t number) {
+  if (const auto unkept = take_unkept()) {
+    if (const auto zeroed = zero_header(path(*unkept)); !zeroed) return zeroed;
+    if (const auto renamed = environment_.disk->rename(path(*unkept), path(number)); !renamed) return renamed;
+    return environment_.disk->sync_directory(options_.directory);
+  }
+  return make_new(path(number), options_.preallocate_zeros);
+}
+
+bool SegmentStore::prepare_next() {
+  std::uint64_t number = 0;
+  {
+    std::lock_guard lock{mutex_};
+    if (prepared_until_.load() >= current_ + kAhead) return false;
+    number = prepared_until_.load() + 1;
+  }
+  const auto prepared = prepare(number);
+  if (prepared) {
+    prepared_until_.store(number, std::memory_order_release);
+    out_of_space_ = false;
+  } else if (prepared.error() == io::IoFailure::kNoSpace) {
+    out_of_space_ = true;
+  } else {
+    broken_ = true;
+  }
+  if (options_.on_progress) options_.on_progress();
+  return prepared.has_value();
+}
+
+// Unkept segments beyond those that the next preparations will use.
+void SegmentStore::remove_surplus() {
+  for (;;) {
+    std::uint64_t number = 0;
+    {
+      std::lock_guard lock{mutex_};
+      if (old_.size() <= kAhead) return;
+      if (options_.geometry.first_lsn(old_[kAhead] + 1) > keep_) return;
+      number = old_.front();
+      old_.pop_front();
+    }
+    if (!environment_.disk->remove(path(number))) return;  // it stays as a file; the next start lists it again
+  }
+}
+
+void SegmentStore::run() {
+  while (!stopping_ && !broken_) {
+    while (!stopping_ && prepare_next()) {
+    }
+    remove_surplus();
+    io::WaitToken token;
+    {
+      std::lock_guard lock{mutex_};
+      if (std::exchange(pending_, false)) continue;
+      token = out_of_space_ ? environment_.executor->after(kRetryAfterNoSpace)
+                            : io::WaitToken::make(io::WaitReason::kTask);
+      work_ = token;
+    }
+    if (!stopping_) environment_.executor->block_on(token);
+    std::lock_guard lock{mutex_};
+    work_ = {};
+    pending_ = false;
+  }
+}
+
+void SegmentStore::wake() {
+  io::WaitToken token;
+  {
+    std::lock_guard lock{mutex_};
+    pending_ = true;
+    token = work_;
+  }
+  token.fire();
+}
+
+io::IoResult<std::unique_ptr<io::File>> SegmentStore::take(std::uint64_t number) {
+  RUSTBD_ASSERT(number <= prepared_until(), "the log is written only where room was made");
+  auto file = environment_.disk->open(path(number), {.direct = true});
+  {
+    std::lock_guard lock{mutex_};
+    for (std::uint64_t passed = current_; passed < number; ++passed) old_.push_back(passed);
+    current_ = number;
+  }
+  wake();
+  return file;
+}
+
+void SegmentStore::set_keep(Lsn keep) {
+  {
+    std::lock_guard lock{mutex_};
+    keep_ = std::max(keep_, keep);
+  }
+  wake();
+}
+
+std::uint64_t SegmentStore::retained_bytes() const {
+  std::lock_guard lock{mutex_};
+  return (old_.size() + prepared_until_.load() - current_ + 1) * options_.geometry.segment_bytes();
+}
+
+void SegmentStore::stop() {
+  if (!thread_) return;
+  stopping_ = true;
+  wake();
+  thread_->join();
+  thread_.reset();
+}
+
+}  // namespace rustbd::log
