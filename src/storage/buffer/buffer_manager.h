@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -26,8 +28,11 @@
 namespace rustbd::storage {
 
 class DataFile;
+class EntryLedger;
 class ExtentAllocator;
 class ImageWriter;
+class Space;
+struct PageImage;
 
 /// When the shadow copy of a dirty page is written. Durability is the log's business in all three. Only kWriteBack
 /// (by eviction or checkpoint) is implemented; set_write_strategy() throws 0A000 for the others.
@@ -64,6 +69,8 @@ class BufferManager {
     PageDirectory* directory;
     DataFile* file;
     ExtentAllocator* allocator;
+    Space* space;
+    EntryLedger* ledger;
     ActionGate* gate;
     Epochs* epochs;
     PendingFree* pending;
@@ -111,6 +118,8 @@ class BufferManager {
   /// is gone; then, in an action of the pool's own, the id and the extent become free. Until then checkpoints carry the
   /// page as pending free, so a crash leaks nothing. Needs no mark_dirty().
   void free(ExclusiveGuard&& guard);
+  /// The same for a page that nothing refers to any more and that need not be read for it (recovery, dropped trees).
+  void free_unread(PageId id);
 
   [[nodiscard]] WriteAdmission admit_write() const;
 
@@ -128,11 +137,11 @@ class BufferManager {
   void start();  // the pool thread
   void stop();   // joins it; waits for outstanding reads. No guard may be held
   void pin_resident(PageId id);  // the frame of a resident page is never evicted (catalog root pages)
-  /// Gate closed: begins the images of checkpoint `epoch`; returns its dirty pages (superset, unsorted).
-  std::vector<std::uint64_t> begin_checkpoint(std::uint64_t epoch);
+  /// Gate closed, ledger begun: returns the dirty pages (a superset, unsorted).
+  std::vector<std::uint64_t> begin_checkpoint();
   /// Writes the images of those pages. Blocking.
   io::IoResult<> write_checkpoint_pages(std::vector<std::uint64_t> pages);
-  /// Ends the checkpoint. When it failed, pages that were not written are handed to the next one.
+  /// After EntryLedger::end(). When it failed, pages that were not written are handed to the next one.
   void end_checkpoint(bool durable);
   /// Frees what is due of the pages given up. Enters the gate itself. Returns how many ids became free.
   std::size_t reclaim_freed(std::size_t limit);
@@ -145,85 +154,121 @@ class BufferManager {
   friend class OptimisticGuard;
   friend class SharedGuard;
   friend class ExclusiveGuard;
-  friend class ImageWriter;
 
   struct ReadOperation;
   struct alignas(64) Counters {
     std::atomic<std::uint64_t> hits{0};
   };
-  struct InFlight {
+  struct alignas(64) InFlight {
     std::mutex mutex;
-    std::unordered_map<std::uint64_t, io::WaitToken> reads;
+    std::unordered_map<std::uint64_t, io::WaitToken> reads;  // page id -> fires when its read has ended
+  };
+  struct alignas(64) DirtyShard {
+    std::mutex mutex;
+    std::vector<std::uint64_t> pages;  // marked dirty since the last checkpoint began; some more than once
+  };
+  struct GivenUp {
+    std::uint64_t page;
+    std::uint64_t stamp;  // Epochs::retire_stamp()
+  };
+  struct Outcome {
+    FixStatus status;
+    io::WaitToken wait;
   };
   static constexpr std::size_t kInFlightShards = 16;
   static constexpr std::size_t kDirtyShards = 16;
-  struct alignas(64) DirtyShard {
-    std::mutex mutex;
-    std::vector<std::uint64_t> pages;
-  };
 
   void count_hit() {
     auto& hits = counters_[thread_slot()].hits;
     hits.store(hits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
+  [[nodiscard]] bool known(PageId id) const { return id.raw() - 1 < directory_.limit() - 1; }
+  PageEntry& entry_of(PageId id) { return directory_.entry(id.raw()); }
   Fix<OptimisticGuard> fix_optimistic_slow(PageId id);
-  template <class Guard>
-  Fix<Guard> not_resident(PageId id, PageEntry& entry, std::uint64_t word);
-  Fix<SharedGuard> miss(PageId id, PageEntry& entry, std::uint64_t word);
+  Fix<SharedGuard> shared_guard(PageEntry& entry, PageId id, std::uint64_t version);
+  /// The latch word as it was when the latch was taken; or why not.
+  std::optional<std::uint64_t> latch_shared(PageEntry& entry, std::uint64_t id, Outcome& otherwise);
+  std::optional<std::uint64_t> latch_exclusive(PageEntry& entry, std::uint64_t id, Outcome& otherwise);
+  static void unlatch_shared(PageEntry& entry) { entry.state.fetch_sub(1ull << 56, std::memory_order_release); }
+  static void unlatch_exclusive(PageEntry& entry, std::uint64_t version) {
+    entry.state.store(LatchWord::make(LatchWord::kFree, version + 1), std::memory_order_release);
+  }
+  template <class Guard, class Try>
+  Fix<Guard> fix_waiting(PageId id, Try attempt);
 
-  // reader.cc
-  void start_read(std::uint64_t id, PageEntry& entry, std::uint32_t frame, io::WaitToken wait);
+  // page_reader.cc
+  Outcome read_page(std::uint64_t id, PageEntry& entry, std::uint64_t word);
   void submit_read(const std::shared_ptr<ReadOperation>& read);
   void finish_read(const std::shared_ptr<ReadOperation>& read);
-  bool verify_image(const ReadOperation& read) const;
+  void end_read(const ReadOperation& read);
   io::WaitToken token_of_read(std::uint64_t id);
 
   // eviction.cc
-  std::uint32_t take_frame();                   // kNoFrame when none is free and no clean page can go
-  bool take_frame_or_token(std::uint32_t& frame, io::WaitToken& wait);  // false and no token: none will come
-  std::size_t evict_round(std::size_t wanted, bool write_dirty);
-  bool drop_clean(std::uint32_t frame);
+  /// A frame, or a token that fires when one may be free, or neither: none will come.
+  std::uint32_t take_frame(io::WaitToken& wait);
+  std::size_t evict_round(std::size_t wanted, std::size_t scan, ImageWriter* writer);
+  std::uint32_t drop_frame(PageEntry& entry, std::uint32_t frame, std::uint64_t version);
+  bool drop_clean(PageEntry& entry, std::uint32_t frame);
+  bool stage_for_eviction(PageEntry& entry, std::uint64_t id, ImageWriter& writer);
+  std::size_t finish_evictions(ImageWriter& writer);
+  bool finish_eviction(const PageImage& image);
   void give_frame(std::uint32_t frame);
+  void fire_frame_wait();
   void wake_pool();
   void pool_loop();
+  void pool_work(ImageWriter& writer);
+  void note_write_failure(io::IoFailure failure);
+  [[nodiscard]] std::uint64_t reserved_blocks() const;
 
-  // dirty.cc
-  DirtyResult mark_dirty(PageEntry& entry, std::uint64_t id, std::uint32_t frame);
-  bool copy_for_checkpoint(std::uint32_t frame);
+  // checkpoint_pages.cc
+  DirtyResult mark_dirty(PageEntry& entry, std::uint64_t id);
+  DirtyResult copy_for_checkpoint(FrameMeta& meta, std::uint32_t frame, std::uint64_t id);
   void note_dirty(std::uint64_t id);
-  bool reclaim_one(std::uint64_t id);
+  enum class Staging : std::uint8_t { kStaged, kNothingToDo, kLater };
+  Staging stage_for_checkpoint(std::uint64_t id, ImageWriter& writer);
+  void finish_checkpoint_image(const PageImage& image);
+  std::vector<std::uint64_t> take_wanted();
+  void fire_copy_wait();
+
+  // page_ids.cc
   std::uint64_t take_page_id();
+  bool reclaim_one(std::uint64_t id);
 
   const io::Environment environment_;
   PageDirectory& directory_;
   DataFile& file_;
   ExtentAllocator& allocator_;
+  Space& space_;
+  EntryLedger& ledger_;
   ActionGate& gate_;
   Epochs& epochs_;
   PendingFree& pending_;
   FramePool frames_;
-  std::unique_ptr<ImageWriter> writer_;
   std::unique_ptr<Counters[]> counters_;  // one per thread slot, written by its thread only
 
   InFlight in_flight_[kInFlightShards];
-  std::atomic<std::uint64_t> reads_outstanding_{0};
+  std::atomic<std::uint32_t> clock_hand_{0};
   std::mutex frame_mutex_;                     // protects frame_wait_, pool_wake_
-  io::WaitToken frame_wait_;                   // fires when frames become free
-  io::WaitToken pool_wake_;
+  io::WaitToken frame_wait_;                   // fires when frames become free; empty: nobody waits
+  io::WaitToken pool_wake_;                    // the pool thread sleeps on it; empty: it is awake
+  std::atomic<bool> frame_wanted_{false};      // frame_wait_ is set
+  std::atomic<bool> pool_wanted_{false};       // the pool thread shall look again
   std::atomic<bool> frames_exhausted_{false};  // the pool thread found nothing that can go
   std::atomic<bool> stopping_{false};
   std::unique_ptr<io::BackgroundThread> pool_thread_;
 
   DirtyShard dirty_[kDirtyShards];
   std::atomic<std::int64_t> dirty_count_{0};
-  std::atomic<std::uint64_t> checkpoint_epoch_{0};  // 0: none runs. Changes with the gate closed, or to 0 at the end
-  std::mutex copy_mutex_;                           // protects copy_wanted_, copy_wait_
-  std::vector<std::uint64_t> copy_wanted_;          // pages that the checkpoint shall write next
+  std::vector<std::uint64_t> checkpoint_left_;  // the checkpoint thread only: pages not written when it failed
+  std::mutex copy_mutex_;                       // protects copy_wanted_, copy_wait_
+  std::vector<std::uint64_t> copy_wanted_;      // pages that the checkpoint shall write next: a writer waits for them
   io::WaitToken copy_wait_;
 
-  std::mutex id_mutex_;  // protects free_ids_ and growth of next_page_id_
+  std::mutex id_mutex_;  // protects free_ids_, given_up_ and growth of next_page_id_
   std::vector<std::uint64_t> free_ids_;
+  std::deque<GivenUp> given_up_;
   std::atomic<std::uint64_t> next_page_id_{1};
+  std::atomic<std::uint64_t> given_up_count_{0};
 
   std::atomic<bool> writes_stopped_{false};
   std::atomic<std::uint64_t> misses_{0}, evictions_{0}, page_writes_{0}, checksum_failures_{0};

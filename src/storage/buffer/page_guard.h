@@ -24,6 +24,8 @@ namespace rustbd::storage {
 
 class BufferManager;
 class ExclusiveGuard;
+class OptimisticGuard;
+class SharedGuard;
 
 /// What all guards can do.
 class PageGuard {
@@ -41,6 +43,8 @@ class PageGuard {
 
  protected:
   friend class BufferManager;
+  friend class OptimisticGuard;  // to make an ExclusiveGuard of themselves
+  friend class SharedGuard;
   PageGuard() = default;
   PageGuard(BufferManager* pool, PageEntry* entry, PageId id, std::byte* data, std::uint64_t version)
       : pool_(pool), entry_(entry), id_(id), data_(data), version_(version) {}

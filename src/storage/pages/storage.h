@@ -12,6 +12,7 @@
 #include "rustbd/base/ids.h"
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/metrics/registry.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/pages/action_gate.h"
 #include "rustbd/storage/pages/checkpoint_source.h"
@@ -31,6 +32,8 @@ struct StorageOptions {
   bool take_lock = true;                     // LOCK held for the life of Storage; kBusy: 55006
   std::uint64_t grow_bytes = 64ull << 20;    // step by which the data file grows; a multiple of 4096
   std::int64_t checkpoint_interval_us = 0;   // > 0: a checkpoint this long after the last one (trigger "time")
+  CheckpointPositions initial;               // what the superblock of a new database says
+  metrics::Registry* metrics = nullptr;      // outlives the Storage
   /// Called once when a sync of the data file failed (I20); must end the process (default: message, exit code 70). The
   /// simulation may return: from then on every checkpoint fails.
   std::function<void(std::string_view)> fatal;
@@ -80,6 +83,7 @@ class Storage {
   /// Blocks until a checkpoint that began after the call is durable or has failed.
   CheckpointResult checkpoint(CheckpointTrigger trigger);
   /// Asks for one in the background; requests that come meanwhile are one. Returns at once; callable inside the gate.
+  /// The first one (or checkpoint()) also allows those that Storage begins by itself (kTime, kSpace): recovery has ended.
   void request_checkpoint(CheckpointTrigger trigger);
 
   /// With `final_checkpoint`: one more checkpoint, then stops the background threads. No guard, no action, no pin may exist.
@@ -102,6 +106,7 @@ class Storage {
  private:
   struct Parts;
   explicit Storage(std::unique_ptr<Parts> parts);
+  void free_after_restart(const PendingEntry& entry);
   std::unique_ptr<Parts> parts_;
 };
 

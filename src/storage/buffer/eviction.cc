@@ -1,0 +1,266 @@
+// Frames for pages that come: the clock over the MARKED latch state, shadow writes of dirty pages, and the pool thread
+// (storage.md §2.1).
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "rustbd/storage/buffer/buffer_manager.h"
+#include "rustbd/storage/buffer/image_writer.h"
+#include "rustbd/storage/pages/entry_ledger.h"
+#include "rustbd/storage/pages/extent_image.h"
+
+namespace rustbd::storage {
+namespace {
+constexpr std::size_t kForegroundScan = 256;      // frames that a fix looks at itself when none is free
+constexpr std::size_t kEvictBatch = 64;
+constexpr unsigned kFruitlessRoundsMax = 20;      // full sweeps of the pool thread before it says that nothing can go
+constexpr std::chrono::microseconds kFruitlessPause{500};
+constexpr std::uint64_t kMarginBlocksMax = 1024;  // 4 MiB of room that new writes must leave
+constexpr std::uint64_t kSnapshotBlocks = 256;    // room kept for the undo snapshot's first extent
+}  // namespace
+
+std::uint32_t BufferManager::take_frame(io::WaitToken& wait) {
+  const std::uint32_t low = std::max<std::uint32_t>(2, frames_.count() / 100);
+  if (frames_.free_count() <= low) wake_pool();
+  std::uint32_t frame = frames_.take();
+  if (frame != kNoFrameIndex) return frame;
+  for (unsigned sweep = 0; sweep < 2; ++sweep) {  // the first may only mark
+    if (evict_round(1, kForegroundScan, nullptr) > 0 && (frame = frames_.take()) != kNoFrameIndex) return frame;
+  }
+  if (frames_exhausted_.exchange(false)) return kNoFrameIndex;
+  {
+    const std::lock_guard lock(frame_mutex_);
+    if (!frame_wait_) frame_wait_ = io::WaitToken::make(io::WaitReason::kMemory);
+    wait = frame_wait_;
+    frame_wanted_.store(true, std::memory_order_seq_cst);
+  }
+  frame = frames_.take();  // one may have come between the look and the wish
+  if (frame == kNoFrameIndex) wake_pool();
+  return frame;
+}
+
+void BufferManager::give_frame(std::uint32_t frame) {
+  frames_.give(frame);
+  if (frame_wanted_.load(std::memory_order_seq_cst)) fire_frame_wait();
+}
+
+void BufferManager::fire_frame_wait() {
+  io::WaitToken wait;
+  {
+    const std::lock_guard lock(frame_mutex_);
+    wait = std::move(frame_wait_);
+    frame_wait_ = {};
+    frame_wanted_.store(false, std::memory_order_seq_cst);
+  }
+  wait.fire();
+}
+
+// Exclusive latch held. Leaves the page evicted; the frame is the caller's.
+std::uint32_t BufferManager::drop_frame(PageEntry& entry, std::uint32_t frame, std::uint64_t version) {
+  frames_.meta(frame).page.store(0, std::memory_order_release);
+  entry.frame.store(PageEntry::kNoFrame, std::memory_order_release);
+  entry.state.store(LatchWord::make(LatchWord::kEvicted, version + 1), std::memory_order_release);
+  return frame;
+}
+
+bool BufferManager::drop_clean(PageEntry& entry, std::uint32_t frame) {
+  std::uint64_t word = entry.state.load(std::memory_order_acquire);
+  const std::uint64_t version = LatchWord::version(word);
+  if (LatchWord::latch(word) != LatchWord::kMarked ||
+      !entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kExclusive, version),
+                                           std::memory_order_acq_rel)) {
+    return false;
+  }
+  FrameMeta& meta = frames_.meta(frame);
+  const bool can_go = entry.frame.load(std::memory_order_acquire) == frame && !entry.has(PageEntry::kDirty) &&
+                      meta.writing.load(std::memory_order_acquire) == 0 &&
+                      meta.checkpoint_copy.load(std::memory_order_acquire) == kNoFrameIndex &&
+                      meta.pins.load(std::memory_order_acquire) == 0;
+  if (!can_go) {
+    entry.state.store(LatchWord::make(LatchWord::kFree, version), std::memory_order_release);  // nothing changed
+    return false;
+  }
+  give_frame(drop_frame(entry, frame, version));
+  evictions_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+// Second chance: a free page is marked, a page that is still marked goes. `writer`: dirty ones too. Returns how many went.
+std::size_t BufferManager::evict_round(std::size_t wanted, std::size_t scan, ImageWriter* writer) {
+  std::size_t gone = 0;
+  if (writer != nullptr) writer->images.clear();
+  for (std::size_t i = 0; i < scan; ++i) {
+    if (gone + (writer != nullptr ? writer->images.size() : 0) >= wanted) break;
+    const std::uint32_t frame = clock_hand_.fetch_add(1, std::memory_order_relaxed) % frames_.count();
+    const std::uint64_t id = frames_.meta(frame).page.load(std::memory_order_acquire);
+    if (id == 0 || frames_.meta(frame).pins.load(std::memory_order_relaxed) != 0) continue;
+    PageEntry& entry = directory_.entry(id);
+    std::uint64_t word = entry.state.load(std::memory_order_acquire);
+    if (LatchWord::latch(word) == LatchWord::kFree) {
+      (void)entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)),
+                                                std::memory_order_acq_rel);
+    } else if (LatchWord::latch(word) == LatchWord::kMarked) {
+      if (!entry.has(PageEntry::kDirty)) {
+        gone += drop_clean(entry, frame) ? 1 : 0;
+      } else if (writer != nullptr) {
+        (void)stage_for_eviction(entry, id, *writer);
+        if (writer->full()) break;
+      }
+    }
+  }
+  if (writer != nullptr && !writer->images.empty()) gone += finish_evictions(*writer);
+  return gone;
+}
+
+bool BufferManager::stage_for_eviction(PageEntry& entry, std::uint64_t id, ImageWriter& writer) {
+  std::uint64_t word = entry.state.load(std::memory_order_acquire);
+  const std::uint64_t version = LatchWord::version(word);
+  if (LatchWord::latch(word) != LatchWord::kMarked ||
+      !entry.state.compare_exchange_strong(word, LatchWord::make(1, version), std::memory_order_acq_rel)) {
+    return false;
+  }
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  FrameMeta& meta = frames_.meta(frame);
+  const bool may = entry.has(PageEntry::kDirty) && meta.pins.load(std::memory_order_acquire) == 0 &&
+                   meta.checkpoint_copy.load(std::memory_order_acquire) == kNoFrameIndex &&
+                   meta.writing.exchange(1, std::memory_order_acq_rel) == 0;
+  if (may) {
+    PageImage image{id, &entry, frame, version, meta.dirty_epoch.load(std::memory_order_acquire), 0, {}};
+    const std::uint64_t running = ledger_.running();
+    const std::uint64_t epoch =
+        running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
+    image.checksum =
+        encode_page_image(PageId{id}, 0, epoch, {frames_.memory(frame), kPageBytes}, writer.next_staging());
+    writer.images.push_back(image);
+  }
+  unlatch_shared(entry);
+  return may;
+}
+
+std::size_t BufferManager::finish_evictions(ImageWriter& writer) {
+  if (auto written = writer.write(); !written) note_write_failure(written.error());
+  std::size_t gone = 0;
+  for (const PageImage& image : writer.images) gone += finish_eviction(image) ? 1 : 0;
+  writer.images.clear();
+  return gone;
+}
+
+// An image of a page that has changed since is worth nothing: nobody knows its extent, which is free again.
+bool BufferManager::finish_eviction(const PageImage& image) {
+  const Action action(gate_);  // the epoch stands still
+  PageEntry& entry = *image.entry;
+  FrameMeta& meta = frames_.meta(image.frame);
+  std::optional<std::uint64_t> word;
+  if (!image.extent.none() &&
+      LatchWord::version(entry.state.load(std::memory_order_acquire)) == image.version) {
+    Outcome ignored{};
+    word = latch_exclusive(entry, image.page, ignored);
+  }
+  const std::uint32_t dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
+  const bool good = word && LatchWord::version(*word) == image.version && dirty_epoch == image.dirty_epoch &&
+                    entry.has(PageEntry::kDirty);
+  if (!good) {
+    allocator_.free(image.extent);
+    meta.writing.store(0, std::memory_order_release);
+    if (word) entry.state.store(LatchWord::make(LatchWord::kFree, LatchWord::version(*word)), std::memory_order_release);
+    return false;
+  }
+  const std::uint64_t running = ledger_.running();
+  const std::uint64_t epoch =
+      running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
+  ledger_.set_image(image.page, entry, image.extent, image.checksum, epoch);
+  entry.clear(PageEntry::kDirty);
+  dirty_count_.fetch_sub(1, std::memory_order_relaxed);
+  page_writes_.fetch_add(1, std::memory_order_relaxed);
+  evictions_.fetch_add(1, std::memory_order_relaxed);
+  meta.writing.store(0, std::memory_order_release);
+  give_frame(drop_frame(entry, image.frame, image.version));
+  return true;
+}
+
+void BufferManager::note_write_failure(io::IoFailure failure) {
+  if (failure != io::IoFailure::kNoSpace) writes_stopped_.store(true, std::memory_order_relaxed);
+}
+
+std::size_t BufferManager::evict(std::size_t count) {
+  ImageWriter writer(file_, space_, allocator_);
+  std::size_t gone = 0;
+  for (unsigned fruitless = 0; gone < count && fruitless < 2;) {
+    const std::size_t now = evict_round(count - gone, frames_.count(), &writer);
+    gone += now;
+    fruitless = now == 0 ? fruitless + 1 : 0;
+  }
+  return gone;
+}
+
+// Blocks that must stay free so that every dirty page and the directory can be written (ENOSPC: reads and checkpoints go on).
+std::uint64_t BufferManager::reserved_blocks() const {
+  const std::uint64_t dirty = dirty_count();
+  const std::uint64_t chunks = directory_.chunk_count();
+  return dirty * page_blocks(0) + std::min(chunks, dirty + 1) * 3 + chunks * 16 / kBlockBytes + 1 + kSnapshotBlocks;
+}
+
+WriteAdmission BufferManager::admit_write() const {
+  if (writes_stopped_.load(std::memory_order_relaxed)) return WriteAdmission::kStopped;
+  const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
+  if (__builtin_expect(allocator_.free_blocks() >= reserved_blocks() + margin * 2, 1)) return WriteAdmission::kOk;
+  const_cast<BufferManager*>(this)->wake_pool();  // it grows the file
+  if (space_.full() && allocator_.free_blocks() < reserved_blocks() + margin) return WriteAdmission::kNoSpace;
+  return WriteAdmission::kOk;
+}
+
+void BufferManager::wake_pool() {
+  if (pool_wanted_.exchange(true, std::memory_order_seq_cst)) return;
+  io::WaitToken wake;
+  {
+    const std::lock_guard lock(frame_mutex_);
+    wake = std::move(pool_wake_);
+    pool_wake_ = {};
+  }
+  wake.fire();
+}
+
+void BufferManager::pool_loop() {
+  ImageWriter writer(file_, space_, allocator_);
+  while (!stopping_.load(std::memory_order_seq_cst)) {
+    pool_wanted_.store(false, std::memory_order_seq_cst);
+    pool_work(writer);
+    io::WaitToken wake;
+    {
+      const std::lock_guard lock(frame_mutex_);
+      if (pool_wanted_.load(std::memory_order_seq_cst) || stopping_.load(std::memory_order_seq_cst)) continue;
+      wake = pool_wake_ = io::WaitToken::make(io::WaitReason::kTask);
+    }
+    environment_.executor->block_on(wake);
+  }
+  fire_frame_wait();
+}
+
+void BufferManager::pool_work(ImageWriter& writer) {
+  while (frames_.populate_ahead()) {
+  }
+  const std::uint32_t target = std::max<std::uint32_t>(3, frames_.count() / 50);
+  unsigned fruitless = 0;
+  while (frames_.free_count() < std::min(target, frames_.count() / 4) && !stopping_.load(std::memory_order_seq_cst)) {
+    if (evict_round(kEvictBatch, std::size_t{2} * frames_.count(), &writer) > 0) {
+      fruitless = 0;
+      continue;
+    }
+    if (!frame_wanted_.load(std::memory_order_seq_cst)) break;
+    if (++fruitless > kFruitlessRoundsMax) {
+      frames_exhausted_.store(true, std::memory_order_seq_cst);
+      fire_frame_wait();
+      break;
+    }
+    environment_.executor->block_on(environment_.executor->after(kFruitlessPause));  // latches are held for microseconds
+  }
+  while (reclaim_freed(256) > 0) {
+  }
+  epochs_.collect(256);
+  const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
+  (void)space_.keep_free(reserved_blocks() + margin * 4);
+  const std::uint64_t deferred = allocator_.deferred_blocks();
+  if (on_deferred_full_ && deferred > kMarginBlocksMax && deferred * 5 > allocator_.file_blocks()) on_deferred_full_();
+}
+
+}  // namespace rustbd::storage

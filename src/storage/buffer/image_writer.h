@@ -1,0 +1,56 @@
+// ImageWriter: a batch of page images on its way to new extents, contiguous where possible (1 MiB runs).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "rustbd/io/disk.h"
+#include "rustbd/storage/pages/aligned_buffer.h"
+#include "rustbd/storage/pages/data_file.h"
+#include "rustbd/storage/pages/extent.h"
+#include "rustbd/storage/pages/page_directory.h"
+#include "rustbd/storage/pages/space.h"
+
+namespace rustbd::storage {
+
+/// One image, encoded under the shared latch with `FrameMeta.writing` set, which stays set until it is completed.
+struct PageImage {
+  std::uint64_t page = 0;
+  PageEntry* entry = nullptr;
+  std::uint32_t frame = 0;
+  std::uint64_t version = 0;       // of the page when it was encoded
+  std::uint32_t dirty_epoch = 0;   // likewise
+  std::uint64_t checksum = 0;
+  Extent extent;                   // none: it could not be written
+};
+
+/// Threads: one.
+class ImageWriter {
+ public:
+  static constexpr std::size_t kImagesMax = 64;
+  ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator)
+      : file_(file), space_(space), allocator_(allocator), staging_(kImagesMax * kFrameBytes) {}
+
+  [[nodiscard]] bool full() const { return images.size() == kImagesMax; }
+  /// Where the next image is encoded; then push it to `images`.
+  [[nodiscard]] std::span<std::byte> next_staging() {
+    return staging_.span().subspan(images.size() * kFrameBytes, kFrameBytes);
+  }
+  /// Blocking. Writes all; an image whose extent cannot be written is tried on another extent once. The error is that of
+  /// the first image that could not be written; its extent is none, and those of the others are good.
+  io::IoResult<> write();
+
+  std::vector<PageImage> images;
+
+ private:
+  io::IoResult<> place();
+  io::IoResult<> write_again(std::size_t index);
+
+  DataFile& file_;
+  Space& space_;
+  ExtentAllocator& allocator_;
+  AlignedBuffer staging_;
+};
+
+}  // namespace rustbd::storage

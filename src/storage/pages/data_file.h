@@ -1,0 +1,47 @@
+// DataFile: rustbd.db. The only user of io::Disk for pages; called by BufferManager, Checkpointer and open (storage.md §3).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "rustbd/io/disk.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/storage/pages/extent.h"
+
+namespace rustbd::storage {
+
+/// Offsets and buffers are multiples of 4096. Threads: any; one grow() at a time. Blocking calls hold no lock.
+class DataFile {
+ public:
+  DataFile(std::unique_ptr<io::File> file, io::Executor* executor) : file_(std::move(file)), executor_(executor) {}
+
+  void read_async(std::uint64_t offset, std::span<std::byte> into, io::IoRequest* request) {
+    file_->read_async(offset, into, request);
+  }
+  void write_async(std::uint64_t offset, std::span<const std::byte> from, io::IoRequest* request) {
+    file_->write_async(offset, from, request);
+  }
+  io::IoResult<> read(std::uint64_t offset, std::span<std::byte> into) { return file_->read(offset, into); }
+  io::IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) { return file_->write(offset, from); }
+  /// A failure is final: whoever calls it ends the process (I20).
+  io::IoResult<> datasync() { return file_->datasync(); }
+  /// Makes the file `blocks` blocks long, with its space reserved.
+  io::IoResult<> extend(std::uint64_t from_blocks, std::uint64_t blocks) {
+    return file_->allocate(from_blocks * 4096, (blocks - from_blocks) * 4096);
+  }
+  io::IoResult<std::uint64_t> size_blocks() {
+    auto size = file_->size();
+    if (!size) return std::unexpected(size.error());
+    return *size / 4096;
+  }
+  [[nodiscard]] io::Executor* executor() const { return executor_; }
+
+ private:
+  std::unique_ptr<io::File> file_;
+  io::Executor* executor_;
+};
+
+}  // namespace rustbd::storage

@@ -1,0 +1,368 @@
+#include "rustbd/storage/pages/storage.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/base/error.h"
+#include "rustbd/storage/pages/checkpoint_requests.h"
+#include "rustbd/storage/pages/checkpointer.h"
+#include "rustbd/storage/pages/data_file.h"
+#include "rustbd/storage/pages/directory_loader.h"
+#include "rustbd/storage/pages/entry_ledger.h"
+#include "rustbd/storage/pages/extent_allocator.h"
+#include "rustbd/storage/pages/page_directory.h"
+#include "rustbd/storage/pages/snapshot_stream.h"
+#include "rustbd/storage/pages/space.h"
+#include "rustbd/storage/pages/superblock.h"
+
+namespace rustbd::storage {
+namespace {
+
+constexpr int kFatalExitCode = 70;
+
+[[noreturn]] void end_process(std::string_view why) {
+  fmt::print(stderr, "rustbd: {}; the outcome of waiting commits is unknown\n", why);
+  std::_Exit(kFatalExitCode);
+}
+
+Error io_error(std::string_view what, io::IoFailure failure) {
+  if (failure == io::IoFailure::kNoSpace) {
+    return error(sqlstate::kDiskFull, "could not {}: No space left on device", what);
+  }
+  return error(sqlstate::kIoError, "could not {}: {}", what, io::to_text(failure));
+}
+
+void require(const io::IoResult<>& done, std::string_view what) {
+  if (!done) throw io_error(what, done.error());
+}
+
+unsigned __int128 random_uuid(io::Random& random) {
+  const auto high = random.next_u64();
+  return static_cast<unsigned __int128>(high) << 64 | random.next_u64();
+}
+
+}  // namespace
+
+std::string_view to_text(CheckpointTrigger trigger) {
+  switch (trigger) {
+    case CheckpointTrigger::kRequest: return "request";
+    case CheckpointTrigger::kLogVolume: return "log_volume";
+    case CheckpointTrigger::kTime: return "time";
+    case CheckpointTrigger::kSpace: return "space";
+    case CheckpointTrigger::kShutdown: return "shutdown";
+    case CheckpointTrigger::kRecovery: return "recovery";
+  }
+  return "?";
+}
+
+/// All parts in the order in which they depend on each other.
+struct Storage::Parts {
+  Parts(io::Environment env, StorageOptions opts) : environment(env), options(std::move(opts)) {}
+
+  io::Environment environment;
+  StorageOptions options;
+  std::unique_ptr<io::FileLock> lock;
+  std::unique_ptr<DataFile> file;
+  PageDirectory directory;
+  ExtentAllocator allocator;
+  std::unique_ptr<Space> space;
+  std::unique_ptr<EntryLedger> ledger;
+  ActionGate gate;
+  Epochs epochs;
+  PendingFree pending;
+  std::unique_ptr<BufferManager> buffer;
+  std::unique_ptr<RootMap> roots;
+  std::unique_ptr<Checkpointer> checkpointer;
+  std::shared_ptr<CheckpointRequests> requests = std::make_shared<CheckpointRequests>();
+  std::unique_ptr<io::BackgroundThread> checkpoint_thread;
+  CheckpointSource* source = nullptr;
+  std::vector<ExtentPointer> snapshot;  // of the checkpoint that was opened, until it is delivered
+  bool created = false;
+  std::atomic<bool> delivered{false};
+  bool closed = false;
+
+  // Instruments; all null without a registry.
+  metrics::Histogram* duration = nullptr;
+  std::vector<metrics::Registry::Callback> callbacks;
+
+  void open_file();
+  bool read_superblock(Superblock& out);
+  void build(const Superblock& superblock);
+  void create();
+  void load(const Superblock& superblock);
+  void publish_boot(Superblock superblock);
+  void start_checkpointer(const Superblock& superblock, CheckpointSource* checkpoint_source);
+  void checkpoint_loop();
+  void register_metrics();
+  void stop();
+};
+
+void Storage::Parts::open_file() {
+  if (options.take_lock) {
+    auto held = environment.disk->lock(kLockFileName);
+    if (!held) {
+      if (held.error() != io::IoFailure::kBusy) throw io_error("lock the data directory", held.error());
+      throw error(sqlstate::kObjectInUse, "data directory is in use by another server");
+    }
+    lock = std::move(*held);
+  }
+  if (!options.create && !environment.disk->exists(kDataFileName)) {
+    throw error(sqlstate::kUndefinedFile, "data directory contains no database");
+  }
+  auto opened = environment.disk->open(kDataFileName, {.create = options.create, .direct = options.direct_io});
+  if (!opened) throw io_error("open the data file", opened.error());
+  file = std::make_unique<DataFile>(std::move(*opened), environment.executor);
+}
+
+// False: there is no database yet (or its creation was cut short).
+bool Storage::Parts::read_superblock(Superblock& out) {
+  const auto blocks = file->size_blocks();
+  if (!blocks) throw io_error("read the size of the data file", blocks.error());
+  const SuperblockReading reading = read_superblocks(*file, *blocks * kBlockBytes);
+  if (!reading.newest) {
+    if (reading.all_zero || reading.never_opened) {
+      if (!options.create) throw error(sqlstate::kUndefinedFile, "data directory contains no database");
+      return false;
+    }
+    throw error(sqlstate::kDataCorrupted, "all copies of the superblock are damaged");
+  }
+  out = *reading.newest;
+  if (reading.foreign) throw error(sqlstate::kDataCorrupted, "superblock copies belong to different databases");
+  if (out.format_version != kFormatVersion || out.page_size_log2 != 14) {
+    throw error(sqlstate::kFeatureNotSupported, "data file has format version {}, this server reads version {}",
+                out.format_version, kFormatVersion);
+  }
+  for (const std::string& warning : reading.warnings) fmt::print(stderr, "rustbd: warning: {}\n", warning);
+  if (reading.twin_bad) {
+    require(rewrite_twin(*file, out, reading.newest_slot), "write the superblock");
+    require(file->datasync(), "sync the data file");
+  }
+  allocator.set_file_blocks(*blocks);
+  return true;
+}
+
+void Storage::Parts::build(const Superblock& superblock) {
+  gate.set_epoch(superblock.state.epoch + 1);
+  space = std::make_unique<Space>(*file, allocator, std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512));
+  ledger = std::make_unique<EntryLedger>(directory, allocator);
+  BufferManager::Parts parts{environment, &directory,  file.get(), &allocator, space.get(),
+                             ledger.get(), &gate, &epochs,    &pending};
+  buffer = std::make_unique<BufferManager>(parts, BufferManager::Options{options.buffer_bytes});
+  roots = std::make_unique<RootMap>(*buffer);
+}
+
+// Generation 1 is the empty database; it counts as created once the first start has published generation 2.
+void Storage::Parts::create() {
+  created = true;
+  require(environment.disk->sync_directory(""), "sync the data directory");
+  const std::uint64_t have = file->size_blocks().value_or(0);
+  const std::uint64_t blocks = std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512);
+  if (have < blocks) require(file->extend(have, blocks), "extend the data file");
+  AlignedBuffer zero(kSuperblockBytes);
+  for (const std::uint64_t offset : kSuperblockOffsets) require(file->write(offset, zero.span()), "write the superblock");
+  allocator.set_file_blocks(std::max(have, blocks));
+  Superblock superblock;
+  superblock.state.uuid = random_uuid(*environment.random);
+  superblock.state.wal_uuid = environment.random->next_u64();
+  superblock.state.positions = options.initial;
+  build(superblock);
+  RUSTBD_ASSERT(directory.grow(1));
+  buffer->set_next_page_id(1, {});
+  buffer->start();
+  roots->create();
+  start_checkpointer(superblock, nullptr);
+  const CheckpointResult first = checkpointer->run();
+  if (!first.durable) throw error(sqlstate::kIoError, "could not create the database: {}", first.why);
+}
+
+void Storage::Parts::load(const Superblock& superblock) {
+  build(superblock);
+  std::vector<std::uint64_t> free_ids;
+  load_directory(*file, directory, allocator, superblock, free_ids);
+  if (!snapshot_extents(*file, superblock.undo_snapshot, snapshot)) {
+    throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");
+  }
+  for (const ExtentPointer& pointer : snapshot) {
+    if (!allocator.mark_used(pointer.extent())) {
+      throw error(sqlstate::kDataCorrupted, "the undo snapshot overlaps another extent");
+    }
+  }
+  buffer->set_next_page_id(superblock.state.next_page_id, std::move(free_ids));
+}
+
+// The other pair of slots gets the same contents with one more start: a good pair is never rewritten.
+void Storage::Parts::publish_boot(Superblock superblock) {
+  ++superblock.state.generation;
+  ++superblock.state.boot_count;
+  superblock.file_blocks = allocator.file_blocks();
+  require(write_superblock(*file, superblock), "write the superblock");
+  require(file->datasync(), "sync the data file");
+  if (checkpointer) {
+    checkpointer->set_superblock(superblock);
+  } else {
+    start_checkpointer(superblock, source);
+  }
+}
+
+void Storage::Parts::start_checkpointer(const Superblock& superblock, CheckpointSource* checkpoint_source) {
+  std::vector<Extent> extents;
+  for (const ExtentPointer& pointer : snapshot) extents.push_back(pointer.extent());
+  checkpointer = std::make_unique<Checkpointer>(
+      Checkpointer::Parts{environment, file.get(), space.get(), &allocator, &directory, ledger.get(), &gate,
+                          buffer.get(), &pending, checkpoint_source, options.fatal},
+      superblock, std::move(extents));
+}
+
+void Storage::Parts::checkpoint_loop() {
+  for (;;) {
+    CheckpointRequests::Batch batch = requests->next(*environment.executor);
+    if (batch.stop) return;
+    const CheckpointResult result = checkpointer->run();
+    if (duration != nullptr) {
+      duration->observe(static_cast<double>(result.duration_us) / 1e6);
+      options.metrics->counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
+                               {{"trigger", std::string(to_text(batch.trigger))}}).inc();
+    }
+    if (!result.durable) fmt::print(stderr, "rustbd: checkpoint failed: {}\n", result.why);
+    requests->finish(std::move(batch), result);
+    if (options.checkpoint_interval_us > 0) {
+      environment.executor->after(std::chrono::microseconds(options.checkpoint_interval_us))
+          .then(environment.executor->workers(),
+                [queue = requests, at = requests->finished()] { queue->time_passed(at); });
+    }
+  }
+}
+
+void Storage::Parts::register_metrics() {
+  metrics::Registry* registry = options.metrics;
+  if (registry == nullptr) return;
+  duration = &registry->histogram("rustbd_checkpoint_duration_seconds", "Duration of checkpoints");
+  const auto add = [&](bool counter, std::string name, std::string help, metrics::Labels labels,
+                       std::function<double()> read) {
+    callbacks.push_back(counter ? registry->counter_callback(name, help, std::move(read), std::move(labels))
+                                : registry->gauge_callback(name, help, std::move(read), std::move(labels)));
+  };
+  BufferManager* pool = buffer.get();
+  add(true, "rustbd_buffer_reads_total", "Page fixes by result", {{"result", "hit"}},
+      [pool] { return static_cast<double>(pool->statistics().hits); });
+  add(true, "rustbd_buffer_reads_total", "Page fixes by result", {{"result", "miss"}},
+      [pool] { return static_cast<double>(pool->statistics().misses); });
+  add(false, "rustbd_buffer_dirty_pages", "Pages in memory that are newer than on disk", {},
+      [pool] { return static_cast<double>(pool->dirty_count()); });
+  add(true, "rustbd_buffer_evictions_total", "Pages that left memory", {{"policy", "clock"}},
+      [pool] { return static_cast<double>(pool->statistics().evictions); });
+  add(true, "rustbd_checksum_failures_total", "Pages that could not be read or failed verification", {},
+      [pool] { return static_cast<double>(pool->checksum_failures()); });
+}
+
+void Storage::Parts::stop() {
+  if (checkpoint_thread) {
+    requests->stop();
+    checkpoint_thread->join();
+    checkpoint_thread.reset();
+  }
+  callbacks.clear();
+  if (buffer) buffer->stop();
+}
+
+Storage::Storage(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Storage::~Storage() { parts_->stop(); }
+
+std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptions options, CheckpointSource& source) {
+  if (!options.fatal) options.fatal = end_process;
+  std::unique_ptr<Storage> storage(new Storage(std::make_unique<Parts>(environment, std::move(options))));
+  Parts& parts = *storage->parts_;  // its destructor stops what runs if we throw
+  parts.source = &source;
+  parts.open_file();
+  Superblock superblock;
+  if (parts.read_superblock(superblock)) {
+    parts.load(superblock);
+    parts.publish_boot(superblock);
+    parts.buffer->start();
+    if (!parts.roots->load()) throw error(sqlstate::kDataCorrupted, "the catalog root page is damaged");
+  } else {
+    parts.create();
+    parts.publish_boot(parts.checkpointer->superblock());
+    parts.checkpointer->set_source(&source);
+  }
+  parts.register_metrics();
+  parts.buffer->set_on_deferred_full([&parts] { parts.requests->request(CheckpointTrigger::kSpace); });
+  parts.checkpoint_thread =
+      environment.executor->start_background("checkpointer", [&parts] { parts.checkpoint_loop(); });
+  return storage;
+}
+
+void Storage::deliver_undo_snapshot() {
+  RUSTBD_ASSERT(!parts_->delivered.load(), "the undo snapshot is delivered once");
+  std::vector<PendingEntry> pending;
+  const bool good = read_snapshot(*parts_->file, parts_->snapshot, [&](SnapshotRecord kind, ByteSpan body) {
+    if (kind != SnapshotRecord::kFree) {
+      parts_->source->restore(kind, body);
+    } else if (body.size() == 9) {
+      pending.push_back({PageId{load<std::uint64_t>(body.data())},
+                         static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8))});
+    }
+  });
+  if (!good) throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");
+  for (const PendingEntry& entry : pending) free_after_restart(entry);
+  parts_->snapshot.clear();
+  parts_->delivered.store(true);
+}
+
+// Pages and chains go at once: nobody refers to them. Trees wait for their owners.
+void Storage::free_after_restart(const PendingEntry& entry) {
+  std::vector<PageId> pages{entry.first_page};
+  if (entry.kind == PendingKind::kTableTree || entry.kind == PendingKind::kIndexTree) {
+    parts_->pending.add(entry.first_page, entry.kind);
+    return;
+  }
+  while (entry.kind == PendingKind::kChain) {
+    auto fix = buffer().fix_shared(pages.back());
+    if (!fix) break;  // a damaged page of garbage: the rest of the chain is lost until the file is rebuilt
+    const PageId next{fix->header().right_sibling};
+    if (next.is_none()) break;
+    pages.push_back(next);
+  }
+  const Action action(gate());
+  for (const PageId page : pages) buffer().free_unread(page);
+}
+
+CheckpointResult Storage::checkpoint(CheckpointTrigger trigger) {
+  RUSTBD_ASSERT(parts_->delivered.load(), "no checkpoint before the undo snapshot is delivered");
+  return parts_->requests->request_and_wait(trigger, *parts_->environment.executor);
+}
+
+void Storage::request_checkpoint(CheckpointTrigger trigger) {
+  if (parts_->delivered.load()) parts_->requests->request(trigger);
+}
+
+CheckpointResult Storage::close(bool final_checkpoint) {
+  CheckpointResult result;
+  if (std::exchange(parts_->closed, true)) return result;
+  if (final_checkpoint) result = checkpoint(CheckpointTrigger::kShutdown);
+  parts_->stop();
+  parts_->lock.reset();
+  return result;
+}
+
+bool Storage::created() const { return parts_->created; }
+BufferManager& Storage::buffer() { return *parts_->buffer; }
+ActionGate& Storage::gate() { return parts_->gate; }
+Epochs& Storage::epochs() { return parts_->epochs; }
+RootMap& Storage::roots() { return *parts_->roots; }
+PendingFree& Storage::pending() { return parts_->pending; }
+DatabaseState Storage::state() const { return parts_->checkpointer->superblock().state; }
+void Storage::set_wal_uuid(std::uint64_t wal_uuid) { parts_->checkpointer->set_wal_uuid(wal_uuid); }
+std::uint64_t Storage::file_blocks() const { return parts_->allocator.file_blocks(); }
+std::uint64_t Storage::free_blocks() const { return parts_->allocator.free_blocks(); }
+std::uint64_t Storage::deferred_blocks() const { return parts_->allocator.deferred_blocks(); }
+
+}  // namespace rustbd::storage
