@@ -131,6 +131,7 @@ inline constexpr SqlState kAdminShutdown{"57P01"};
 inline constexpr SqlState kCannotConnectNow{"57P03"};
 inline constexpr SqlState kIdleSessionTimeout{"57P05"};
 inline constexpr SqlState kIoError{"58030"};
+inline constexpr SqlState kUndefinedFile{"58P01"};
 inline constexpr SqlState kInternalError{"XX000"};
 inline constexpr SqlState kDataCorrupted{"XX001"};
 }  // namespace sqlstate
