@@ -37,9 +37,10 @@ class Program {
   /// For one boolean expression: the rows for which it is true. The result lives in `local`.
   types::Selection filter(Local& local, const RunContext& run, const types::Chunk& in) const;
 
+  struct Impl;   // program.h, internal
+
  private:
   Program();
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

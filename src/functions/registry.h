@@ -55,6 +55,8 @@ struct CancelFlag {
   [[noreturn]] void raise() const;  // 57014 "canceling statement due to user request", ...
 };
 
+struct FunctionDeclaration;
+
 /// Passed to every kernel. Results that point to memory point into `arena`, which lives until the chunk is dropped.
 struct EvalContext {
   Arena* arena = nullptr;
@@ -63,6 +65,7 @@ struct EvalContext {
   Oid input_collation = 0;
   TypeRef result_type{};                 // resolved result, with scale
   std::span<const TypeRef> argument_types{};
+  const FunctionDeclaration* function = nullptr;   // what is running: kernels shared by name (catalog functions) look here
 };
 
 enum Flags : std::uint16_t {
