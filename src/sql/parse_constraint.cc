@@ -247,21 +247,21 @@ void Parser::referential_actions(Constraint& constraint) {
   bool updated = false;
   bool deleted = false;
   while (at(K::kOn)) {
+    const std::int32_t on_at = location();
     ++at_;
     if (!updated && accept(K::kUpdate)) {
       updated = true;
-      constraint.on_update = referential_action(constraint, false);
+      constraint.on_update = referential_action(constraint, false, on_at);
     } else if (!deleted && accept(K::kDelete)) {
       deleted = true;
-      constraint.on_delete = referential_action(constraint, true);
+      constraint.on_delete = referential_action(constraint, true, on_at);
     } else {
       fail();
     }
   }
 }
 
-ReferentialAction Parser::referential_action(Constraint& constraint, bool of_delete) {
-  const std::int32_t start = location();
+ReferentialAction Parser::referential_action(Constraint& constraint, bool of_delete, std::int32_t on_at) {
   if (accept(K::kCascade)) return ReferentialAction::kCascade;
   if (accept(K::kRestrict)) return ReferentialAction::kRestrict;
   if (accept(K::kNo)) {
@@ -274,7 +274,7 @@ ReferentialAction Parser::referential_action(Constraint& constraint, bool of_del
   const NameList columns = optional_columns();
   if (!columns.empty() && !of_delete) {
     throw error(sqlstate::kFeatureNotSupported, "a column list with {} is only supported for ON DELETE actions",
-                to_null ? "SET NULL" : "SET DEFAULT").at(start - 10);
+                to_null ? "SET NULL" : "SET DEFAULT").at(on_at);
   }
   if (of_delete) constraint.on_delete_columns = columns;
   return to_null ? ReferentialAction::kSetNull : ReferentialAction::kSetDefault;

@@ -321,14 +321,14 @@ class Parser {
   void exclusion_constraint(Constraint& constraint);
   void references_clause(Constraint& constraint);
   void referential_actions(Constraint& constraint);
-  ReferentialAction referential_action(Constraint& constraint, bool of_delete);
+  ReferentialAction referential_action(Constraint& constraint, bool of_delete, std::int32_t on_at);
   void constraint_attributes(Constraint& constraint, std::string_view kind, bool deferrable, bool not_valid,
                              bool no_inherit);
   LikeClause* like_clause();
   PartitionSpec* partition_spec();
   PartitionBound* partition_bound();
   List<Option*> definition_options();                                // ( name [= value], … ), reloptions
-  Option* definition_option(bool labels);
+  Option* definition_option(bool name_spaces);
   Node* definition_argument();
   OnCommit on_commit_clause();
   IndexElement* index_element();
@@ -354,7 +354,8 @@ class Parser {
 
   // --- utilities (parse_utility.cc, parse_role.cc, parse_object.cc, parse_session.cc, parse_create.cc)
   Node* statement();
-  Node* statement_by_keyword();
+  Node* statement_by_keyword(std::int32_t start);
+  Node* create_other(bool or_replace, std::int32_t location);
   Node* create_statement();
   Node* alter_statement();
   Node* drop_statement();
@@ -377,13 +378,15 @@ class Parser {
   FunctionParameter* function_parameter(bool with_default);
   Option* function_option();
   void function_body(CreateFunctionStatement& function);
-  Node* alter_object(std::int32_t location);
-  Node* alter_generic(ObjectType object, ObjectName* name, bool missing_ok, std::int32_t location);
+  /// RENAME TO, OWNER TO, SET SCHEMA; anything else is `unsupported_name`.
+  Node* alter_generic(ObjectType object, ObjectName* name, std::string_view unsupported_name, std::int32_t location);
   Node* alter_type(std::int32_t location);
   Node* alter_role(RoleKind kind, std::int32_t location);
   Node* alter_database(std::int32_t location);
   Node* alter_schema(std::int32_t location);
   Node* alter_sequence(std::int32_t location);
+  std::string_view word_or_string();
+  Node* grant_roles(const ListBuilder<Privilege*>& names, bool is_grant, bool admin, std::int32_t location);
   Node* alter_default_privileges(std::int32_t location);
   Node* grant_statement(bool is_grant);
   Privilege* privilege();
