@@ -48,6 +48,7 @@ LogReader::OpenSegment* LogReader::segment(std::uint64_t number) {
       Bytes block(kSegmentHeaderBytes);
       if (!fresh->file->read(0, block)) return nullptr;
       fresh->header = decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes>{block});
+      fresh->damaged = !fresh->header && std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; });
       if (fresh->header && fresh->header->first_lsn != geometry_.first_lsn(number).raw()) fresh->header.reset();
     }
   } else if (file.error() != io::IoFailure::kNotFound) {
@@ -166,7 +167,7 @@ ReadOutcome LogReader::judge_end() {
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
     const OpenSegment* opened = segment(candidate);
     if (opened == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
-    if (!opened->header) continue;
+    if (!opened->header && !opened->damaged) continue;
     if (!exists && candidate > number)
       return broken(Check::kInvalid, fmt::format("log segment {} is missing", segment_name(geometry_.first_lsn(number))));
     Lsn proof;
@@ -180,34 +181,44 @@ ReadOutcome LogReader::judge_end() {
   return ReadOutcome::kEnd;
 }
 
+// kValid: the candidate is a batch that was written when `end` was durable already.
+LogReader::Check LogReader::is_proof(Lsn candidate, Lsn end, bool has_salt) {
+  BatchView view;
+  if (has_salt) {
+    Bytes body;
+    const Check check = load_batch(candidate, body, view);
+    return check == Check::kValid && Lsn{view.header.durable_lsn} <= end ? Check::kInvalid : check;
+  }
+  BatchHeader first, second;
+  const auto load_header = [&](Lsn at, BatchHeader& header) {
+    const Check read = read_stream(geometry_.to_stream(at), {reinterpret_cast<std::byte*>(&header), sizeof header});
+    return read == Check::kValid && !plausible(header, at) ? Check::kInvalid : read;
+  };
+  if (const Check check = load_header(candidate, first); check != Check::kValid) return check;
+  const Check check = load_header(geometry_.next_batch(candidate, first.len), second);
+  if (check != Check::kValid) return check;
+  return second.prev_crc == first.crc && Lsn{second.durable_lsn} > end ? Check::kValid : Check::kInvalid;
+}
+
 // Looks at every possible position of the segment for a valid batch that was written when `end` was durable already.
 LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof) {
   const std::uint64_t first = std::max(geometry_.to_stream(end), segment_number * geometry_.payload_bytes());
   const std::uint64_t last = (segment_number + 1) * geometry_.payload_bytes();
   Bytes chunk;
-  Bytes body;
-  for (std::uint64_t at = first; at + kBatchAlignment <= last;) {
-    chunk.resize(std::min(kWindowBytes, last - at));
+  for (std::uint64_t at = first; at < last; at += chunk.size()) {
     const OpenSegment* in = segment(segment_number);
     if (in == nullptr) return Check::kIoError;
+    const bool has_salt = in->header.has_value();
     const std::uint64_t offset = kSegmentHeaderBytes + at % geometry_.payload_bytes();
-    if (offset + chunk.size() > in->file_bytes) {
-      if (offset + kBatchAlignment > in->file_bytes) return Check::kInvalid;
-      chunk.resize((in->file_bytes - offset) / kBatchAlignment * kBatchAlignment);
-    }
+    const std::uint64_t stored = in->file_bytes > offset ? (in->file_bytes - offset) / kBatchAlignment * kBatchAlignment : 0;
+    if (stored == 0) return Check::kInvalid;
+    chunk.resize(std::min({kWindowBytes, last - at, stored}));
     if (!in->file->read(offset, chunk)) return Check::kIoError;
-    for (std::size_t i = 0; i + kBatchAlignment <= chunk.size(); i += kBatchAlignment) {
+    for (std::size_t i = 0; i < chunk.size(); i += kBatchAlignment) {
       if (load<std::uint32_t>(chunk.data() + i) != kBatchMagic) continue;
-      const Lsn candidate = geometry_.to_lsn(at + i);
-      BatchView view;
-      const Check check = load_batch(candidate, body, view);
-      if (check == Check::kIoError) return check;
-      if (check == Check::kValid && Lsn{view.header.durable_lsn} > end) {
-        *proof = candidate;
-        return Check::kValid;
-      }
+      *proof = geometry_.to_lsn(at + i);
+      if (const Check check = is_proof(*proof, end, has_salt); check != Check::kInvalid) return check;
     }
-    at += chunk.size();
   }
   return Check::kInvalid;
 }

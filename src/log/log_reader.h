@@ -3,6 +3,8 @@
 // A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts) and the
 // chain of prev_crc match, and all segments that it touches have valid headers. The first invalid one is the end of the log (a torn tail) unless a valid batch behind it says
 // that it had been durable, or a kept segment is missing: then an acknowledged record is damaged (storage.md 7.6).
+// Where a segment's header itself is damaged, its batches cannot be verified; two neighbours there that agree on their
+// place and chain count as proof too.
 // Threads: one at a time. Blocks on disk reads.
 #pragma once
 
@@ -76,6 +78,7 @@ class LogReader {
     std::unique_ptr<io::File> file;
     std::uint64_t file_bytes = 0;
     std::optional<SegmentHeader> header;
+    bool damaged = false;  // the header is neither valid nor zeroed
   };
   enum class Check : std::uint8_t { kValid, kInvalid, kIoError };
 
@@ -87,6 +90,7 @@ class LogReader {
   [[nodiscard]] bool continues_chain(const BatchHeader& header, Lsn at) const;
   ReadOutcome judge_end();
   Check find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof);
+  Check is_proof(Lsn candidate, Lsn end, bool has_salt);
   ReadOutcome broken(Check check, const std::string& what);
 
   io::Disk& disk_;

@@ -110,34 +110,27 @@ void LogWriter::stop() {
 
 // --- Room ---
 
-ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation) {
-  return reserve_as(bytes, reservation, false);
-}
-
-ReserveOutcome LogWriter::reserve_as(std::uint64_t bytes, Reservation* reservation, bool internal) {
+ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation, bool essential) {
   RUSTBD_ASSERT(bytes > 0 && bytes <= batch_bytes_max(), "a batch is at most a quarter of the ring");
   bytes = Geometry::padded(bytes);
+  std::lock_guard lock{place_mutex_};  // whoever changes what is asked here wakes the waiters under it
   if (failed()) return {ReserveStatus::kFailed, {}};
-  if (segments_->out_of_space() && !internal) return {ReserveStatus::kNoSpace, {}};
-  std::lock_guard lock{place_mutex_};
-  const std::uint64_t room = (segments_->prepared_until() + 1) * geometry_.payload_bytes();
+  const bool no_space = segments_->out_of_space();
+  std::uint64_t room = (segments_->prepared_until() + 1) * geometry_.payload_bytes();
+  if (no_space && !essential) room -= geometry_.payload_bytes();
   const std::uint64_t end = tail_ + reserved_ + bytes;
-  if (end <= ring_start_ + options_.ring_bytes && end <= room) {
-    reserved_ += bytes;
-    reservation->writer_ = this;
-    reservation->bytes_ += bytes;
-    return {ReserveStatus::kReserved, {}};
-  }
-  // Checked again under the mutex, so that whoever changes them wakes us.
-  if (failed()) return {ReserveStatus::kFailed, {}};
-  if (segments_->out_of_space()) return {ReserveStatus::kNoSpace, {}};
-  if (internal) return {ReserveStatus::kWait, {}};
-  return {ReserveStatus::kWait, space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
+  if (end > room && no_space) return {ReserveStatus::kNoSpace, {}};
+  if (end > room || end > ring_start_ + options_.ring_bytes)
+    return {ReserveStatus::kWait, space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
+  reserved_ += bytes;
+  reservation->writer_ = this;
+  reservation->bytes_ += bytes;
+  return {ReserveStatus::kReserved, {}};
 }
 
-ReserveStatus LogWriter::reserve_blocking(std::uint64_t bytes, Reservation* reservation) {
+ReserveStatus LogWriter::reserve_blocking(std::uint64_t bytes, Reservation* reservation, bool essential) {
   for (;;) {
-    const ReserveOutcome outcome = reserve(bytes, reservation);
+    const ReserveOutcome outcome = reserve(bytes, reservation, essential);
     if (outcome.status != ReserveStatus::kWait) return outcome.status;
     environment_.executor->block_on(outcome.token);
   }
@@ -387,7 +380,7 @@ bool LogWriter::pad_is_due() const {
 // Records durable_lsn, so that damage before it is told from a torn tail. False: no room just now.
 bool LogWriter::write_idle_pad() {
   Reservation reservation;
-  if (reserve_as(kPadBytes, &reservation, true).status != ReserveStatus::kReserved) {
+  if (reserve(kPadBytes, &reservation, true).status != ReserveStatus::kReserved) {
     pad_wanted_ = false;
     return false;
   }

@@ -92,10 +92,11 @@ class LogWriter {
 
   /// Largest batch (ring_bytes()) that may be reserved: a quarter of the ring. Bigger ones are written as fragments.
   [[nodiscard]] std::uint64_t batch_bytes_max() const { return options_.ring_bytes / 4; }
-  /// Adds to `reservation`. Never waits itself.
-  ReserveOutcome reserve(std::uint64_t bytes, Reservation* reservation);
+  /// Adds to `reservation`. Never waits itself. While no further segment can be made, ordinary writes are refused when
+  /// the current segment is full; `essential` ones (what frees room: DROP, TRUNCATE, marks) may use the one ahead too.
+  ReserveOutcome reserve(std::uint64_t bytes, Reservation* reservation, bool essential = false);
   /// The same, awaiting room. For threads that may block and have no gate open.
-  ReserveStatus reserve_blocking(std::uint64_t bytes, Reservation* reservation);
+  ReserveStatus reserve_blocking(std::uint64_t bytes, Reservation* reservation, bool essential = false);
 
   /// Gives the batch its place and completes its header. Calls for batches with a commit_ts come in commit_ts order:
   /// the caller holds its commit mutex. Returns the batch's start; its end is end_of(batch).
@@ -121,7 +122,7 @@ class LogWriter {
   /// Fires when durable_lsn() >= end, or when the log has failed: check is_durable() afterwards. Empty if it is already.
   io::WaitToken durable(Lsn end);
   [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
-  /// True while reservations are refused for lack of disk space.
+  /// True while no further segment can be made for lack of disk space.
   [[nodiscard]] bool out_of_space() const { return segments_->out_of_space(); }
 
   /// Everything before `keep` may be recycled (I12). Called after the superblock that says so is durable.
@@ -145,7 +146,6 @@ class LogWriter {
   using AlignedBuffer = std::unique_ptr<std::byte[], FreeAligned>;
   LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options, const LogStart& start);
 
-  ReserveOutcome reserve_as(std::uint64_t bytes, Reservation* reservation, bool internal);
   void give_back(std::uint64_t bytes);
   void copy_to_ring(std::uint64_t at, ByteSpan bytes);
   void wake_space_waiters();
