@@ -365,10 +365,10 @@ void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::Wait
   drop_if_empty(shard, key);
 }
 
-void LockTable::end_wait(Locker& who, TxnState* owner) {
+void LockTable::end_wait(Locker& who, TxnState* owner, LockKey written) {
   if (who.wait_state_.load(std::memory_order_acquire) == Locker::WaitState::kNone) return;
   const LockKey key = who.wait_key_;
-  leave_queue(shard_of(key), key, who, Locker::WaitState::kNone, owner);
+  leave_queue(shard_of(key), key, who, Locker::WaitState::kNone, written == key ? owner : nullptr);
   if (who.wait_counts_strong_) {
     who.wait_counts_strong_ = false;
     strong(static_cast<Oid>(key.a)).fetch_sub(1, std::memory_order_seq_cst);

@@ -160,9 +160,9 @@ class LockTable {
   /// conflicts, or nullptr; the caller has an epoch pin. kBlocked, kDeadlock, kLockNotAvailable (also after a time-out).
   /// A token that has already fired means: try again.
   Outcome wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running);
-  /// The write or lock has happened (`owner`: the writer's transaction, now at the chain's head) or was given up
-  /// (nullptr): leaves the queue. Cheap if it does not wait.
-  void end_wait(Locker& who, TxnState* owner = nullptr);
+  /// Leaves the queue that it stands in, if any. If that is of the row `written`, `owner` is the transaction that is at
+  /// the head of its chain now: those behind wait for its end.
+  void end_wait(Locker& who, TxnState* owner = nullptr, LockKey written = {});
   /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored, or the abort has undone all.
   void transaction_ended(TxnState& transaction);
 

@@ -18,6 +18,7 @@ namespace rustbd::txn {
 
 class TransactionSystem;
 struct TxnState;
+struct WriteScratch;
 
 /// kReadUncommitted is kReadCommitted. kSerializable is not supported yet (the engine answers 0A000).
 enum class Isolation : std::uint8_t { kReadCommitted, kRepeatableRead, kSerializable };
@@ -45,8 +46,7 @@ struct Savepoint {
   std::size_t undo_records = 0;
   std::size_t log_bytes = 0;
   std::uint32_t log_events = 0;
-  std::uint64_t fragment_lsn = 0;
-  std::uint32_t fragment_keep = 0;
+  std::size_t fragments = 0;
   std::size_t locks = 0;
 };
 
@@ -118,15 +118,20 @@ class Transaction {
   // --- for txn/tables only ---
   [[nodiscard]] TxnState* state() { return state_.load(std::memory_order_acquire); }
   TxnState& writable_state();
+  /// Before each write, outside the gate: admission, undo limit, fragments of the log buffer. kOk: go on.
+  Outcome prepare_write();
+  /// Memory of the write that is under way, kept over kBlocked.
+  WriteScratch& scratch();
 
  private:
   friend class TransactionSystem;
-  friend class Table;
-  void register_snapshot();
-  void release_snapshot();
   Task<> undo_to(std::size_t undo_records);
   Task<Outcome> commit_writes(CommitMode mode);
-  void finish(bool committed);
+  Outcome flush_fragment();
+  void drop_snapshots();
+  Task<> revert_layouts(std::size_t undo_records);
+  Task<> wait_until_durable(std::uint64_t lsn, bool* durable);
+  void finish();
 
   TransactionSystem& system_;
   Locker& locker_;
@@ -143,7 +148,7 @@ class Transaction {
   std::atomic<std::uint64_t> max_seen_ts_{0};
   std::vector<std::move_only_function<void(CommitTimestamp)>> on_commit_;
   std::vector<std::move_only_function<void()>> on_abort_;
-  std::int64_t began_us_ = 0;
+  std::unique_ptr<WriteScratch> scratch_;
 };
 
 /// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return table.insert(...); })`.

@@ -72,14 +72,14 @@ struct TxnState {
   std::vector<UndoRec*> records;                   // oldest first; undone ones stay
   Arena arena{1024};
   std::atomic<std::uint64_t> undo_bytes{0};
-  std::uint64_t spilled_from = 0;                  // undo bytes in memory that spilling counts
+  std::uint64_t arena_bytes = 0;                   // payload bytes in memory; beyond the limit they go to TEMP pages
   std::vector<PageId> temp_pages;
-  std::uint32_t temp_used = 0;
+  std::uint32_t temp_used = 0;                     // bytes of the last one
 
   // Log.
   log::EventWriter events;
   std::atomic<std::uint64_t> first_fragment{0};    // I12: kept until the end
-  log::Fragment fragment;                          // the last one written
+  std::vector<log::Fragment> fragments;            // those written, oldest first: start and events that count
 
   // Ends of waits.
   std::mutex wait_mutex;                           // protects the two below
@@ -95,7 +95,7 @@ struct TxnState {
   bool has_layout_events = false;
 
   std::atomic<std::uint32_t> holds{0};             // checkpoints that refer to it
-  bool collected = false;                          // system's collection mutex
+  bool needs_purge = false;                        // some record leaves an index entry or a row to take away
 
   [[nodiscard]] bool running() const { return commit_ts.load(std::memory_order_acquire) == kRunning; }
 };

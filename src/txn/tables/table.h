@@ -21,6 +21,7 @@
 namespace rustbd::txn {
 
 using storage::ColumnNumber;
+struct TableFormat;
 struct TreeState;  // what all Table objects of one table id share: row counter, counts, the trees
 
 /// One row of vectors. For an insert: columns[i] is column i of the layout (a dropped one is not looked at and may have
@@ -119,15 +120,17 @@ class Table {
   Outcome check_deferred_unique(Transaction& txn, const DeferredUnique& list, std::size_t* done);
 
   [[nodiscard]] TreeState& trees() { return *state_; }
+  [[nodiscard]] const TableFormat& format() const { return *format_; }
 
  private:
   friend class TableScan;
   friend class Index;
   friend class IndexScan;
-  struct WriteAction;
+  friend class RowWriter;
   TransactionSystem& system_;
   std::shared_ptr<const storage::TableLayout> layout_;
   std::shared_ptr<TreeState> state_;
+  std::shared_ptr<const TableFormat> format_;
 };
 
 /// Sequential scan of a range of row ids. Threads: one at a time. Holds no latch between calls.
@@ -139,7 +142,8 @@ class TableScan {
   ~TableScan();
   /// The physical forms of the output vectors (for the caller's information; next() resets `out` itself on first use).
   [[nodiscard]] std::span<const types::Phys> output() const { return phys_; }
-  /// kOk: 1..1024 visible rows in `out` (selection: all). kEnd. kBlocked. kDamaged.
+  /// kOk: at least one visible row in `out`; its selection says which rows count (valid until the next call). kEnd.
+  /// kBlocked. kDamaged.
   Outcome next(types::ChunkBuffer& out);
 
  private:
@@ -152,6 +156,7 @@ class TableScan {
   bool with_row_ids_;
   bool end_ = false;
   types::ChunkBuffer* prepared_ = nullptr;
+  std::vector<std::uint16_t> selected_;
 };
 
 }  // namespace rustbd::txn

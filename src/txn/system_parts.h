@@ -1,0 +1,239 @@
+// The inside of TransactionSystem, shared by the files of `txn`. Nobody outside includes it.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "rustbd/io/executor.h"
+#include "rustbd/log/log_reader.h"
+#include "rustbd/log/log_writer.h"
+#include "rustbd/metrics/registry.h"
+#include "rustbd/storage/btree/index_tree.h"
+#include "rustbd/storage/pages/storage.h"
+#include "rustbd/storage/rows/overflow.h"
+#include "rustbd/storage/rows/table_tree.h"
+#include "rustbd/txn/row_codec.h"
+#include "rustbd/txn/transaction_system.h"
+#include "rustbd/txn/txn_state.h"
+#include "rustbd/txn/version_store.h"
+
+namespace rustbd::txn {
+
+/// The built-in table of layout rows: (database, relation, layout) under a unique index (§0 item 14).
+inline constexpr TableId kLayoutTable{1};
+inline constexpr IndexId kLayoutIndex{2};
+inline constexpr std::uint32_t kFirstObjectId = 16384;
+
+/// What all Table objects of one table id share.
+struct TreeState {
+  TableId id;
+  std::unique_ptr<storage::TableTree> tree;
+  std::atomic<std::uint64_t> next_row{1};
+  std::atomic<std::int64_t> live_rows{0};
+  std::atomic<bool> dropped{false};      // its trees are being freed: collection skips it
+  std::mutex mutex;                      // protects newest
+  std::shared_ptr<const TableFormat> newest;  // of the newest layout, uncommitted ones too
+
+  [[nodiscard]] std::shared_ptr<const TableFormat> format() {
+    std::lock_guard lock(mutex);
+    return newest;
+  }
+};
+
+/// Registered snapshots. A slot is claimed by a compare-and-swap and holds the snapshot's timestamp.
+class SnapshotRegistry {
+ public:
+  static constexpr std::uint64_t kFree = 0;
+  static constexpr std::uint64_t kAcquiring = ~std::uint64_t{0};
+  static constexpr std::uint32_t kSlots = 16384;
+  SnapshotRegistry() : slots_(std::make_unique<Slot[]>(kSlots)) {}
+
+  /// Registers published (or at least `at_least`... see transaction.cc); returns the slot (never 0).
+  template <class Read>
+  std::uint32_t acquire(std::uint32_t hint, Read&& read, std::uint64_t* ts) {
+    std::uint32_t slot = claim(hint);
+    *ts = read();
+    slots_[slot].ts.store(*ts, std::memory_order_seq_cst);
+    return slot;
+  }
+  void release(std::uint32_t slot) { slots_[slot].ts.store(kFree, std::memory_order_release); }
+  /// Oldest registered snapshot, at most `limit`; false: one is just being acquired, the horizon must not move.
+  [[nodiscard]] bool oldest(std::uint64_t limit, std::uint64_t* out) const {
+    *out = limit;
+    const std::uint32_t bound = bound_.load(std::memory_order_seq_cst);
+    for (std::uint32_t i = 1; i < bound; ++i) {
+      const std::uint64_t ts = slots_[i].ts.load(std::memory_order_seq_cst);
+      if (ts == kAcquiring) return false;
+      if (ts != kFree && ts < *out) *out = ts;
+    }
+    return true;
+  }
+
+ private:
+  struct alignas(64) Slot {
+    std::atomic<std::uint64_t> ts{kFree};
+  };
+  std::uint32_t claim(std::uint32_t hint);
+  std::unique_ptr<Slot[]> slots_;
+  std::atomic<std::uint32_t> bound_{1};  // slots in use are below it
+};
+
+struct Sequence {
+  std::int64_t value = 0;      // last value handed out
+  bool called = false;
+  std::int64_t logged = 0;     // the log says that values up to this may have been handed out
+  std::uint64_t logged_lsn = 0;
+};
+
+struct SystemParts final : storage::CheckpointSource {
+  SystemParts(io::Environment env, Options opts);
+  ~SystemParts() override;
+
+  // --- constant after open ---
+  io::Environment environment;
+  Options options;
+  std::unique_ptr<metrics::Registry> own_metrics;
+  metrics::Registry* registry = nullptr;
+  std::unique_ptr<storage::Storage> storage;
+  std::unique_ptr<log::LogWriter> log;
+  std::unique_ptr<LockTable> locks;
+  bool created = false;
+  bool open_done = false;
+  double recovery_seconds = 0;
+
+  // --- commit order (storage.md §4.4) ---
+  std::mutex commit_mutex;               // protects last_ts, committed (pushes); taken inside the gate
+  std::uint64_t last_ts = 1;
+  std::atomic<std::uint64_t> published_ts{1};
+  std::atomic<std::uint64_t> next_txid{1};
+  std::atomic<std::uint32_t> next_object{kFirstObjectId};
+  std::atomic<std::uint64_t> catalog_version{1};
+  SnapshotRegistry snapshots;
+
+  // --- versions ---
+  VersionMap versions;
+  std::atomic<std::uint64_t> undo_total{0};
+  std::mutex active_mutex;               // protects active; never held while entering the gate
+  std::vector<TxnState*> active;
+  std::mutex collect_mutex;              // one collection at a time; protects nothing that commits touch
+  std::mutex queue_mutex;                // protects committed, ended; after commit_mutex
+  std::deque<TxnState*> committed;       // in commit order; the collector's work
+  std::deque<std::pair<std::uint64_t, TxnState*>> ended;  // epoch stamp: all unlinked, to be freed
+  std::vector<storage::OverflowRef> unused_chains;        // overflow chains that no version needs; queue_mutex
+  std::atomic<std::uint64_t> horizon{0};
+
+  // --- tables ---
+  mutable std::shared_mutex tables_mutex;  // protects the following five
+  std::unordered_map<TableId, std::shared_ptr<TreeState>> trees;
+  std::unordered_map<IndexId, std::shared_ptr<storage::IndexTree>> index_trees;
+  std::map<std::pair<Oid, Oid>, std::shared_ptr<const storage::TableLayout>> layouts;   // committed
+  std::unordered_map<TableId, std::shared_ptr<const storage::TableLayout>> by_table;    // committed
+  std::map<std::pair<Oid, Oid>, std::uint64_t> layout_rows;  // row id in the built-in table, replay only
+  std::shared_ptr<const storage::TableLayout> layout_table;
+  struct DroppedTree {
+    std::uint32_t id;
+    bool is_index;
+    std::shared_ptr<const TableFormat> format;  // of tables
+    std::shared_ptr<TreeState> tree;
+    std::shared_ptr<storage::IndexTree> index;
+    bool unlinked = false;
+  };
+  std::mutex drop_mutex;                   // protects dropped
+  std::deque<DroppedTree> dropped;
+
+  std::mutex sequence_mutex;               // protects sequences
+  std::map<TableId, Sequence> sequences;
+
+  // --- checkpoint in progress; checkpoint thread, capture with the gate closed ---
+  struct Captured {
+    TxnState* state;
+    std::size_t records;
+  };
+  std::vector<Captured> captured_active;
+  std::vector<TxnState*> captured_committed;
+  std::map<TableId, Sequence> captured_sequences;
+  std::uint64_t captured_lsn = 0, captured_keep = 0;
+  std::atomic<std::uint64_t> last_checkpoint_lsn{0};
+  std::atomic<std::uint64_t> checkpoints{0};
+  std::atomic<bool> checkpoint_asked{false};
+
+  // --- background ---
+  std::atomic<bool> stopping{false};
+  std::mutex wake_mutex;                   // protects wake
+  io::WaitToken wake;
+  std::unique_ptr<io::BackgroundThread> collector;
+  bool closed = false;
+
+  // --- metrics ---
+  metrics::Counter* transactions_total = nullptr;
+  metrics::Counter* commits_total = nullptr;
+  metrics::Counter* aborts_total = nullptr;
+  metrics::Gauge* active_gauge = nullptr;
+  metrics::Histogram* commit_seconds = nullptr;
+  std::vector<metrics::Registry::Callback> callbacks;
+
+  // --- CheckpointSource (checkpoint.cc) ---
+  storage::CheckpointPositions capture(std::uint64_t epoch) override;
+  void write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) override;
+  bool wait_durable(Lsn lsn) override;
+  Lsn log_keep_lsn() override;
+  void finished(bool durable, Lsn log_keep, const std::string& why) override;
+  void restore(storage::SnapshotRecord kind, ByteSpan body) override;
+
+  // --- tables (table_state.cc) ---
+  storage::BufferManager& buffer() { return storage->buffer(); }
+  storage::ActionGate& gate() { return storage->gate(); }
+  storage::Epochs& epochs() { return storage->epochs(); }
+  /// The trees' state; made from the root map, or nullptr if the id has no root.
+  std::shared_ptr<TreeState> tree_state(TableId id);
+  std::shared_ptr<storage::IndexTree> index_tree(IndexId id);
+  /// Format of exactly this layout (the newest one's is shared).
+  std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
+  /// Makes `layout` the newest of its trees (GC, undo and recovery use that).
+  void set_newest(const std::shared_ptr<const storage::TableLayout>& layout);
+  /// Empty trees for the ids of the layout that have no root. An action each. Outside the gate.
+  storage::Status make_trees(const std::shared_ptr<const storage::TableLayout>& layout);
+  void forget_trees(const storage::TableLayout& layout, const storage::TableLayout* kept);
+  /// One step of freeing dropped trees; false: nothing to do. Blocks for pages.
+  bool drop_step();
+  /// The committed registry after a change.
+  void publish_layout(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
+  bool find_next_row(TreeState& state);
+
+  // --- undo (undo.cc) ---
+  /// Takes one record back; an action. Not kOk: nothing happened, call again after `wait`.
+  storage::Status undo_record(TxnState& state, UndoRec& record);
+  /// The full payload (spilled ones are read from their pages). False: `*status` says why.
+  bool load_payload(const UndoRec& record, Bytes& scratch, ByteSpan* out, storage::Status* status);
+  void raise_object_id(std::uint32_t seen);
+
+  // --- collection (collector.cc) ---
+  std::size_t collect_garbage();
+  void purge_transaction(TxnState& state);
+  bool purge_record(UndoRec& record);
+  void run_collector();
+  void wake_collector();
+  void retire_state(TxnState* state);
+  std::size_t free_ended(bool all);
+  void free_state(TxnState* state);
+
+  // --- recovery (recovery.cc) ---
+  void open_all();
+  void bootstrap();
+  void load_layouts();
+  void replay();
+  void finish_recovery();
+  void start_background();
+};
+
+/// Maps a storage status to the caller's. `*restart`: nothing to report, try again at once.
+Outcome to_outcome(const storage::Status& status, bool* restart);
+
+}  // namespace rustbd::txn

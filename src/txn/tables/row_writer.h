@@ -1,0 +1,149 @@
+// RowWriter: one write of a row as one action: latch all that it will touch, check, and only then change bytes
+// (storage.md §3, §4.3). Used by Table's insert, update, remove and lock_row.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rustbd/txn/row_codec.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/table.h"
+
+namespace rustbd::txn {
+
+/// Memory of a write; belongs to the transaction, so that what was staged outside the gate survives a kBlocked.
+struct WriteScratch {
+  struct Staged {  // a value on its way to overflow pages
+    ColumnNumber column;
+    std::string bytes;
+    std::unique_ptr<storage::OverflowWrite> write;
+    bool done = false;
+  };
+  struct Known {  // an overflow value that was read back
+    storage::OverflowRef ref;
+    std::string bytes;
+  };
+  struct Entry {
+    const IndexPart* part;
+    Bytes key;
+    bool has_null = false;
+  };
+  Arena arena{4096};
+  std::vector<Cell> full;      // new values as given: of the row, or of the changed columns
+  std::vector<Cell> old_row, new_row;
+  std::vector<ColumnNumber> changed;
+  std::vector<Cell> before, after;
+  std::vector<Entry> entries;
+  std::vector<ComputedEntry> computed;
+  Bytes payload, body;
+  std::vector<Staged> staged;
+  std::vector<Known> known;
+
+  void begin() {
+    arena.reset();
+    full.clear();
+    entries.clear();
+    computed.clear();
+    payload.clear();
+    body.clear();
+  }
+};
+
+/// Entries of one action, one per index, in id order.
+class EntryLatches {
+ public:
+  explicit EntryLatches(std::size_t n) { inserts_.reserve(n); removes_.reserve(n); probes_.reserve(n); }
+  storage::Status insert(storage::IndexTree& tree, ByteSpan key, RowId row);
+  storage::Status insert_probed(storage::UniqueProbe&& probe, storage::IndexTree& tree, ByteSpan key, RowId row);
+  storage::Status remove(storage::IndexTree& tree, ByteSpan key, RowId row);
+  storage::DirtyResult mark_dirty();
+  void apply();
+  /// After kFull: where there was no room.
+  storage::IndexTree* full_tree = nullptr;
+  Bytes full_key;
+  RowId full_row;
+  struct Emptied {
+    storage::IndexTree* tree;
+    Bytes key;
+    RowId row;
+  };
+  std::vector<Emptied> emptied;  // by apply()
+
+ private:
+  struct Removal {
+    storage::IndexTree* tree;
+    Bytes key;
+    RowId row;
+    storage::IndexRemove remove;
+  };
+  storage::Status note_full(storage::Status status, storage::IndexTree& tree, ByteSpan key, RowId row);
+  std::vector<storage::UniqueProbe> probes_;
+  std::vector<storage::IndexInsert> inserts_;
+  std::vector<Removal> removes_;
+};
+
+class RowWriter {
+ public:
+  RowWriter(Table& table, Transaction& txn);
+
+  Outcome insert(RowRef row, const WriteExtras& extras, RowId* out);
+  Outcome update(RowId row, std::span<const ColumnNumber> changed, RowRef values, const WriteExtras& extras,
+                 std::uint64_t accept_newer);
+  Outcome remove(RowId row, const WriteExtras& extras, std::uint64_t accept_newer);
+  Outcome lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uint64_t accept_newer);
+  /// The unique check of one key for a row that is in the table already (deferred constraints).
+  Outcome check_unique(const IndexPart& part, ByteSpan key, RowId row);
+
+ private:
+  enum class Step : std::uint8_t { kDone, kRestart, kReturn };
+  /// What is to be done outside the gate before the next attempt.
+  struct After {
+    bool split_leaf = false;
+    RowId split_row;
+    storage::IndexTree* split_tree = nullptr;
+    Bytes split_key;
+    bool wait = false;
+    LockKey wait_key;
+    RowLockMode wait_mode = RowLockMode::kNone;
+    TxnState* running = nullptr;
+    bool read_overflow = false;
+    storage::OverflowRef overflow;
+  };
+  template <class Body>
+  Outcome run(WaitPolicy policy, Body&& body);
+  Outcome do_after(After& after, WaitPolicy policy, Step* step);
+  Step status_step(const storage::Status& status, Outcome* out);
+  Step dirty_step(const storage::DirtyResult& dirty, Outcome* out);
+
+  void given_row(RowRef row);
+  bool needs_staging(ColumnNumber column, std::string_view bytes);
+  Outcome run_staging();
+  void drop_staging();
+  const WriteScratch::Staged* staged(ColumnNumber column) const;
+  void computed_entries(const WriteExtras& extras, std::span<const Cell> old_row, std::span<const Cell> new_row);
+  bool resolve(Cell* cell, ColumnNumber column, After* after);
+  bool resolve_columns(std::vector<Cell>& row, const std::vector<bool>* wanted, After* after);
+
+  Step check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode, std::uint64_t accept_newer, Outcome* out,
+                      After* after);
+  Step add_entries(EntryLatches& latches, const storage::LeafView* own_leaf, PageId own_page, RowId row,
+                   const WriteExtras& extras, Outcome* out, After* after);
+  Step check_others(const IndexPart& part, ByteSpan key, RowId row, std::span<const RowId> others,
+                    const storage::LeafView* own_leaf, PageId own_page, Outcome* out, After* after);
+  Step judge_other(const IndexPart& part, ByteSpan key, RowId other, const storage::LeafView& leaf, ChainHead chain,
+                   Outcome* out, After* after);
+  UndoRec* push_record(UndoOp op, std::uint8_t flags, RowId row);
+  void count_rows(std::int64_t delta);
+
+  Table& table_;
+  Transaction& txn_;
+  SystemParts& parts_;
+  TreeState& state_;
+  const TableFormat& format_;
+  WriteScratch& s_;
+  RowId written_;
+  PageId hint_;
+};
+
+}  // namespace rustbd::txn
