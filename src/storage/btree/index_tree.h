@@ -8,8 +8,8 @@
 
 #include "rustbd/base/bytes.h"
 #include "rustbd/storage/btree/status.h"
+#include "rustbd/storage/btree/tree_report.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
-#include "rustbd/storage/rows/table_tree.h"
 
 namespace rustbd::storage {
 
@@ -72,6 +72,7 @@ class IndexInsert {
  private:
   friend class IndexTree;
   friend class UniqueProbe;
+  Status inspect();
   ExclusiveGuard leaf_;
   Bytes entry_;
   bool exists_ = false;
@@ -105,6 +106,7 @@ class UniqueProbe {
   void release() { leaves_.clear(); }
 
  private:
+  Status step_right();
   IndexTree* tree_ = nullptr;
   Bytes key_;
   std::vector<ExclusiveGuard> leaves_;  // left to right
@@ -176,6 +178,7 @@ class IndexBuilder {
     RowId rowid;
   };
   static constexpr std::size_t kItems = 64;  // per action: bounds how long the gate may stay closed
+  Status append(ByteSpan first_key);
   IndexTree& tree_;
   Bytes keys_;
   std::vector<Item> items_;

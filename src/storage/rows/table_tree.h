@@ -7,19 +7,13 @@
 #include <vector>
 
 #include "rustbd/storage/btree/status.h"
+#include "rustbd/storage/btree/tree_report.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/rows/leaf_page.h"
 
 namespace rustbd::storage {
 
 class TableBlink;
-
-/// What a check of a tree found. Empty problems: sound.
-struct TreeReport {
-  std::vector<std::string> problems;
-  std::uint64_t inner_pages = 0, leaf_pages = 0, dead_pages = 0, entries = 0;
-  std::vector<PageId> pages;  // all that belong to the tree, dead ones included
-};
 
 /// One leaf of a plan of work: a scan's morsels, or pages to prefetch. Only a hint: leaves split.
 struct LeafRange {

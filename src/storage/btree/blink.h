@@ -1,0 +1,512 @@
+// Blink: what table trees and index trees have in common, over the page operations of each (Ops): descent, walking right,
+// splits, separators, removal of empty leaves, freeing. B-link tree of Lehman and Yao (TODS 1981), page removal as in
+// Lanin and Shasha (FJCC 1986): the neighbour takes the range over, the dead page keeps its link.
+//
+// Latches: optimistic on the way down, exclusive on the page to change; left before right; never one of a higher level while
+// one of a lower level is held. Every public function holds an Epochs::Pin, so no page id is reused under it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "rustbd/storage/btree/raw_page.h"
+#include "rustbd/storage/btree/status.h"
+#include "rustbd/storage/buffer/buffer_manager.h"
+
+namespace rustbd::storage {
+
+inline constexpr std::uint8_t kPageDead = 1;  // PageHeader::flags of leaves
+
+/// kAt: the page that covers the key. kBefore: the page that covers what comes just before the key.
+enum class Side : std::uint8_t { kAt, kBefore };
+enum class Route : std::uint8_t { kHere, kChild, kRight, kLeft /* the page begins above the key */, kBad };
+
+inline void spin_pause(std::uint32_t round) {
+  if (round % 64 != 63) __builtin_ia32_pause(); else std::this_thread::yield();
+}
+
+inline Status to_status(const AllocStatus status, io::WaitToken wait) {
+  switch (status) {
+    case AllocStatus::kOk: return Status::ok();
+    case AllocStatus::kNoSpace: return {Outcome::kNoSpace, {}, {}};
+    case AllocStatus::kStopped: return {Outcome::kStopped, {}, {}};
+    case AllocStatus::kNoFrame: break;
+  }
+  if (!wait) return {Outcome::kNoFrame, {}, {}};
+  return Status::miss(std::move(wait));
+}
+
+template <class Ops>
+class Blink {
+ public:
+  using Key = typename Ops::Key;
+  using OwnedKey = typename Ops::OwnedKey;
+
+  Blink(BufferManager& buffer, std::uint32_t owner, PageId root) : buffer_(buffer), owner_(owner), root_(root) {}
+
+  [[nodiscard]] BufferManager& buffer() { return buffer_; }
+  [[nodiscard]] PageId root() const { return root_; }
+
+  /// try_fix of any kind, busy ones retried for a while. The caller may hold latches that are to be taken before.
+  template <class Guard>
+  Status fix(PageId id, Guard* guard) {
+    for (std::uint32_t round = 0; round < kSpins; ++round) {
+      Fix<Guard> fix;
+      if constexpr (std::is_same_v<Guard, OptimisticGuard>) fix = buffer_.try_fix_optimistic(id);
+      else if constexpr (std::is_same_v<Guard, SharedGuard>) fix = buffer_.try_fix_shared(id);
+      else fix = buffer_.try_fix_exclusive(id);
+      switch (fix.status) {
+        case FixStatus::kOk: *guard = std::move(fix.guard); return Status::ok();
+        case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
+        case FixStatus::kBusy: spin_pause(round); break;
+        case FixStatus::kDamaged: return Status::damaged(id);
+        case FixStatus::kNoFrame: return {Outcome::kNoFrame, {}, {}};
+      }
+    }
+    return Status::restart();
+  }
+
+  /// The page of `level` that covers the key, by optimistic descent. None: the tree is not that high. Pinned by the caller.
+  Status find(Key key, Side side, std::uint16_t level, PageId* page) {
+    PageId at = root_;
+    for (std::uint32_t round = 0; round < kSpins; ++round) {
+      OptimisticGuard guard;
+      if (Status s = fix(at, &guard); !s) return s;
+      const PageFacts facts = facts_of(guard.data());
+      PageId next;
+      const Route route = Ops::route(guard.data(), key, side, &next);
+      if (!guard.check()) continue;
+      if (!sound(facts)) return Status::damaged(at);
+      if (facts.level < level) {
+        *page = PageId{};
+        return Status::ok();
+      }
+      if (route == Route::kLeft || route == Route::kBad) return Status::damaged(at);
+      if (route == Route::kRight) {
+        at = next;
+      } else if (facts.level == level) {
+        *page = at;
+        return Status::ok();
+      } else {
+        at = next;
+      }
+      if (at.is_none()) return Status::damaged(guard.page_id());
+    }
+    return Status::restart();
+  }
+
+  /// Latches the page of `level` that covers the key; the guard is empty if the tree is not that high. `hint`: a page of
+  /// level 0 to try first (with kAt), and set to the page found.
+  template <class Guard>
+  Status fix_page(Key key, Side side, std::uint16_t level, Guard* guard, PageId* hint = nullptr) {
+    if (hint != nullptr && !hint->is_none() && try_hint(key, side, *hint, guard)) return Status::ok();
+    for (std::uint32_t round = 0; round < kSpins; ++round) {
+      PageId at;
+      if (Status s = find(key, side, level, &at); !s) return s;
+      *guard = Guard();
+      if (at.is_none()) return Status::ok();
+      bool again = false;
+      if (Status s = walk(key, side, level, at, guard, &again); !s) return s;
+      if (again) continue;
+      if (hint != nullptr) *hint = guard->page_id();
+      return Status::ok();
+    }
+    return Status::restart();
+  }
+
+  /// Splits the leaf that covers the key: `plan(page bytes) -> optional<OwnedKey>` says where (none: no need),
+  /// `cut(left bytes, key, right bytes, right id)` does it. Enters the gate.
+  template <class Plan, class Cut>
+  Status split(Key key, Plan&& plan, Cut&& cut) {
+    (void)settle();  // what is left over; this split does not depend on it
+    Action action(buffer_.gate());
+    const auto pin = buffer_.epochs().pin();
+    ExclusiveGuard page;
+    if (Status s = fix_page(key, Side::kAt, 0, &page); !s) return s;
+    const std::optional<OwnedKey> at = plan(page.bytes());
+    if (!at) return Status::ok();
+    if (page.page_id() == root_) return split_root(page, *at, cut);
+    Allocated right;
+    if (Status s = begin_split(page, &right, Ops::kLeafKind); !s) return s;
+    const PageId right_id = right.guard.page_id();
+    cut(page.mutable_bytes(), *at, right.guard.mutable_bytes(), right_id);
+    right.guard.set_has_versions(page.has_versions());
+    right.guard.release();
+    page.release();
+    post_or_keep(1, *at, right_id);
+    return Status::ok();
+  }
+
+  /// Takes the leaf that covers the key out of the tree if it is empty and may go. Enters the gate.
+  Status remove_empty(Key key) {
+    Action action(buffer_.gate());
+    const auto pin = buffer_.epochs().pin();
+    Pending item{Pending::kParent, 1, {}, {}, {}};
+    bool may_go = false;
+    if (Status s = inspect_parent(key, &item, &may_go); !s || !may_go) return s;
+    ExclusiveGuard page, right;
+    if (Status s = fix_page(key, Side::kAt, 0, &page); !s) return s;
+    if (page.page_id() != item.page || !Ops::leaf_empty(page.data()) || page.has_versions()) return Status::ok();
+    item.target = PageId{page.header().right_sibling};
+    if (item.target.is_none()) return Status::ok();
+    if (Status s = fix(item.target, &right); !s) return s;
+    if ((right.header().flags & kPageDead) != 0 || !Ops::absorb_fits(page.data(), right.data())) return Status::ok();
+    for (ExclusiveGuard* guard : {&page, &right})
+      if (DirtyResult dirty = guard->mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    Ops::absorb(page.mutable_bytes(), right.mutable_bytes());
+    page.mutable_header().flags |= kPageDead;
+    right.release();
+    page.release();
+    finish_or_keep(std::move(item));
+    return Status::ok();
+  }
+
+  /// One action for each thing that was left open. kOk: nothing is left that can be done now. Enters the gate.
+  Status settle() {
+    if (unsettled() == 0) return Status::ok();
+    for (std::size_t n = unsettled(); n > 0; --n) {
+      Action action(buffer_.gate());
+      const auto pin = buffer_.epochs().pin();  // before the item is taken: its pages are not reused meanwhile
+      Pending item;
+      {
+        std::lock_guard lock(mutex_);
+        if (pending_.empty()) break;
+        item = std::move(pending_.front());
+        pending_.pop_front();
+      }
+      Status s = item.stage == Pending::kSeparator ? post(item.level, item.key, item.page) : finish(item);
+      if (s) continue;
+      keep(std::move(item));
+      if (s.outcome == Outcome::kMiss) return s;
+    }
+    return Status::ok();
+  }
+  [[nodiscard]] std::size_t unsettled() const {
+    std::lock_guard lock(mutex_);
+    return pending_.size();
+  }
+
+  /// See TableTree::free_step. `before_leaf(leaf guard)` is called for each leaf before it goes.
+  template <class BeforeLeaf>
+  Status free_step(BeforeLeaf&& before_leaf, bool* done) {
+    constexpr int kPagesPerAction = 8;
+    Action action(buffer_.gate());
+    const auto pin = buffer_.epochs().pin();
+    *done = false;
+    for (int i = 0; i < kPagesPerAction && !*done; ++i)
+      if (Status s = free_one(before_leaf, done); !s) return s;
+    return Status::ok();
+  }
+
+ private:
+  static constexpr std::uint32_t kSpins = 4096;
+  static constexpr std::size_t kPendingMax = 1024;
+
+  struct PageFacts {
+    std::uint8_t kind;
+    std::uint16_t level;
+    std::uint32_t owner;
+  };
+  /// Something left open: a separator that the parent lacks, or the rest of the removal of a dead leaf.
+  struct Pending {
+    enum Stage : std::uint8_t { kSeparator, kParent, kLeft, kFree } stage = kSeparator;
+    std::uint16_t level = 1;  // kSeparator: of the parent
+    OwnedKey key{};           // the separator; of a dead leaf its lower fence
+    PageId page;              // the child; the dead leaf
+    PageId target;            // of a dead leaf: the leaf that took its range
+  };
+
+  static PageFacts facts_of(const std::byte* page) {
+    return {read_once<std::uint8_t>(page + offsetof(PageHeader, kind)),
+            read_once<std::uint16_t>(page + offsetof(PageHeader, level)),
+            read_once<std::uint32_t>(page + offsetof(PageHeader, owner))};
+  }
+  [[nodiscard]] bool sound(const PageFacts& f) const {
+    const auto kind = static_cast<PageKind>(f.kind);
+    return f.owner == owner_ && (f.level == 0 ? kind == Ops::kLeafKind : kind == Ops::kInnerKind);
+  }
+
+  template <class Guard>
+  static bool still(const Guard& guard) {
+    if constexpr (std::is_same_v<Guard, OptimisticGuard>) return guard.check();
+    return true;
+  }
+
+  template <class Guard>
+  bool try_hint(Key key, Side side, PageId hint, Guard* guard) {
+    if (!buffer_.resident(hint)) return false;
+    if (!fix(hint, guard)) return false;
+    PageId next;
+    const PageFacts facts = facts_of(guard->data());
+    const bool good = sound(facts) && facts.level == 0 && Ops::route(guard->data(), key, side, &next) == Route::kHere &&
+                      Ops::begins_at_or_below(guard->data(), key);
+    if (good && still(*guard)) return true;
+    *guard = Guard();
+    return false;
+  }
+
+  /// From `at`, which covered the key a moment ago, to the page that covers it now. `again`: begin at the root.
+  template <class Guard>
+  Status walk(Key key, Side side, std::uint16_t level, PageId at, Guard* guard, bool* again) {
+    while (true) {
+      *guard = Guard();  // the left one goes first: nobody needs it any more
+      if (Status s = fix(at, guard); !s) return s;
+      const PageFacts facts = facts_of(guard->data());
+      PageId next;
+      const Route route = Ops::route(guard->data(), key, side, &next);
+      if constexpr (std::is_same_v<Guard, OptimisticGuard>) {
+        if (!guard->check()) {
+          *again = true;
+          return Status::ok();
+        }
+      }
+      if (!sound(facts)) return Status::damaged(at);
+      if (facts.level != level) {  // the root has grown meanwhile
+        *again = true;
+        return Status::ok();
+      }
+      if (route == Route::kHere || route == Route::kChild) return Status::ok();
+      if (route != Route::kRight || next.is_none()) return Status::damaged(at);
+      if constexpr (std::is_same_v<Guard, ExclusiveGuard>) note_missing(*guard, level, next);
+      at = next;
+    }
+  }
+
+  /// A writer had to walk right: the parent may lack the separator of `next`.
+  void note_missing(const ExclusiveGuard& page, std::uint16_t level, PageId next) {
+    if ((page.header().flags & kPageDead) != 0) return;
+    std::lock_guard lock(mutex_);
+    for (const Pending& item : pending_)
+      if (item.stage == Pending::kSeparator && item.page == next) return;
+    if (pending_.size() < kPendingMax / 2) {
+      pending_.push_back({Pending::kSeparator, static_cast<std::uint16_t>(level + 1), Ops::upper_key(page.data()), next, {}});
+    }
+  }
+
+  void keep(Pending item) {
+    std::lock_guard lock(mutex_);
+    if (pending_.size() < kPendingMax) pending_.push_back(std::move(item));  // else: a longer walk, or a page that stays
+  }
+  void post_or_keep(std::uint16_t level, const OwnedKey& key, PageId child) {
+    if (!post(level, key, child)) keep({Pending::kSeparator, level, key, child, {}});
+  }
+  void finish_or_keep(Pending item) {
+    if (!finish(item)) keep(std::move(item));
+  }
+
+  Status begin_split(ExclusiveGuard& page, Allocated* right, PageKind kind) {
+    if (DirtyResult dirty = page.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    *right = buffer_.alloc(kind, owner_);
+    return to_status(right->status, right->wait);
+  }
+
+  /// The root's content moves into two new children; its page id stays.
+  template <class Cut>
+  Status split_root(ExclusiveGuard& root, const OwnedKey& at, Cut&& cut) {
+    const PageKind kind = root.header().kind;
+    const std::uint16_t level = root.header().level;
+    Allocated left, right;
+    if (Status s = begin_split(root, &left, kind); !s) return s;
+    right = buffer_.alloc(kind, owner_);
+    if (!right) {
+      buffer_.free(std::move(left.guard));
+      return to_status(right.status, right.wait);
+    }
+    const PageId left_id = left.guard.page_id(), right_id = right.guard.page_id();
+    std::copy(root.data() + 8, root.data() + kPageBytes, left.guard.mutable_data() + 8);  // all but the page id
+    cut(left.guard.mutable_bytes(), at, right.guard.mutable_bytes(), right_id);
+    left.guard.set_has_versions(root.has_versions());
+    right.guard.set_has_versions(root.has_versions());
+    root.set_has_versions(false);
+    Ops::make_root(root.mutable_bytes(), static_cast<std::uint16_t>(level + 1), left_id, Ops::view(at), right_id);
+    return Status::ok();
+  }
+
+  /// Enters the separator in the page of `level` that covers it, splitting where needed. In the gate, no latch held.
+  Status post(std::uint16_t level, const OwnedKey& key, PageId child) {
+    const auto cut = [](std::span<std::byte> left, const OwnedKey& at, std::span<std::byte> right, PageId id) {
+      Ops::inner_cut(left, Ops::view(at), right, id);
+    };
+    for (std::uint32_t round = 0; round < kSpins; ++round) {
+      ExclusiveGuard page;
+      if (Status s = fix_page(Ops::view(key), Side::kAt, level, &page); !s) return s;
+      if (!page.held()) return Status::ok();  // the root itself was split: it knows both
+      const std::uint32_t place = Ops::child_place(page.data(), Ops::view(key));
+      if (Ops::child(page.data(), place) == child) return Status::ok();
+      if (Ops::is_separator(page.data(), place, Ops::view(key))) return Status::ok();
+      bool alive = false;
+      if (Status s = is_alive(child, static_cast<std::uint16_t>(level - 1), &alive); !s) return s;
+      if (!alive) return Status::ok();
+      if (Ops::inner_room(page.data(), Ops::view(key))) {
+        if (DirtyResult dirty = page.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+        Ops::inner_insert(page.mutable_bytes(), Ops::view(key), child);
+        return Status::ok();
+      }
+      const OwnedKey at = Ops::inner_split_key(page.data());
+      if (page.page_id() == root_) {
+        if (Status s = split_root(page, at, cut); !s) return s;
+        continue;
+      }
+      Allocated right;
+      if (Status s = begin_split(page, &right, Ops::kInnerKind); !s) return s;
+      const PageId right_id = right.guard.page_id();
+      cut(page.mutable_bytes(), at, right.guard.mutable_bytes(), right_id);
+      right.guard.release();
+      page.release();
+      post_or_keep(static_cast<std::uint16_t>(level + 1), at, right_id);
+    }
+    return Status::restart();
+  }
+
+  /// Whether the page still takes part in the tree at that level. Its parent's latch may be held: nobody waits upward.
+  Status is_alive(PageId id, std::uint16_t level, bool* alive) {
+    for (std::uint32_t round = 0; round < kSpins; ++round) {
+      OptimisticGuard guard;
+      if (Status s = fix(id, &guard); !s) return s;
+      const PageFacts facts = facts_of(guard.data());
+      const auto flags = read_once<std::uint8_t>(guard.data() + offsetof(PageHeader, flags));
+      if (!guard.check()) continue;
+      *alive = sound(facts) && facts.level == level && (level != 0 || (flags & kPageDead) == 0);
+      return Status::ok();
+    }
+    return Status::restart();
+  }
+
+  /// Whether the leaf that covers the key has a parent entry that is not the parent's last; its fence and page id.
+  Status inspect_parent(Key key, Pending* item, bool* may_go) {
+    SharedGuard parent;
+    if (Status s = fix_page(key, Side::kAt, 1, &parent); !s) return s;
+    if (!parent.held()) return Status::ok();
+    const std::uint32_t place = Ops::child_place(parent.data(), key);
+    *may_go = place + 1 < Ops::child_count(parent.data());
+    item->page = Ops::child(parent.data(), place);
+    item->key = Ops::separator(parent.data(), place);
+    return Status::ok();
+  }
+
+  /// The rest of the removal of a dead leaf: separator, left link, page id. In the gate, no latch held.
+  Status finish(Pending& item) {
+    if (item.stage == Pending::kParent) {
+      bool stays = false;
+      if (Status s = leave_parent(item, &stays); !s) return s;
+      if (stays) return Status::ok();
+      item.stage = Pending::kLeft;
+    }
+    if (item.stage == Pending::kLeft) {
+      if (Status s = leave_left(item); !s) return s;
+      item.stage = Pending::kFree;
+    }
+    ExclusiveGuard page;
+    if (Status s = fix(item.page, &page); !s) return s;
+    {
+      std::lock_guard lock(mutex_);
+      std::erase_if(pending_, [&](const Pending& p) { return p.stage == Pending::kSeparator && p.page == item.page; });
+    }
+    buffer_.free(std::move(page));
+    return Status::ok();
+  }
+
+  Status leave_parent(Pending& item, bool* stays) {
+    ExclusiveGuard parent;
+    if (Status s = fix_page(Ops::view(item.key), Side::kAt, 1, &parent); !s) return s;
+    const std::uint32_t place = Ops::child_place(parent.data(), Ops::view(item.key));
+    if (Ops::child(parent.data(), place) != item.page) return Status::ok();
+    if (place + 1 == Ops::child_count(parent.data())) {  // the parent was split meanwhile: the last child stays
+      *stays = true;
+      return Status::ok();
+    }
+    while (true) {  // the neighbour may have died, too
+      bool alive = false;
+      if (Status s = is_alive(item.target, 0, &alive); !s) return s;
+      if (alive) break;
+      OptimisticGuard dead;
+      if (Status s = fix(item.target, &dead); !s) return s;
+      const PageId next{read_once<std::uint64_t>(dead.data() + offsetof(PageHeader, right_sibling))};
+      if (!dead.check() || next.is_none()) return Status::restart();
+      item.target = next;
+    }
+    if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    Ops::set_child(parent.mutable_bytes(), place, item.target);
+    if (Ops::child(parent.data(), place + 1) == item.target) Ops::remove_child(parent.mutable_bytes(), place + 1);
+    return Status::ok();
+  }
+
+  Status leave_left(const Pending& item) {
+    PageId link;
+    {
+      OptimisticGuard dead;
+      if (Status s = fix(item.page, &dead); !s) return s;
+      link = PageId{read_once<std::uint64_t>(dead.data() + offsetof(PageHeader, right_sibling))};
+      if (!dead.check()) return Status::restart();
+    }
+    if (Ops::is_lowest(Ops::view(item.key))) return Status::ok();
+    ExclusiveGuard left;
+    if (Status s = fix_page(Ops::view(item.key), Side::kBefore, 0, &left); !s) return s;
+    if (left.header().right_sibling != item.page.raw()) {
+      // Another dead leaf stands between, or the left one has it already. Only the latter is certain by its link.
+      return left.header().right_sibling == link.raw() ? Status::ok() : Status::restart();
+    }
+    if (DirtyResult dirty = left.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    left.mutable_header().right_sibling = link.raw();
+    return Status::ok();
+  }
+
+  /// Frees the leftmost page that has no children; the root at the end.
+  template <class BeforeLeaf>
+  Status free_one(BeforeLeaf&& before_leaf, bool* done) {
+    ExclusiveGuard parent, page;
+    if (Status s = fix(root_, &page); !s) return s;
+    while (page.header().level > 0 && page.header().count > 0) {
+      const PageId first = Ops::child(page.data(), 0);
+      parent = std::move(page);
+      if (Status s = fix(first, &page); !s) return s;
+      if (!sound(facts_of(page.data()))) return Status::damaged(first);
+    }
+    if (parent.held()) {
+      PageId next;
+      if (Status s = child_after(parent, &next); !s) return s;
+      if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+      if (page.header().level == 0)
+        if (Status s = before_leaf(page); !s) return s;
+      const PageId right{page.header().right_sibling};
+      if (!right.is_none() && right != next) {
+        Ops::set_child(parent.mutable_bytes(), 0, right);  // a leaf that its parent does not know
+      } else {
+        Ops::remove_child(parent.mutable_bytes(), 0);
+      }
+    } else {
+      if (page.header().level == 0)
+        if (Status s = before_leaf(page); !s) return s;
+      *done = true;
+    }
+    buffer_.free(std::move(page));
+    return Status::ok();
+  }
+
+  Status child_after(const ExclusiveGuard& parent, PageId* next) {
+    if (parent.header().count > 1) {
+      *next = Ops::child(parent.data(), 1);
+      return Status::ok();
+    }
+    const PageId right{parent.header().right_sibling};
+    if (right.is_none()) return Status::ok();
+    ExclusiveGuard neighbour;
+    if (Status s = fix(right, &neighbour); !s) return s;
+    if (neighbour.header().count > 0) *next = Ops::child(neighbour.data(), 0);
+    return Status::ok();
+  }
+
+  BufferManager& buffer_;
+  const std::uint32_t owner_;
+  const PageId root_;
+  mutable std::mutex mutex_;      // protects pending_; taken with a page latch held, never the other way round
+  std::deque<Pending> pending_;
+};
+
+}  // namespace rustbd::storage
