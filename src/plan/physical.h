@@ -55,7 +55,14 @@ struct PlanNode {
   std::vector<ComputedColumn> computed;
   // joins
   JoinType join = JoinType::kInner;
-  struct HashKey { ExpressionPtr left, right; bool null_safe = false; functions::ResolvedFunction equality; };
+  /// kMark: keys with `selects` name the group of right rows (a correlation: NULL finds none); the others are what IN
+  /// compares (NULL makes the mark NULL).
+  struct HashKey {
+    ExpressionPtr left, right;
+    bool null_safe = false;
+    functions::ResolvedFunction equality;
+    bool selects = false;
+  };
   std::vector<HashKey> hash_keys;
   ExpressionPtr condition;                   // residual over left ++ right
   ColumnId mark = 0;

@@ -1,0 +1,96 @@
+// DDL and utility statements. Each handler runs inside a transaction, throws Error, and returns the command tag.
+#pragma once
+
+#include "rustbd/engine/session_parts.h"
+
+namespace rustbd::engine {
+
+/// What a handler gets. `parts.transaction` is running and has begun a statement.
+struct UtilityContext {
+  Session::Parts& parts;
+  ResultSink& sink;
+  std::string_view text;                     // of the statement
+  std::span<const types::Value> parameters{};
+  bool top_level = true;
+  [[nodiscard]] txn::Transaction& transaction() { return *parts.transaction; }
+  [[nodiscard]] catalog::CatalogStore& store() { return parts.database.catalog(); }
+  [[nodiscard]] txn::TransactionSystem& system() { return parts.database.transactions(); }
+};
+
+/// Dispatches on the statement's kind; 0A000 for what is not there.
+Task<std::string> run_utility(UtilityContext& context, const sql::Node& statement);
+/// True for statements that may run without a transaction's snapshot and in a failed block (SHOW and such are not).
+[[nodiscard]] bool is_transaction_control(const sql::Node& statement);
+
+// table.cc, alter_table.cc
+Task<std::string> create_table(UtilityContext&, const sql::CreateTableStatement&);
+Task<std::string> create_table_as(UtilityContext&, const sql::CreateTableAsStatement&);
+Task<std::string> alter_table(UtilityContext&, const sql::AlterTableStatement&);
+Task<std::string> rename_object(UtilityContext&, const sql::RenameStatement&);
+Task<std::string> alter_schema_of(UtilityContext&, const sql::AlterSchemaStatement&);
+Task<std::string> alter_owner(UtilityContext&, const sql::AlterOwnerStatement&);
+Task<std::string> truncate(UtilityContext&, const sql::TruncateStatement&);
+// drop.cc
+Task<std::string> drop_objects(UtilityContext&, const sql::DropStatement&);
+// index.cc
+Task<std::string> create_index(UtilityContext&, const sql::CreateIndexStatement&);
+/// Adds an index to a relation that is being made or altered (constraints); builds it when the table has rows.
+struct IndexRequest {
+  std::string name;
+  std::vector<catalog::IndexColumn> columns;
+  std::vector<catalog::AttributeNumber> included;
+  std::string predicate_sql;
+  bool unique = false, primary = false, nulls_not_distinct = false, deferrable = false;
+  std::string method = "btree";
+};
+std::shared_ptr<catalog::Index> make_index(UtilityContext&, const catalog::Relation& relation, const IndexRequest& request);
+/// Fills an index of the relation (as now in the transaction's catalog) from its rows. Throws 23505.
+Task<> fill_index(UtilityContext&, std::shared_ptr<const catalog::Relation> relation, const catalog::Index& index);
+Task<std::string> reindex(UtilityContext&, const sql::ReindexStatement&);
+// schema.cc, type.cc, sequence.cc, view.cc, role.cc, comment.cc
+Task<std::string> create_schema(UtilityContext&, const sql::CreateSchemaStatement&);
+Task<std::string> create_enum(UtilityContext&, const sql::CreateEnumStatement&);
+Task<std::string> alter_enum(UtilityContext&, const sql::AlterEnumStatement&);
+Task<std::string> create_sequence(UtilityContext&, const sql::CreateSequenceStatement&);
+Task<std::string> alter_sequence(UtilityContext&, const sql::AlterSequenceStatement&);
+Task<std::string> create_view(UtilityContext&, const sql::CreateViewStatement&);
+Task<std::string> create_role(UtilityContext&, const sql::CreateRoleStatement&);
+Task<std::string> alter_role(UtilityContext&, const sql::AlterRoleStatement&);
+Task<std::string> drop_role(UtilityContext&, const sql::DropRoleStatement&);
+Task<std::string> grant(UtilityContext&, const sql::GrantStatement&);
+Task<std::string> comment(UtilityContext&, const sql::CommentStatement&);
+// copy.cc
+Task<std::string> copy(UtilityContext&, const sql::CopyStatement&);
+// analyze.cc
+Task<std::string> vacuum(UtilityContext&, const sql::VacuumStatement&);
+// setting.cc
+Task<std::string> set_setting(UtilityContext&, const sql::SetStatement&);
+Task<std::string> set_transaction(UtilityContext&, const sql::SetTransactionStatement&);
+Task<std::string> show_setting(UtilityContext&, const sql::ShowStatement&);
+Task<std::string> discard(UtilityContext&, const sql::DiscardStatement&);
+// prepared_sql.cc, cursor.cc, explain.cc, lock.cc
+Task<std::string> prepare_sql(UtilityContext&, const sql::PrepareStatement&);
+Task<std::string> execute_sql(UtilityContext&, const sql::ExecuteStatement&);
+Task<std::string> deallocate(UtilityContext&, const sql::DeallocateStatement&);
+Task<std::string> declare_cursor(UtilityContext&, const sql::DeclareCursorStatement&);
+Task<std::string> fetch_cursor(UtilityContext&, const sql::FetchStatement&);
+Task<std::string> close_cursor(UtilityContext&, const sql::CloseStatement&);
+Task<std::string> explain(UtilityContext&, const sql::ExplainStatement&);
+Task<std::string> lock_table(UtilityContext&, const sql::LockStatement&);
+
+// shared by the handlers (helpers.cc)
+/// Sends rows of text columns as a result set.
+Task<> send_text_rows(UtilityContext&, std::span<const std::string> names, std::vector<std::vector<std::optional<std::string>>> rows);
+/// A name that no relation or index of the schema has: base, base1, base2, ...
+std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string base);
+/// PostgreSQL's makeObjectName: table_column_suffix cut to 63 bytes.
+std::string object_name(std::string_view first, std::string_view second, std::string_view suffix);
+/// Serialises creation of one name: held to the transaction's end.
+Task<> lock_name(UtilityContext&, Oid schema, std::string_view name);
+/// The schema a new object goes to: as written, or the first of the search path. Throws 3F000.
+Oid target_schema(UtilityContext&, std::string_view schema, std::int32_t location);
+/// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the object.
+Task<> store_relation(UtilityContext&, std::shared_ptr<catalog::Relation> relation, bool layout_changed);
+Task<> await_outcome(UtilityContext&, std::function<txn::Outcome()> attempt);
+
+}  // namespace rustbd::engine
