@@ -122,7 +122,8 @@ struct SystemParts final : storage::CheckpointSource {
   std::atomic<std::uint64_t> undo_total{0};
   std::mutex active_mutex;               // protects active; never held while entering the gate
   std::vector<TxnState*> active;
-  std::mutex collect_mutex;              // one collection at a time; protects nothing that commits touch
+  std::atomic<bool> collecting{false};   // one collection at a time
+  std::atomic<bool> snapshot_pending{false};  // set with the gate closed: no purge until the undo snapshot is written
   std::mutex queue_mutex;                // protects committed, ended; after commit_mutex
   std::deque<TxnState*> committed;       // in commit order; the collector's work
   std::deque<std::pair<std::uint64_t, TxnState*>> ended;  // epoch stamp: all unlinked, to be freed
@@ -216,8 +217,17 @@ struct SystemParts final : storage::CheckpointSource {
 
   // --- collection (collector.cc) ---
   std::size_t collect_garbage();
-  void purge_transaction(TxnState& state);
+  /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
+  /// Keys of the version that the record replaced, for the indexes in which it had another key than any version since.
+  /// `*reachable`: the record is still in its chain. The row's leaf is latched.
+  struct OldKey {
+    IndexId index;
+    std::shared_ptr<storage::IndexTree> tree;
+    Bytes key;
+  };
+  storage::Status old_keys(const TableFormat& format, const UndoRec& record, const storage::LeafView& leaf,
+                           std::vector<OldKey>* out, bool* reachable);
   void run_collector();
   void wake_collector();
   void retire_state(TxnState* state);
@@ -231,6 +241,21 @@ struct SystemParts final : storage::CheckpointSource {
   void replay();
   void finish_recovery();
   void start_background();
+  void stop_background();
+  // Rows in place, without versions; for one thread that may block, while nobody else is there. Throw XX001.
+  void recover_insert(TableId table, RowId row, std::vector<Cell> cells, const std::vector<ComputedEntry>& computed);
+  void recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns, std::vector<Cell> cells,
+                      const std::vector<ComputedEntry>& computed, bool backwards);
+  void recover_remove(TableId table, RowId row, const std::vector<ComputedEntry>& computed);
+  void recover_tombstone(TableId table, RowId row);
+  bool recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells, Arena& arena,
+                   bool* tombstone);
+  void give_up_chain(const storage::OverflowRef& ref);
+  void layout_row_changed(RowId row);
+  void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
+  void recover_build_index(const TableFormat& format, const IndexPart& part);
+  void replay_event(const log::Event& event);
+  void check_recovery(const storage::Status& status, const char* what);
 };
 
 /// Maps a storage status to the caller's. `*restart`: nothing to report, try again at once.

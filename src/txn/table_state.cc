@@ -227,10 +227,6 @@ bool SystemParts::drop_step() {
     }
   }
   if (done) {
-    {
-      const Action action(gate());
-      if (!root.is_none()) storage->pending().remove(root);
-    }
     std::lock_guard lock(drop_mutex);
     dropped.pop_front();
   }

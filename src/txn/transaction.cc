@@ -29,10 +29,7 @@ Transaction::~Transaction() {
   system_.parts().locks->release_to(locker_, 0);
 }
 
-TransactionId Transaction::id() const {
-  const TxnState* state = state_.load(std::memory_order_acquire);
-  return state == nullptr ? TransactionId{} : TransactionId{state->id};
-}
+TransactionId Transaction::id() const { return id_; }
 
 bool Transaction::has_written() const { return state_.load(std::memory_order_acquire) != nullptr; }
 
@@ -45,6 +42,8 @@ TxnState& Transaction::writable_state() {
   auto made = std::make_unique<TxnState>();
   made->id = parts.next_txid.fetch_add(1, std::memory_order_relaxed);
   made->locker = &locker_;
+  made->holds.store(1, std::memory_order_relaxed);  // its own, until finish()
+  id_ = TransactionId{made->id};
   made->began_us = parts.environment.clock->wall_us();
   locker_.set_transaction_id(made->id);
   TxnState* state = made.release();
@@ -294,7 +293,15 @@ void Transaction::finish() {
     scratch_->staged.clear();
   }
   finished_ = true;
+  if (TxnState* state = state_.load(std::memory_order_acquire)) state->holds.fetch_sub(1, std::memory_order_acq_rel);
   parts.transactions_total->inc();
+}
+
+void Transaction::abandon() {
+  if (finished_) return;
+  drop_snapshots();
+  system_.parts().locks->release_to(locker_, 0);
+  finished_ = true;
 }
 
 Task<> Transaction::wait_until_durable(std::uint64_t lsn, bool* durable) {
@@ -314,7 +321,7 @@ Task<Outcome> Transaction::commit(CommitMode mode) {
     const bool changes = !state->events.empty() || !state->fragments.empty();
     if (changes) {
       outcome = co_await commit_writes(mode);
-      if (outcome.status == Status::kNoSpace || outcome.status == Status::kReadOnly) {
+      if (!finished_) {
         co_await abort();
         co_return outcome;
       }

@@ -97,6 +97,9 @@ class Transaction {
   Task<Outcome> commit(CommitMode mode = CommitMode::kSync);
   Task<> abort();
   [[nodiscard]] bool finished() const { return finished_; }
+  /// For the end of the process and crash tests: lets go of everything without undo. The system must not be used
+  /// for anything but destruction afterwards.
+  void abandon();
   /// After a commit that wrote.
   [[nodiscard]] CommitTimestamp commit_timestamp() const { return commit_ts_; }
   [[nodiscard]] Lsn commit_lsn() const { return Lsn{commit_end_lsn_}; }
@@ -141,6 +144,7 @@ class Transaction {
   std::uint32_t snapshot_slot_ = 0;        // 0: none
   std::uint32_t fresh_slot_ = 0;
   CommandId command_ = 0;
+  TransactionId id_;
   bool finished_ = false;
   CommitTimestamp commit_ts_{};
   std::uint64_t commit_end_lsn_ = 0;

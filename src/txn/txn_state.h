@@ -34,6 +34,7 @@ enum class UndoOp : std::uint8_t {
 struct UndoRec {
   static constexpr std::uint8_t kUniqueKey = 1;  // a column of a unique index changed: as strong as FOR UPDATE
   static constexpr std::uint8_t kAnyKey = 2;     // a key column of some index changed: an entry to purge
+  static constexpr std::uint8_t kOverflowBefore = 8;  // before values stand in overflow pages of their own
   static constexpr std::uint8_t kSpilled = 4;    // payload is {u64 page, u32 offset, u32 bytes} of TEMP pages
 
   std::atomic<UndoRec*> older{nullptr};
@@ -86,6 +87,11 @@ struct TxnState {
   bool ended = false;
   std::vector<LockKey> waited_rows;
 
+  struct BulkBlocks {
+    TableId table;
+    std::uint64_t first, count;  // blocks of 1024 row ids
+  };
+  std::vector<BulkBlocks> bulk_blocks;
   struct RowDelta {
     std::shared_ptr<TreeState> trees;
     std::int64_t rows = 0;

@@ -629,6 +629,7 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       std::vector<Cell> log_before, log_after;
       for (const ColumnNumber c : s_.changed) {
         s_.before.push_back(s_.old_row[c]);
+        if (s_.old_row[c].kind == CellKind::kOverflow) flags |= UndoRec::kOverflowBefore;
         Cell full = s_.old_row[c];
         if (!resolve(&full, c, after)) return Step::kRestart;
         log_before.push_back(full);

@@ -100,8 +100,10 @@ class Table {
   // --- reads ---
   /// Visible images of up to 1024 rows, in the order of `rows`. `out` gets `columns` (and only visible rows);
   /// positions[i] = index into `rows` of output row i. Strings live in out's arena until its next begin().
+  /// `consumed` (optional): kOk may have dealt with only the first *consumed (>= 1) of the rows; call again with the rest.
+  /// Without it all rows' pages have to be in memory at once: use it for more than a handful.
   Outcome fetch(const ReadView& view, std::span<const RowId> rows, std::span<const ColumnNumber> columns,
-                types::ChunkBuffer& out, std::uint16_t* positions);
+                types::ChunkBuffer& out, std::uint16_t* positions, std::uint32_t* consumed = nullptr);
   /// The newest image that is committed or own (EvalPlanQual): one row in out, none if it is gone. `*version` names it
   /// for accept_newer. Running changes of others are looked through.
   Outcome fetch_newest(Transaction& txn, RowId row, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,

@@ -1,0 +1,148 @@
+// What a checkpoint takes from transactions: the undo of those active at the gate, the purges that committed ones still
+// owe, and sequence values (storage.md §6, §6.3).
+#include "rustbd/base/assert.h"
+#include "rustbd/txn/system_parts.h"
+
+namespace rustbd::txn {
+
+storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
+  std::lock_guard commit(commit_mutex);
+  storage::CheckpointPositions at;
+  at.lsn = log->tail();
+  at.commit_ts = CommitTimestamp{last_ts};
+  at.next_txid = TransactionId{next_txid.load()};
+  at.next_object_id = next_object.load();
+  at.catalog_version = catalog_version.load();
+  captured_lsn = captured_keep = at.lsn.raw();
+  captured_active.clear();
+  captured_committed.clear();
+  {
+    std::lock_guard lock(active_mutex);
+    for (TxnState* state : active) {
+      std::lock_guard records(state->records_mutex);
+      state->holds.fetch_add(1, std::memory_order_acq_rel);
+      captured_active.push_back({state, state->records.size()});
+      const std::uint64_t fragment = state->first_fragment.load(std::memory_order_acquire);
+      if (fragment != 0 && fragment < captured_keep) captured_keep = fragment;
+    }
+  }
+  {
+    std::lock_guard lock(queue_mutex);
+    for (TxnState* state : committed) {
+      if (!state->needs_purge) continue;
+      state->holds.fetch_add(1, std::memory_order_acq_rel);
+      captured_committed.push_back(state);
+    }
+  }
+  snapshot_pending.store(true, std::memory_order_release);
+  std::lock_guard lock(sequence_mutex);
+  captured_sequences = sequences;
+  return at;
+}
+
+void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) {
+  constexpr std::size_t kBytes = storage::kSnapshotRecordBytesMax / 2;
+  Bytes body, scratch;
+  for (const Captured& c : captured_active) {
+    const auto begin = [&] {
+      body.clear();
+      ByteWriter(body).varint(c.state->id);
+    };
+    begin();
+    for (std::size_t i = c.records; i-- > 0;) {
+      UndoRec* r = nullptr;
+      {
+        std::lock_guard lock(c.state->records_mutex);
+        r = c.state->records[i];
+      }
+      const std::uint64_t undone = r->undone_epoch.load(std::memory_order_acquire);
+      if (undone != 0 && undone <= epoch) continue;
+      ByteSpan payload;
+      static_cast<void>(storage::run_blocking([&]() -> storage::Status {
+        storage::Status status;
+        load_payload(*r, scratch, &payload, &status);
+        return status;
+      }));
+      ByteWriter w(body);
+      w.varint(r->table);
+      w.varint(r->row);
+      w.fixed(static_cast<std::uint8_t>(r->op));
+      w.text(as_chars(payload));
+      if (body.size() > kBytes) {
+        static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
+        begin();
+      }
+    }
+    if (body.size() > 10) static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
+  }
+  // PURGE: varint table, varint row, varint index (0: the row itself), text key.
+  for (TxnState* state : captured_committed) {
+    for (UndoRec* r : state->records) {
+      if (r->undone_epoch.load(std::memory_order_acquire) != 0) continue;
+      const bool removal = r->op == UndoOp::kDelete;
+      if (!removal && (r->flags & UndoRec::kAnyKey) == 0) continue;
+      const auto tree = tree_state(TableId{r->table});
+      if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) continue;
+      const auto format = tree->format();
+      if (format == nullptr) continue;
+      std::vector<OldKey> keys;
+      bool reachable = false;
+      const auto status = storage::run_blocking([&]() -> storage::Status {
+        const auto pin = epochs().pin();
+        keys.clear();
+        storage::SharedGuard leaf;
+        if (auto s = tree->tree->fix_leaf(RowId{r->row}, &leaf); !s) return s;
+        storage::LeafView view;
+        if (!storage::LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
+        return old_keys(*format, *r, view, &keys, &reachable);
+      });
+      if (!status || !reachable) continue;
+      const auto add = [&](std::uint32_t index, ByteSpan key) {
+        body.clear();
+        ByteWriter w(body);
+        w.varint(r->table);
+        w.varint(r->row);
+        w.varint(index);
+        w.text(as_chars(key));
+        static_cast<void>(sink.add(storage::SnapshotRecord::kPurge, body));
+      };
+      if (removal) add(0, {});
+      else
+        for (const OldKey& k : keys) add(k.index.raw(), k.key);
+    }
+  }
+  snapshot_pending.store(false, std::memory_order_release);
+  for (const auto& [id, sequence] : captured_sequences) {
+    body.clear();
+    ByteWriter w(body);
+    w.varint(id.raw());
+    w.signed_varint(sequence.logged);
+    w.fixed(static_cast<std::uint8_t>(sequence.called));
+    static_cast<void>(sink.add(storage::SnapshotRecord::kSequence, body));
+  }
+}
+
+bool SystemParts::wait_durable(Lsn lsn) {
+  log->durable(lsn).wait_blocking();
+  return log->is_durable(lsn);
+}
+
+Lsn SystemParts::log_keep_lsn() { return Lsn{captured_keep}; }
+
+void SystemParts::finished(bool durable, Lsn log_keep, const std::string& why) {
+  for (const Captured& c : captured_active) c.state->holds.fetch_sub(1, std::memory_order_acq_rel);
+  for (TxnState* state : captured_committed) state->holds.fetch_sub(1, std::memory_order_acq_rel);
+  captured_active.clear();
+  captured_committed.clear();
+  snapshot_pending.store(false, std::memory_order_release);
+  if (durable) {
+    last_checkpoint_lsn.store(captured_lsn, std::memory_order_release);
+    checkpoints.fetch_add(1, std::memory_order_relaxed);
+    if (log != nullptr) log->set_keep_lsn(log_keep);
+  } else if (options.log_line) {
+    options.log_line("checkpoint failed: " + why);
+  }
+  checkpoint_asked.store(false, std::memory_order_release);
+}
+
+}  // namespace rustbd::txn

@@ -1,0 +1,305 @@
+// Collection: cuts version chains at the horizon, takes away rows and index entries that nobody can see any more, frees
+// undo memory, dropped trees and unused overflow chains (storage.md §4.7).
+#include <algorithm>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/row_writer.h"
+
+namespace rustbd::txn {
+
+using storage::LeafPage;
+using storage::LeafView;
+
+/// The row's leaf is latched by the caller, so neither the chain's head nor the row in place changes.
+storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& record, const LeafView& leaf,
+                                      std::vector<OldKey>* out, bool* reachable) {
+  *reachable = false;
+  const RowId row{record.row};
+  const ChainHead chain = versions.head(TableId{record.table}, row);
+  const UndoRec* at = chain.head;
+  while (at != nullptr && at != &record) at = at->older.load(std::memory_order_acquire);
+  if (at == nullptr) return {};
+  *reachable = true;
+  const std::uint32_t slot = leaf.find(row);
+  if (slot == storage::kNoSlot) return {};
+  Arena arena(1024);
+  std::vector<Cell> image(format.phys.size());
+  if (!leaf.row(slot, image)) return storage::Status::damaged({});
+  const auto full_key = [&](const IndexPart& part, Bytes& key) -> storage::Status {
+    std::vector<Cell> cells = image;
+    for (const auto& p : part.layout->parts) {
+      Cell& cell = cells[p.column];
+      if (cell.kind != CellKind::kOverflow) continue;
+      const auto ref = cell.overflow_ref();
+      char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+      storage::OverflowRead read(ref, to);
+      if (auto status = read.run(buffer()); !status) return status;
+      cell = Cell::stored({to, ref.bytes});
+    }
+    bool null = false;
+    append_entry_key(format, *part.layout, cells, arena, key, &null);
+    return {};
+  };
+  std::vector<std::vector<Bytes>> newer(format.indexes.size());
+  std::vector<ComputedEntry> computed;
+  for (const UndoRec* r = chain.head;; r = r->older.load(std::memory_order_acquire)) {
+    for (std::size_t i = 0; i < format.indexes.size(); ++i) {
+      if (format.indexes[i].computed) continue;
+      newer[i].emplace_back();
+      if (auto status = full_key(format.indexes[i], newer[i].back()); !status) return status;
+    }
+    Bytes scratch;
+    ByteSpan payload;
+    storage::Status status;
+    if (!load_payload(*r, scratch, &payload, &status)) return status;
+    computed.clear();
+    if (r->op == UndoOp::kUpdate) {
+      const ByteSpan kept = arena.copy(payload);
+      read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, &computed);
+    } else {
+      read_undo_other(payload, &computed);
+    }
+    if (r == &record) break;
+    for (const ComputedEntry& e : computed) {  // newer versions' computed keys
+      for (std::size_t i = 0; i < format.indexes.size(); ++i) {
+        if (format.indexes[i].layout->id != e.index) continue;
+        if (e.has) newer[i].push_back(e.after);
+        if (e.had) newer[i].push_back(e.before);
+      }
+    }
+  }
+  const bool removal = record.op == UndoOp::kDelete;
+  for (std::size_t i = 0; i < format.indexes.size(); ++i) {
+    const IndexPart& part = format.indexes[i];
+    Bytes key;
+    if (part.computed) {
+      const auto e = std::find_if(computed.begin(), computed.end(),
+                                  [&](const ComputedEntry& x) { return x.index == part.layout->id; });
+      if (e == computed.end() || !e->had) continue;
+      if (!removal && e->has && e->before == e->after) continue;
+      key = e->before;
+      if (std::find(newer[i].begin(), newer[i].end(), key) != newer[i].end()) continue;
+    } else {
+      if (auto status = full_key(part, key); !status) return status;
+      if (!removal && std::find(newer[i].begin(), newer[i].end(), key) != newer[i].end()) continue;
+    }
+    out->push_back({part.layout->id, part.tree, std::move(key)});
+  }
+  return {};
+}
+
+bool SystemParts::purge_record(UndoRec& record) {
+  const auto tree = tree_state(TableId{record.table});
+  if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) return true;
+  const auto format_ref = tree->format();
+  if (format_ref == nullptr) return true;
+  const TableFormat& format = *format_ref;
+  const RowId row{record.row};
+  const bool removal = record.op == UndoOp::kDelete;
+  std::vector<EntryLatches::Emptied> emptied;
+  std::vector<storage::OverflowRef> chains;
+  bool leaf_empty = false, later = false;
+  const auto status = storage::run_blocking([&]() -> storage::Status {
+    emptied.clear();
+    chains.clear();
+    const auto pin = epochs().pin();
+    const storage::Action action(gate());
+    if (snapshot_pending.load(std::memory_order_acquire)) {
+      later = true;
+      return {};
+    }
+    storage::ExclusiveGuard leaf;
+    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+    LeafView view;
+    if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+    std::vector<OldKey> keys;
+    bool reachable = false;
+    if (auto s = old_keys(format, record, view, &keys, &reachable); !s) return s;
+    if (!reachable) return {};
+    EntryLatches entries(keys.size());
+    for (const OldKey& k : keys)
+      if (auto s = entries.remove(*k.tree, k.key, row); !s) return s;
+    if (removal) {
+      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    }
+    if (auto dirty = entries.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    if (removal) {
+      LeafPage page(leaf.mutable_bytes(), format.rows);
+      const std::uint32_t slot = page.find(row);
+      if (slot != storage::kNoSlot) {
+        std::vector<Cell> cells(format.phys.size());
+        if (page.row(slot, cells)) {
+          for (const Cell& cell : cells)
+            if (cell.kind == CellKind::kOverflow) chains.push_back(cell.overflow_ref());
+        }
+        page.remove(slot);
+        leaf_empty = page.rows() == 0;
+      }
+    }
+    entries.apply();
+    emptied = std::move(entries.emptied);
+    for (const auto& c : chains) storage->pending().add(c.first, storage::PendingKind::kChain);
+    versions.cut(&record);
+    // The flag goes with the last chain of the leaf's range, so that an emptied leaf can leave the tree.
+    if (leaf_empty) leaf.set_has_versions(false);
+    return {};
+  });
+  if (later) return false;
+  if (!status && options.log_line) options.log_line("collection met a damaged page");
+  for (const auto& e : emptied) static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
+  if (leaf_empty) static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
+  if (!chains.empty()) {
+    std::lock_guard lock(queue_mutex);
+    unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
+  }
+  return true;
+}
+
+std::size_t SystemParts::collect_garbage() {
+  if (collecting.exchange(true, std::memory_order_acq_rel)) return 0;
+  std::size_t collected = 0;
+  std::uint64_t limit = std::min(published_ts.load(std::memory_order_seq_cst), log->durable_ts().raw());
+  std::uint64_t now = 0;
+  if (snapshots.oldest(limit, &now)) horizon.store(now, std::memory_order_release);
+  const std::uint64_t until = horizon.load(std::memory_order_acquire);
+  for (;;) {
+    TxnState* state = nullptr;
+    {
+      std::lock_guard lock(queue_mutex);
+      if (committed.empty()) break;
+      state = committed.front();
+    }
+    if (state->commit_ts.load(std::memory_order_acquire) > until) break;
+    if (snapshot_pending.load(std::memory_order_acquire)) break;
+    bool complete = true;
+    for (UndoRec* r : state->records) {
+      if (r->undone_epoch.load(std::memory_order_acquire) != 0) continue;
+      if ((r->op == UndoOp::kDelete || (r->flags & UndoRec::kAnyKey) != 0) && !purge_record(*r)) {
+        complete = false;
+        break;
+      }
+      if ((r->flags & UndoRec::kOverflowBefore) != 0) {
+        const auto tree = tree_state(TableId{r->table});
+        const auto format = tree != nullptr ? tree->format() : nullptr;
+        Bytes scratch;
+        ByteSpan payload;
+        const auto loaded = storage::run_blocking([&]() -> storage::Status {
+          storage::Status status;
+          load_payload(*r, scratch, &payload, &status);
+          return status;
+        });
+        if (loaded && format != nullptr) {
+          read_undo_update(payload, *format, [&](ColumnNumber, const Cell& cell) {
+            if (cell.kind == CellKind::kOverflow) give_up_chain(cell.overflow_ref());
+          }, nullptr);
+          r->flags = static_cast<std::uint8_t>(r->flags & ~UndoRec::kOverflowBefore);
+        }
+      }
+      versions.cut(r);
+      ++collected;
+    }
+    if (!complete) break;
+    for (const auto& b : state->bulk_blocks) {
+      for (std::uint64_t i = 0; i < b.count; ++i) versions.clear_bulk(b.table, b.first + i, state);
+    }
+    std::lock_guard lock(queue_mutex);
+    committed.pop_front();
+    ended.push_back({epochs().retire_stamp(), state});
+  }
+  free_ended(false);
+  std::vector<storage::OverflowRef> chains;
+  {
+    std::lock_guard lock(queue_mutex);
+    chains.swap(unused_chains);
+  }
+  for (const auto& ref : chains) {
+    storage::OverflowFree free(ref);
+    static_cast<void>(storage::run_blocking([&] { return free.run(buffer(), storage->pending()); }));
+  }
+  collecting.store(false, std::memory_order_release);
+  return collected;
+}
+
+void SystemParts::give_up_chain(const storage::OverflowRef& ref) {
+  {
+    const storage::Action action(gate());
+    storage->pending().add(ref.first, storage::PendingKind::kChain);
+  }
+  std::lock_guard lock(queue_mutex);
+  unused_chains.push_back(ref);
+}
+
+void SystemParts::retire_state(TxnState* state) {
+  std::lock_guard lock(queue_mutex);
+  ended.push_back({epochs().retire_stamp(), state});
+}
+
+std::size_t SystemParts::free_ended(bool all) {
+  std::vector<TxnState*> due;
+  {
+    std::lock_guard lock(queue_mutex);
+    const std::uint64_t oldest = epochs().oldest_pinned();
+    for (std::size_t n = ended.size(); n > 0; --n) {
+      auto entry = ended.front();
+      ended.pop_front();
+      if (all || (entry.first < oldest && entry.second->holds.load(std::memory_order_acquire) == 0)) {
+        due.push_back(entry.second);
+      } else {
+        ended.push_back(entry);
+      }
+    }
+  }
+  for (TxnState* state : due) free_state(state);
+  return due.size();
+}
+
+void SystemParts::free_state(TxnState* state) {
+  undo_total.fetch_sub(state->undo_bytes.load(), std::memory_order_relaxed);
+  for (const PageId page : state->temp_pages) {
+    static_cast<void>(storage::run_blocking([&]() -> storage::Status {
+      const storage::Action action(gate());
+      auto guard = buffer().try_fix_exclusive(page);
+      if (guard) {
+        buffer().free(std::move(guard.guard));
+        return {};
+      }
+      if (guard.status == storage::FixStatus::kMiss) return storage::Status::miss(guard.wait);
+      if (guard.status == storage::FixStatus::kBusy) return storage::Status::restart();
+      return storage::Status::damaged(page);
+    }));
+  }
+  delete state;
+}
+
+void SystemParts::wake_collector() {
+  std::lock_guard lock(wake_mutex);
+  wake.fire();
+}
+
+void SystemParts::run_collector() {
+  std::int64_t delay_us = 10'000;
+  while (!stopping.load(std::memory_order_acquire)) {
+    io::WaitToken token = io::WaitToken::make(io::WaitReason::kTimer);
+    {
+      std::lock_guard lock(wake_mutex);
+      wake = token;
+    }
+    if (!stopping.load(std::memory_order_acquire)) {
+      environment.executor->after(std::chrono::microseconds(delay_us)).then(environment.executor->workers(), [token] {
+        token.fire();
+      });
+      environment.executor->block_on(token);
+    }
+    if (stopping.load(std::memory_order_acquire)) break;
+    const std::size_t collected = collect_garbage();
+    const bool dropped_some = drop_step();
+    delay_us = dropped_some ? 100 : collected > 0 ? 5'000 : std::min<std::int64_t>(delay_us * 2, 200'000);
+    const std::uint64_t written = log->tail().raw() - last_checkpoint_lsn.load(std::memory_order_acquire);
+    if (written > options.checkpoint_log_bytes && !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
+      storage->request_checkpoint(storage::CheckpointTrigger::kLogVolume);
+    }
+  }
+}
+
+}  // namespace rustbd::txn

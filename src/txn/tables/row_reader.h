@@ -1,0 +1,61 @@
+// Reading rows as a view sees them: the walk down a version chain, and putting its values into chunks (storage.md §4.2).
+#pragma once
+
+#include <vector>
+
+#include "rustbd/txn/row_codec.h"
+#include "rustbd/txn/system_parts.h"
+
+namespace rustbd::txn {
+
+/// Sets a value and its validity, also over a null that stands there.
+void put_value(types::ChunkBuffer& out, std::uint32_t column, std::uint32_t row, const types::Datum& value, bool is_null);
+
+/// Collects values that stand in overflow pages until the latch is gone.
+struct OverflowList {
+  std::vector<storage::OverflowValue> values;
+  void forget(std::uint32_t column, std::uint32_t row) {
+    std::erase_if(values, [&](const auto& v) { return v.chunk_column == column && v.row == row; });
+  }
+};
+
+enum class Seen : std::uint8_t { kVisible, kAbsent, kWait };
+
+class RowReader {
+ public:
+  RowReader(SystemParts& parts, const TableFormat& format, const ReadView& view)
+      : parts_(parts), format_(format), view_(view) {}
+
+  /// Whether the row is there for the view; needs no payload. `noted`: counts what it shows (note_seen).
+  [[nodiscard]] bool visible(const ChainHead& chain, bool tombstone, bool note);
+  /// Applies the before images down to the version that the view sees: apply(column, cell). @pre visible().
+  /// Not kOk: a spilled payload is not in memory.
+  template <class Apply>
+  storage::Status rewind(const ChainHead& chain, Apply&& apply);
+  /// The same for one row of a chunk. columns[i] is chunk column i.
+  storage::Status rewind_chunk(const ChainHead& chain, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
+                               std::uint32_t row, OverflowList* overflow);
+  /// Reads one value from its chain into the chunk.
+  storage::Status read_overflow(const storage::OverflowValue& value, ColumnNumber column, types::ChunkBuffer& out);
+
+ private:
+  SystemParts& parts_;
+  const TableFormat& format_;
+  const ReadView& view_;
+  Bytes scratch_;
+};
+
+template <class Apply>
+storage::Status RowReader::rewind(const ChainHead& chain, Apply&& apply) {
+  for (const UndoRec* r = chain.head; r != nullptr && !view_stops(view_, *r);
+       r = r->older.load(std::memory_order_acquire)) {
+    if (r->op != UndoOp::kUpdate) continue;
+    ByteSpan payload;
+    storage::Status status;
+    if (!parts_.load_payload(*r, scratch_, &payload, &status)) return status;
+    read_undo_update(payload, format_, [&](ColumnNumber c, const Cell& cell) { apply(c, cell, *r); }, nullptr);
+  }
+  return {};
+}
+
+}  // namespace rustbd::txn

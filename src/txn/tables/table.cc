@@ -1,0 +1,336 @@
+#include "rustbd/txn/tables/table.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/row_reader.h"
+#include "rustbd/txn/tables/row_writer.h"
+
+namespace rustbd::txn {
+
+using storage::LeafView;
+
+Table::Table(TransactionSystem& system, std::shared_ptr<const storage::TableLayout> layout)
+    : system_(system), layout_(std::move(layout)) {
+  SystemParts& parts = system_.parts();
+  state_ = parts.tree_state(layout_->table);
+  RUSTBD_ASSERT(state_ != nullptr, "a table's layout names an existing tree");
+  format_ = parts.format_of(layout_);
+}
+Table::~Table() = default;
+Table::Table(Table&&) noexcept = default;
+
+Outcome Table::insert(Transaction& txn, RowRef row, const WriteExtras& extras, RowId* out) {
+  if (Outcome o = txn.prepare_write(); !o.ok()) return o;
+  return RowWriter(*this, txn).insert(row, extras, out);
+}
+
+Outcome Table::update(Transaction& txn, RowId row, std::span<const ColumnNumber> changed, RowRef values,
+                      const WriteExtras& extras, std::uint64_t accept_newer) {
+  if (Outcome o = txn.prepare_write(); !o.ok()) return o;
+  return RowWriter(*this, txn).update(row, changed, values, extras, accept_newer);
+}
+
+Outcome Table::remove(Transaction& txn, RowId row, const WriteExtras& extras, std::uint64_t accept_newer) {
+  if (Outcome o = txn.prepare_write(); !o.ok()) return o;
+  return RowWriter(*this, txn).remove(row, extras, accept_newer);
+}
+
+Outcome Table::lock_row(Transaction& txn, RowId row, RowLockMode mode, WaitPolicy policy, std::uint64_t accept_newer) {
+  return RowWriter(*this, txn).lock(row, mode, policy, accept_newer);
+}
+
+Outcome Table::check_deferred_unique(Transaction& txn, const DeferredUnique& list, std::size_t* done) {
+  for (; *done < list.suspects.size(); ++*done) {
+    const auto& suspect = list.suspects[*done];
+    if (suspect.table != layout_->table) continue;
+    for (const IndexPart& part : format_->indexes) {
+      if (part.layout->id != suspect.index) continue;
+      if (Outcome o = RowWriter(*this, txn).check_unique(part, suspect.key, suspect.row); !o.ok()) return o;
+    }
+  }
+  return {};
+}
+
+// --- Fetch ---
+
+namespace {
+
+std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids) {
+  std::vector<types::Phys> out;
+  for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
+  if (row_ids) out.push_back(types::Phys::kU64);
+  return out;
+}
+
+/// The chunk buffer with exactly these columns, emptied.
+void prepare(types::ChunkBuffer& out, std::span<const types::Phys> phys) {
+  bool same = out.chunk().column_count == phys.size();
+  for (std::uint32_t i = 0; same && i < phys.size(); ++i) same = out.chunk()[i].phys == phys[i];
+  if (!same) out.reset(phys);
+  out.begin();
+}
+
+}  // namespace
+
+Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::span<const ColumnNumber> columns,
+                     types::ChunkBuffer& out, std::uint16_t* positions, std::uint32_t* consumed) {
+  SystemParts& parts = system_.parts();
+  RowReader reader(parts, *format_, view);
+  prepare(out, phys_of(*format_, columns, false));
+  std::uint32_t filled = 0, done = 0;
+  Outcome outcome;
+  OverflowList overflow;
+  storage::SharedGuard leaf;
+  LeafView page;
+  PageId hint;
+  const auto pin = parts.epochs().pin();
+  for (unsigned tries = 0; done < rows.size();) {
+    const RowId row = rows[done];
+    if (!leaf.held() || row.raw() < page.base_rowid() || row.raw() >= page.high_fence()) {
+      leaf.release();
+      if (const auto status = state_->tree->fix_leaf(row, &leaf, &hint); !status) {
+        bool restart = false;
+        outcome = to_outcome(status, &restart);
+        if (!restart) break;
+        outcome = {};
+        if (++tries % 64 == 0) std::this_thread::yield();
+        continue;
+      }
+      RUSTBD_ASSERT(LeafView::open(leaf.data(), format_->rows, &page), "a latched leaf is sound");
+    }
+    const std::uint32_t slot = page.find(row);
+    if (slot == storage::kNoSlot) {
+      ++done;
+      continue;
+    }
+    const ChainHead chain = leaf.has_versions() ? parts.versions.head(state_->id, row) : ChainHead{};
+    if (!reader.visible(chain, page.tombstone(slot), true)) {
+      ++done;
+      continue;
+    }
+    overflow.values.clear();
+    RUSTBD_ASSERT(page.copy_columns(slot, slot + 1, columns, out, filled, &overflow.values), "a latched leaf is sound");
+    storage::Status status;
+    if (chain.head != nullptr) status = reader.rewind_chunk(chain, columns, out, filled, &overflow);
+    if (status && !overflow.values.empty()) {
+      leaf.release();
+      for (const auto& v : overflow.values) {
+        if (status = reader.read_overflow(v, columns[v.chunk_column], out); !status) break;
+      }
+    }
+    if (!status) {
+      leaf.release();
+      bool restart = false;
+      outcome = to_outcome(status, &restart);
+      if (!restart) break;
+      outcome = {};
+      continue;
+    }
+    if (positions != nullptr) positions[filled] = static_cast<std::uint16_t>(done);
+    ++filled;
+    ++done;
+  }
+  leaf.release();
+  out.chunk().select_all(filled);
+  if (consumed == nullptr) return outcome;
+  *consumed = done;
+  if (!outcome.ok() && done > 0) return {};  // what came before counts; the failure comes again
+  return outcome;
+}
+
+Outcome Table::fetch_newest(Transaction& txn, RowId row, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
+                            std::uint64_t* version) {
+  SystemParts& parts = system_.parts();
+  // Everything committed by now, and all own changes whatever their command.
+  ReadView view{parts.published_ts.load(std::memory_order_seq_cst), ~CommandId{0}, txn.state(), &txn};
+  *version = 0;
+  RowId one[1] = {row};
+  std::uint16_t position = 0;
+  // The version's name must belong to the image: both are read under one latch when the head does not change between.
+  for (;;) {
+    const auto pin = parts.epochs().pin();
+    const auto newest = [&]() -> std::uint64_t {
+      const ChainHead chain = parts.versions.head(state_->id, row);
+      for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire))
+        if (view_stops(view, *r)) return r->owner->commit_ts.load(std::memory_order_acquire);
+      return chain.bulk != nullptr ? chain.bulk->commit_ts.load(std::memory_order_acquire) : 0;
+    };
+    const std::uint64_t before = newest();
+    if (Outcome o = fetch(view, one, columns, out, &position); !o.ok()) return o;
+    if (newest() != before) continue;
+    *version = before;
+    return {};
+  }
+}
+
+// --- Estimates and cuts ---
+
+double Table::row_count() const {
+  return static_cast<double>(std::max<std::int64_t>(0, state_->live_rows.load(std::memory_order_relaxed)));
+}
+
+double Table::page_count() const {
+  const double bytes = static_cast<double>(format_->rows.current().row_bytes()) +
+                       16.0 * format_->rows.current().variable_count();
+  return std::max(1.0, row_count() * bytes / static_cast<double>(storage::kPageBytes) * 1.3);
+}
+
+Outcome Table::morsel_boundaries(std::uint32_t wanted, std::vector<std::uint64_t>* out) {
+  out->clear();
+  SystemParts& parts = system_.parts();
+  std::vector<storage::LeafRange> leaves;
+  RowId from{1};
+  for (unsigned rounds = 0; rounds < 4096; ++rounds) {
+    const auto pin = parts.epochs().pin();
+    RowId next;
+    const auto status = state_->tree->leaves_from(from, 1024, &leaves, &next);
+    if (!status) {
+      bool restart = false;
+      Outcome o = to_outcome(status, &restart);
+      if (restart) continue;
+      return o;
+    }
+    if (next.is_none()) break;
+    from = next;
+  }
+  const std::size_t step = std::max<std::size_t>(1, leaves.size() / std::max(1u, wanted));
+  for (std::size_t i = step; i < leaves.size(); i += step) {
+    const std::uint64_t cut = leaves[i].first_rowid.raw();
+    if (out->empty() || cut > out->back()) out->push_back(cut);
+  }
+  return {};
+}
+
+// --- Scan ---
+
+TableScan::TableScan(Table& table, const ReadView& view, std::span<const ColumnNumber> columns, RowRange range,
+                     bool with_row_ids)
+    : table_(table), view_(view), columns_(columns.begin(), columns.end()),
+      phys_(phys_of(table.format(), columns, with_row_ids)), range_(range), next_row_(std::max<std::uint64_t>(1, range.first)),
+      with_row_ids_(with_row_ids) {}
+TableScan::~TableScan() = default;
+
+Outcome TableScan::next(types::ChunkBuffer& out) {
+  SystemParts& parts = table_.system_.parts();
+  const TableFormat& format = *table_.format_;
+  TreeState& state = *table_.state_;
+  RowReader reader(parts, format, view_);
+  std::vector<VersionMap::RowChain> chains;
+  std::vector<VersionMap::BulkRange> bulk;
+  std::vector<std::uint64_t> ids;
+  std::vector<bool> dead;
+  OverflowList overflow;
+  for (unsigned tries = 0;; ++tries) {
+    if (end_ || next_row_ > range_.last) return {Status::kEnd};
+    if (tries > 0 && tries % 64 == 0) std::this_thread::yield();
+    prepare(out, phys_);
+    const auto pin = parts.epochs().pin();
+    storage::SharedGuard leaf;
+    if (const auto status = state.tree->fix_leaf(RowId{next_row_}, &leaf); !status) {
+      bool restart = false;
+      Outcome o = to_outcome(status, &restart);
+      if (restart) continue;
+      return o;
+    }
+    LeafView page;
+    RUSTBD_ASSERT(LeafView::open(leaf.data(), format.rows, &page), "a latched leaf is sound");
+    const std::uint64_t fence = page.high_fence();
+    const std::uint32_t first = page.lower_bound(RowId{next_row_});
+    const std::uint32_t limit = range_.last >= fence ? page.rows() : page.lower_bound(RowId{range_.last + 1});
+    const std::uint32_t last = std::min(limit, first + types::kVectorSize);
+    if (first >= last) {
+      end_ = fence == storage::kNoHighFence;
+      next_row_ = fence;
+      continue;
+    }
+    const std::uint32_t n = last - first;
+    const std::uint64_t after = last < page.rows() ? page.rowid(last).raw() : fence;
+    overflow.values.clear();
+    chains.clear();
+    bulk.clear();
+    ids.resize(n);
+    page.copy_rowids(first, last, ids.data());
+    RUSTBD_ASSERT(page.copy_columns(first, last, columns_, out, 0, &overflow.values), "a latched leaf is sound");
+    dead.assign(n, false);
+    const bool tombstones = page.any_tombstone(first, last);
+    if (tombstones)
+      for (std::uint32_t i = 0; i < n; ++i) dead[i] = page.tombstone(first + i);
+    if (leaf.has_versions()) {
+      const bool whole = first == 0 && last == page.rows();
+      parts.versions.collect(state.id, whole ? page.base_rowid() : ids.front(), whole && fence != storage::kNoHighFence ? fence - 1 : ids.back(),
+                             &chains, &bulk);
+      if (whole && chains.empty() && bulk.empty()) {
+        if (auto exclusive = leaf.upgrade()) exclusive->set_has_versions(false);
+      }
+    }
+    leaf.release();
+
+    // What the view sees of each row.
+    selected_.clear();
+    storage::Status status;
+    std::size_t c = 0, b = 0;
+    for (std::uint32_t i = 0; i < n; ++i) {
+      while (c < chains.size() && chains[c].row < ids[i]) ++c;
+      while (b < bulk.size() && bulk[b].last < ids[i]) ++b;
+      ChainHead chain;
+      if (c < chains.size() && chains[c].row == ids[i]) chain.head = chains[c].head;
+      if (b < bulk.size() && bulk[b].first <= ids[i]) chain.bulk = bulk[b].owner;
+      if (chain.empty()) {
+        if (!dead[i]) selected_.push_back(static_cast<std::uint16_t>(i));
+        continue;
+      }
+      if (!reader.visible(chain, dead[i], true)) continue;
+      if (chain.head != nullptr) {
+        if (status = reader.rewind_chunk(chain, columns_, out, i, &overflow); !status) break;
+      }
+      selected_.push_back(static_cast<std::uint16_t>(i));
+    }
+    if (!status) {
+      bool restart = false;
+      Outcome o = to_outcome(status, &restart);
+      if (restart) continue;
+      return o;
+    }
+    std::uint64_t resume = after;
+    bool restarted = false;
+    if (!overflow.values.empty()) {
+      std::sort(overflow.values.begin(), overflow.values.end(),
+                [](const auto& x, const auto& y) { return x.row < y.row; });
+      std::size_t v = 0;
+      for (std::size_t k = 0; k < selected_.size() && !restarted; ++k) {
+        const std::uint32_t row = selected_[k];
+        while (v < overflow.values.size() && overflow.values[v].row < row) ++v;
+        for (std::size_t w = v; w < overflow.values.size() && overflow.values[w].row == row; ++w) {
+          const auto& value = overflow.values[w];
+          if (status = reader.read_overflow(value, columns_[value.chunk_column], out); status) continue;
+          if (k > 0) {  // hand out what is complete; the rest comes with the next call
+            selected_.resize(k);
+            resume = ids[row];
+            break;
+          }
+          bool restart = false;
+          Outcome o = to_outcome(status, &restart);
+          if (!restart) return o;
+          restarted = true;
+          break;
+        }
+      }
+    }
+    if (restarted) continue;
+    next_row_ = resume;
+    end_ = resume == storage::kNoHighFence;
+    if (selected_.empty()) continue;
+    if (with_row_ids_) {
+      std::copy(ids.begin(), ids.end(), out.chunk()[columns_.size()].values<std::uint64_t>());
+    }
+    types::Chunk& chunk = out.chunk();
+    chunk.select_all(n);
+    if (selected_.size() != n) chunk.selection = {selected_.data(), static_cast<std::uint32_t>(selected_.size())};
+    return {};
+  }
+}
+
+}  // namespace rustbd::txn
