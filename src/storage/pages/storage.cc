@@ -139,7 +139,7 @@ bool Storage::Parts::read_superblock(Superblock& out) {
     throw error(sqlstate::kFeatureNotSupported, "data file has format version {}, this server reads version {}",
                 out.format_version, kFormatVersion);
   }
-  for (const std::string& warning : reading.warnings) fmt::print(stderr, "rustbd: warning: {}\n", warning);
+  for (const std::string& warning : reading.warnings) options.log("warning: " + warning);
   if (reading.twin_bad) {
     require(rewrite_twin(*file, out, reading.newest_slot), "write the superblock");
     require(file->datasync(), "sync the data file");
@@ -230,7 +230,7 @@ void Storage::Parts::checkpoint_loop() {
       options.metrics->counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
                                {{"trigger", std::string(to_text(batch.trigger))}}).inc();
     }
-    if (!result.durable) fmt::print(stderr, "rustbd: checkpoint failed: {}\n", result.why);
+    if (!result.durable) options.log("checkpoint failed: " + result.why);
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {
       environment.executor->after(std::chrono::microseconds(options.checkpoint_interval_us))
@@ -278,6 +278,7 @@ Storage::~Storage() { parts_->stop(); }
 
 std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptions options, CheckpointSource& source) {
   if (!options.fatal) options.fatal = end_process;
+  if (!options.log) options.log = [](std::string_view line) { fmt::print(stderr, "rustbd: {}\n", line); };
   std::unique_ptr<Storage> storage(new Storage(std::make_unique<Parts>(environment, std::move(options))));
   Parts& parts = *storage->parts_;  // its destructor stops what runs if we throw
   parts.source = &source;

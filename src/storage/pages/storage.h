@@ -37,6 +37,8 @@ struct StorageOptions {
   /// Called once when a sync of the data file failed (I20); must end the process (default: message, exit code 70). The
   /// simulation may return: from then on every checkpoint fails.
   std::function<void(std::string_view)> fatal;
+  /// One line per event that an operator should see (default: standard error).
+  std::function<void(std::string_view)> log;
 };
 
 enum class CheckpointTrigger : std::uint8_t { kRequest, kLogVolume, kTime, kSpace, kShutdown, kRecovery };
