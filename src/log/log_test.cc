@@ -1,6 +1,7 @@
 // The writer and the reader together on a simulated disk.
 #include <gtest/gtest.h>
 
+#include "rustbd/base/crc32c.h"
 #include "rustbd/io/simulated/simulated_disk.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/log/log_writer.h"
@@ -254,6 +255,31 @@ TEST(Log, ADamagedLastBatchIsATornTailUntilThePadHasRecordedIt) {
     EXPECT_EQ(end.end, places[4]);
     EXPECT_EQ(read.size(), 4u);
   }
+}
+
+// A batch that is whole in itself but follows another one than stands before it (the remains of an earlier life).
+TEST(Log, ABatchOfAnotherChainIsNotTaken) {
+  Rig rig{13};
+  const std::vector<Lsn> places = write_some(rig, 5);
+  rig.disk.crash();
+  rig.close();
+  rig.disk.restart();
+  const std::string path = "wal/" + segment_name(Lsn{0});
+  Bytes all = rig.disk.content(path);
+  const auto segment = decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes>{all.data(), kSegmentHeaderBytes});
+  ASSERT_TRUE(segment);
+  const std::size_t at = places[4].raw();  // the last batch, so that nothing behind it proves anything
+  auto header = load<BatchHeader>(all.data() + at);
+  header.prev_crc ^= 1;
+  const std::size_t body = header.len - sizeof header;
+  header.crc = batch_crc(segment->salt, header, crc32c(0, all.data() + at + sizeof header, body), body);
+  const auto file = std::move(rig.disk.open(path, {}).value());
+  ASSERT_TRUE(file->write(at, {reinterpret_cast<const std::byte*>(&header), sizeof header}));
+  std::vector<Batch> read;
+  LogEnd end;
+  EXPECT_EQ(rig.read_all(places[0], read, &end), ReadOutcome::kEnd);
+  EXPECT_EQ(end.end, places[4]);
+  EXPECT_EQ(read.size(), 4u);
 }
 
 TEST(Log, AnIdleLogWritesOnePadOnly) {

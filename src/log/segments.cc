@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/base/crc32c.h"
