@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "rustbd/base/bytes.h"
+#include "rustbd/types/numeric.h"
 
 namespace rustbd::storage {
 
@@ -30,9 +31,10 @@ struct Descriptor {
 };
 static_assert(sizeof(Descriptor) == 8);
 
-/// Whether the bytes can be a stored numeric: u8 kind, u16 dscale, magnitude.
+/// Whether the bytes are a stored numeric (u8 kind, u16 dscale, magnitude): load_stored() takes them without throwing.
 inline bool sound_numeric(std::string_view stored) {
-  return stored.size() >= 3 && static_cast<std::uint8_t>(stored[0]) <= 4;
+  return stored.size() >= 3 && static_cast<std::uint8_t>(stored[0]) <= 4 &&
+         load<std::uint16_t>(stored.data() + 1) <= types::kNumericMaxScale;
 }
 
 /// Calls visit(i) for the set bits in [first, last) of a bitmap whose start is 8-aligned.
