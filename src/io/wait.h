@@ -64,7 +64,8 @@ class WaitToken {
   [[nodiscard]] explicit operator bool() const { return static_cast<bool>(event_); }
   [[nodiscard]] bool fired() const { return !event_ || event_->fired(); }
   [[nodiscard]] WaitReason reason() const { return event_ ? event_->reason() : WaitReason::kTask; }
-  void fire() const { if (event_) event_->fire(); }
+  /// Holds the event meanwhile: who sees fired() may destroy its tokens, this one too, before fire() is over.
+  void fire() const { if (const auto held = event_) held->fire(); }
   /// Runs `job` on `lane` once the event has fired; posts it at once if it has.
   void then(Lane& lane, Job job) const;
   /// Blocks the calling thread. Only for threads that may block: start-up, recovery, the checkpointer, tools. In the
