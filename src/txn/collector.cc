@@ -173,7 +173,8 @@ std::size_t SystemParts::collect_garbage() {
     if (state->commit_ts.load(std::memory_order_acquire) > until) break;
     if (snapshot_pending.load(std::memory_order_acquire)) break;
     bool complete = true;
-    for (UndoRec* r : state->records) {
+    for (; state->collected_records < state->records.size(); ++state->collected_records) {
+      UndoRec* r = state->records[state->collected_records];
       if (r->undone_epoch.load(std::memory_order_acquire) != 0) continue;
       if ((r->op == UndoOp::kDelete || (r->flags & UndoRec::kAnyKey) != 0) && !purge_record(*r)) {
         complete = false;
@@ -193,7 +194,6 @@ std::size_t SystemParts::collect_garbage() {
           read_undo_update(payload, *format, [&](ColumnNumber, const Cell& cell) {
             if (cell.kind == CellKind::kOverflow) give_up_chain(cell.overflow_ref());
           }, nullptr);
-          r->flags = static_cast<std::uint8_t>(r->flags & ~UndoRec::kOverflowBefore);
         }
       }
       versions.cut(r);

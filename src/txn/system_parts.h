@@ -30,6 +30,9 @@ namespace rustbd::txn {
 inline constexpr TableId kLayoutTable{1};
 inline constexpr IndexId kLayoutIndex{2};
 inline constexpr std::uint32_t kFirstObjectId = 16384;
+/// Kinds of DDL events.
+inline constexpr std::uint8_t kDdlLayout = 1;        // a layout row follows; text: empty
+inline constexpr std::uint8_t kDdlIndexEntries = 2;  // entries of a built index with computed keys: n x (row, key)
 
 /// What all Table objects of one table id share.
 struct TreeState {

@@ -36,7 +36,9 @@ struct Options {
   std::uint32_t recovery_workers = 1;
   bool background = true;         // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;         // `rustbd check`: nothing is written to the directory
-  bool use_huge_pages = false;
+  bool direct_io = false;
+  bool preallocate_log = true;    // zero-fill segments ahead (off for tests)
+  std::uint64_t data_grow_bytes = 0;  // step by which the data file grows; 0: the default
   metrics::Registry* metrics = nullptr;   // nullptr: one of its own
   /// A line for the server's log.
   std::function<void(std::string_view)> log_line;

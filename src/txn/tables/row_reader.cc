@@ -1,5 +1,8 @@
 #include "rustbd/txn/tables/row_reader.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "rustbd/base/assert.h"
 
 namespace rustbd::txn {
@@ -66,6 +69,116 @@ storage::Status RowReader::read_overflow(const storage::OverflowValue& value, Co
   if (v.validity != nullptr) v.validity[value.row >> 6] |= std::uint64_t{1} << (value.row & 63);
   out.put(value.chunk_column, value.row, storage::load_cell(cell, format_.phys[column], out.arena()), false, false);
   return {};
+}
+
+std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids) {
+  std::vector<types::Phys> out;
+  for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
+  if (row_ids) out.push_back(types::Phys::kU64);
+  return out;
+}
+
+void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys) {
+  bool same = out.chunk().column_count == phys.size() && !phys.empty();
+  for (std::uint32_t i = 0; same && i < phys.size(); ++i) same = out.chunk()[i].phys == phys[i];
+  if (!same) out.reset(phys);
+  out.begin();
+}
+
+/// Whether the version that the view sees has the entry's key.
+storage::Status RowFetcher::key_matches(const IndexPart& part, ByteSpan key, const ChainHead& chain, std::uint32_t slot,
+                                        const ReadView& view, bool* same) {
+  *same = true;
+  arena_.reset();
+  if (part.computed) {
+    // The oldest change that the view does not see names the key before it; else the newest one the key after it.
+    bool decided = false;
+    for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire)) {
+      const bool stops = view_stops(view, *r);
+      Bytes scratch;
+      ByteSpan payload;
+      storage::Status status;
+      if (!parts_.load_payload(*r, scratch, &payload, &status)) return status;
+      std::vector<ComputedEntry> computed;
+      if (r->op == UndoOp::kUpdate) read_undo_update(payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
+      else read_undo_other(payload, &computed);
+      const auto at = std::find_if(computed.begin(), computed.end(),
+                                   [&](const ComputedEntry& e) { return e.index == part.layout->id; });
+      if (at != computed.end() && (!stops || !decided)) {
+        *same = stops ? at->has && as_chars(at->after) == as_chars(key) : at->had && as_chars(at->before) == as_chars(key);
+        decided = true;
+      }
+      if (stops) break;
+    }
+    return {};
+  }
+  std::vector<Cell> cells(format_.phys.size());
+  for (const auto& p : part.layout->parts) {
+    RUSTBD_ASSERT(page_.cell(slot, p.column, &cells[p.column]), "a latched leaf is sound");
+  }
+  auto status = reader_.rewind(chain, [&](ColumnNumber c, const Cell& cell, const UndoRec&) {
+    if (format_.key_columns[c]) cells[c] = storage::copy_cell(cell, format_.phys[c], arena_);
+  });
+  if (!status) return status;
+  for (const auto& p : part.layout->parts) {
+    Cell& cell = cells[p.column];
+    if (cell.kind != CellKind::kOverflow) continue;
+    const auto ref = cell.overflow_ref();
+    char* to = static_cast<char*>(arena_.allocate(ref.bytes + 1, 1));
+    storage::OverflowRead read(ref, to);
+    if (status = read.run(parts_.buffer()); !status) return status;
+    cell = Cell::stored({to, ref.bytes});
+  }
+  Bytes present;
+  bool null = false;
+  append_entry_key(format_, *part.layout, cells, arena_, present, &null);
+  *same = as_chars(present) == as_chars(key);
+  return {};
+}
+
+storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, bool* added) {
+  *added = false;
+  if (!leaf_.held() || row.raw() < page_.base_rowid() || row.raw() >= page_.high_fence()) {
+    leaf_.release();
+    if (auto status = state_.tree->fix_leaf(row, &leaf_, &hint_); !status) return status;
+    RUSTBD_ASSERT(storage::LeafView::open(leaf_.data(), format_.rows, &page_), "a latched leaf is sound");
+  }
+  const std::uint32_t slot = page_.find(row);
+  if (slot == storage::kNoSlot) return {};
+  const ChainHead chain = leaf_.has_versions() ? parts_.versions.head(state_.id, row) : ChainHead{};
+  if (!reader_.visible(chain, page_.tombstone(slot), true)) return {};
+  if (recheck != nullptr && chain.head != nullptr) {
+    bool same = true;
+    if (auto status = key_matches(*recheck, key, chain, slot, reader_.view(), &same); !status) return status;
+    if (!same) return {};
+  }
+  overflow_.values.clear();
+  RUSTBD_ASSERT(page_.copy_columns(slot, slot + 1, columns_, out_, at, &overflow_.values), "a latched leaf is sound");
+  if (chain.head != nullptr) {
+    if (auto status = reader_.rewind_chunk(chain, columns_, out_, at, &overflow_); !status) return status;
+  }
+  if (!overflow_.values.empty()) {
+    leaf_.release();
+    for (const auto& v : overflow_.values) {
+      if (auto status = reader_.read_overflow(v, columns_[v.chunk_column], out_); !status) return status;
+    }
+  }
+  *added = true;
+  return {};
+}
+
+RowFetcher::Result RowFetcher::add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key,
+                                   Outcome* outcome) {
+  for (unsigned tries = 1;; ++tries) {
+    bool added = false;
+    const storage::Status status = try_add(row, at, recheck, key, &added);
+    if (status) return added ? Result::kAdded : Result::kSkipped;
+    leaf_.release();
+    bool restart = false;
+    *outcome = to_outcome(status, &restart);
+    if (!restart) return Result::kStop;
+    if (tries % 64 == 0) std::this_thread::yield();
+  }
 }
 
 }  // namespace rustbd::txn

@@ -35,6 +35,7 @@ class RowReader {
   /// The same for one row of a chunk. columns[i] is chunk column i.
   storage::Status rewind_chunk(const ChainHead& chain, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
                                std::uint32_t row, OverflowList* overflow);
+  [[nodiscard]] const ReadView& view() const { return view_; }
   /// Reads one value from its chain into the chunk.
   storage::Status read_overflow(const storage::OverflowValue& value, ColumnNumber column, types::ChunkBuffer& out);
 
@@ -44,6 +45,39 @@ class RowReader {
   const ReadView& view_;
   Bytes scratch_;
 };
+
+/// Appends visible rows to a chunk, one by one; keeps the leaf of the last one latched shared in between, so nobody may
+/// wait while it lives. With `recheck`, a row counts only if its visible image has the entry's key (I10).
+class RowFetcher {
+ public:
+  enum class Result : std::uint8_t { kAdded, kSkipped, kStop };
+  RowFetcher(SystemParts& parts, TreeState& state, const TableFormat& format, const ReadView& view,
+             std::span<const ColumnNumber> columns, types::ChunkBuffer& out)
+      : parts_(parts), state_(state), format_(format), columns_(columns), out_(out), reader_(parts, format, view) {}
+  /// kStop: `*outcome` is kBlocked or a failure, nothing was added; the latch is gone.
+  Result add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, Outcome* outcome);
+  void release() { leaf_.release(); }
+
+ private:
+  storage::Status key_matches(const IndexPart& part, ByteSpan key, const ChainHead& chain, std::uint32_t slot,
+                              const ReadView& view, bool* same);
+  storage::Status try_add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, bool* added);
+  SystemParts& parts_;
+  TreeState& state_;
+  const TableFormat& format_;
+  std::span<const ColumnNumber> columns_;
+  types::ChunkBuffer& out_;
+  RowReader reader_;
+  storage::SharedGuard leaf_;
+  storage::LeafView page_;
+  PageId hint_;
+  OverflowList overflow_;
+  Arena arena_{1024};
+};
+
+/// The chunk buffer with exactly these columns, emptied.
+void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys);
+std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids);
 
 template <class Apply>
 storage::Status RowReader::rewind(const ChainHead& chain, Apply&& apply) {

@@ -240,7 +240,10 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
         return Step::kRestart;
       }
     } else if (ts > txn_.view().snapshot) {
-      if (txn_.isolation() != Isolation::kReadCommitted) return answer(Status::kSerialization);
+      // Layout rows are like PostgreSQL's catalog: always the newest.
+      if (txn_.isolation() != Isolation::kReadCommitted && state_.id != kLayoutTable) {
+        return answer(Status::kSerialization);
+      }
       if (tombstone) return answer(Status::kGone);
       if (accept_newer != ts) return answer(Status::kConflict);
     } else if (tombstone) {

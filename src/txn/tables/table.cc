@@ -56,89 +56,41 @@ Outcome Table::check_deferred_unique(Transaction& txn, const DeferredUnique& lis
 
 // --- Fetch ---
 
-namespace {
-
-std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids) {
-  std::vector<types::Phys> out;
-  for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
-  if (row_ids) out.push_back(types::Phys::kU64);
-  return out;
-}
-
-/// The chunk buffer with exactly these columns, emptied.
-void prepare(types::ChunkBuffer& out, std::span<const types::Phys> phys) {
-  bool same = out.chunk().column_count == phys.size();
-  for (std::uint32_t i = 0; same && i < phys.size(); ++i) same = out.chunk()[i].phys == phys[i];
-  if (!same) out.reset(phys);
-  out.begin();
-}
-
-}  // namespace
-
 Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::span<const ColumnNumber> columns,
                      types::ChunkBuffer& out, std::uint16_t* positions, std::uint32_t* consumed) {
   SystemParts& parts = system_.parts();
-  RowReader reader(parts, *format_, view);
-  prepare(out, phys_of(*format_, columns, false));
+  prepare_chunk(out, phys_of(*format_, columns, false));
   std::uint32_t filled = 0, done = 0;
   Outcome outcome;
-  OverflowList overflow;
-  storage::SharedGuard leaf;
-  LeafView page;
-  PageId hint;
-  const auto pin = parts.epochs().pin();
-  for (unsigned tries = 0; done < rows.size();) {
-    const RowId row = rows[done];
-    if (!leaf.held() || row.raw() < page.base_rowid() || row.raw() >= page.high_fence()) {
-      leaf.release();
-      if (const auto status = state_->tree->fix_leaf(row, &leaf, &hint); !status) {
-        bool restart = false;
-        outcome = to_outcome(status, &restart);
-        if (!restart) break;
-        outcome = {};
-        if (++tries % 64 == 0) std::this_thread::yield();
-        continue;
-      }
-      RUSTBD_ASSERT(LeafView::open(leaf.data(), format_->rows, &page), "a latched leaf is sound");
+  {
+    const auto pin = parts.epochs().pin();
+    RowFetcher fetcher(parts, *state_, *format_, view, columns, out);
+    for (; done < rows.size(); ++done) {
+      const auto result = fetcher.add(rows[done], filled, nullptr, {}, &outcome);
+      if (result == RowFetcher::Result::kStop) break;
+      if (result == RowFetcher::Result::kSkipped) continue;
+      if (positions != nullptr) positions[filled] = static_cast<std::uint16_t>(done);
+      ++filled;
     }
-    const std::uint32_t slot = page.find(row);
-    if (slot == storage::kNoSlot) {
-      ++done;
-      continue;
-    }
-    const ChainHead chain = leaf.has_versions() ? parts.versions.head(state_->id, row) : ChainHead{};
-    if (!reader.visible(chain, page.tombstone(slot), true)) {
-      ++done;
-      continue;
-    }
-    overflow.values.clear();
-    RUSTBD_ASSERT(page.copy_columns(slot, slot + 1, columns, out, filled, &overflow.values), "a latched leaf is sound");
-    storage::Status status;
-    if (chain.head != nullptr) status = reader.rewind_chunk(chain, columns, out, filled, &overflow);
-    if (status && !overflow.values.empty()) {
-      leaf.release();
-      for (const auto& v : overflow.values) {
-        if (status = reader.read_overflow(v, columns[v.chunk_column], out); !status) break;
-      }
-    }
-    if (!status) {
-      leaf.release();
-      bool restart = false;
-      outcome = to_outcome(status, &restart);
-      if (!restart) break;
-      outcome = {};
-      continue;
-    }
-    if (positions != nullptr) positions[filled] = static_cast<std::uint16_t>(done);
-    ++filled;
-    ++done;
   }
-  leaf.release();
   out.chunk().select_all(filled);
   if (consumed == nullptr) return outcome;
   *consumed = done;
   if (!outcome.ok() && done > 0) return {};  // what came before counts; the failure comes again
   return outcome;
+}
+
+Outcome Table::bulk_append(Transaction& txn, const types::Chunk& chunk, const WriteExtras& extras, std::uint32_t* done,
+                           std::uint64_t* row_ids) {
+  for (; *done < chunk.count(); ++*done) {
+    if (Outcome o = txn.prepare_write(); !o.ok()) return o;
+    RowId row;
+    WriteExtras at = extras;
+    at.row = chunk.selection[*done];
+    if (Outcome o = RowWriter(*this, txn).insert({chunk.columns, at.row}, at, &row); !o.ok()) return o;
+    if (row_ids != nullptr) row_ids[*done] = row.raw();
+  }
+  return {};
 }
 
 Outcome Table::fetch_newest(Transaction& txn, RowId row, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
@@ -226,7 +178,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
   for (unsigned tries = 0;; ++tries) {
     if (end_ || next_row_ > range_.last) return {Status::kEnd};
     if (tries > 0 && tries % 64 == 0) std::this_thread::yield();
-    prepare(out, phys_);
+    prepare_chunk(out, phys_);
     const auto pin = parts.epochs().pin();
     storage::SharedGuard leaf;
     if (const auto status = state.tree->fix_leaf(RowId{next_row_}, &leaf); !status) {

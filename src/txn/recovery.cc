@@ -1,0 +1,725 @@
+// Recovery (storage.md §7): pages of the last checkpoint, its undo snapshot, then the log from there on. Rows are written
+// in place without versions, index entries are kept from the image before and the image after.
+#include <algorithm>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/base/error.h"
+#include "rustbd/base/hash.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/row_writer.h"
+
+namespace rustbd::txn {
+
+using storage::LeafPage;
+using storage::LeafView;
+using storage::Room;
+
+namespace {
+
+std::shared_ptr<const storage::TableLayout> layout_table_layout() {
+  auto layout = std::make_shared<storage::TableLayout>();
+  layout->table = kLayoutTable;
+  layout->relation = kLayoutTable.raw();
+  layout->columns.resize(3);
+  layout->columns[0].type = types::make_type(types::oid::kOid);
+  layout->columns[1].type = types::make_type(types::oid::kOid);
+  layout->columns[2].type = types::make_type(types::oid::kBytea);
+  for (auto& c : layout->columns) c.nullable = false;
+  storage::IndexLayout index;
+  index.id = kLayoutIndex;
+  index.unique = true;
+  for (ColumnNumber c = 0; c < 2; ++c) index.parts.push_back({c, types::KeyPart{layout->columns[c].type, false, false}});
+  layout->indexes.push_back(std::move(index));
+  return layout;
+}
+
+const ComputedEntry* find_computed(const std::vector<ComputedEntry>& list, IndexId id) {
+  for (const auto& e : list)
+    if (e.index == id) return &e;
+  return nullptr;
+}
+
+}  // namespace
+
+/// Worker of the event: rows of one block of 1024 always go to the same one, so per-row order is kept.
+std::uint32_t replay_partition(TableId table, RowId row, std::uint32_t workers) {
+  return static_cast<std::uint32_t>(hash_combine(hash_u64(table.raw()), row.raw() >> 10) % workers);
+}
+
+void SystemParts::check_recovery(const storage::Status& status, const char* what) {
+  if (status) return;
+  switch (status.outcome) {
+    case storage::Outcome::kNoSpace: throw error(sqlstate::kDiskFull, "recovery: no space left ({})", what);
+    case storage::Outcome::kStopped: throw error(sqlstate::kIoError, "recovery: a page cannot be written ({})", what);
+    case storage::Outcome::kNoFrame: throw error(sqlstate::kOutOfMemory, "recovery: buffer pool too small ({})", what);
+    default: throw error(sqlstate::kDataCorrupted, "recovery: page {} is damaged ({})", status.page.raw(), what);
+  }
+}
+
+// --- Rows in place ---
+
+bool SystemParts::recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
+                              Arena& arena, bool* tombstone) {
+  bool found = false;
+  check_recovery(storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    storage::SharedGuard leaf;
+    if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
+    LeafView view;
+    if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+    const std::uint32_t slot = view.find(row);
+    found = slot != storage::kNoSlot;
+    if (!found) return {};
+    cells->assign(format.phys.size(), {});
+    if (!view.row(slot, *cells)) return storage::Status::damaged(leaf.page_id());
+    for (std::size_t i = 0; i < cells->size(); ++i) (*cells)[i] = storage::copy_cell((*cells)[i], format.phys[i], arena);
+    *tombstone = view.tombstone(slot);
+    return {};
+  }), "reading a row");
+  return found;
+}
+
+namespace {
+
+/// Values of key columns in full.
+void fill_keys(SystemParts& parts, const TableFormat& format, std::vector<Cell>& row, Arena& arena) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
+    const auto ref = row[i].overflow_ref();
+    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+    storage::OverflowRead read(ref, to);
+    parts.check_recovery(storage::run_blocking([&] { return read.run(parts.buffer()); }), "reading a long value");
+    row[i] = Cell::stored({to, ref.bytes});
+  }
+}
+
+Bytes entry_key(SystemParts& parts, const TableFormat& format, const IndexPart& part, std::vector<Cell> row,
+                Arena& arena) {
+  Bytes key;
+  bool null = false;
+  fill_keys(parts, format, row, arena);
+  append_entry_key(format, *part.layout, row, arena, key, &null);
+  return key;
+}
+
+/// Moves values that are too long for the leaf to overflow pages; the chains come back in `written`.
+void move_out(SystemParts& parts, const TableFormat& format, TableId table, std::vector<Cell>& row,
+              std::vector<storage::OverflowRef>* written) {
+  std::vector<ColumnNumber> move;
+  if (!format.rows.choose_overflow(row, &move)) throw error(sqlstate::kDataCorrupted, "recovery: a row is too large");
+  for (const ColumnNumber c : move) {
+    storage::OverflowWrite write(row[c].value.str.view(), table.raw(), parts.storage->pending());
+    parts.check_recovery(storage::run_blocking([&] { return write.run(parts.buffer()); }), "writing a long value");
+    row[c] = Cell::overflow(write.ref());
+    written->push_back(write.ref());
+  }
+}
+
+}  // namespace
+
+void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cells,
+                                 const std::vector<ComputedEntry>& computed) {
+  const auto tree = tree_state(table);
+  const auto format = tree->format();
+  Arena arena(1024);
+  const std::vector<Cell> full = cells;
+  std::vector<storage::OverflowRef> chains;
+  move_out(*this, *format, table, cells, &chains);
+  for (bool done = false; !done;) {
+    bool split = false;
+    check_recovery(storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      const storage::Action action(gate());
+      storage::ExclusiveGuard leaf;
+      PageId hint = tree->tree->append_hint();
+      if (auto s = tree->tree->fix_leaf(row, &leaf, &hint); !s) return s;
+      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+      LeafPage page(leaf.mutable_bytes(), format->rows);
+      if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+      split = page.room_for_insert(row, cells) == Room::kFull;
+      if (split) return {};
+      page.insert(row, cells);
+      for (const auto& c : chains) storage->pending().remove(c.first);
+      return {};
+    }), "writing a row");
+    done = !split;
+    if (split) {
+      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }), "splitting a leaf");
+    }
+  }
+  for (const IndexPart& part : format->indexes) {
+    Bytes key;
+    if (part.computed) {
+      const auto* e = find_computed(computed, part.layout->id);
+      if (e == nullptr || !e->has) continue;
+      key = e->after;
+    } else {
+      key = entry_key(*this, *format, part, full, arena);
+    }
+    check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }), "writing an index entry");
+  }
+  std::uint64_t next = tree->next_row.load();
+  if (next <= row.raw()) tree->next_row.store(row.raw() + 1);
+}
+
+/// `backwards`: undo of an update, whose computed entries are the other way round.
+void SystemParts::recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns,
+                                 std::vector<Cell> values, const std::vector<ComputedEntry>& computed, bool backwards) {
+  const auto tree = tree_state(table);
+  const auto format = tree->format();
+  Arena arena(1024);
+  std::vector<Cell> old_row;
+  bool tombstone = false;
+  if (!recover_row(*tree, *format, row, &old_row, arena, &tombstone)) {
+    throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
+  }
+  std::vector<Cell> new_row = old_row;
+  for (std::size_t i = 0; i < columns.size(); ++i) new_row[columns[i]] = values[i];
+  const std::vector<Cell> full = new_row;
+  std::vector<storage::OverflowRef> chains;
+  move_out(*this, *format, table, new_row, &chains);
+  std::vector<ColumnNumber> changed;
+  std::vector<Cell> cells;
+  for (std::size_t i = 0; i < new_row.size(); ++i) {
+    const bool named = std::find(columns.begin(), columns.end(), i) != columns.end();
+    if (!named && new_row[i].kind == old_row[i].kind) continue;
+    changed.push_back(static_cast<ColumnNumber>(i));
+    cells.push_back(new_row[i]);
+  }
+  for (bool done = false; !done;) {
+    bool split = false;
+    check_recovery(storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      const storage::Action action(gate());
+      storage::ExclusiveGuard leaf;
+      if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+      LeafPage page(leaf.mutable_bytes(), format->rows);
+      const std::uint32_t slot = page.find(row);
+      split = page.room_for_update(slot, changed, cells) == Room::kFull;
+      if (split) return {};
+      page.update(slot, changed, cells);
+      for (const auto& c : chains) storage->pending().remove(c.first);
+      return {};
+    }), "changing a row");
+    done = !split;
+    if (split) {
+      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }), "splitting a leaf");
+    }
+  }
+  for (const IndexPart& part : format->indexes) {
+    Bytes before, after;
+    bool had = true, has = true;
+    if (part.computed) {
+      const auto* e = find_computed(computed, part.layout->id);
+      if (e == nullptr) continue;
+      had = backwards ? e->has : e->had;
+      has = backwards ? e->had : e->has;
+      before = backwards ? e->after : e->before;
+      after = backwards ? e->before : e->after;
+    } else {
+      before = entry_key(*this, *format, part, old_row, arena);
+      after = entry_key(*this, *format, part, full, arena);
+    }
+    if (had && has && before == after) continue;
+    if (had) {
+      check_recovery(storage::run_blocking([&] { return part.tree->remove(before, row); }), "removing an index entry");
+    }
+    if (has) {
+      check_recovery(storage::run_blocking([&] { return part.tree->insert(after, row); }), "writing an index entry");
+    }
+  }
+  for (std::size_t i = 0; i < old_row.size(); ++i) {
+    if (old_row[i].kind != CellKind::kOverflow) continue;
+    const bool same = new_row[i].kind == CellKind::kOverflow &&
+                      new_row[i].overflow_ref().first == old_row[i].overflow_ref().first;
+    if (!same) give_up_chain(old_row[i].overflow_ref());
+  }
+}
+
+void SystemParts::recover_remove(TableId table, RowId row, const std::vector<ComputedEntry>& computed) {
+  const auto tree = tree_state(table);
+  const auto format = tree->format();
+  Arena arena(1024);
+  std::vector<Cell> old_row;
+  bool tombstone = false, empty = false;
+  if (!recover_row(*tree, *format, row, &old_row, arena, &tombstone)) {
+    throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
+  }
+  for (const IndexPart& part : format->indexes) {
+    Bytes key;
+    if (part.computed) {
+      const auto* e = find_computed(computed, part.layout->id);
+      if (e == nullptr) continue;
+      key = e->had ? e->before : e->after;
+    } else {
+      key = entry_key(*this, *format, part, old_row, arena);
+    }
+    check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }), "removing an index entry");
+  }
+  check_recovery(storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    const storage::Action action(gate());
+    storage::ExclusiveGuard leaf;
+    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    LeafPage page(leaf.mutable_bytes(), format->rows);
+    page.remove(page.find(row));
+    empty = page.rows() == 0;
+    return {};
+  }), "removing a row");
+  if (empty) {
+    check_recovery(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }), "removing a leaf");
+  }
+  for (const Cell& c : old_row)
+    if (c.kind == CellKind::kOverflow) give_up_chain(c.overflow_ref());
+}
+
+void SystemParts::recover_tombstone(TableId table, RowId row) {
+  const auto tree = tree_state(table);
+  const auto format = tree->format();
+  check_recovery(storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    const storage::Action action(gate());
+    storage::ExclusiveGuard leaf;
+    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    LeafPage page(leaf.mutable_bytes(), format->rows);
+    const std::uint32_t slot = page.find(row);
+    if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+    page.set_tombstone(slot, false);
+    return {};
+  }), "restoring a row");
+}
+
+// --- The undo snapshot ---
+
+void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
+  ByteReader in(body);
+  const auto damaged = [] { return error(sqlstate::kDataCorrupted, "the undo snapshot is damaged"); };
+  if (kind == storage::SnapshotRecord::kSequence) {
+    const TableId id{static_cast<std::uint32_t>(in.varint())};
+    Sequence sequence;
+    sequence.value = sequence.logged = in.signed_varint();
+    sequence.called = in.fixed<std::uint8_t>() != 0;
+    if (!in.ok()) throw damaged();
+    sequences[id] = sequence;
+  } else if (kind == storage::SnapshotRecord::kPurge) {
+    const TableId table{static_cast<std::uint32_t>(in.varint())};
+    const RowId row{in.varint()};
+    const IndexId index{static_cast<std::uint32_t>(in.varint())};
+    const ByteSpan key = as_bytes(in.text());
+    if (!in.ok()) throw damaged();
+    const auto tree = tree_state(table);
+    if (tree == nullptr || tree->format() == nullptr) return;
+    const auto format = tree->format();
+    Arena arena(1024);
+    std::vector<Cell> cells;
+    bool tombstone = false;
+    const bool found = recover_row(*tree, *format, row, &cells, arena, &tombstone);
+    if (index.is_none()) {
+      if (found && tombstone) recover_remove(table, row, {});
+      return;
+    }
+    for (const IndexPart& part : format->indexes) {
+      if (part.layout->id != index) continue;
+      if (found && !part.computed) {
+        const Bytes present = entry_key(*this, *format, part, cells, arena);
+        if (as_chars(present) == as_chars(key)) continue;
+      }
+      check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }), "removing an index entry");
+    }
+  } else if (kind == storage::SnapshotRecord::kActive) {
+    in.varint();
+    while (in.ok() && !in.at_end()) {
+      const TableId table{static_cast<std::uint32_t>(in.varint())};
+      const RowId row{in.varint()};
+      const auto op = static_cast<UndoOp>(in.fixed<std::uint8_t>());
+      const ByteSpan payload = as_bytes(in.text());
+      if (!in.ok()) throw damaged();
+      const auto tree = tree_state(table);
+      if (tree == nullptr || tree->format() == nullptr) throw damaged();
+      const auto format = tree->format();
+      std::vector<ComputedEntry> computed;
+      if (op == UndoOp::kUpdate) {
+        std::vector<ColumnNumber> columns;
+        std::vector<Cell> before;
+        if (!read_undo_update(payload, *format, [&](ColumnNumber c, const Cell& cell) {
+              columns.push_back(c);
+              before.push_back(cell);
+            }, &computed)) {
+          throw damaged();
+        }
+        recover_update(table, row, columns, before, computed, true);
+      } else {
+        read_undo_other(payload, &computed);
+        if (op == UndoOp::kInsert) {
+          recover_remove(table, row, computed);
+        } else {
+          recover_tombstone(table, row);
+        }
+      }
+      if (table == kLayoutTable) layout_row_changed(row);
+    }
+    if (!in.ok()) throw damaged();
+  }
+}
+
+// --- Layouts ---
+
+/// The built-in table's row has a new image (or none).
+void SystemParts::layout_row_changed(RowId row) {
+  const auto tree = tree_state(kLayoutTable);
+  const auto format = tree->format();
+  Arena arena(1024);
+  std::vector<Cell> cells;
+  bool tombstone = false;
+  const bool found = recover_row(*tree, *format, row, &cells, arena, &tombstone) && !tombstone;
+  std::pair<Oid, Oid> key{};
+  if (found) {
+    key = {cells[0].value.u32, cells[1].value.u32};
+    layout_rows[key] = row.raw();
+  } else {
+    for (const auto& [k, r] : layout_rows)
+      if (r == row.raw()) key = k;
+    layout_rows.erase(key);
+    layout_changed(key.first, key.second, nullptr);
+    return;
+  }
+  std::string bytes;
+  if (cells[2].kind == CellKind::kOverflow) {
+    const auto ref = cells[2].overflow_ref();
+    bytes.resize(ref.bytes);
+    storage::OverflowRead read(ref, bytes.data());
+    check_recovery(storage::run_blocking([&] { return read.run(buffer()); }), "reading a layout");
+  } else {
+    bytes = cells[2].value.str.view();
+  }
+  auto layout = std::make_shared<storage::TableLayout>();
+  if (!storage::TableLayout::deserialize(as_bytes(bytes), layout.get())) {
+    throw error(sqlstate::kDataCorrupted, "the layout of relation {} is damaged", key.second);
+  }
+  layout_changed(key.first, key.second, layout);
+}
+
+void SystemParts::layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout) {
+  const auto found = layouts.find({database, relation});
+  const auto before = found != layouts.end() ? found->second : nullptr;
+  if (layout != nullptr) {
+    raise_object_id(relation);
+    raise_object_id(layout->table.raw());
+    for (const auto& index : layout->indexes) raise_object_id(index.id.raw());
+    const bool altered = before != nullptr && before->table == layout->table;
+    if (altered && open_done) {  // in replay: an index that is new to an existing table is built from its rows
+      for (const auto& index : layout->indexes) {
+        if (before->find_index(index.id) != nullptr) continue;
+        if (auto old = index_tree(index.id)) {  // the beginning of a build that the checkpoint has seen
+          forget_trees(*layout, before.get());
+          while (drop_step()) {
+          }
+        }
+      }
+    }
+    if (altered && layout->schema_version < before->schema_version) {
+      const storage::RowFormat from(before), to(layout);
+      RowId position{1};
+      check_recovery(storage::run_blocking([&] {
+        return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position);
+      }), "undoing ALTER TABLE");
+    }
+    check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making a table");
+    set_newest(layout);
+    if (altered && open_done) {
+      const auto format = tree_state(layout->table)->format();
+      for (const IndexPart& part : format->indexes)
+        if (before->find_index(part.layout->id) == nullptr) recover_build_index(*format, part);
+    }
+  }
+  publish_layout(database, relation, layout);
+}
+
+void SystemParts::recover_build_index(const TableFormat& format, const IndexPart& part) {
+  if (part.computed) return;  // its entries follow as events of the DDL batch
+  const auto tree = tree_state(format.layout->table);
+  storage::IndexBuilder builder(*part.tree);
+  RowId next{1};
+  for (bool end = false; !end;) {
+    std::vector<std::pair<Bytes, RowId>> entries;
+    check_recovery(storage::run_blocking([&]() -> storage::Status {
+      entries.clear();
+      const auto pin = epochs().pin();
+      storage::SharedGuard leaf;
+      if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
+      LeafView view;
+      if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+      std::vector<Cell> row(format.phys.size());
+      Arena arena(4096);
+      for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
+        if (view.tombstone(slot)) continue;
+        if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
+        for (std::size_t i = 0; i < row.size(); ++i) {
+          if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
+          const auto ref = row[i].overflow_ref();
+          char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+          storage::OverflowRead read(ref, to);
+          if (auto s = read.run(buffer()); !s) return s;
+          row[i] = Cell::stored({to, ref.bytes});
+        }
+        Bytes key;
+        bool null = false;
+        append_entry_key(format, *part.layout, row, arena, key, &null);
+        entries.emplace_back(std::move(key), view.rowid(slot));
+      }
+      end = view.high_fence() == storage::kNoHighFence;
+      if (!end) next = RowId{view.high_fence()};
+      return {};
+    }), "reading a table for an index");
+    for (const auto& [key, row] : entries) {
+      check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }), "building an index");
+    }
+  }
+}
+
+void SystemParts::load_layouts() {
+  const auto tree = tree_state(kLayoutTable);
+  const auto format = tree->format();
+  std::vector<RowId> rows;
+  RowId next{1};
+  for (bool end = false; !end;) {
+    check_recovery(storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      storage::SharedGuard leaf;
+      if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
+      LeafView view;
+      if (!LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
+      for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot)
+        if (!view.tombstone(slot)) rows.push_back(view.rowid(slot));
+      end = view.high_fence() == storage::kNoHighFence;
+      if (!end) next = RowId{view.high_fence()};
+      return {};
+    }), "reading the layouts");
+  }
+  for (const RowId row : rows) layout_row_changed(row);
+}
+
+// --- Replay ---
+
+void SystemParts::replay_event(const log::Event& event) {
+  if (event.op == log::EventOp::kSequence) {
+    log::SequenceBody body;
+    if (!log::read_sequence_body(event.body, body)) throw error(sqlstate::kDataCorrupted, "the log has a bad event");
+    Sequence& s = sequences[event.table];
+    s.value = s.logged = body.value;
+    s.called = body.called;
+    return;
+  }
+  if (event.op == log::EventOp::kTruncate) {
+    TableId now;
+    if (log::read_truncate_body(event.body, now)) raise_object_id(now.raw());
+    return;
+  }
+  if (event.op == log::EventOp::kDdl) {
+    log::DdlBody ddl;
+    if (!log::read_ddl_body(event.body, ddl) || ddl.kind != kDdlIndexEntries) return;
+    const auto tree = index_tree(IndexId{ddl.object});
+    ByteReader in(as_bytes(ddl.text));
+    while (tree != nullptr && in.ok() && !in.at_end()) {
+      const RowId row{in.varint()};
+      const ByteSpan key = as_bytes(in.text());
+      if (!in.ok()) break;
+      check_recovery(storage::run_blocking([&] { return tree->insert(key, row); }), "building an index");
+    }
+    return;
+  }
+  if (event.op == log::EventOp::kMessage) return;
+  const auto tree = tree_state(event.table);
+  const auto format = tree != nullptr ? tree->format() : nullptr;
+  const auto bad = [&] {
+    return error(sqlstate::kDataCorrupted, "the log has an event that does not fit table {}", event.table.raw());
+  };
+  if (format == nullptr) throw bad();
+  Arena arena(1024);
+  std::vector<ComputedEntry> computed;
+  std::vector<Cell> row, before, after;
+  std::vector<ColumnNumber> columns;
+  switch (event.op) {
+    case log::EventOp::kInsert:
+      if (!read_row_event(event.body, *format, arena, &row, &computed)) throw bad();
+      recover_insert(event.table, event.row, std::move(row), computed);
+      break;
+    case log::EventOp::kUpdate:
+      if (!read_update_event(event.body, *format, arena, &columns, &before, &after, &computed)) throw bad();
+      recover_update(event.table, event.row, columns, std::move(after), computed, false);
+      break;
+    case log::EventOp::kDelete:
+      if (!read_row_event(event.body, *format, arena, &row, &computed)) throw bad();
+      recover_remove(event.table, event.row, computed);
+      break;
+    default: throw bad();
+  }
+  if (event.table == kLayoutTable) layout_row_changed(event.row);
+}
+
+void SystemParts::replay() {
+  const log::Geometry geometry(options.log_segment_bytes);
+  log::LogReader reader(*environment.disk, "wal", geometry);
+  const Lsn from = storage->state().positions.lsn;
+  if (from.is_none()) {
+    reader.seek(geometry.first_batch(0));
+  } else {
+    reader.seek(from);
+  }
+  open_done = true;  // layout changes from here on build their indexes
+  for (;;) {
+    const log::ReadOutcome got = reader.next();
+    if (got == log::ReadOutcome::kEnd) break;
+    if (got != log::ReadOutcome::kBatch) {
+      throw Error{got == log::ReadOutcome::kIoError ? sqlstate::kIoError : sqlstate::kDataCorrupted, reader.problem()};
+    }
+    const log::BatchView& batch = reader.batch();
+    if (batch.header.txid >= next_txid.load()) next_txid.store(batch.header.txid + 1);
+    if (batch.header.commit_ts > last_ts) last_ts = batch.header.commit_ts;
+    catalog_version.store(std::max(catalog_version.load(), batch.header.catalog_version));
+    switch (batch.header.kind) {
+      case log::BatchKind::kCommit:
+      case log::BatchKind::kCommitLarge:
+      case log::BatchKind::kNonTransactional:
+        if (!reader.for_each_event(batch, [&](const log::Event& e) { replay_event(e); })) {
+          throw error(sqlstate::kDataCorrupted, "the log is damaged: a large transaction's fragment cannot be read");
+        }
+        break;
+      default: break;
+    }
+  }
+  open_done = false;
+  const log::LogEnd end = reader.end();
+  log::LogStart start;
+  if (end.salt == 0 && end.last_crc == 0 && from.is_none()) {
+    start = log::fresh_log(*environment.random, storage->state().wal_uuid);
+  } else {
+    const auto closed_log = log::close_log(*environment.disk, *environment.random, "wal", geometry, end);
+    if (!closed_log) throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
+    start = *closed_log;
+  }
+  start.last_ts = CommitTimestamp{last_ts};
+  log::LogOptions log_options;
+  log_options.segment_bytes = options.log_segment_bytes;
+  log_options.ring_bytes = options.log_ring_bytes;
+  log_options.preallocate_zeros = options.preallocate_log;
+  log_options.on_fatal = [this](io::IoFailure why) {
+    options.on_fatal(fmt::format("the log cannot be written: {}", io::to_text(why)));
+  };
+  auto opened = log::LogWriter::open(environment, *registry, log_options, start);
+  if (!opened) throw error(sqlstate::kIoError, "the log cannot be opened: {}", io::to_text(opened.error()));
+  log = std::move(*opened);
+}
+
+void SystemParts::bootstrap() {
+  layout_table = layout_table_layout();
+  check_recovery(storage::run_blocking([&] { return make_trees(layout_table); }), "making the built-in table");
+  set_newest(layout_table);
+}
+
+/// Frees trees that no layout names, sets the row counters.
+void SystemParts::finish_recovery() {
+  std::unordered_map<std::uint32_t, bool> named{{kLayoutTable.raw(), true}, {kLayoutIndex.raw(), true}};
+  for (const auto& [key, layout] : layouts) {
+    named[layout->table.raw()] = true;
+    for (const auto& index : layout->indexes) named[index.id.raw()] = true;
+  }
+  const auto give_up = [&](std::uint32_t id, PageId root, bool unlinked) {
+    auto page = buffer().fix_shared(root);
+    if (!page) return;
+    const auto kind = page->header().kind;
+    page->release();
+    DroppedTree tree{id, kind == storage::PageKind::kIndexInner || kind == storage::PageKind::kIndexLeaf, nullptr,
+                     nullptr, nullptr, unlinked};
+    if (tree.is_index) {
+      tree.index = std::make_shared<storage::IndexTree>(buffer(), IndexId{id}, root);
+    } else {
+      tree.tree = std::make_shared<TreeState>();
+      tree.tree->id = TableId{id};
+      tree.tree->tree = std::make_unique<storage::TableTree>(buffer(), TableId{id}, root);
+    }
+    std::lock_guard lock(drop_mutex);
+    dropped.push_back(std::move(tree));
+  };
+  for (const auto& entry : storage->roots().list()) {
+    if (!named.contains(entry.id)) {
+      raise_object_id(entry.id);
+      give_up(entry.id, PageId{entry.root_page}, false);
+    }
+  }
+  for (const auto& entry : storage->pending().list()) {
+    if (entry.kind != storage::PendingKind::kTableTree && entry.kind != storage::PendingKind::kIndexTree) continue;
+    auto page = buffer().fix_shared(entry.first_page);
+    if (!page) continue;
+    const std::uint32_t owner = page->header().owner;
+    page->release();
+    give_up(owner, entry.first_page, true);
+  }
+  {
+    std::unique_lock lock(tables_mutex);
+    for (const auto& d : dropped) {
+      trees.erase(TableId{d.id});
+      index_trees.erase(IndexId{d.id});
+    }
+  }
+  std::vector<std::shared_ptr<TreeState>> all;
+  for (const auto& [id, tree] : trees) all.push_back(tree);
+  for (const auto& tree : all) {
+    if (tree->format() == nullptr) continue;
+    if (!find_next_row(*tree)) throw error(sqlstate::kDataCorrupted, "table {} is damaged", tree->id.raw());
+    // An estimate: leaves times the rows of the first one.
+    std::vector<storage::LeafRange> leaves;
+    RowId next{1};
+    for (int rounds = 0; rounds < 64 && !next.is_none(); ++rounds) {
+      RowId after;
+      check_recovery(storage::run_blocking([&] { return tree->tree->leaves_from(next, 4096, &leaves, &after); }),
+                     "counting leaves");
+      next = after;
+    }
+    std::uint32_t in_first = 0;
+    const auto format = tree->format();
+    check_recovery(storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      storage::SharedGuard leaf;
+      if (auto s = tree->tree->fix_leaf(RowId{1}, &leaf); !s) return s;
+      LeafView view;
+      if (!LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
+      in_first = view.rows();
+      return {};
+    }), "counting rows");
+    tree->live_rows.store(static_cast<std::int64_t>(in_first) *
+                          static_cast<std::int64_t>(std::max<std::size_t>(1, leaves.size())));
+  }
+}
+
+void SystemParts::open_all() {
+  const std::int64_t began = environment.clock->monotonic_us();
+  storage::StorageOptions storage_options;
+  storage_options.buffer_bytes = options.buffer_bytes;
+  storage_options.direct_io = options.direct_io;
+  storage_options.checkpoint_interval_us = options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;
+  if (options.data_grow_bytes != 0) storage_options.grow_bytes = options.data_grow_bytes;
+  storage_options.fatal = [this](std::string_view why) { options.on_fatal(why); };
+  storage = storage::Storage::open(environment, storage_options, *this);
+  const auto state = storage->state();
+  last_ts = std::max<std::uint64_t>(1, state.positions.commit_ts.raw());
+  next_txid.store(std::max<std::uint64_t>(1, state.positions.next_txid.raw()));
+  next_object.store(std::max(kFirstObjectId, state.positions.next_object_id));
+  catalog_version.store(std::max<std::uint64_t>(1, state.positions.catalog_version));
+  created = state.positions.lsn.is_none();
+  bootstrap();
+  load_layouts();
+  storage->deliver_undo_snapshot();
+  replay();
+  published_ts.store(last_ts);
+  horizon.store(last_ts);
+  finish_recovery();
+  if (!layouts.empty()) created = false;
+  last_checkpoint_lsn.store(log->tail().raw());
+  recovery_seconds = static_cast<double>(environment.clock->monotonic_us() - began) * 1e-6;
+}
+
+}  // namespace rustbd::txn

@@ -1,0 +1,118 @@
+// Sequences: not transactional, logged ahead in blocks of 32 values (query.md §10.6).
+#include "rustbd/base/error.h"
+#include "rustbd/txn/system_parts.h"
+
+namespace rustbd::txn {
+
+namespace {
+
+constexpr std::int64_t kLogAhead = 32;
+
+struct Step {
+  std::int64_t value = 0;
+  bool past_end = false;
+};
+
+/// The value after `from`; past_end: the limit was reached and the sequence does not cycle.
+Step step_from(std::int64_t from, const TransactionSystem::SequenceDefinition& d, std::int64_t times) {
+  const __int128 next = static_cast<__int128>(from) + static_cast<__int128>(d.increment) * times;
+  if (d.increment > 0 && next > d.maximum) return {d.minimum, !d.cycle};
+  if (d.increment < 0 && next < d.minimum) return {d.maximum, !d.cycle};
+  return {static_cast<std::int64_t>(next), false};
+}
+
+bool covered(std::int64_t value, std::int64_t logged, bool ascending) {
+  return ascending ? value <= logged : value >= logged;
+}
+
+/// Room in the log for one small batch, awaited.
+Task<> reserve(SystemParts& parts, std::uint64_t bytes, log::Reservation* reservation) {
+  for (;;) {
+    const auto room = parts.log->reserve(bytes, reservation);
+    if (room.status == log::ReserveStatus::kReserved) co_return;
+    if (room.status == log::ReserveStatus::kNoSpace) throw error(sqlstate::kDiskFull, "no space left for the log");
+    if (room.status == log::ReserveStatus::kFailed) throw error(sqlstate::kIoError, "the log cannot be written");
+    co_await room.token;
+  }
+}
+
+/// One NONTX batch with the value. Inside the gate.
+std::uint64_t log_value(SystemParts& parts, TableId sequence, std::int64_t value, bool called,
+                        log::Reservation& reservation) {
+  log::EventWriter events;
+  events.add_sequence(sequence, value, called);
+  auto batch = log::prepare_batch({log::BatchKind::kNonTransactional, {}, 0, parts.catalog_version.load()},
+                                  events.bytes(), events.count());
+  parts.log->append(batch, reservation);
+  return parts.log->end_of(batch).raw();
+}
+
+constexpr std::uint64_t kSequenceBatchBytes = 256;
+
+}  // namespace
+
+Task<std::int64_t> TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
+                                                       const SequenceDefinition& definition, std::uint32_t count) {
+  SystemParts& parts = *parts_;
+  log::Reservation reservation;
+  const bool ascending = definition.increment > 0;
+  for (bool reserved = false;;) {
+    {
+      const storage::Action action(parts.gate());
+      std::lock_guard lock(parts.sequence_mutex);
+      const auto found = parts.sequences.find(sequence);
+      Sequence s = found != parts.sequences.end() ? found->second : Sequence{};
+      const bool fresh = found == parts.sequences.end();
+      Step first;
+      if (fresh) first = {definition.start, false};
+      else if (!s.called) first = {s.value, false};
+      else first = step_from(s.value, definition, 1);
+      if (first.past_end) {
+        throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence",
+                    ascending ? "maximum" : "minimum");
+      }
+      Step last = step_from(first.value, definition, count - 1);
+      if (last.past_end || last.value == (ascending ? definition.minimum : definition.maximum)) last = {first.value, false};
+      const bool wrapped = !fresh && s.called && (ascending ? first.value < s.value : first.value > s.value);
+      const bool log_it = fresh || wrapped || !s.called || !covered(last.value, s.logged, ascending);
+      if (!log_it || reserved) {
+        s.value = last.value;
+        s.called = true;
+        if (log_it) {
+          Step ahead = step_from(last.value, definition, kLogAhead);
+          const bool over = ahead.past_end || (ascending ? ahead.value < last.value : ahead.value > last.value);
+          s.logged = over ? (ascending ? definition.maximum : definition.minimum) : ahead.value;
+          s.logged_lsn = log_value(parts, sequence, s.logged, true, reservation);
+        }
+        parts.sequences[sequence] = s;
+        if (txn != nullptr) txn->note_seen(0, s.logged_lsn);
+        co_return first.value;
+      }
+    }
+    co_await reserve(parts, kSequenceBatchBytes, &reservation);
+    reserved = true;
+  }
+}
+
+Task<> TransactionSystem::sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called) {
+  SystemParts& parts = *parts_;
+  log::Reservation reservation;
+  co_await reserve(parts, kSequenceBatchBytes, &reservation);
+  const storage::Action action(parts.gate());
+  std::lock_guard lock(parts.sequence_mutex);
+  Sequence s;
+  s.value = s.logged = value;
+  s.called = called;
+  s.logged_lsn = log_value(parts, sequence, value, called, reservation);
+  parts.sequences[sequence] = s;
+  if (txn != nullptr) txn->note_seen(0, s.logged_lsn);
+}
+
+TransactionSystem::SequenceState TransactionSystem::sequence_state(TableId sequence) const {
+  std::lock_guard lock(parts_->sequence_mutex);
+  const auto at = parts_->sequences.find(sequence);
+  if (at == parts_->sequences.end()) return {};
+  return {at->second.value, at->second.called, true};
+}
+
+}  // namespace rustbd::txn

@@ -1,0 +1,375 @@
+#include "rustbd/txn/tables/index.h"
+
+#include <algorithm>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/row_reader.h"
+
+namespace rustbd::txn {
+
+using storage::LeafView;
+
+void append_index_key(const storage::IndexLayout& index, std::span<const types::Datum> values,
+                      std::span<const bool> nulls, Bytes& out) {
+  for (std::size_t i = 0; i < values.size(); ++i) types::append_key(values[i], nulls[i], index.parts[i].key, out);
+}
+
+namespace {
+
+/// False: the range is empty.
+bool to_storage_range(const KeyRange& range, storage::KeyRange* out) {
+  *out = {};
+  if (range.has_lower) {
+    out->low = range.lower_inclusive ? range.lower : storage::after_prefix(range.lower);
+    if (!range.lower_inclusive && out->low.empty()) return false;
+  }
+  if (range.has_upper) {
+    out->high = range.upper_inclusive ? storage::after_prefix(range.upper) : range.upper;
+    if (!range.upper_inclusive && out->high.empty()) return false;
+  }
+  return true;
+}
+
+const IndexPart& part_of(const TableFormat& format, IndexId index) {
+  for (const IndexPart& part : format.indexes)
+    if (part.layout->id == index) return part;
+  RUSTBD_UNREACHABLE("the index belongs to the table's layout");
+}
+
+}  // namespace
+
+struct IndexScan::Cursor {
+  const IndexPart* part = nullptr;
+  std::unique_ptr<storage::IndexCursor> cursor;
+  storage::IndexBatch batch;
+  std::size_t at = 0;
+  bool end = false;
+};
+
+IndexScan::IndexScan(Table& table, IndexId index, const ReadView& view, KeyRange range, ScanDirection direction,
+                     std::span<const ColumnNumber> columns, bool with_row_ids)
+    : table_(table), index_(index), view_(view), direction_(direction), columns_(columns.begin(), columns.end()),
+      phys_(phys_of(table.format(), columns, with_row_ids)), with_row_ids_(with_row_ids),
+      cursor_(std::make_unique<Cursor>()) {
+  cursor_->part = &part_of(table.format(), index_);
+  restart(std::move(range));
+}
+IndexScan::~IndexScan() = default;
+IndexScan::IndexScan(IndexScan&&) noexcept = default;
+
+void IndexScan::restart(KeyRange range) {
+  range_ = std::move(range);
+  cursor_->batch.clear();
+  cursor_->at = 0;
+  storage::KeyRange bounds;
+  cursor_->end = !to_storage_range(range_, &bounds);
+  if (!cursor_->end) {
+    cursor_->cursor = std::make_unique<storage::IndexCursor>(*cursor_->part->tree, std::move(bounds),
+                                                             direction_ == ScanDirection::kBackward, true);
+  }
+}
+
+Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
+  SystemParts& parts = table_.system_.parts();
+  Cursor& c = *cursor_;
+  prepare_chunk(out, phys_);
+  limit = std::min(limit, types::kVectorSize);
+  std::uint32_t filled = 0;
+  Outcome outcome;
+  const auto pin = parts.epochs().pin();
+  RowFetcher fetcher(parts, *table_.state_, *table_.format_, view_, columns_, out);
+  std::uint64_t* ids = with_row_ids_ ? out.chunk()[columns_.size()].values<std::uint64_t>() : nullptr;
+  while (filled < limit) {
+    if (c.at == c.batch.entries.size()) {
+      fetcher.release();
+      if (c.end) break;
+      const auto status = c.cursor->next(&c.batch, limit - filled);
+      c.at = 0;
+      if (!status) {
+        c.batch.clear();
+        bool restart = false;
+        outcome = to_outcome(status, &restart);
+        if (restart) {
+          outcome = {};
+          continue;
+        }
+        break;
+      }
+      if (c.batch.entries.empty()) c.end = true;
+      continue;
+    }
+    const auto& entry = c.batch.entries[c.at];
+    const auto result = fetcher.add(entry.rowid, filled, c.part, c.batch.key(entry), &outcome);
+    if (result == RowFetcher::Result::kStop) break;
+    ++c.at;
+    if (result == RowFetcher::Result::kSkipped) continue;
+    if (ids != nullptr) ids[filled] = entry.rowid.raw();
+    ++filled;
+  }
+  out.chunk().select_all(filled);
+  if (filled > 0) return {};  // a failure comes again with the next call
+  return outcome.ok() ? Outcome{Status::kEnd} : outcome;
+}
+
+namespace {
+
+Outcome lookup(Table& table, SystemParts& parts, IndexId index, const ReadView& view, ByteSpan key, RowId* out) {
+  const IndexPart& part = part_of(table.format(), index);
+  storage::KeyRange bounds;
+  to_storage_range(KeyRange::equal(Bytes(key.begin(), key.end())), &bounds);
+  storage::IndexCursor cursor(*part.tree, std::move(bounds), false, true);
+  storage::IndexBatch batch;
+  types::ChunkBuffer none;
+  const auto pin = parts.epochs().pin();
+  RowFetcher fetcher(parts, table.trees(), table.format(), view, {}, none);
+  for (;;) {
+    const auto status = cursor.next(&batch);
+    if (!status) {
+      bool restart = false;
+      Outcome o = to_outcome(status, &restart);
+      if (restart) continue;
+      return o;
+    }
+    if (batch.entries.empty()) return {Status::kEnd};
+    for (const auto& entry : batch.entries) {
+      Outcome o;
+      switch (fetcher.add(entry.rowid, 0, &part, batch.key(entry), &o)) {
+        case RowFetcher::Result::kStop: return o;
+        case RowFetcher::Result::kSkipped: break;
+        case RowFetcher::Result::kAdded: *out = entry.rowid; return {};
+      }
+    }
+    fetcher.release();
+  }
+}
+
+}  // namespace
+
+Outcome lookup_unique(Table& table, IndexId index, const ReadView& view, ByteSpan key, RowId* out) {
+  return lookup(table, table.system().parts(), index, view, key, out);
+}
+
+Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan key, RowId* out) {
+  SystemParts& parts = table.system().parts();
+  const ReadView view{parts.published_ts.load(std::memory_order_seq_cst), ~CommandId{0}, txn.state(), &txn};
+  return lookup(table, parts, index, view, key, out);
+}
+
+Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out) {
+  SystemParts& parts = table.system().parts();
+  const IndexPart& part = part_of(table.format(), index);
+  auto root = parts.buffer().try_fix_shared(part.tree->root());
+  if (!root) {
+    if (root.status == storage::FixStatus::kMiss) return Outcome::blocked_on(root.wait);
+    if (root.status == storage::FixStatus::kBusy) return Outcome::blocked_on({});
+    return {Status::kDamaged};
+  }
+  out->height = root->header().level;
+  double key_bytes = 12;
+  for (const auto& p : part.layout->parts) key_bytes += 1 + (types::is_variable(p.key.type.phys) ? 16 : types::width_of(p.key.type.phys));
+  out->pages = std::max(1.0, table.row_count() * (key_bytes + 8) / (storage::kPageBytes * 0.7));
+  return {};
+}
+
+// --- Build ---
+
+namespace {
+
+/// Entries of one leaf's rows for all their versions.
+struct BuildEntry {
+  std::uint32_t offset, bytes;
+  RowId row;
+  bool live;  // the newest version, which is committed or own: counts for uniqueness
+};
+
+struct BuildRun {
+  Bytes keys;
+  std::vector<BuildEntry> entries;
+  [[nodiscard]] std::string_view key(const BuildEntry& e) const {
+    return as_chars(ByteSpan{keys}.subspan(e.offset, e.bytes));
+  }
+  void add(ByteSpan key, RowId row, bool live) {
+    entries.push_back({static_cast<std::uint32_t>(keys.size()), static_cast<std::uint32_t>(key.size()), row, live});
+    keys.insert(keys.end(), key.begin(), key.end());
+  }
+};
+
+/// All versions of the rows of the leaf that covers `*next`.
+storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
+                          RowId* next, bool* end, BuildRun* run) {
+  const std::size_t kept_entries = run->entries.size(), kept_bytes = run->keys.size();
+  const auto give_up = [&](storage::Status status) {
+    run->entries.resize(kept_entries);
+    run->keys.resize(kept_bytes);
+    return status;
+  };
+  const auto pin = parts.epochs().pin();
+  storage::SharedGuard leaf;
+  if (auto s = state.tree->fix_leaf(*next, &leaf); !s) return s;
+  LeafView view;
+  if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+  std::vector<Cell> image(format.phys.size());
+  Arena arena(4096);
+  for (std::uint32_t slot = view.lower_bound(*next); slot < view.rows(); ++slot) {
+    const RowId row = view.rowid(slot);
+    const ChainHead chain = parts.versions.head(state.id, row);
+    if (view.tombstone(slot) && chain.empty()) continue;
+    if (!view.row(slot, image)) return give_up(storage::Status::damaged(leaf.page_id()));
+    bool live = !view.tombstone(slot);
+    Bytes last;
+    for (const UndoRec* r = chain.head;; r = r->older.load(std::memory_order_acquire)) {
+      for (const auto& p : part.layout->parts) {
+        Cell& cell = image[p.column];
+        if (cell.kind != CellKind::kOverflow) continue;
+        const auto ref = cell.overflow_ref();
+        char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+        storage::OverflowRead read(ref, to);
+        if (auto s = read.run(parts.buffer()); !s) return give_up(s);
+        cell = Cell::stored({to, ref.bytes});
+      }
+      Bytes key;
+      bool null = false;
+      append_entry_key(format, *part.layout, image, arena, key, &null);
+      const bool counts = live && r == chain.head && (!null || part.layout->nulls_not_distinct);
+      if (key != last || r == chain.head) run->add(key, row, counts);
+      last = std::move(key);
+      if (r == nullptr || r->op == UndoOp::kInsert) break;
+      if (r->op == UndoOp::kUpdate) {
+        Bytes scratch;
+        ByteSpan payload;
+        storage::Status status;
+        if (!parts.load_payload(*r, scratch, &payload, &status)) return give_up(status);
+        const ByteSpan kept = arena.copy(payload);
+        read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, nullptr);
+      }
+    }
+  }
+  *end = view.high_fence() == storage::kNoHighFence;
+  if (!*end) *next = RowId{view.high_fence()};
+  return {};
+}
+
+/// Awaits what a storage status asks for; false: it is final and `*out` says why.
+Task<bool> again(storage::Status status, Outcome* out) {
+  bool restart = false;
+  *out = to_outcome(status, &restart);
+  if (restart) co_return true;
+  if (!out->blocked()) co_return false;
+  co_await out->token;
+  co_return true;
+}
+
+/// Keys of an index with expressions or a predicate, from the caller's function; and their events.
+Task<Outcome> read_computed(Table& table, const IndexPart& part, Transaction& txn, ComputeKeys& compute, BuildRun* run) {
+  std::vector<ColumnNumber> all;
+  for (std::size_t i = 0; i < table.layout().columns.size(); ++i) all.push_back(static_cast<ColumnNumber>(i));
+  ReadView view = txn.fresh_view();
+  view.command = ~CommandId{0};
+  TableScan scan(table, view, all);
+  types::ChunkBuffer out;
+  std::vector<std::uint8_t> member(types::kVectorSize);
+  std::vector<types::Vector> parts_vectors;
+  Bytes text;
+  for (;;) {
+    Outcome o = scan.next(out);
+    if (o.blocked()) {
+      co_await o.token;
+      continue;
+    }
+    if (o.status == Status::kEnd) break;
+    if (!o.ok()) co_return o;
+    const types::Chunk& chunk = out.chunk();
+    std::fill(member.begin(), member.end(), std::uint8_t{1});
+    parts_vectors.clear();
+    compute(chunk, &parts_vectors, member.data());
+    text.clear();
+    std::uint32_t events = 0;
+    Arena arena(4096);
+    std::vector<Cell> cells(all.size());
+    for (std::uint32_t i = 0; i < chunk.count(); ++i) {
+      const std::uint32_t row = chunk.selection[i];
+      if (member[row] == 0) continue;
+      for (const auto& p : part.layout->parts) {
+        if (p.column == storage::IndexLayout::kExpressionColumn) continue;
+        const types::Vector& v = chunk[p.column];
+        cells[p.column] = storage::make_cell(v.datum(row), !v.is_valid(row), v.phys, arena);
+      }
+      Bytes key;
+      bool null = false;
+      append_computed_key(table.format(), *part.layout, cells, parts_vectors.data(), row, arena, key, &null);
+      const RowId id{chunk[all.size()].values<std::uint64_t>()[row]};
+      run->add(key, id, !null || part.layout->nulls_not_distinct);
+      ByteWriter w(text);
+      w.varint(id.raw());
+      w.text(as_chars(key));
+      ++events;
+    }
+    if (events == 0) continue;
+    for (;;) {
+      Outcome ready = txn.prepare_write();
+      if (ready.ok()) break;
+      if (!ready.blocked()) co_return ready;
+      co_await ready.token;
+    }
+    txn.writable_state().events.add_ddl(part.layout->id.raw(), kDdlIndexEntries, as_chars(text));
+  }
+  co_return Outcome{};
+}
+
+}  // namespace
+
+Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, ComputeKeys* compute) {
+  SystemParts& parts = table.system().parts();
+  TreeState& state = table.trees();
+  const IndexPart& part = part_of(table.format(), index);
+  BuildRun run;
+  Outcome outcome;
+  if (part.computed) {
+    RUSTBD_ASSERT(compute != nullptr, "an index with expressions needs somebody to compute them");
+    outcome = co_await read_computed(table, part, txn, *compute, &run);
+    if (!outcome.ok()) co_return outcome;
+  } else {
+    RowId next{1};
+    for (bool end = false; !end;) {
+      const storage::Status status = read_leaf(parts, state, table.format(), part, &next, &end, &run);
+      if (!status && !co_await again(status, &outcome)) co_return outcome;
+    }
+  }
+  std::sort(run.entries.begin(), run.entries.end(), [&](const BuildEntry& a, const BuildEntry& b) {
+    const int order = run.key(a).compare(run.key(b));
+    return order != 0 ? order < 0 : a.row < b.row;
+  });
+  storage::IndexBuilder builder(*part.tree);
+  const BuildEntry* live = nullptr;
+  for (const BuildEntry& e : run.entries) {
+    if (e.bytes > storage::kIndexKeyBytesMax) {
+      outcome = {Status::kTooLarge};
+      outcome.index = index;
+      co_return outcome;
+    }
+    if (part.layout->unique && e.live) {
+      if (live != nullptr && run.key(*live) == run.key(e) && live->row != e.row) {
+        outcome = {Status::kDuplicate};
+        outcome.index = index;
+        outcome.row = e.row;
+        outcome.row_state = ConflictState::kCommitted;
+        co_return outcome;
+      }
+      live = &e;
+    }
+    storage::Status status = builder.add(as_bytes(run.key(e)), e.row);
+    while (!status) {
+      if (!co_await again(status, &outcome)) co_return outcome;
+      status = builder.flush();
+    }
+  }
+  for (;;) {
+    const storage::Status status = builder.flush();
+    if (status) break;
+    if (!co_await again(status, &outcome)) co_return outcome;
+  }
+  co_return Outcome{};
+}
+
+}  // namespace rustbd::txn

@@ -1,0 +1,235 @@
+#include "rustbd/txn/transaction_system.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "rustbd/base/assert.h"
+#include "rustbd/base/error.h"
+#include "rustbd/txn/system_parts.h"
+
+namespace rustbd::txn {
+
+SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), options(std::move(opts)) {
+  if (!options.on_fatal) {
+    options.on_fatal = [](std::string_view why) {
+      std::fprintf(stderr, "PANIC: %.*s\n", static_cast<int>(why.size()), why.data());
+      std::fflush(stderr);
+      ::_exit(70);
+    };
+  }
+  if (options.metrics == nullptr) own_metrics = std::make_unique<metrics::Registry>();
+  registry = options.metrics != nullptr ? options.metrics : own_metrics.get();
+  locks = std::make_unique<LockTable>(environment.executor, registry);
+  transactions_total = &registry->counter("rustbd_transactions_total", "Transactions ended");
+  commits_total = &registry->counter("rustbd_transactions_by_outcome_total", "Transactions ended, by outcome",
+                                     {{"outcome", "commit"}});
+  aborts_total = &registry->counter("rustbd_transactions_by_outcome_total", "Transactions ended, by outcome",
+                                    {{"outcome", "rollback"}});
+  active_gauge = &registry->gauge("rustbd_transactions_active", "Transactions that have written and not ended");
+  commit_seconds = &registry->histogram("rustbd_commit_duration_seconds", "From COMMIT to its acknowledgement");
+  callbacks.push_back(registry->gauge_callback("rustbd_recovery_seconds", "Duration of the last recovery",
+                                               [this] { return recovery_seconds; }));
+  callbacks.push_back(registry->gauge_callback("rustbd_version_chain_bytes", "Memory of undo records", [this] {
+    return static_cast<double>(undo_total.load(std::memory_order_relaxed));
+  }));
+}
+
+SystemParts::~SystemParts() {
+  stop_background();
+  callbacks.clear();
+  storage.reset();
+  log.reset();
+  for (auto& [stamp, state] : ended) delete state;
+  for (TxnState* state : committed) delete state;
+  for (TxnState* state : active) delete state;
+}
+
+void SystemParts::start_background() {
+  if (!options.background) return;
+  collector = environment.executor->start_background("collector", [this] { run_collector(); });
+}
+
+void SystemParts::stop_background() {
+  stopping.store(true, std::memory_order_release);
+  wake_collector();
+  if (collector != nullptr) collector->join();
+  collector.reset();
+}
+
+TransactionSystem::TransactionSystem() = default;
+TransactionSystem::~TransactionSystem() = default;
+
+std::unique_ptr<TransactionSystem> TransactionSystem::open(io::Environment environment, Options options) {
+  std::unique_ptr<TransactionSystem> system(new TransactionSystem);
+  system->parts_ = std::make_unique<SystemParts>(environment, std::move(options));
+  SystemParts& parts = *system->parts_;
+  parts.open_all();
+  parts.start_background();
+  if (parts.options.background) parts.storage->request_checkpoint(storage::CheckpointTrigger::kRecovery);
+  return system;
+}
+
+void TransactionSystem::close() {
+  SystemParts& parts = *parts_;
+  if (parts.closed) return;
+  parts.closed = true;
+  parts.stop_background();
+  parts.log->durable(parts.log->tail()).wait_blocking();
+  for (int rounds = 0; rounds < 1000; ++rounds) {
+    const bool dropped = parts.drop_step();
+    if (parts.collect_garbage() == 0 && !dropped) break;
+  }
+  const auto result = parts.storage->close(true);
+  parts.log->stop();
+  if (!result.durable && parts.options.log_line) parts.options.log_line("the final checkpoint failed: " + result.why);
+}
+
+bool TransactionSystem::created() const { return parts_->created; }
+
+std::unique_ptr<Locker> TransactionSystem::make_locker(std::int32_t process_id) {
+  return std::make_unique<Locker>(*parts_->locks, process_id);
+}
+
+std::unique_ptr<Transaction> TransactionSystem::begin(Locker& locker, const TransactionOptions& options) {
+  return std::make_unique<Transaction>(*this, locker, options);
+}
+
+LockTable& TransactionSystem::locks() { return *parts_->locks; }
+io::Environment& TransactionSystem::environment() { return parts_->environment; }
+metrics::Registry& TransactionSystem::metrics() { return *parts_->registry; }
+const Options& TransactionSystem::options() const { return parts_->options; }
+
+std::shared_ptr<const storage::TableLayout> TransactionSystem::layout(TableId table) const {
+  std::shared_lock lock(parts_->tables_mutex);
+  const auto at = parts_->by_table.find(table);
+  return at == parts_->by_table.end() ? nullptr : at->second;
+}
+
+std::shared_ptr<const storage::TableLayout> TransactionSystem::layout_of(Oid database, Oid relation) const {
+  std::shared_lock lock(parts_->tables_mutex);
+  const auto at = parts_->layouts.find({database, relation});
+  return at == parts_->layouts.end() ? nullptr : at->second;
+}
+
+std::vector<std::shared_ptr<const storage::TableLayout>> TransactionSystem::layouts() const {
+  std::shared_lock lock(parts_->tables_mutex);
+  std::vector<std::shared_ptr<const storage::TableLayout>> out;
+  for (const auto& [key, layout] : parts_->layouts) out.push_back(layout);
+  return out;
+}
+
+Oid TransactionSystem::new_object_id() {
+  const std::uint32_t id = parts_->next_object.fetch_add(1, std::memory_order_relaxed);
+  if (id >= 0xFFFFFF00u) {
+    parts_->next_object.store(0xFFFFFF00u);
+    throw error(sqlstate::kProgramLimitExceeded, "no object identifiers are left");
+  }
+  return id;
+}
+
+Lsn TransactionSystem::durable_lsn() const { return parts_->log->durable_lsn(); }
+CommitTimestamp TransactionSystem::durable_timestamp() const { return parts_->log->durable_ts(); }
+CommitTimestamp TransactionSystem::last_timestamp() const { return CommitTimestamp{parts_->published_ts.load()}; }
+
+io::WaitToken TransactionSystem::when_durable(Lsn lsn) {
+  if (parts_->log->is_durable(lsn)) return {};
+  return parts_->log->durable(lsn);
+}
+
+namespace {
+[[noreturn]] void throw_checkpoint_failure(const storage::CheckpointResult& result) {
+  throw error(sqlstate::kIoError, "checkpoint failed: {}", result.why);
+}
+}  // namespace
+
+Task<> TransactionSystem::checkpoint() {
+  const io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
+  storage::CheckpointResult result;
+  auto thread = parts_->environment.executor->start_background("checkpoint request", [&] {
+    result = parts_->storage->checkpoint(storage::CheckpointTrigger::kRequest);
+    done.fire();
+  });
+  co_await done;
+  thread->join();
+  if (!result.durable) throw_checkpoint_failure(result);
+}
+
+void TransactionSystem::checkpoint_blocking() {
+  const auto result = parts_->storage->checkpoint(storage::CheckpointTrigger::kRequest);
+  if (!result.durable) throw_checkpoint_failure(result);
+}
+
+std::size_t TransactionSystem::collect_garbage() {
+  const std::size_t n = parts_->collect_garbage();
+  while (parts_->drop_step()) {
+  }
+  return n;
+}
+
+bool TransactionSystem::read_only() const {
+  return parts_->log->failed() || parts_->buffer().admit_write() == storage::WriteAdmission::kStopped;
+}
+
+Statistics TransactionSystem::statistics() const {
+  Statistics s;
+  s.committed = parts_->commits_total->value();
+  s.aborted = parts_->aborts_total->value();
+  s.active = static_cast<std::uint64_t>(parts_->active_gauge->value());
+  s.checkpoints = parts_->checkpoints.load();
+  s.undo_bytes = parts_->undo_total.load();
+  s.versions = parts_->versions.size();
+  s.recovery_seconds = parts_->recovery_seconds;
+  s.log_end = parts_->log->tail();
+  s.durable_lsn = parts_->log->durable_lsn();
+  return s;
+}
+
+std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
+  std::vector<ActiveTransaction> out;
+  std::lock_guard lock(parts_->active_mutex);
+  for (TxnState* state : parts_->active) {
+    std::lock_guard records(state->records_mutex);
+    out.push_back({TransactionId{state->id}, state->locker->process_id(), state->began_us, state->records.size()});
+  }
+  return out;
+}
+
+std::string TransactionSystem::log_position_text() const {
+  const std::uint64_t lsn = parts_->log->tail().raw();
+  return fmt::format("{:X}/{:X}", lsn >> 32, lsn & 0xFFFFFFFFu);
+}
+
+void TransactionSystem::throw_outcome(const Outcome& outcome, const Locker* locker) const {
+  switch (outcome.status) {
+    case Status::kSerialization:
+      throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
+    case Status::kDeadlock: {
+      Error e = error(sqlstate::kDeadlockDetected, "deadlock detected");
+      if (locker != nullptr) e.detail = locker->deadlock_detail();
+      e.hint = "See server log for query details.";
+      throw e;
+    }
+    case Status::kLockNotAvailable:
+      throw error(sqlstate::kLockNotAvailable, "canceling statement due to lock timeout");
+    case Status::kDamaged:
+      throw error(sqlstate::kDataCorrupted, "page {} is damaged", outcome.page.raw());
+    case Status::kNoSpace: throw error(sqlstate::kDiskFull, "could not extend the database: no space left on device");
+    case Status::kNoMemory: throw error(sqlstate::kOutOfMemory, "out of memory");
+    case Status::kIoError: throw error(sqlstate::kIoError, "the outcome of the transaction is unknown: the log failed");
+    case Status::kReadOnly:
+      throw error(sqlstate::kIoError, "the database has stopped writing after an input/output error");
+    case Status::kTooLarge:
+      if (!outcome.index.is_none()) {
+        throw error(sqlstate::kProgramLimitExceeded, "index row size exceeds maximum {} for index {}",
+                    storage::kIndexKeyBytesMax, outcome.index.raw());
+      }
+      throw error(sqlstate::kProgramLimitExceeded, "row is too big");
+    default:
+      throw error(sqlstate::kInternalError, "unexpected outcome {} of a row operation",
+                  static_cast<int>(outcome.status));
+  }
+}
+
+}  // namespace rustbd::txn
