@@ -98,7 +98,8 @@ void strip(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out =
 void same(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = a[0]; }
 /// At most 63 bytes, cut between characters.
 void to_name(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
-  std::string_view text = strip_blanks(a[0].str).view();
+  const types::Str stripped = strip_blanks(a[0].str);
+  std::string_view text = stripped.view();
   if (text.size() > 63) {
     std::size_t end = 63;
     while (end > 0 && is_continuation(text[end])) --end;
