@@ -87,14 +87,16 @@ class Ring {
       auto* op = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
       const int result = cqe->res;
       io_uring_cqe_seen(&ring_, cqe);
+      {
+        // Before *op is looked at: the submitter wrote it under this mutex, and what passes through the kernel is no
+        // synchronisation that the memory model (or the thread sanitizer) knows.
+        std::lock_guard lock{mutex_};
+        --in_flight_;
+        submit_waiting();
+      }
       if (op->kind == Operation::Kind::kStop) {
         delete op;
         return;
-      }
-      {
-        std::lock_guard lock{mutex_};  // also makes the submitter's writes to *op visible here
-        --in_flight_;
-        submit_waiting();
       }
       if (!complete(op, result)) submit(op);
     }
