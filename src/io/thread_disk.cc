@@ -29,11 +29,9 @@ class IoThreads {
     for (std::thread& thread : threads_) thread.join();
   }
   void submit(Job job) {
-    {
-      std::lock_guard lock{mutex_};
-      jobs_.push_back(std::move(job));
-    }
-    work_.notify_one();
+    std::lock_guard lock{mutex_};
+    jobs_.push_back(std::move(job));
+    work_.notify_one();  // under the mutex: once the job is done, the disk may be destroyed, which takes it first
   }
 
  private:

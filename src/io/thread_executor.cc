@@ -31,12 +31,10 @@ class QueueLane final : public Lane {
   ~QueueLane() override { stop(); }
 
   void post(Job job) override {
-    {
-      std::lock_guard lock{mutex_};
-      if (stopping_) return;
-      jobs_.push_back(std::move(job));
-    }
-    work_.notify_one();
+    std::lock_guard lock{mutex_};
+    if (stopping_) return;
+    jobs_.push_back(std::move(job));
+    work_.notify_one();  // under the mutex: the job may let the owner destroy this lane, which takes it first
   }
   // What is queued still runs.
   void stop() {
