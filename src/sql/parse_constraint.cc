@@ -282,17 +282,20 @@ ReferentialAction Parser::referential_action(Constraint& constraint, bool of_del
 
 void Parser::constraint_attributes(Constraint& constraint, std::string_view kind, bool deferrable, bool not_valid,
                                    bool no_inherit) {
-  const std::int32_t start = location();
   bool not_deferrable = false;
   bool immediate = false;
   const auto reject = [&](std::string_view what) {
-    throw error(sqlstate::kFeatureNotSupported, "{} constraints cannot be marked {}", kind, what).at(start);
+    throw error(sqlstate::kFeatureNotSupported, "{} constraints cannot be marked {}", kind, what);
   };
   for (;;) {
-    if (accept2(K::kNot, K::kDeferrable)) {
-      not_deferrable = true;
-    } else if (accept2(K::kNot, K::kValid)) {
-      constraint.not_valid = true;
+    const std::int32_t start = location();
+    if (accept(K::kNot)) {
+      if (accept(K::kValid)) {
+        constraint.not_valid = true;
+      } else {
+        expect(K::kDeferrable);
+        not_deferrable = true;
+      }
     } else if (accept(K::kDeferrable)) {
       constraint.deferrable = true;
     } else if (accept(K::kNo)) {

@@ -51,7 +51,8 @@ Node* Parser::insert_statement(WithClause* with) {
     insert->relation->alias = make<Alias>();
     insert->relation->alias->name = column_id();
   }
-  if (accept2(K::kDefault, K::kValues)) {
+  if (accept(K::kDefault)) {
+    expect(K::kValues);
     insert->on_conflict = on_conflict();
     insert->returning = returning_clause();
     return insert;
@@ -176,7 +177,7 @@ MergeWhen* Parser::merge_when() {
 
 void Parser::merge_insert(MergeWhen& when) {
   when.action = MergeAction::kInsert;
-  if (accept2(K::kDefault, K::kValues)) return;
+  if (accept(K::kDefault)) return expect(K::kValues);
   if (at('(')) when.columns = parenthesized<AssignmentTarget*>([this] { return assignment_target(); });
   when.overriding = overriding_clause();
   expect(K::kValues);

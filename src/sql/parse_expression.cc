@@ -10,6 +10,7 @@ Node* Parser::expression(int minimum, bool restricted) {
 
 Node* Parser::prefix(bool restricted) {
   const std::int32_t start = location();
+  if (!restricted && accept(K::kDefault)) return make<DefaultMarker>(start);
   if (!restricted && accept(K::kNot)) {
     auto* node = make<NotExpression>(start);
     node->argument = expression(kNotPower, false);

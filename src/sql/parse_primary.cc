@@ -58,7 +58,6 @@ Node* Parser::keyword_primary() {
     case K::kTrue: return ++at_, boolean_node(true, start);
     case K::kFalse: return ++at_, boolean_node(false, start);
     case K::kNull: return ++at_, make<Literal>(start);
-    case K::kDefault: return ++at_, make<DefaultMarker>(start);
     case K::kCase: return case_expression();
     case K::kArray: return array_primary();
     case K::kUnique:
@@ -181,6 +180,7 @@ Node* Parser::row_tail(Node* row) {
   expect('(');
   NodeList second;
   if (!explicit_row || !at(')')) second = expression_list();
+  if (!explicit_row && second.size() < 2) fail();
   expect(')');
   const NodeList first = as<RowExpression>(row).fields;
   if (first.size() != 2) {
@@ -229,7 +229,7 @@ Node* Parser::name_primary() {
   column->fields = fields.take();
   column->star = star;
   if (star) {
-    if (at('.') || at('[')) fail_with("improper use of \"*\"");
+    if (indirection_list().size() > 0) fail_with("improper use of \"*\"");
     return column;
   }
   return with_indirection(column);
@@ -245,12 +245,12 @@ Node* Parser::with_indirection(Node* base) {
 
 List<IndirectionItem> Parser::indirection_list() {
   ListBuilder<IndirectionItem> items(arena_);
+  bool star_inside = false;
   while (at('.') || at('[')) {
-    if (items.size() > 0 && items[items.size() - 1].type == IndirectionType::kStar) {
-      fail_with("improper use of \"*\"");
-    }
+    star_inside |= items.size() > 0 && items[items.size() - 1].type == IndirectionType::kStar;
     items.push(indirection_item());
   }
+  if (star_inside) fail_with("improper use of \"*\"");
   return items.take();
 }
 

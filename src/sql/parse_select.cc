@@ -10,7 +10,10 @@ bool Parser::at_query() const {
 /// One or more opening parentheses and then a query.
 bool Parser::at_query_in_parentheses(std::size_t ahead) const {
   if (!at('(', ahead)) return false;
-  while (at('(', ahead)) ++ahead;
+  // Deeper than that ends in 54001 anyway; without a bound this look-ahead would be quadratic.
+  for (std::int32_t level = 0; at('(', ahead); ++level, ++ahead) {
+    if (level > kNestingMax) return false;
+  }
   return at(K::kSelect, ahead) || at(K::kTable, ahead) || at(K::kWith, ahead) ||
          (at(K::kValues, ahead) && at('(', ahead + 1));
 }
@@ -102,7 +105,7 @@ SelectStatement* Parser::simple_select() {
   }
   const bool plain = select->distinct == DistinctType::kNone || select->distinct == DistinctType::kAll;
   const bool empty = plain && (at(TokenKind::kEnd) || at(';') || at(')') || at_query_continuation() ||
-                               at_any(K::kInto, K::kFrom, K::kWhere, K::kGroup, K::kHaving, K::kWindow, K::kOn,
+                               at_any(K::kInto, K::kFrom, K::kWhere, K::kGroup, K::kHaving, K::kWindow, K::kOn, K::kWith,
                                       K::kReturning));
   if (!empty) select->targets = target_list();
   if (accept(K::kInto)) into_clause(*select);

@@ -234,7 +234,8 @@ SetStatement* Parser::set_rest(bool is_local, std::int32_t location) {
 
 SetStatement* Parser::set_rest_generic(SetStatement* set) {
   set->name = variable_name();
-  if (accept2(K::kFrom, K::kCurrent)) {
+  if (accept(K::kFrom)) {
+    expect(K::kCurrent);
     set->type = SetType::kFromCurrent;
     return set;
   }

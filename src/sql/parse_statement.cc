@@ -96,7 +96,7 @@ Node* Parser::unsupported(std::string_view name, std::int32_t location) {
 Node* Parser::create_statement() {
   const std::int32_t start = location();
   expect(K::kCreate);
-  const bool or_replace = accept(K::kOr);
+  const bool or_replace = !only_create_as_ && accept(K::kOr);
   if (or_replace) expect(K::kReplace);
   Persistence persistence = Persistence::kPermanent;
   const bool prefix = at_any(K::kLocal, K::kGlobal);
@@ -108,6 +108,7 @@ Node* Parser::create_statement() {
   } else if (accept(K::kUnlogged)) {
     persistence = Persistence::kUnlogged;
   }
+  if (only_create_as_ && !at_any(K::kTable, K::kMaterialized)) fail();
   if (at_any(K::kView, K::kRecursive)) return create_view(persistence, or_replace, start);
   if (!or_replace && at(K::kTable)) return create_table(persistence, start);
   if (!or_replace && at(K::kSequence)) return create_sequence(persistence, start);
@@ -236,6 +237,7 @@ List<Option*> Parser::database_options() {
 Node* Parser::alter_statement() {
   const std::int32_t start = location();
   expect(K::kAlter);
+  const std::size_t object_at = at_;
   switch (next().keyword) {
     case K::kTable:
       if (at(K::kAll)) return unsupported("ALTER TABLE ALL IN TABLESPACE", start);
@@ -296,13 +298,15 @@ Node* Parser::alter_statement() {
     case K::kTablespace: return unsupported("ALTER TABLESPACE", start);
     case K::kText: return unsupported("ALTER TEXT SEARCH", start);
     case K::kTrigger: return unsupported("ALTER TRIGGER", start);
-    default: --at_; fail();
+    default: at_ = object_at; fail();
   }
 }
 
 Node* Parser::alter_generic(ObjectType object, ObjectName* name, std::string_view unsupported_name,
                             std::int32_t location) {
-  if (accept2(K::kRename, K::kTo)) {
+  if (at(K::kRename) && (unsupported_name.empty() || at(K::kTo, 1))) {
+    ++at_;
+    expect(K::kTo);
     auto* node = make<RenameStatement>(location);
     node->object = object;
     node->relation_object = object;
@@ -310,7 +314,8 @@ Node* Parser::alter_generic(ObjectType object, ObjectName* name, std::string_vie
     node->new_name = column_id();
     return node;
   }
-  if (accept2(K::kOwner, K::kTo)) {
+  if (accept(K::kOwner)) {
+    expect(K::kTo);
     auto* node = make<AlterOwnerStatement>(location);
     node->object = object;
     node->name = name;

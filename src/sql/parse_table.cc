@@ -11,9 +11,9 @@ Node* Parser::create_table(Persistence persistence, std::int32_t location) {
   table->if_not_exists = if_not_exists();
   table->relation = qualified_name();
   table->relation->persistence = persistence;
-  const bool names_only = at('(') && is_column_id(peek(1)) && (at(',', 2) || at(')', 2));
+  const bool names_only = at('(') && (only_create_as_ || (is_column_id(peek(1)) && (at(',', 2) || at(')', 2))));
   if (names_only) return create_table_as(table->relation, parenthesized_columns(), *table, location);
-  if (!at('(') && !at_any(K::kOf, K::kPartition)) return create_table_as(table->relation, {}, *table, location);
+  if (only_create_as_ || (!at('(') && !at_any(K::kOf, K::kPartition))) return create_table_as(table->relation, {}, *table, location);
   create_table_body(*table);
   create_table_tail(*table);
   return table;

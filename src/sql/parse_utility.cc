@@ -37,9 +37,8 @@ Node* Parser::copy_statement() {
 
 void Parser::copy_source(CopyStatement& copy) {
   copy.is_program = accept(K::kProgram);
-  const std::int32_t start = location();
   if (accept(K::kStdin) || accept(K::kStdout)) {
-    if (copy.is_program) throw error(sqlstate::kSyntaxError, "STDIN/STDOUT not allowed with PROGRAM").at(start);
+    if (copy.is_program) throw error(sqlstate::kSyntaxError, "STDIN/STDOUT not allowed with PROGRAM");
     return;
   }
   copy.has_file = true;
@@ -164,12 +163,9 @@ Node* Parser::explainable_statement() {
     case K::kInsert: case K::kUpdate: case K::kDelete: case K::kMerge: case K::kDeclare: case K::kExecute:
     case K::kRefresh: return statement();
     case K::kCreate: {
-      const std::size_t create_at = at_;
+      only_create_as_ = true;
       Node* node = statement();
-      if (node->kind != NodeKind::kCreateTableAsStatement) {
-        at_ = create_at + 1;
-        fail();
-      }
+      only_create_as_ = false;
       return node;
     }
     default: fail();

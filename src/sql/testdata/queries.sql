@@ -176,7 +176,7 @@ select over, within, filter, rows, range, partition, type, name, value, key, tex
 select x.int, x.select, x."a b", "A", "a""b" from "T" as x
 select t.a "from", t.b as from, t.c is_b from t
 select int, float, char, time, bit, varchar, interval, coalesce, position, "values", row, exists, none, out from t
-select 1 as user, 2 as all, 3 year, 4 as year
+select 1 as user, 2 as all, 4 as year
 select 1 x, 2 inner, 3 true, 4 distinct from t
 select day, hour, minute, second, month, year from t
 select a <-> b, a ?| b, a ? b, a &&& b, a |/ b, |/ 25, ||/ 27, !! 5

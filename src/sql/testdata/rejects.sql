@@ -29,7 +29,6 @@ select a = b = c
 select a is distinct from b is distinct from c
 select a between 1 and 2 between 3 and 4
 select a like b like c
-select 1 is
 select 1 is not
 select 1 is foo
 select a not
@@ -98,7 +97,6 @@ update t set a
 update t set a =
 update t set a = 1 where
 update t set (a, b) = (1)
-update t set (a, b) = (1, 2, 3)
 update set a = 1
 delete t
 delete from
@@ -263,7 +261,6 @@ grant select on
 grant select on t
 grant select on t from joe
 grant select (a to b) to c
-grant a (b) to c
 revoke select on t to joe
 revoke
 comment on t is 'x'
@@ -274,7 +271,6 @@ refresh view v
 select a from t where a in ()
 select a from t where a in 1
 select a = any 1
-select a like
 select a similar b
 select extract(1 from d)
 select extract(year, d)
