@@ -17,6 +17,13 @@ Unit unit_or_throw(std::string_view text, std::string_view type) {
     throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text), type);
   return unit;
 }
+/// date_trunc knows no epoch, dow, doy, ...
+Unit trunc_unit_or_throw(std::string_view text, std::string_view type) {
+  const Unit unit = unit_or_throw(text, type);
+  if (unit >= Unit::kEpoch && unit <= Unit::kJulian)
+    throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text), type);
+  return unit;
+}
 [[noreturn]] void unsupported(std::string_view text, std::string_view type) {
   throw error(sqlstate::kFeatureNotSupported, "unit \"{}\" not supported for type {}", lower(text), type);
 }
@@ -67,8 +74,7 @@ bool extract_date_unit(Unit unit, const CivilTime& c, Numeric* out) {
   }
 }
 /// Of infinities: NULL (false) for what oscillates, ±Infinity for what grows. Throws for units the type hasn't.
-bool extract_infinite(Unit unit, bool negative, std::string_view text, std::string_view type, bool zone, bool date,
-                      Numeric* out) {
+bool extract_infinite(Unit unit, bool negative, std::string_view text, std::string_view type, bool date, Numeric* out) {
   switch (unit) {
     case Unit::kMicrosecond: case Unit::kMillisecond: case Unit::kSecond: case Unit::kMinute: case Unit::kHour:
       if (date) unsupported(text, type);
@@ -76,7 +82,7 @@ bool extract_infinite(Unit unit, bool negative, std::string_view text, std::stri
     case Unit::kDay: case Unit::kMonth: case Unit::kQuarter: case Unit::kWeek: case Unit::kDow: case Unit::kIsoDow:
     case Unit::kDoy: return false;
     case Unit::kTimezone: case Unit::kTimezoneHour: case Unit::kTimezoneMinute:
-      if (!zone) unsupported(text, type);
+      if (date) unsupported(text, type);
       return false;
     default: break;
   }
@@ -115,7 +121,7 @@ int iso_week_of(int year, int month, int day) {
 
 bool extract_timestamp(std::string_view text, std::int64_t t, Arena& arena, Numeric* out) {
   const Unit unit = unit_or_throw(text, kTimestampName);
-  if (!is_finite_timestamp(t)) return extract_infinite(unit, t < 0, text, kTimestampName, false, false, out);
+  if (!is_finite_timestamp(t)) return extract_infinite(unit, t < 0, text, kTimestampName, false, out);
   if (unit == Unit::kEpoch) {
     *out = epoch_of(t, arena);
     return true;
@@ -125,7 +131,7 @@ bool extract_timestamp(std::string_view text, std::int64_t t, Arena& arena, Nume
 }
 bool extract_timestamptz(std::string_view text, std::int64_t t, const TimeZone& zone, Arena& arena, Numeric* out) {
   const Unit unit = unit_or_throw(text, kTimestamptzName);
-  if (!is_finite_timestamp(t)) return extract_infinite(unit, t < 0, text, kTimestamptzName, true, false, out);
+  if (!is_finite_timestamp(t)) return extract_infinite(unit, t < 0, text, kTimestamptzName, false, out);
   const std::int32_t east = zone.at(t).seconds_east;
   switch (unit) {
     case Unit::kEpoch: *out = epoch_of(t, arena); return true;
@@ -139,7 +145,7 @@ bool extract_timestamptz(std::string_view text, std::int64_t t, const TimeZone& 
 }
 bool extract_date(std::string_view text, std::int32_t date, Arena& arena, Numeric* out) {
   const Unit unit = unit_or_throw(text, "date");
-  if (!is_finite_date(date)) return extract_infinite(unit, date < 0, text, "date", false, true, out);
+  if (!is_finite_date(date)) return extract_infinite(unit, date < 0, text, "date", true, out);
   CivilTime c;
   civil_of_julian(date + kPostgresEpochJulian, &c.year, &c.month, &c.day);
   if (extract_date_unit(unit, c, out)) return true;
@@ -233,15 +239,15 @@ bool truncate(Unit unit, CivilTime* c) {
 }  // namespace
 
 std::int64_t date_trunc(std::string_view text, std::int64_t t) {
-  const Unit unit = unit_or_throw(text, kTimestampName);
   if (!is_finite_timestamp(t)) return t;
+  const Unit unit = trunc_unit_or_throw(text, kTimestampName);
   CivilTime c = civil_of_timestamp(t);
   if (!truncate(unit, &c)) unsupported(text, kTimestampName);
   return timestamp_of_civil(c);
 }
 std::int64_t date_trunc_tz(std::string_view text, std::int64_t t, const TimeZone& zone) {
-  const Unit unit = unit_or_throw(text, kTimestamptzName);
   if (!is_finite_timestamp(t)) return t;
+  const Unit unit = trunc_unit_or_throw(text, kTimestamptzName);
   const std::int32_t east = zone.at(t).seconds_east;
   CivilTime c = civil_of_timestamp(t + east * kUsPerSecond);
   if (!truncate(unit, &c)) unsupported(text, kTimestamptzName);
@@ -250,7 +256,7 @@ std::int64_t date_trunc_tz(std::string_view text, std::int64_t t, const TimeZone
   return unit <= Unit::kHour ? local - east * kUsPerSecond : timestamp_to_timestamptz(local, zone);
 }
 Interval date_trunc(std::string_view text, const Interval& v) {
-  const Unit unit = unit_or_throw(text, "interval");
+  const Unit unit = trunc_unit_or_throw(text, "interval");
   const int years = v.months / 12;
   switch (unit) {
     case Unit::kMillennium: return {0, 0, years / 1000 * 1000 * 12};

@@ -211,7 +211,7 @@ class Decoder {
   bool decode_field(std::vector<Field>& fields, std::size_t i) {
     const std::string& field = fields[i].text;
     switch (fields[i].kind) {
-      case FieldKind::kDate: decode_date_field(field); return true;
+      case FieldKind::kDate: decode_date_field(fields, i); return true;
       case FieldKind::kTime:
         if (expect_time_) expect_time_ = false;
         check(decode_clock(field, false, &time_));
@@ -255,9 +255,15 @@ class Decoder {
     tmask_ = kZoneMask;
   }
 
-  void decode_date_field(const std::string& field) {
-    if ((mask_ & (kMonth | kDay)) != (kMonth | kDay) && !expect_time_ && !(time_only_ && !is_digit(field[0]) &&
-                                                                           !starts_with_month(field))) {
+  /// A time may have a date before it.
+  static bool date_before_time(const std::vector<Field>& fields, std::size_t i) {
+    return i == 0 && fields.size() >= 2 &&
+           (fields.back().kind == FieldKind::kDate || fields[1].kind == FieldKind::kTime);
+  }
+  void decode_date_field(const std::vector<Field>& fields, std::size_t i) {
+    const std::string& field = fields[i].text;
+    const bool may_be_date = time_only_ ? date_before_time(fields, i) : (mask_ & (kMonth | kDay)) != (kMonth | kDay);
+    if (may_be_date && !expect_time_) {
       decode_date(field);
       return;
     }
@@ -272,13 +278,8 @@ class Decoder {
     if (dash == std::string::npos) bad();
     decode_zone(field.substr(dash));
     const unsigned zone = tmask_;
-    decode_digits(field.substr(0, dash));
+    decode_digits(field.substr(0, dash), time_only_ ? mask_ | kDateMask : mask_);
     tmask_ |= zone;
-  }
-  static bool starts_with_month(std::string_view field) {
-    std::size_t n = 0;
-    while (n < field.size() && is_alpha(field[n])) ++n;
-    return find_datetime_word(field.substr(0, n)).word == Word::kMonth;
   }
 
   /// Numbers and month names between separators.
@@ -313,7 +314,7 @@ class Decoder {
       found |= tmask_;
     }
     have_text_month_ = text_month;
-    if (((mask_ | found) & ~(kDayOfYear | kZoneMask | kTimeMask | kDowMask | kAmPmMask | kAdBcMask)) != kDateMask) bad();
+    if (((mask_ | found) & ~(kDayOfYear | kZoneMask)) != kDateMask) bad();  // a time before the date is not taken
     tmask_ = found;
   }
 
@@ -341,8 +342,7 @@ class Decoder {
       return;
     }
     if (time_only_) {
-      const bool date_first = i == 0 && fields.size() >= 2 &&
-                              (fields.back().kind == FieldKind::kDate || fields[1].kind == FieldKind::kTime);
+      const bool date_first = date_before_time(fields, i);
       if (date_first && point != std::string::npos) decode_date(field);
       else if (date_first && field.size() >= 6) decode_digits(field);
       else decode_digits(field, mask_ | kDateMask);
@@ -589,6 +589,7 @@ std::int32_t parse_date(std::string_view text, const FormatSettings& settings) {
 std::int64_t parse_time(std::string_view text, std::int32_t typmod, const FormatSettings& settings) {
   Decoder d{"time", text, settings, true};
   d.decode();
+  if (d.named_zone_ != nullptr && (d.mask_ & kDateMask) == 0) d.bad();  // its offset depends on the day
   return round_time(d.time_, typmod);
 }
 

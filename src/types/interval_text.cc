@@ -254,7 +254,7 @@ bool decode_iso(std::string_view text, Interval* out) {
   int plain = 0;  // fields of the alternative form
   for (std::size_t i = 1; i < text.size();) {
     if (text[i] == 'T') {
-      in_time = true;
+      in_time = any = true;
       plain = 0;
       ++i;
       continue;

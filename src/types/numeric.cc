@@ -593,10 +593,11 @@ Numeric ln(const Numeric& n, Arena& arena) {
 
 Numeric log(const Numeric& base, const Numeric& n, Arena& arena) {
   if (is_nan(base) || is_nan(n)) return numeric_nan();
-  const int s1 = full_sign(base), s2 = full_sign(n);
-  if (s1 < 0 || s2 < 0)
-    throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
-  if (s1 == 0 || s2 == 0) throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of zero");
+  // With an infinity among them PostgreSQL looks for negative ones first.
+  const bool negative_first = is_infinite(base) || is_infinite(n);
+  if (negative_first && full_sign(n) < 0) check_logarithm(n);
+  check_logarithm(base);
+  check_logarithm(n);
   if (is_infinite(base)) return is_infinite(n) ? numeric_nan() : Numeric{};
   if (is_infinite(n)) return n;
   const int weight = estimate_ln_weight(n, arena) - estimate_ln_weight(base, arena);
@@ -643,8 +644,8 @@ double integer_power_weight(const Numeric& base, double exponent) {
 Numeric integer_power(const Numeric& base, std::int32_t exponent, const Numeric& exponent_numeric, Arena& arena) {
   const double f = sign_of(base) == 0 ? 0 : integer_power_weight(base, exponent);
   if (f > 131072) overflow();
-  if (f + 1 < -1000) return pack_inline(false, 0, 1000);
-  const int rscale = result_scale(static_cast<int>(f), {dscale_of(base), dscale_of(exponent_numeric)});
+  const int rscale = result_scale(0, {dscale_of(base)});
+  if (f + 1 < -rscale) return pack_inline(false, 0, rscale);
   if (exponent == 0) return set_scale(numeric_from_int64(1), rscale, big::Rounding::kTruncate, arena);
   if (exponent == 1) return set_scale(base, rscale, big::Rounding::kHalfAway, arena);
   if (sign_of(base) == 0) return pack_inline(false, 0, rscale);

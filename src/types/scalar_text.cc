@@ -91,23 +91,85 @@ T parse_float(std::string_view whole, std::string_view name) {
   return negative ? -value : value;
 }
 
-/// Shortest digits that read back, fixed notation for exponents in [-4, fixed_end).
+/// True when digits * 10^exponent lies exactly between `value` and a neighbour. Both sides are odd * 2^k, and powers of
+/// five that could be equal fit 128 bits.
+template <class T>
+bool is_halfway(std::uint64_t digits, int exponent, T value) {
+  int binary = 0;
+  const double fraction = std::frexp(std::fabs(static_cast<double>(value)), &binary);
+  const auto mantissa = static_cast<std::uint64_t>(std::ldexp(fraction, 53));
+  constexpr int kDropped = 53 - std::numeric_limits<T>::digits;
+  const std::uint64_t half = 1ull << kDropped;  // half a unit of T's last place, where the mantissa is doubled
+  for (const std::uint64_t middle : {mantissa * 2 + half, mantissa * 2 - half}) {
+    unsigned __int128 left = digits, right = middle;
+    for (int i = 0; i < exponent && left >> 120 == 0; ++i) left *= 5;
+    for (int i = 0; i > exponent && right >> 120 == 0; --i) right *= 5;
+    if (left >> 120 != 0 || right >> 120 != 0) continue;
+    int left_twos = exponent, right_twos = binary - 54;
+    while ((left & 1) == 0) left >>= 1, ++left_twos;
+    while ((right & 1) == 0) right >>= 1, ++right_twos;
+    if (left == right && left_twos == right_twos) return true;
+  }
+  return false;
+}
+
+/// d.ddde±xx taken apart.
+struct Decimal {
+  std::string digits;
+  int exponent = 0;
+  explicit Decimal(std::string_view scientific) {
+    const std::size_t e = scientific.find('e');
+    for (const char c : scientific.substr(0, e))
+      if (is_digit(c)) digits += c;
+    const char* at = scientific.data() + e + 1;
+    if (*at == '+') ++at;
+    std::from_chars(at, scientific.data() + scientific.size(), exponent);
+  }
+};
+
+/// Fewest digits that read back, where, as in PostgreSQL, a number halfway to a neighbour is not taken for either.
+template <class T>
+Decimal shortest_decimal(T value) {
+  char buffer[48];
+  auto made = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
+  Decimal d{{buffer, static_cast<std::size_t>(made.ptr - buffer)}};
+  for (auto n = static_cast<int>(d.digits.size()); n < std::numeric_limits<T>::max_digits10 && value != 0; ++n) {
+    if (!is_halfway(std::stoull(d.digits), d.exponent - static_cast<int>(d.digits.size()) + 1, value)) break;
+    T back = 0;
+    do {
+      made = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific, n);
+      std::from_chars(buffer, made.ptr, back);
+    } while (back != value && ++n < std::numeric_limits<T>::max_digits10);
+    d = Decimal{{buffer, static_cast<std::size_t>(made.ptr - buffer)}};
+  }
+  while (d.digits.size() > 1 && d.digits.back() == '0') d.digits.pop_back();
+  return d;
+}
+
+/// Fixed notation for exponents in [-4, fixed_end).
 template <class T>
 void append_shortest(T value, int fixed_end, std::string& out) {
-  char buffer[40];
-  const auto made = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
-  std::string_view text{buffer, static_cast<std::size_t>(made.ptr - buffer)};
-  const std::size_t e = text.find('e');
-  int exponent = 0;
-  const char* exponent_text = text.data() + e + 1;
-  if (*exponent_text == '+') ++exponent_text;
-  std::from_chars(exponent_text, made.ptr, exponent);
-  if (exponent < -4 || exponent >= fixed_end) {
-    out += text;
-    return;
+  const Decimal d = shortest_decimal(value);
+  if (std::signbit(value)) out += '-';
+  const int n = static_cast<int>(d.digits.size());
+  if (d.exponent < -4 || d.exponent >= fixed_end) {
+    out += d.digits[0];
+    if (n > 1) out += '.';
+    out.append(d.digits, 1);
+    fmt::format_to(std::back_inserter(out), "e{}{:02}", d.exponent < 0 ? '-' : '+', std::abs(d.exponent));
+  } else if (d.exponent < 0) {
+    out += "0.";
+    out.append(static_cast<std::size_t>(-d.exponent - 1), '0');
+    out += d.digits;
+  } else if (n <= d.exponent + 1) {
+    out += d.digits;
+    out.append(static_cast<std::size_t>(d.exponent + 1 - n), '0');
+  } else {
+    const auto whole = static_cast<std::size_t>(d.exponent + 1);
+    out.append(d.digits, 0, whole);
+    out += '.';
+    out.append(d.digits, whole);
   }
-  const auto fixed = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed);
-  out.append(buffer, fixed.ptr);
 }
 
 template <class T>
