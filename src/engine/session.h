@@ -92,6 +92,7 @@ class Session {
   // --- for the files of engine only ---
   struct Parts;
   [[nodiscard]] Parts& parts() { return *parts_; }
+  [[nodiscard]] functions::CancelFlag* cancel_flag() { return &cancel_flag_; }
 
  private:
   friend class Database;

@@ -1,0 +1,73 @@
+#include "rustbd/engine/access/statement_access.h"
+
+#include "rustbd/engine/access/local_table.h"
+#include "rustbd/engine/access/virtual_table.h"
+
+namespace rustbd::engine {
+
+/// The coroutine of finish() between calls of finish_flow().
+struct StatementAccess::Finishing {
+  io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
+  std::exception_ptr failure;
+};
+
+StatementAccess::StatementAccess(Session::Parts& parts) : parts_(parts), catalog_(parts.catalog()), view_(parts.transaction->view()) {}
+StatementAccess::~StatementAccess() = default;
+
+exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
+  auto& slot = tables_[relation->oid];
+  if (slot == nullptr) {
+    if (relation->source == catalog::RowSource::kVirtual) slot = std::make_unique<VirtualTable>(*this, relation);
+    else slot = std::make_unique<LocalTable>(*this, relation);
+  }
+  return *slot;
+}
+
+LocalTable& StatementAccess::local(const std::shared_ptr<const catalog::Relation>& relation) {
+  RUSTBD_ASSERT(relation->source == catalog::RowSource::kStored);
+  return static_cast<LocalTable&>(table(relation));
+}
+
+Task<> StatementAccess::finish() {
+  for (auto& [id, table] : tables_)
+    if (auto* local = dynamic_cast<LocalTable*>(table.get())) co_await local->check_deferred();
+  if (!has_pending()) co_return;
+  // Checks see what the statement did, and everything committed by now.
+  parts_.transaction->next_command();
+  view_ = parts_.transaction->fresh_view();
+  while (has_pending()) {
+    auto parents = std::move(parent_changes_);
+    parent_changes_.clear();
+    for (const auto& p : parents) co_await apply_parent_change(p);
+    parts_.transaction->next_command();
+    view_ = parts_.transaction->fresh_view();
+    if (!parent_changes_.empty()) continue;
+    auto children = std::move(child_checks_);
+    child_checks_.clear();
+    for (const auto& c : children) co_await check_child(c);
+  }
+}
+
+exec::Flow StatementAccess::finish_flow() {
+  if (finishing_ == nullptr) {
+    bool unique_pending = false;
+    for (auto& [id, table] : tables_) unique_pending = unique_pending || dynamic_cast<LocalTable*>(table.get()) != nullptr;
+    if (!unique_pending && !has_pending()) return exec::Flow::finished();
+    finishing_ = std::make_shared<Finishing>();
+    detach([](StatementAccess& self, std::shared_ptr<Finishing> state) -> Task<> {
+      try {
+        co_await self.finish();
+      } catch (...) {
+        state->failure = std::current_exception();
+      }
+      state->done.fire();
+    }(*this, finishing_));
+  }
+  if (!finishing_->done.fired()) return exec::Flow::blocked(finishing_->done);
+  auto ended = std::move(finishing_);
+  finishing_ = nullptr;
+  if (ended->failure) std::rethrow_exception(ended->failure);
+  return exec::Flow::finished();
+}
+
+}  // namespace rustbd::engine

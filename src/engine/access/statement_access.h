@@ -1,0 +1,58 @@
+// The accesses of one statement: its snapshot, its command, its transaction; one TableAccess per relation.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "rustbd/engine/session_parts.h"
+#include "rustbd/exec/access.h"
+
+namespace rustbd::engine {
+
+class LocalTable;
+
+class StatementAccess final : public exec::AccessFactory {
+ public:
+  /// The transaction's statement has begun.
+  explicit StatementAccess(Session::Parts& parts);
+  ~StatementAccess() override;
+  exec::TableAccess& table(const std::shared_ptr<const catalog::Relation>& relation) override;
+  /// The same for a stored relation, with what only engine uses.
+  LocalTable& local(const std::shared_ptr<const catalog::Relation>& relation);
+  [[nodiscard]] Session::Parts& parts() { return parts_; }
+  [[nodiscard]] const txn::ReadView& view() const { return view_; }
+  [[nodiscard]] const std::shared_ptr<const catalog::CatalogSnapshot>& catalog() const { return catalog_; }
+
+  /// A row whose foreign keys must be checked at the statement's end, or a key of a referenced row that went away.
+  struct ChildCheck { std::shared_ptr<const catalog::Constraint> constraint; RowId row; };
+  struct ParentChange {
+    std::shared_ptr<const catalog::Constraint> constraint;
+    std::vector<types::Value> old_key;         // in the constraint's referenced_columns' order; memory in `memory`
+    std::vector<types::Value> new_key;         // of an UPDATE; empty: deleted
+  };
+  void queue(ChildCheck check) { child_checks_.push_back(std::move(check)); }
+  void queue(ParentChange change) { parent_changes_.push_back(std::move(change)); }
+  [[nodiscard]] Arena& memory() { return memory_; }
+  /// Deferred unique checks of all tables, then foreign keys and their actions until nothing is left. Throws Error.
+  Task<> finish();
+  /// finish() as a Flow: starts it once and answers Blocked until it is done.
+  exec::Flow finish_flow();
+  [[nodiscard]] bool has_pending() const { return !child_checks_.empty() || !parent_changes_.empty(); }
+
+ private:
+  friend class LocalTable;
+  Task<> check_child(const ChildCheck& check);
+  Task<> apply_parent_change(const ParentChange& change);
+  Session::Parts& parts_;
+  std::shared_ptr<const catalog::CatalogSnapshot> catalog_;
+  txn::ReadView view_;
+  std::map<Oid, std::unique_ptr<exec::TableAccess>> tables_;
+  std::vector<ChildCheck> child_checks_;
+  std::vector<ParentChange> parent_changes_;
+  Arena memory_;
+  struct Finishing;
+  std::shared_ptr<Finishing> finishing_;
+};
+
+}  // namespace rustbd::engine

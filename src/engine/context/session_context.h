@@ -1,0 +1,74 @@
+// What functions and catalog projections need of the session: settings, names, time, sequences, the server's state.
+#pragma once
+
+#include "rustbd/catalog/pg_catalog/virtual_relation.h"
+#include "rustbd/engine/session_parts.h"
+#include "rustbd/functions/registry.h"
+
+namespace rustbd::engine {
+
+class SessionContext final : public functions::StatementContext, public types::ObjectNames, public catalog::ServerInformation {
+ public:
+  explicit SessionContext(Session::Parts& parts) : parts_(parts) {}
+  /// Takes over the settings for the statement that begins.
+  void begin_statement();
+
+  // functions::StatementContext
+  types::IoContext& io() override { return io_; }
+  std::int64_t transaction_timestamp_us() override;
+  std::int64_t statement_timestamp_us() override;
+  std::int64_t clock_timestamp_us() override;
+  std::uint64_t random_u64() override;
+  void set_random_seed(double seed) override;
+  std::string_view current_user() override;
+  std::string_view session_user() override;
+  std::string_view current_database() override { return "postgres"; }
+  std::string_view current_schema() override;
+  std::vector<std::string> current_schemas(bool with_implicit) override;
+  std::int64_t nextval(Oid sequence) override;
+  std::int64_t currval(Oid sequence) override;
+  std::int64_t lastval() override;
+  void setval(Oid sequence, std::int64_t value, bool is_called) override;
+  std::string get_setting(std::string_view name, bool missing_ok, bool* found) override;
+  std::string set_setting(std::string_view name, std::string_view value, bool is_local) override;
+  bool catalog_function(std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls, Arena& arena,
+                        types::Datum* result) override;
+
+  // types::ObjectNames
+  std::string name_of(Oid reg_type, Oid object) override;
+  Oid find(Oid reg_type, std::string_view text) override;
+  std::string enum_label(Oid enum_type, std::uint64_t code) override;
+  std::uint64_t enum_code(Oid enum_type, std::string_view label) override;
+
+  // catalog::ServerInformation
+  std::vector<catalog::ActivityRow> activity() override;
+  std::vector<txn::LockListEntry> locks() override;
+  std::vector<catalog::SettingRow> settings() override;
+  std::vector<catalog::PreparedRow> prepared_statements() override;
+  txn::TransactionSystem& transactions() override { return parts_.database.transactions(); }
+  catalog::SequenceValue sequence_value(Oid sequence) override;
+  double live_rows(const catalog::Relation& relation) override;
+  double pages(const catalog::Relation& relation) override;
+  std::vector<std::pair<std::string, double>> metrics() override;
+  std::int64_t start_time_us() override { return parts_.database.start_time_us(); }
+  Oid current_role() override { return parts_.current_oid; }
+
+  [[nodiscard]] Session::Parts& parts() { return parts_; }
+
+ private:
+  std::shared_ptr<const catalog::Relation> sequence(Oid oid);
+  /// Runs a sequence operation: it waits for log space only when the log is far behind.
+  template <class T>
+  T run_now(Task<T> task);
+  Session::Parts& parts_;
+  types::IoContext io_{};
+  std::string user_name_, session_name_, schema_name_;
+  std::optional<io::SeededRandom> seeded_;
+};
+
+/// pg_catalog functions that read the catalog or the server's state, by name (catalog_functions.cc). Returns false for
+/// NULL.
+bool run_catalog_function(SessionContext& context, std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls,
+                          Arena& arena, types::Datum* result);
+
+}  // namespace rustbd::engine

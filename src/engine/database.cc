@@ -1,0 +1,111 @@
+#include "rustbd/engine/database.h"
+
+#include "rustbd/catalog/pg_catalog/virtual_relation.h"
+#include "rustbd/engine/session.h"
+#include "rustbd/engine/session_parts.h"
+
+namespace rustbd::engine {
+
+EngineMetrics::EngineMetrics(metrics::Registry& r)
+    : queries_total(r.counter("rustbd_queries_total", "Total number of queries executed")),
+      query_duration_seconds(r.histogram("rustbd_query_duration_seconds", "Query execution duration in seconds", metrics::exponential_bounds(1e-4, 2, 20))),
+      active_connections(r.gauge("rustbd_active_connections", "Number of active connections")),
+      registry(r) {}
+
+void EngineMetrics::record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure) {
+  queries_total.inc();
+  query_duration_seconds.observe(seconds);
+  // Labels are few and fixed; a look-up per statement is a hash of three short strings.
+  registry
+      .counter("rustbd_queries_by_kind_total", "Queries by kind, protocol and result",
+               {{"kind", std::string{kind}}, {"protocol", std::string{protocol}}, {"result", failure != nullptr ? "error" : "ok"}})
+      .inc();
+  if (failure != nullptr)
+    registry.counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}}).inc();
+}
+
+Database::Database(io::Environment environment, DatabaseOptions options) : environment_(environment), options_(std::move(options)) {
+  if (options_.storage.metrics == nullptr) {
+    own_metrics_ = std::make_unique<metrics::Registry>();
+    options_.storage.metrics = own_metrics_.get();
+  }
+  metrics_ = options_.storage.metrics;
+  engine_metrics_ = std::make_unique<EngineMetrics>(*metrics_);
+  start_time_us_ = environment_.clock->wall_us();
+}
+
+std::unique_ptr<Database> Database::open(io::Environment environment, DatabaseOptions options) {
+  std::unique_ptr<Database> db{new Database(environment, std::move(options))};
+  db->transactions_ = txn::TransactionSystem::open(environment, db->options_.storage);
+  std::vector<std::shared_ptr<const catalog::Relation>> builtin;
+  for (const auto& v : catalog::virtual_relations()) builtin.push_back(v.relation);
+  db->catalog_ = std::make_unique<catalog::CatalogStore>(*db->transactions_, std::move(builtin));
+  return db;
+}
+
+Database::~Database() {
+  std::lock_guard lock{mutex_};
+  RUSTBD_ASSERT(sessions_.empty(), "all sessions are closed before the database");
+}
+
+void Database::close() {
+  catalog_.reset();
+  transactions_->close();
+}
+
+std::unique_ptr<Session> Database::connect(const SessionOptions& options) {
+  const auto catalog = catalog_->committed();
+  const auto* role = catalog->role(options.user);
+  if (role == nullptr) throw error(sqlstate::kInvalidAuthorization, "role \"{}\" does not exist", options.user);
+  if (!role->login) throw error(sqlstate::kInvalidAuthorization, "role \"{}\" is not permitted to log in", options.user);
+  if (options.database != "postgres") throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", options.database);
+  const auto pid = next_pid_.fetch_add(1, std::memory_order_relaxed);
+  auto session = std::make_unique<Session>(*this, options, pid, environment_.random->next_u64());
+  session->parts().user_oid = session->parts().current_oid = role->oid;
+  {
+    std::lock_guard lock{mutex_};
+    if (sessions_.size() >= options_.max_connections) {
+      // The session is not listed, so leaving it does nothing.
+    } else {
+      sessions_[pid] = session.get();
+      engine_metrics_->active_connections.set(static_cast<double>(sessions_.size()));
+      return session;
+    }
+  }
+  throw error(sqlstate::kTooManyConnections, "sorry, too many clients already");
+}
+
+void Database::leave(Session& session) {
+  std::lock_guard lock{mutex_};
+  sessions_.erase(session.pid());
+  engine_metrics_->active_connections.set(static_cast<double>(sessions_.size()));
+}
+
+bool Database::cancel(std::int32_t pid, std::uint64_t secret) {
+  std::lock_guard lock{mutex_};
+  auto it = sessions_.find(pid);
+  if (it == sessions_.end() || it->second->cancel_key() != secret) return false;
+  it->second->cancel(functions::CancelReason::kUser);
+  return true;
+}
+bool Database::signal(std::int32_t pid, bool terminate) {
+  std::lock_guard lock{mutex_};
+  auto it = sessions_.find(pid);
+  if (it == sessions_.end()) return false;
+  it->second->cancel(terminate ? functions::CancelReason::kAdmin : functions::CancelReason::kUser);
+  return true;
+}
+
+std::vector<std::shared_ptr<SessionActivity>> Database::activities() {
+  std::lock_guard lock{mutex_};
+  std::vector<std::shared_ptr<SessionActivity>> out;
+  for (const auto& [pid, s] : sessions_) out.push_back(s->activity_);
+  return out;
+}
+
+std::string Database::password_verifier(std::string_view name) {
+  const auto* role = catalog_->committed()->role(name);
+  return role == nullptr ? std::string{} : role->password_verifier;
+}
+
+}  // namespace rustbd::engine

@@ -1,0 +1,431 @@
+#include "rustbd/engine/session.h"
+
+#include "rustbd/engine/access/statement_access.h"
+#include "rustbd/engine/context/session_context.h"
+#include "rustbd/engine/session_parts.h"
+#include "rustbd/engine/utility/utility.h"
+
+namespace rustbd::engine {
+
+namespace {
+
+constexpr std::size_t kActivityQueryMax = 1024;   // bytes of query text kept for pg_stat_activity (track_activity_query_size)
+
+std::string_view kind_of(const sql::Node* statement) {
+  if (statement == nullptr) return "empty";
+  switch (statement->kind) {
+    case sql::NodeKind::kSelectStatement: return "select";
+    case sql::NodeKind::kInsertStatement: return "insert";
+    case sql::NodeKind::kUpdateStatement: return "update";
+    case sql::NodeKind::kDeleteStatement: return "delete";
+    case sql::NodeKind::kTransactionStatement: return "transaction";
+    case sql::NodeKind::kCopyStatement: return "copy";
+    default: return "utility";
+  }
+}
+
+/// Marks a session as running a statement; at its end records metrics, reports changed settings.
+class RunningStatement {
+ public:
+  RunningStatement(Session& session, Session::Parts& parts, SessionActivity& activity, std::string_view text, ResultSink& sink)
+      : session_(session), parts_(parts), activity_(activity), clock_(*session.database().environment().clock), start_us_(clock_.monotonic_us()) {
+    parts_.sink = &sink;
+    parts_.statement_start_us = clock_.wall_us();
+    session.cancel_flag()->reason.store(0, std::memory_order_relaxed);
+    std::lock_guard lock{activity_.mutex};
+    activity_.state = "active";
+    activity_.query = text.substr(0, kActivityQueryMax);
+    activity_.query_start_us = activity_.state_change_us = parts_.statement_start_us;
+    const auto timeout_ms = session.settings().get_integer("statement_timeout");
+    if (timeout_ms > 0) start_timer(timeout_ms);
+  }
+  ~RunningStatement() {
+    *alive_ = false;
+    const auto names = session_.settings().take_reported();
+    for (const auto& n : names) parts_.sink->parameter_changed(n, session_.settings().show(n));
+    parts_.sink = nullptr;
+    std::lock_guard lock{activity_.mutex};
+    activity_.state = !parts_.in_block ? "idle" : (parts_.failed ? "idle in transaction (aborted)" : "idle in transaction");
+    activity_.transaction_start_us = parts_.transaction != nullptr ? parts_.transaction_start_us : 0;
+    activity_.application_name = session_.settings().get("application_name").value_or("");
+    activity_.transaction_id = parts_.transaction != nullptr ? parts_.transaction->id().raw() : 0;
+    activity_.state_change_us = clock_.wall_us();
+  }
+  void record(const sql::Node* statement, const Error* failure) {
+    session_.database().engine_metrics().record_query(static_cast<double>(clock_.monotonic_us() - start_us_) * 1e-6, kind_of(statement),
+                                                       activity_.protocol, failure);
+    start_us_ = clock_.monotonic_us();
+  }
+
+ private:
+  void start_timer(std::int64_t timeout_ms) {
+    auto* lane = io::Lane::current();
+    if (lane == nullptr) return;
+    // The session's lane runs this and the statement's end alike, so the flag needs no lock.
+    session_.database().environment().executor->after(std::chrono::milliseconds{timeout_ms}).then(*lane, [alive = alive_, session = &session_] {
+      if (*alive) session->cancel(functions::CancelReason::kStatementTimeout);
+    });
+  }
+  Session& session_;
+  Session::Parts& parts_;
+  SessionActivity& activity_;
+  io::Clock& clock_;
+  std::int64_t start_us_;
+  std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
+};
+
+Error internal_error(const std::exception& e) {
+  return Error{sqlstate::kInternalError, fmt::format("internal error: {}", e.what())};
+}
+
+/// Runs `body` (a coroutine) and turns whatever it throws into an Error, after the transaction has been told.
+template <class Body>
+Task<Outcome> guarded(Session::Parts& parts, Body body) {
+  Outcome failure;
+  try {
+    co_await body();
+  } catch (Error& e) {
+    failure = std::move(e);
+  } catch (const std::bad_alloc&) {
+    failure = Error{sqlstate::kOutOfMemory, "out of memory"};
+  } catch (const std::exception& e) {
+    failure = internal_error(e);
+  }
+  if (failure) co_await after_error(parts);
+  co_return failure;
+}
+
+}  // namespace
+
+Session::Parts::Parts(Session& s)
+    : session(s), database(s.database_), locker(database.transactions().make_locker(s.pid_)), changes(database.catalog()),
+      context(std::make_unique<SessionContext>(*this)) {}
+Session::Parts::~Parts() = default;
+
+void Session::Parts::notice(Severity severity, Error content) {
+  static constexpr std::pair<std::string_view, Severity> kLevels[] = {{"debug", Severity::kDebug}, {"log", Severity::kLog}, {"notice", Severity::kNotice},
+                                                                       {"warning", Severity::kWarning}, {"error", Severity::kError}};
+  const auto level = session.settings().get("client_min_messages").value_or("notice");
+  for (const auto& [name, minimum] : kLevels)
+    if (level == name && severity < minimum && severity != Severity::kInfo) return;
+  if (sink != nullptr) sink->notice({severity, std::move(content)});
+}
+
+bool Session::Parts::is_superuser() {
+  const auto* role = catalog()->role(current_oid);
+  return role != nullptr && role->superuser;
+}
+void Session::Parts::require_owner(Oid owner, std::string_view kind, std::string_view name) {
+  if (owner == current_oid || is_superuser()) return;
+  throw error(sqlstate::kInsufficientPrivilege, "must be owner of {} {}", kind, name);
+}
+
+std::vector<Oid> Session::Parts::search_path(const catalog::CatalogSnapshot& catalog) {
+  std::vector<Oid> out;
+  const auto& names = session.settings().search_path();
+  const bool has_catalog = std::find(names.begin(), names.end(), "pg_catalog") != names.end();
+  if (!has_catalog) out.push_back(catalog::oid::kPgCatalog);
+  for (const auto& n : names) {
+    const auto* schema = n == "$user" ? catalog.schema(context->current_user()) : catalog.schema(n);
+    if (schema != nullptr && std::find(out.begin(), out.end(), schema->oid) == out.end()) out.push_back(schema->oid);
+  }
+  return out;
+}
+Oid Session::Parts::creation_schema(const catalog::CatalogSnapshot& catalog) {
+  for (const auto& n : session.settings().search_path()) {
+    const auto* schema = n == "$user" ? catalog.schema(context->current_user()) : catalog.schema(n);
+    if (schema != nullptr) return schema->oid;
+  }
+  throw error(sqlstate::kInvalidSchemaName, "no schema has been selected to create in");
+}
+
+Session::Session(Database& database, const SessionOptions& options, std::int32_t pid, std::uint64_t secret)
+    : database_(database), pid_(pid), secret_(secret), activity_(std::make_shared<SessionActivity>()) {
+  for (const auto& [name, value] : database.options().settings) settings_.set_base(name, value);
+  parts_ = std::make_unique<Parts>(*this);
+  activity_->pid = pid;
+  activity_->user = options.user;
+  activity_->database = options.database;
+  activity_->application_name = options.application_name;
+  activity_->client_address = options.client_address;
+  activity_->protocol = options.protocol;
+  activity_->backend_start_us = activity_->state_change_us = database.environment().clock->wall_us();
+  if (!options.application_name.empty()) settings_.set("application_name", options.application_name, false, false);
+  for (const auto& [name, value] : options.settings) settings_.set(name, value, false, false);
+  settings_.take_reported();
+  parts_->statement_start_us = parts_->transaction_start_us = activity_->backend_start_us;
+}
+Session::~Session() {
+  RUSTBD_ASSERT(parts_->transaction == nullptr || !parts_->transaction->has_written(), "a session is closed before it is destroyed");
+  parts_->portals.clear();
+  parts_->transaction.reset();
+  database_.leave(*this);
+}
+
+TransactionStatus Session::status() const {
+  if (!parts_->in_block) return TransactionStatus::kIdle;
+  return parts_->failed ? TransactionStatus::kFailed : TransactionStatus::kInBlock;
+}
+
+types::IoContext Session::io_context() {
+  types::IoContext io;
+  io.settings = settings_.format();
+  io.names = parts_->context.get();
+  return io;
+}
+
+io::WaitToken Session::results_durable() {
+  Lsn hold = parts_->hold;
+  if (parts_->transaction != nullptr) hold = std::max(hold, parts_->transaction->hold_lsn());
+  if (hold <= database_.transactions().durable_lsn()) return {};
+  return database_.transactions().when_durable(hold);
+}
+
+void Session::cancel(functions::CancelReason reason) {
+  std::uint32_t none = 0;
+  cancel_flag_.reason.compare_exchange_strong(none, static_cast<std::uint32_t>(reason));
+  if (reason == functions::CancelReason::kAdmin) terminated_.store(true, std::memory_order_release);
+  parts_->locker->cancel_wait();
+}
+
+Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {
+  auto& parts = *parts_;
+  RunningStatement running{*this, parts, *activity_, text, sink};
+  parts.portals.erase("");
+  const sql::Node* current = nullptr;
+  auto failure = co_await guarded(parts, [&]() -> Task<> {
+    Arena arena{16384};
+    std::vector<Notice> notices;
+    const auto statements = sql::parse(text, arena, &notices);
+    for (auto& n : notices) sink.notice(n);
+    if (statements.empty()) {
+      sink.empty_query();
+      co_return;
+    }
+    // Several statements in one text are one transaction, unless they make blocks of their own.
+    const bool several = statements.size() > 1;
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      const auto& s = statements[i];
+      current = s.statement;
+      if (several && !parts.in_block) parts.implicit_block = true;
+      StatementInput input;
+      input.statement = s.statement;
+      input.text = text.substr(static_cast<std::size_t>(s.begin), static_cast<std::size_t>(s.end - s.begin));
+      input.top_level = !several;
+      co_await run_statement(parts, input, sink);
+      running.record(current, nullptr);
+      current = nullptr;
+    }
+    if (several && !parts.in_block) co_await commit_transaction(parts);
+  });
+  if (failure) running.record(current, &*failure);
+  parts.implicit_block = false;
+  co_return failure;
+}
+
+Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid> parameter_types, ResultSink& sink) {
+  auto& parts = *parts_;
+  RunningStatement running{*this, parts, *activity_, text, sink};
+  co_return co_await guarded(parts, [&]() -> Task<> {
+    parts.context->begin_statement();
+    auto prepared = std::make_shared<PreparedStatement>();
+    prepared->name = name;
+    prepared->text = std::move(text);
+    prepared->arena = std::make_shared<Arena>(4096);
+    prepared->prepare_time_us = parts.statement_start_us;
+    std::vector<Notice> notices;
+    const auto statements = sql::parse(prepared->text, *prepared->arena, &notices);
+    for (auto& n : notices) sink.notice(n);
+    if (statements.size() > 1) throw error(sqlstate::kSyntaxError, "cannot insert multiple commands into a prepared statement");
+    for (Oid t : parameter_types) prepared->parameters.push_back(t == 0 ? types::make_type(types::oid::kUnknown) : types::make_type(t));
+    if (!statements.empty()) {
+      prepared->statement = statements[0].statement;
+      prepared->is_query = is_query(*prepared->statement);
+      if (parts.failed && !is_transaction_control(*prepared->statement))
+        throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+      if (prepared->is_query) {
+        prepared->plan = make_plan(parts, *prepared->statement, &prepared->parameters, {});
+        prepared->columns = result_columns(*prepared->plan);
+        prepared->catalog_version = parts.catalog()->version;
+        prepared->settings_generation = settings_.generation();
+      } else {
+        prepared->columns = utility_columns(parts, *prepared->statement);
+      }
+    }
+    if (!name.empty() && parts.prepared.contains(name))
+      throw error(sqlstate::kDuplicatePreparedStatement, "prepared statement \"{}\" already exists", name);
+    parts.prepared[name] = std::move(prepared);
+    co_return;
+  });
+}
+
+namespace {
+std::shared_ptr<PreparedStatement> find_prepared(Session::Parts& parts, const std::string& name) {
+  auto it = parts.prepared.find(name);
+  if (it != parts.prepared.end()) return it->second;
+  if (name.empty()) throw error(sqlstate::kInvalidSqlStatementName, "unnamed prepared statement does not exist");
+  throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", name);
+}
+Portal& find_portal(Session::Parts& parts, const std::string& name) {
+  auto it = parts.portals.find(name);
+  if (it == parts.portals.end()) throw error(sqlstate::kInvalidCursorName, "portal \"{}\" does not exist", name);
+  return *it->second;
+}
+/// The statement's plan for the present catalog and settings.
+void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
+  const auto version = parts.catalog()->version;
+  if (prepared.plan != nullptr && prepared.catalog_version == version && prepared.settings_generation == parts.session.settings().generation()) return;
+  auto declared = prepared.parameters;
+  auto plan = make_plan(parts, *prepared.statement, &declared, {});
+  const auto columns = result_columns(*plan);
+  bool same = columns.size() == prepared.columns.size();
+  for (std::size_t i = 0; same && i < columns.size(); ++i) same = columns[i].type.oid == prepared.columns[i].type.oid;
+  if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
+  prepared.plan = std::move(plan);
+  prepared.catalog_version = version;
+  prepared.settings_generation = parts.session.settings().generation();
+}
+}  // namespace
+
+Task<Outcome> Session::bind(std::string portal_name, std::string statement, std::vector<ParameterInput> inputs, ResultSink& sink) {
+  auto& parts = *parts_;
+  RunningStatement running{*this, parts, *activity_, activity_->query, sink};
+  co_return co_await guarded(parts, [&]() -> Task<> {
+    parts.context->begin_statement();
+    auto prepared = find_prepared(parts, statement);
+    if (inputs.size() != prepared->parameters.size())
+      throw error(sqlstate::kProtocolViolation, "bind message supplies {} parameters, but prepared statement \"{}\" requires {}", inputs.size(), statement,
+                  prepared->parameters.size());
+    if (parts.failed && (prepared->statement == nullptr || !is_transaction_control(*prepared->statement)))
+      throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+    auto portal = std::make_unique<Portal>();
+    portal->name = portal_name;
+    portal->statement = prepared;
+    auto io = io_context();
+    io.arena = &portal->arena;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const auto& type = prepared->parameters[i];
+      types::Value v{type, inputs[i].is_null, {}};
+      if (!v.is_null) {
+        const auto bytes = portal->arena.copy(inputs[i].bytes);
+        v.datum = inputs[i].binary ? types::input_binary(as_bytes(bytes), type, io) : types::input_text(bytes, type, io);
+        v.datum = types::copy_datum(v.datum, type.phys, portal->arena);
+      }
+      portal->parameters.push_back(v);
+    }
+    if (!portal_name.empty() && parts.portals.contains(portal_name)) throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
+    portal->savepoint_depth = parts.savepoints.size();
+    parts.portals[portal_name] = std::move(portal);
+    co_return;
+  });
+}
+
+Task<Outcome> Session::describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters, std::vector<ResultColumn>* columns) {
+  auto& parts = *parts_;
+  co_return co_await guarded(parts, [&]() -> Task<> {
+    const auto prepared = find_prepared(parts, name);
+    *parameters = prepared->parameters;
+    *columns = prepared->columns;
+    co_return;
+  });
+}
+Task<Outcome> Session::describe_portal(const std::string& name, std::vector<ResultColumn>* columns) {
+  auto& parts = *parts_;
+  co_return co_await guarded(parts, [&]() -> Task<> {
+    *columns = find_portal(parts, name).statement->columns;
+    co_return;
+  });
+}
+
+Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultSink& sink) {
+  auto& parts = *parts_;
+  RunningStatement running{*this, parts, *activity_, activity_->query, sink};
+  const sql::Node* statement = nullptr;
+  auto failure = co_await guarded(parts, [&]() -> Task<> {
+    auto& portal = find_portal(parts, name);
+    auto prepared = portal.statement;
+    statement = prepared->statement;
+    {
+      std::lock_guard lock{activity_->mutex};
+      activity_->query = std::string_view{prepared->text}.substr(0, kActivityQueryMax);
+    }
+    if (statement == nullptr) {
+      sink.empty_query();
+      co_return;
+    }
+    if (portal.done) {
+      sink.complete(portal.plan != nullptr && portal.plan->tag == plan::StatementTag::kSelect ? "SELECT 0" : portal.tag);
+      co_return;
+    }
+    if (!parts.in_block) parts.implicit_block = true;
+    if (!prepared->is_query) {
+      StatementInput input{statement, prepared->text, portal.parameters, false};
+      // The statement may end the transaction and with it the portals.
+      auto owned = std::move(parts.portals[name]);
+      parts.portals.erase(name);
+      co_await run_statement(parts, input, sink);
+      owned->done = true;
+      if (parts.transaction != nullptr) parts.portals[name] = std::move(owned);
+      co_return;
+    }
+    if (parts.failed) throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+    if (portal.run == nullptr) {
+      ++parts.statement_number;
+      parts.context->begin_statement();
+      refresh_plan(parts, *prepared);
+      portal.plan = prepared->plan;
+      ensure_transaction(parts, !parts.in_block && portal.plan->read_only && max_rows == 0);
+      if (parts.read_only && !portal.plan->read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute this statement in a read-only transaction");
+      while (co_await lock_relations(parts, *portal.plan)) {
+        refresh_plan(parts, *prepared);
+        portal.plan = prepared->plan;
+      }
+      check_privileges(parts, portal.plan->privileges);
+      parts.transaction->begin_statement();
+      parts.context->begin_statement();
+      start_run(parts, portal);
+    }
+    const bool ended = co_await drive(parts, portal, max_rows, sink, prepared->columns);
+    if (!ended) {
+      sink.suspended();
+      co_return;
+    }
+    sink.complete(portal.tag);
+  });
+  running.record(statement, failure ? &*failure : nullptr);
+  co_return failure;
+}
+
+Task<Outcome> Session::close_statement(const std::string& name) {
+  parts_->prepared.erase(name);
+  co_return std::nullopt;
+}
+Task<Outcome> Session::close_portal(const std::string& name) {
+  parts_->portals.erase(name);
+  co_return std::nullopt;
+}
+
+Task<Outcome> Session::sync(ResultSink& sink) {
+  auto& parts = *parts_;
+  parts.sink = &sink;
+  auto failure = co_await guarded(parts, [&]() -> Task<> {
+    if (!parts.in_block) {
+      if (parts.transaction != nullptr) co_await commit_transaction(parts);
+      parts.implicit_block = false;
+      std::erase_if(parts.portals, [](const auto& p) { return !p.second->is_cursor; });
+    }
+  });
+  parts.sink = nullptr;
+  co_return failure;
+}
+
+Task<> Session::fail_transaction() { co_await after_error(*parts_); }
+
+Task<> Session::close() {
+  parts_->portals.clear();
+  co_await abort_transaction(*parts_);
+  database_.transactions().locks().release_all(*parts_->locker);
+  parts_->prepared.clear();
+}
+
+}  // namespace rustbd::engine

@@ -1,0 +1,277 @@
+// One statement: parse tree → plan → locks → run → tag.
+#include "rustbd/engine/access/statement_access.h"
+#include "rustbd/engine/context/session_context.h"
+#include "rustbd/engine/session_parts.h"
+#include "rustbd/engine/utility/utility.h"
+#include "rustbd/optimizer/optimizer.h"
+#include "rustbd/txn/tables/table.h"
+
+namespace rustbd::engine {
+
+namespace {
+constexpr int kReplansMax = 100;
+
+void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMode>& modes) {
+  const auto raise = [&](Oid oid, txn::TableLockMode mode) {
+    auto& m = modes[oid];
+    m = std::max(m, mode);
+  };
+  switch (node.kind) {
+    case plan::NodeKind::kTableScan: case plan::NodeKind::kIndexScan: case plan::NodeKind::kIndexOnlyScan: case plan::NodeKind::kIndexJoin:
+      if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored) raise(node.relation->oid, txn::TableLockMode::kAccessShare);
+      break;
+    case plan::NodeKind::kLockRows:
+      for (const auto& l : node.locks) raise(l.relation->oid, txn::TableLockMode::kRowShare);
+      break;
+    case plan::NodeKind::kModify:
+      raise(node.modify->target->oid, txn::TableLockMode::kRowExclusive);
+      for (const auto& c : node.modify->target->constraints)
+        if (c->type == catalog::ConstraintType::kForeignKey) raise(c->referenced_relation, txn::TableLockMode::kRowShare);
+      for (const auto& c : node.modify->target->referenced_by)
+        raise(c->relation, c->on_delete == 'a' && c->on_update == 'a' ? txn::TableLockMode::kRowShare : txn::TableLockMode::kRowExclusive);
+      break;
+    default: break;
+  }
+  for (const auto& c : node.children) collect_modified(*c, modes);
+}
+
+std::string tag_of(const plan::ExecutionPlan& plan, std::uint64_t sent, std::uint64_t affected) {
+  switch (plan.tag) {
+    case plan::StatementTag::kSelect: return fmt::format("SELECT {}", sent);
+    case plan::StatementTag::kInsert: return fmt::format("INSERT 0 {}", affected);
+    case plan::StatementTag::kUpdate: return fmt::format("UPDATE {}", affected);
+    case plan::StatementTag::kDelete: return fmt::format("DELETE {}", affected);
+    case plan::StatementTag::kMerge: return fmt::format("MERGE {}", affected);
+  }
+  RUSTBD_UNREACHABLE();
+}
+}  // namespace
+
+bool is_query(const sql::Node& statement) {
+  switch (statement.kind) {
+    case sql::NodeKind::kSelectStatement: return sql::as<sql::SelectStatement>(&statement).into == nullptr;
+    case sql::NodeKind::kInsertStatement: case sql::NodeKind::kUpdateStatement: case sql::NodeKind::kDeleteStatement: case sql::NodeKind::kMergeStatement:
+      return true;
+    default: return false;
+  }
+}
+
+Task<> wait(Session::Parts& parts, io::WaitToken token) {
+  co_await token;
+  if (auto* flag = parts.session.cancel_flag(); flag->reason.load(std::memory_order_relaxed) != 0) flag->raise();
+}
+
+binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::span<const Oid> path) {
+  binder::BindInput input;
+  input.catalog = &catalog;
+  input.search_path = path;
+  input.statement = parts.context.get();
+  return input;
+}
+
+std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
+                                                     std::span<const types::Value> values) {
+  const auto catalog = parts.catalog();
+  const auto path = parts.search_path(*catalog);
+  auto input = bind_input(parts, *catalog, path);
+  input.parameters = parameter_types;
+  auto logical = binder::bind(statement, input);
+  optimizer::OptimizeInput optimize;
+  optimize.catalog = catalog.get();
+  optimize.statement = parts.context.get();
+  optimize.parameters = values;
+  optimize.table_size = [&](const catalog::Relation& relation) {
+    optimizer::TableSize size;
+    if (relation.source != catalog::RowSource::kStored || relation.layout == nullptr) return size;
+    const txn::Table table{parts.database.transactions(), relation.layout};
+    size.rows = table.row_count();
+    size.pages = table.page_count();
+    return size;
+  };
+  optimize.setting = [&](std::string_view name) { return parts.session.settings().get(name).value_or(std::string{}); };
+  return optimizer::optimize(std::move(logical), optimize);
+}
+
+std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan) {
+  std::vector<ResultColumn> out;
+  for (const auto& c : plan.result) out.push_back({c.name, c.type, c.relation, c.attribute});
+  return out;
+}
+
+Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mode, bool no_wait) {
+  for (;;) {
+    const auto outcome = parts.transaction->lock_table(relation, catalog::oid::kDatabasePostgres, mode,
+                                                       no_wait ? txn::WaitPolicy::kNoWait : txn::WaitPolicy::kWait);
+    if (outcome.ok()) co_return;
+    if (outcome.blocked()) {
+      co_await wait(parts, outcome.token);
+      continue;
+    }
+    if (outcome.status == txn::Status::kLockNotAvailable && no_wait) {
+      auto r = parts.catalog()->relation(relation);
+      throw error(sqlstate::kLockNotAvailable, "could not obtain lock on relation \"{}\"", r != nullptr ? r->name : fmt::format("{}", relation));
+    }
+    parts.database.transactions().throw_outcome(outcome, parts.locker.get());
+  }
+}
+
+Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan) {
+  std::map<Oid, txn::TableLockMode> modes;
+  collect_modified(*plan.root, modes);
+  const auto before = parts.database.catalog().version();
+  for (const auto& [oid, mode] : modes) co_await lock_relation(parts, oid, mode);
+  co_return parts.database.catalog().version() != before;
+}
+
+void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {
+  if (parts.is_superuser()) return;
+  const auto catalog = parts.catalog();
+  for (const auto& p : privileges) {
+    auto relation = catalog->relation(p.relation);
+    if (relation == nullptr || relation->is_catalog()) continue;
+    if (relation->owner == parts.current_oid) continue;
+    const auto* role = catalog->role(parts.current_oid);
+    // aclitem text: {grantee=letters/grantor,...}
+    const auto allowed = [&](char letter) {
+      const std::string name = role != nullptr ? role->name : std::string{};
+      std::string_view acl = relation->acl;
+      if (acl.size() >= 2) acl = acl.substr(1, acl.size() - 2);
+      while (!acl.empty()) {
+        const auto comma = std::min(acl.find(','), acl.size());
+        const auto item = acl.substr(0, comma);
+        const auto equals = item.find('='), slash = item.find('/');
+        if (equals != std::string_view::npos && slash != std::string_view::npos) {
+          const auto grantee = item.substr(0, equals);
+          if ((grantee.empty() || grantee == name) && item.substr(equals + 1, slash - equals - 1).find(letter) != std::string_view::npos) return true;
+        }
+        acl.remove_prefix(std::min(comma + 1, acl.size()));
+      }
+      return false;
+    };
+    static constexpr std::pair<std::uint32_t, char> kLetters[] = {{1, 'r'}, {2, 'a'}, {4, 'w'}, {8, 'd'}, {16, 'D'}, {32, 'x'}};
+    for (const auto& [bit, letter] : kLetters)
+      if ((p.kinds & bit) != 0 && !allowed(letter))
+        throw error(sqlstate::kInsufficientPrivilege, "permission denied for {} {}",
+                    relation->kind == catalog::RelationKind::kView ? "view" : (relation->kind == catalog::RelationKind::kSequence ? "sequence" : "table"),
+                    relation->name);
+  }
+}
+
+void start_run(Session::Parts& parts, Portal& portal) {
+  portal.access = std::make_unique<StatementAccess>(parts);
+  exec::QueryContext context;
+  context.access = portal.access.get();
+  context.statement = parts.context.get();
+  context.cancel = parts.session.cancel_flag();
+  context.parameters = portal.parameters;
+  context.memory_limit = parts.database.options().query_memory_bytes;
+  context.worker_limit = parts.database.options().workers_per_query;
+  if (context.worker_limit > 1) context.workers = &parts.database.environment().executor->workers();
+  if (const auto rows = parts.session.settings().get("rustbd.test_chunk_rows")) {
+    const auto n = parts.session.settings().get_integer("rustbd.test_chunk_rows");
+    if (n > 0) context.chunk_rows = static_cast<std::uint32_t>(std::min<std::int64_t>(n, types::kVectorSize));
+  }
+  portal.run = exec::QueryRun::start(portal.plan, context);
+}
+
+Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink, std::span<const ResultColumn> columns) {
+  std::uint64_t sent = 0;
+  auto io = parts.session.io_context();
+  for (;;) {
+    types::Chunk chunk;
+    const auto flow = portal.run->next(&chunk, max_rows == 0 ? 0 : max_rows - sent);
+    if (flow.state == exec::State::kBlocked) {
+      co_await wait(parts, flow.token);
+      continue;
+    }
+    if (flow.state == exec::State::kFinished) break;
+    if (chunk.selection.count == 0) continue;
+    if (!columns.empty() || !portal.plan->result.empty()) {
+      parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+      const auto token = sink.rows(chunk, columns, io);
+      sent += chunk.selection.count;
+      if (!token.fired()) co_await wait(parts, token);
+    } else {
+      sent += chunk.selection.count;
+    }
+    if (max_rows != 0 && sent >= max_rows) {
+      portal.rows += sent;
+      co_return false;
+    }
+  }
+  portal.rows += sent;
+  portal.done = true;
+  portal.tag = tag_of(*portal.plan, portal.rows, portal.run->affected_rows());
+  parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+  portal.run.reset();
+  portal.access.reset();
+  co_return true;
+}
+
+namespace {
+
+Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink& sink) {
+  Portal portal;
+  portal.parameters.assign(input.parameters.begin(), input.parameters.end());
+  std::vector<types::TypeRef> parameter_types;
+  for (const auto& v : portal.parameters) parameter_types.push_back(v.type);
+  auto* types_or_null = input.parameters.empty() ? nullptr : &parameter_types;
+  portal.plan = make_plan(parts, *input.statement, types_or_null, input.parameters);
+  const bool alone = input.top_level && !parts.in_block;
+  ensure_transaction(parts, alone && portal.plan->read_only);
+  if (parts.read_only && !portal.plan->read_only)
+    throw error(sqlstate::kReadOnlyTransaction, "cannot execute {} in a read-only transaction",
+                portal.plan->tag == plan::StatementTag::kInsert
+                    ? "INSERT"
+                    : (portal.plan->tag == plan::StatementTag::kUpdate ? "UPDATE" : (portal.plan->tag == plan::StatementTag::kDelete ? "DELETE" : "SELECT FOR UPDATE")));
+  for (int i = 0; co_await lock_relations(parts, *portal.plan); ++i) {
+    if (i == kReplansMax) throw error(sqlstate::kSerializationFailure, "the catalog changes faster than this statement can be planned");
+    portal.plan = make_plan(parts, *input.statement, types_or_null, input.parameters);
+  }
+  check_privileges(parts, portal.plan->privileges);
+  parts.transaction->begin_statement();
+  parts.context->begin_statement();
+  const auto columns = result_columns(*portal.plan);
+  start_run(parts, portal);
+  if (portal.plan->tag == plan::StatementTag::kSelect || !columns.empty()) sink.columns(columns);
+  co_await drive(parts, portal, 0, sink, columns);
+  parts.transaction->end_statement();
+  if (alone && !parts.implicit_block) co_await commit_transaction(parts);
+  sink.complete(portal.tag);
+}
+
+}  // namespace
+
+Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink) {
+  const auto& statement = *input.statement;
+  ++parts.statement_number;
+  if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {
+    const bool ends = t->type == sql::TransactionType::kCommit || t->type == sql::TransactionType::kRollback ||
+                      t->type == sql::TransactionType::kRollbackTo;
+    if (parts.failed && !ends)
+      throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+    parts.context->begin_statement();
+    sink.complete(co_await run_transaction_statement(parts, *t));
+    co_return;
+  }
+  if (parts.failed) throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+  parts.context->begin_statement();
+  if (is_query(statement)) {
+    co_await run_query(parts, input, sink);
+    co_return;
+  }
+  const bool alone = input.top_level && !parts.in_block && !parts.implicit_block;
+  ensure_transaction(parts, false);
+  parts.context->begin_statement();
+  parts.transaction->begin_statement();
+  UtilityContext context{parts, sink, input.text, input.parameters, alone};
+  auto tag = co_await run_utility(context, statement);
+  if (parts.transaction != nullptr) {
+    parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+    parts.transaction->end_statement();
+  }
+  if (alone && !parts.in_block) co_await commit_transaction(parts);
+  sink.complete(tag);
+}
+
+}  // namespace rustbd::engine

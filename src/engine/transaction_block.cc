@@ -1,0 +1,197 @@
+// BEGIN to COMMIT: transaction blocks, savepoints, and what an error does to them.
+#include "rustbd/engine/context/session_context.h"
+#include "rustbd/engine/access/statement_access.h"
+#include "rustbd/engine/session_parts.h"
+
+namespace rustbd::engine {
+
+namespace {
+
+void forget_transaction(Session::Parts& parts) {
+  parts.transaction.reset();
+  parts.savepoints.clear();
+  parts.changes.truncate(0);
+  parts.before_commit.clear();
+  parts.in_block = parts.implicit_block = parts.failed = false;
+  std::erase_if(parts.portals, [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
+}
+
+void apply_modes(Session::Parts& parts, const sql::TransactionModes& modes, std::int32_t location) {
+  if (modes.has_isolation) {
+    switch (modes.isolation) {
+      case sql::IsolationLevel::kReadUncommitted: case sql::IsolationLevel::kReadCommitted: parts.isolation = txn::Isolation::kReadCommitted; break;
+      case sql::IsolationLevel::kRepeatableRead: parts.isolation = txn::Isolation::kRepeatableRead; break;
+      case sql::IsolationLevel::kSerializable: throw not_supported("SERIALIZABLE").at(location);
+    }
+    static constexpr std::string_view kNames[] = {"read uncommitted", "read committed", "repeatable read", "serializable"};
+    parts.session.settings().set("transaction_isolation", kNames[static_cast<std::size_t>(modes.isolation)], true, true);
+  }
+  if (modes.read_only != sql::ModeFlag::kUnset) {
+    parts.read_only = modes.read_only == sql::ModeFlag::kOn;
+    parts.session.settings().set("transaction_read_only", parts.read_only ? "on" : "off", true, true);
+  }
+}
+
+SavepointEntry* find_savepoint(Session::Parts& parts, std::string_view name) {
+  for (auto it = parts.savepoints.rbegin(); it != parts.savepoints.rend(); ++it)
+    if (it->name == name) return &*it;
+  return nullptr;
+}
+
+Task<> roll_back_to(Session::Parts& parts, SavepointEntry& entry) {
+  const auto depth = static_cast<std::size_t>(&entry - parts.savepoints.data()) + 1;
+  std::erase_if(parts.portals, [&](const auto& p) { return p.second->savepoint_depth >= depth; });
+  co_await parts.transaction->rollback_to(entry.position);
+  parts.changes.truncate(entry.changes);
+  parts.session.settings().rollback_to(entry.settings);
+  parts.savepoints.resize(depth);   // the savepoint itself stays
+  parts.failed = false;
+}
+
+}  // namespace
+
+void ensure_transaction(Session::Parts& parts, bool single_read) {
+  if (parts.transaction != nullptr) return;
+  const auto& isolation = parts.session.settings().get("default_transaction_isolation").value_or("read committed");
+  parts.isolation = isolation == "repeatable read" ? txn::Isolation::kRepeatableRead : txn::Isolation::kReadCommitted;
+  if (isolation == "serializable") throw not_supported("SERIALIZABLE");
+  parts.read_only = parts.session.settings().get_bool("default_transaction_read_only");
+  txn::TransactionOptions options;
+  options.isolation = parts.isolation;
+  options.single_read = single_read;
+  options.seen = parts.last_commit;
+  options.role = parts.current_oid;
+  parts.transaction = parts.database.transactions().begin(*parts.locker, options);
+  parts.transaction_start_us = parts.statement_start_us;
+}
+
+Task<> commit_transaction(Session::Parts& parts) {
+  if (parts.transaction == nullptr) {
+    forget_transaction(parts);
+    co_return;
+  }
+  while (!parts.before_commit.empty()) {
+    auto checks = std::move(parts.before_commit);
+    parts.before_commit.clear();
+    for (auto& check : checks) co_await check();
+  }
+  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  const bool asynchronous = parts.session.settings().get("synchronous_commit").value_or("on") == "off";
+  const auto outcome = co_await parts.transaction->commit(asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync);
+  if (!outcome.ok()) {
+    auto& system = parts.database.transactions();
+    if (!parts.transaction->finished()) co_await parts.transaction->abort();
+    parts.session.settings().rollback_to(0);
+    forget_transaction(parts);
+    system.throw_outcome(outcome, parts.locker.get());
+  }
+  if (parts.transaction->commit_timestamp() > parts.last_commit) parts.last_commit = parts.transaction->commit_timestamp();
+  parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+  parts.session.settings().commit();
+  forget_transaction(parts);
+}
+
+Task<> abort_transaction(Session::Parts& parts) {
+  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  std::erase_if(parts.portals, [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
+  if (parts.transaction != nullptr) co_await parts.transaction->abort();
+  parts.session.settings().rollback_to(0);
+  forget_transaction(parts);
+}
+
+Task<> after_error(Session::Parts& parts) {
+  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  if (parts.in_block) {
+    parts.failed = true;
+    // What the block did is taken back at its end, or up to a savepoint; its locks stay till then.
+    co_return;
+  }
+  co_await abort_transaction(parts);
+}
+
+Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement) {
+  using sql::TransactionType;
+  const auto warn = [&](SqlState state, std::string text) { parts.notice(Severity::kWarning, Error{state, std::move(text)}); };
+  switch (statement.type) {
+    case TransactionType::kBegin: case TransactionType::kStart: {
+      const std::string tag = statement.type == TransactionType::kBegin ? "BEGIN" : "START TRANSACTION";
+      if (parts.in_block) {
+        warn(sqlstate::kActiveTransaction, "there is already a transaction in progress");
+        co_return tag;
+      }
+      // What came before in the same simple query belongs to the block, as in PostgreSQL.
+      ensure_transaction(parts, false);
+      if (statement.modes.has_isolation && parts.transaction->has_written())
+        throw error(sqlstate::kActiveTransaction, "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+      const auto isolation = parts.isolation;
+      apply_modes(parts, statement.modes, statement.location);
+      if (parts.isolation != isolation) {
+        parts.transaction.reset();
+        txn::TransactionOptions options;
+        options.isolation = parts.isolation;
+        options.role = parts.current_oid;
+        parts.transaction = parts.database.transactions().begin(*parts.locker, options);
+      }
+      parts.in_block = true;
+      co_return tag;
+    }
+    case TransactionType::kCommit: {
+      if (!parts.in_block) {
+        warn(sqlstate::kNoActiveTransaction, "there is no transaction in progress");
+        if (parts.transaction != nullptr) co_await commit_transaction(parts);
+        co_return "COMMIT";
+      }
+      if (parts.failed) {
+        co_await abort_transaction(parts);
+        co_return "ROLLBACK";
+      }
+      const auto isolation = parts.isolation;
+      const bool read_only = parts.read_only;
+      co_await commit_transaction(parts);
+      if (statement.chain) {
+        ensure_transaction(parts, false);
+        parts.in_block = true;
+        parts.read_only = read_only;
+        (void)isolation;
+      }
+      co_return "COMMIT";
+    }
+    case TransactionType::kRollback: {
+      if (!parts.in_block) {
+        warn(sqlstate::kNoActiveTransaction, "there is no transaction in progress");
+        co_await abort_transaction(parts);
+        co_return "ROLLBACK";
+      }
+      co_await abort_transaction(parts);
+      if (statement.chain) {
+        ensure_transaction(parts, false);
+        parts.in_block = true;
+      }
+      co_return "ROLLBACK";
+    }
+    case TransactionType::kSavepoint: {
+      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "SAVEPOINT can only be used in transaction blocks");
+      parts.savepoints.push_back({std::string{statement.name}, parts.transaction->savepoint(), parts.changes.position(), parts.session.settings().position()});
+      co_return "SAVEPOINT";
+    }
+    case TransactionType::kRelease: {
+      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "RELEASE SAVEPOINT can only be used in transaction blocks");
+      auto* entry = find_savepoint(parts, statement.name);
+      if (entry == nullptr) throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
+      parts.savepoints.resize(static_cast<std::size_t>(entry - parts.savepoints.data()));
+      co_return "RELEASE";
+    }
+    case TransactionType::kRollbackTo: {
+      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
+      auto* entry = find_savepoint(parts, statement.name);
+      if (entry == nullptr) throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
+      co_await roll_back_to(parts, *entry);
+      co_return "ROLLBACK";
+    }
+    case TransactionType::kPrepare: case TransactionType::kCommitPrepared: case TransactionType::kRollbackPrepared:
+      throw not_supported("PREPARE TRANSACTION").at(statement.location);
+  }
+  RUSTBD_UNREACHABLE();
+}
+
+}  // namespace rustbd::engine
