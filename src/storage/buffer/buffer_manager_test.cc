@@ -1,0 +1,344 @@
+#include "rustbd/storage/buffer/buffer_manager.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "rustbd/storage/pages/testing/storage_fixture.h"
+
+namespace rustbd::storage {
+namespace {
+
+using testing::FakeSource;
+using testing::SimulatedWorld;
+
+class BufferManagerTest : public ::testing::Test {
+ protected:
+  void open(std::uint64_t frames) { storage = world.open(source, frames); }
+  BufferManager& buffer() { return storage->buffer(); }
+
+  PageId make_page(std::uint64_t value) {
+    PageId id;
+    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
+      Allocated page = buffer().alloc(PageKind::kTableLeaf, 3);
+      if (!page) {
+        EXPECT_EQ(page.status, AllocStatus::kNoFrame);
+        return page.wait;
+      }
+      testing::fill_page(page.guard.mutable_data(), value);
+      id = page.guard.page_id();
+      return std::nullopt;
+    });
+    return id;
+  }
+  void change(PageId id, std::uint64_t value) {
+    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
+      auto fix = buffer().try_fix_exclusive(id);
+      if (fix.status == FixStatus::kMiss) return fix.wait;
+      EXPECT_TRUE(fix);
+      DirtyResult marked = fix->mark_dirty();
+      if (!marked) return marked.retry;
+      testing::fill_page(fix->mutable_data(), value);
+      return std::nullopt;
+    });
+  }
+  std::optional<std::uint64_t> value(PageId id) {
+    auto fix = buffer().fix_shared(id);
+    return fix ? testing::value_of_page(fix->data()) : std::nullopt;
+  }
+  void evict_all() {
+    ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+    buffer().evict(100000);
+  }
+
+  SimulatedWorld world{1};
+  FakeSource source;
+  std::unique_ptr<Storage> storage;
+};
+
+TEST_F(BufferManagerTest, NewPageHasItsHeader) {
+  open(32);
+  const Action action(storage->gate());
+  Allocated page = buffer().alloc(PageKind::kIndexLeaf, 77);
+  ASSERT_TRUE(page);
+  const PageHeader& header = page.guard.header();
+  EXPECT_EQ(header.page_id, page.guard.page_id().raw());
+  EXPECT_EQ(header.kind, PageKind::kIndexLeaf);
+  EXPECT_EQ(header.owner, 77u);
+  EXPECT_EQ(header.count, 0u);
+  EXPECT_EQ(page.guard.bytes().size(), 16312u);
+}
+
+TEST_F(BufferManagerTest, LatchesExcludeAndVersionsGrow) {
+  open(32);
+  const PageId id = make_page(1);
+  auto first = buffer().try_fix_shared(id);
+  auto second = buffer().try_fix_shared(id);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(buffer().try_fix_exclusive(id).status, FixStatus::kBusy);
+  EXPECT_FALSE(first->upgrade());
+  second->release();
+  auto exclusive = first->upgrade();
+  ASSERT_TRUE(exclusive);
+  EXPECT_FALSE(first->held());
+  EXPECT_EQ(buffer().try_fix_shared(id).status, FixStatus::kBusy);
+  EXPECT_EQ(buffer().try_fix_optimistic(id).status, FixStatus::kBusy);
+  const std::uint64_t version = exclusive->version();
+  exclusive->release();
+  auto after = buffer().try_fix_shared(id);
+  EXPECT_EQ(after->version(), version + 1);
+}
+
+TEST_F(BufferManagerTest, OptimisticGuardSeesChanges) {
+  open(32);
+  const PageId id = make_page(1);
+  auto fix = buffer().try_fix_optimistic(id);
+  ASSERT_TRUE(fix);
+  EXPECT_TRUE(fix->check());
+  fix->release();
+  fix = buffer().try_fix_optimistic(id);
+  auto exclusive = fix->upgrade();
+  ASSERT_TRUE(exclusive);
+  exclusive->release();
+#if !defined(RUSTBD_TSAN)
+  fix = buffer().try_fix_optimistic(id);
+  change(id, 2);
+  EXPECT_FALSE(fix->check());
+  EXPECT_FALSE(fix->upgrade());
+  fix = buffer().try_fix_optimistic(id);
+  evict_all();
+  EXPECT_FALSE(fix->check());
+  EXPECT_EQ(value(id), 2u);
+  EXPECT_FALSE(fix->check()) << "read again: another version";
+#endif
+}
+
+TEST_F(BufferManagerTest, UnknownAndFreePagesAreDamaged) {
+  open(32);
+  for (const std::uint64_t id : {0ull, 400ull, 512ull, 1ull << 30, ~0ull}) {
+    EXPECT_EQ(buffer().try_fix_optimistic(PageId{id}).status, FixStatus::kDamaged) << id;
+    EXPECT_EQ(buffer().try_fix_shared(PageId{id}).status, FixStatus::kDamaged) << id;
+    EXPECT_EQ(buffer().try_fix_exclusive(PageId{id}).status, FixStatus::kDamaged) << id;
+  }
+}
+
+TEST_F(BufferManagerTest, OneReadPerPage) {
+  open(32);
+  const PageId id = make_page(9);
+  evict_all();
+  ASSERT_FALSE(buffer().resident(id));
+  const std::uint64_t misses = buffer().statistics().misses;
+  auto first = buffer().try_fix_shared(id);
+  auto second = buffer().try_fix_exclusive(id);
+  auto third = buffer().try_fix_optimistic(id);
+  buffer().prefetch(id);
+  EXPECT_EQ(first.status, FixStatus::kMiss);
+  EXPECT_EQ(second.status, FixStatus::kMiss);
+  EXPECT_EQ(third.status, FixStatus::kMiss);
+  EXPECT_EQ(buffer().statistics().misses, misses + 1);
+  world.executor.block_on(third.wait);
+  EXPECT_TRUE(first.wait.fired() && second.wait.fired());
+  EXPECT_TRUE(buffer().try_fix_optimistic(id));
+}
+
+TEST_F(BufferManagerTest, ReadErrorIsTriedOnceMore) {
+  open(32);
+  const PageId good = make_page(1);
+  const PageId bad = make_page(2);
+  evict_all();
+  world.disk.fail_reads(kDataFileName, 1);
+  EXPECT_EQ(value(good), 1u);
+  world.disk.fail_reads(kDataFileName, 2);
+  EXPECT_EQ(buffer().fix_shared(bad).status, FixStatus::kDamaged);
+  EXPECT_EQ(buffer().statistics().checksum_failures, 1u);
+  EXPECT_EQ(buffer().try_fix_optimistic(bad).status, FixStatus::kDamaged) << "it stays so";
+  EXPECT_EQ(value(good), 1u) << "all others stay usable";
+}
+
+TEST_F(BufferManagerTest, VersionsGrowAcrossReuseOfAnId) {
+  open(32);
+  std::map<std::uint64_t, std::uint64_t> last;
+  for (int round = 0; round < 200; ++round) {
+    const Action action(storage->gate());
+    Allocated page = buffer().alloc(PageKind::kTableLeaf, 1);
+    ASSERT_TRUE(page);
+    const std::uint64_t id = page.guard.page_id().raw();
+    EXPECT_GT(page.guard.version() + 1, last[id]);
+    last[id] = page.guard.version() + 1;
+    buffer().free(std::move(page.guard));
+    if (round % 3 == 0) {
+      storage->gate().exit();
+      buffer().reclaim_freed(1000);
+      storage->gate().enter();
+    }
+  }
+  EXPECT_LT(last.size(), 100u) << "ids are used again";
+}
+
+TEST_F(BufferManagerTest, FreedPageStaysReadableForThoseWhoWereThere) {
+  open(32);
+  const PageId id = make_page(5);
+  {
+    const Epochs::Pin pin = storage->epochs().pin();
+    {
+      const Action action(storage->gate());
+      auto fix = buffer().try_fix_exclusive(id);
+      ASSERT_TRUE(fix);
+      buffer().free(std::move(*fix));
+    }
+    EXPECT_EQ(buffer().reclaim_freed(10), 0u);
+    EXPECT_EQ(value(id), 5u);
+    EXPECT_EQ(storage->pending().size(), 1u);
+  }
+  EXPECT_EQ(buffer().reclaim_freed(10), 1u);
+  EXPECT_EQ(buffer().try_fix_shared(id).status, FixStatus::kDamaged);
+  EXPECT_EQ(storage->pending().size(), 0u);
+  EXPECT_EQ(make_page(6), id) << "the id is used again";
+}
+
+TEST_F(BufferManagerTest, PendingPagesAreFreedAfterARestart) {
+  open(32);
+  const PageId page = make_page(1);
+  const PageId chain[] = {make_page(2), make_page(3)};
+  const PageId tree = make_page(4);
+  {
+    const Epochs::Pin pin = storage->epochs().pin();
+    const Action action(storage->gate());
+    auto link = buffer().try_fix_exclusive(chain[0]);
+    ASSERT_TRUE(link->mark_dirty());
+    link->mutable_header().right_sibling = chain[1].raw();
+    link->release();
+    auto fix = buffer().try_fix_exclusive(page);
+    buffer().free(std::move(*fix));
+    storage->pending().add(chain[0], PendingKind::kChain);
+    storage->pending().add(tree, PendingKind::kTableTree);
+  }
+  ASSERT_TRUE(storage->close().durable);
+  storage.reset();
+  open(32);
+  const auto pending = storage->pending().list();
+  EXPECT_TRUE(std::ranges::any_of(pending, [&](const PendingEntry& e) { return e.first_page == tree; }));
+  buffer().reclaim_freed(100);
+  EXPECT_EQ(storage->pending().size(), 1u) << "the tree is its owner's";
+  for (const PageId id : {page, chain[0], chain[1]}) {
+    EXPECT_EQ(buffer().try_fix_shared(id).status, FixStatus::kDamaged);
+  }
+  EXPECT_EQ(value(tree), 4u);
+}
+
+TEST_F(BufferManagerTest, AllFramesHeldIsAStatus) {
+  open(8);
+  std::vector<PageId> ids;
+  for (std::uint64_t i = 0; i < 20; ++i) ids.push_back(make_page(i));
+  std::vector<SharedGuard> held;
+  FixStatus last = FixStatus::kOk;
+  for (const PageId id : ids) {
+    auto fix = buffer().fix_shared(id);
+    last = fix.status;
+    if (!fix) break;
+    held.push_back(std::move(*fix));
+  }
+  EXPECT_EQ(last, FixStatus::kNoFrame);
+  EXPECT_GE(held.size(), 4u);
+  held.clear();
+  for (std::uint64_t i = 0; i < 20; ++i) EXPECT_EQ(value(ids[i]), i);
+}
+
+TEST_F(BufferManagerTest, TemporaryPagesAreEvictedAndDoNotSurvive) {
+  open(16);
+  std::vector<PageId> ids;
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
+      Allocated page = buffer().alloc(PageKind::kTemp, 0);
+      if (!page) return page.wait;
+      testing::fill_page(page.guard.mutable_data(), i);
+      ids.push_back(page.guard.page_id());
+      return std::nullopt;
+    });
+  }
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  for (std::uint64_t i = 0; i < 60; ++i) EXPECT_EQ(value(ids[i]), i);
+  ASSERT_TRUE(storage->close().durable);
+  storage.reset();
+  EXPECT_EQ(verify_pages(world.disk).pages, 1u) << "the catalog root alone";
+}
+
+// Everything at random in a pool far smaller than the pages, against a map.
+TEST_F(BufferManagerTest, AgreesWithAMapInASmallPool) {
+  for (const std::uint64_t frames : {8ull, 12ull, 40ull}) {
+    storage.reset();
+    open(frames);
+    io::SeededRandom random(frames);
+    std::map<std::uint64_t, std::uint64_t> model;
+    for (int step = 0; step < 3000; ++step) {
+      const auto choice = random.below(10);
+      if (model.size() < 100 && choice < 3) {
+        const std::uint64_t v = random.next_u64();
+        model[make_page(v).raw()] = v;
+        continue;
+      }
+      if (model.empty()) continue;
+      auto at = model.lower_bound(random.below(model.rbegin()->first + 1));
+      const PageId id{at->first};
+      if (choice < 6) {
+        at->second = random.next_u64();
+        change(id, at->second);
+      } else if (choice < 9) {
+        ASSERT_EQ(value(id), at->second);
+      } else if (step % 50 == 0) {
+        storage->request_checkpoint(CheckpointTrigger::kRequest);
+      } else {
+        auto fix = buffer().try_fix_optimistic(id);
+        if (fix) {
+          ASSERT_EQ(testing::value_of_page(fix->data()), at->second);
+          ASSERT_TRUE(fix->check());
+        } else if (fix.status == FixStatus::kMiss) {
+          world.executor.block_on(fix.wait);
+        }
+      }
+    }
+    for (const auto& [id, v] : model) ASSERT_EQ(value(PageId{id}), v);
+    EXPECT_EQ(buffer().statistics().frames, frames);
+    EXPECT_GT(buffer().statistics().evictions, 100u);
+    storage->close();
+    storage.reset();
+    EXPECT_TRUE(verify_pages(world.disk).problems.empty());
+    open(frames);
+    for (const auto& [id, v] : model) ASSERT_EQ(value(PageId{id}), v);
+  }
+}
+
+TEST_F(BufferManagerTest, RootMapHoldsManyRoots) {
+  open(64);
+  std::map<std::uint32_t, std::uint64_t> roots;
+  io::SeededRandom random(3);
+  for (int i = 0; i < 3000; ++i) {
+    const auto id = static_cast<std::uint32_t>(1 + random.below(100000));
+    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
+      const bool known = roots.contains(id);
+      RootResult done = known ? storage->roots().try_erase(id) : storage->roots().try_set(id, PageId{id + 7ull});
+      if (!done) return done.wait;
+      if (known) {
+        roots.erase(id);
+      } else {
+        roots[id] = id + 7ull;
+      }
+      return std::nullopt;
+    });
+  }
+  const auto check = [&] {
+    std::map<std::uint32_t, std::uint64_t> found;
+    for (const RootEntry& entry : storage->roots().list()) found[entry.id] = entry.root_page;
+    EXPECT_EQ(found, roots);
+  };
+  check();
+  ASSERT_TRUE(storage->close().durable);
+  storage.reset();
+  open(64);
+  check();
+  EXPECT_TRUE(storage->roots().get(200000).is_none());
+}
+
+}  // namespace
+}  // namespace rustbd::storage
