@@ -7,14 +7,14 @@ namespace rustbd::exec {
 bool key_less(const SortEntry& a, const SortEntry& b) {
   if (a.prefix != b.prefix) return a.prefix < b.prefix;
   const auto n = std::min(a.key_bytes, b.key_bytes);
-  const int c = std::memcmp(a.key, b.key, n);
+  const int c = n == 0 ? 0 : std::memcmp(a.key, b.key, n);
   return c != 0 ? c < 0 : a.key_bytes < b.key_bytes;
 }
 
 namespace {
 std::uint64_t prefix_of(const Bytes& key) {
   std::uint64_t prefix = 0;
-  std::memcpy(&prefix, key.data(), std::min<std::size_t>(8, key.size()));
+  if (!key.empty()) std::memcpy(&prefix, key.data(), std::min<std::size_t>(8, key.size()));
   return __builtin_bswap64(prefix);
 }
 }  // namespace
@@ -39,7 +39,7 @@ void SortedRows::append(const Vector* columns, const Vector* keys, const Selecti
     make_key(keys, row, &entry.partition_bytes);
     if (!boundary_.empty()) {
       const auto bytes = std::min(scratch_.size(), boundary_.size());
-      const int c = std::memcmp(scratch_.data(), boundary_.data(), bytes);
+      const int c = bytes == 0 ? 0 : std::memcmp(scratch_.data(), boundary_.data(), bytes);
       if (c > 0 || (c == 0 && scratch_.size() >= boundary_.size())) continue;
     }
     entry.prefix = prefix_of(scratch_);

@@ -17,10 +17,11 @@ struct SortEntry {
 };
 bool key_less(const SortEntry& a, const SortEntry& b);
 inline bool same_key(const SortEntry& a, const SortEntry& b) {
-  return a.key_bytes == b.key_bytes && std::memcmp(a.key, b.key, a.key_bytes) == 0;
+  return a.key_bytes == b.key_bytes && (a.key_bytes == 0 || std::memcmp(a.key, b.key, a.key_bytes) == 0);
 }
 inline bool same_partition(const SortEntry& a, const SortEntry& b) {
-  return a.partition_bytes == b.partition_bytes && std::memcmp(a.key, b.key, a.partition_bytes) == 0;
+  return a.partition_bytes == b.partition_bytes &&
+         (a.partition_bytes == 0 || std::memcmp(a.key, b.key, a.partition_bytes) == 0);
 }
 
 class SortedRows {
