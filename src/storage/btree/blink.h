@@ -1,9 +1,11 @@
-// Blink: what table trees and index trees have in common, over the page operations of each (Ops): descent, walking right,
-// splits, separators, removal of empty leaves, freeing. B-link tree of Lehman and Yao (TODS 1981), page removal as in
-// Lanin and Shasha (FJCC 1986): the neighbour takes the range over, the dead page keeps its link.
+// Blink: what table trees and index trees have in common, over the page operations of each (Ops): descent,
+// walking right, splits, separators, removal of empty leaves, freeing. B-link tree of Lehman and Yao (TODS
+// 1981), page removal as in Lanin and Shasha (FJCC 1986): the neighbour takes the range over, the dead page
+// keeps its link.
 //
-// Latches: optimistic on the way down, exclusive on the page to change; left before right; never one of a higher level while
-// one of a lower level is held. Every public function holds an Epochs::Pin, so no page id is reused under it.
+// Latches: optimistic on the way down, exclusive on the page to change; left before right; never one of a
+// higher level while one of a lower level is held. Every public function holds an Epochs::Pin, so no page id
+// is reused under it.
 #pragma once
 
 #include <algorithm>
@@ -28,15 +30,22 @@ enum class Side : std::uint8_t { kAt, kBefore };
 enum class Route : std::uint8_t { kHere, kChild, kRight, kLeft /* the page begins above the key */, kBad };
 
 inline void spin_pause(std::uint32_t round) {
-  if (round % 64 != 63) __builtin_ia32_pause(); else std::this_thread::yield();
+  if (round % 64 != 63)
+    __builtin_ia32_pause();
+  else
+    std::this_thread::yield();
 }
 
 inline Status to_status(const AllocStatus status, io::WaitToken wait) {
   switch (status) {
-    case AllocStatus::kOk: return Status::ok();
-    case AllocStatus::kNoSpace: return {Outcome::kNoSpace, {}, {}};
-    case AllocStatus::kStopped: return {Outcome::kStopped, {}, {}};
-    case AllocStatus::kNoFrame: break;
+    case AllocStatus::kOk:
+      return Status::ok();
+    case AllocStatus::kNoSpace:
+      return {Outcome::kNoSpace, {}, {}};
+    case AllocStatus::kStopped:
+      return {Outcome::kStopped, {}, {}};
+    case AllocStatus::kNoFrame:
+      break;
   }
   if (!wait) return {Outcome::kNoFrame, {}, {}};
   return Status::miss(std::move(wait));
@@ -48,31 +57,44 @@ class Blink {
   using Key = typename Ops::Key;
   using OwnedKey = typename Ops::OwnedKey;
 
-  Blink(BufferManager& buffer, std::uint32_t owner, PageId root) : buffer_(buffer), owner_(owner), root_(root) {}
+  Blink(BufferManager& buffer, std::uint32_t owner, PageId root)
+      : buffer_(buffer), owner_(owner), root_(root) {}
 
   [[nodiscard]] BufferManager& buffer() { return buffer_; }
   [[nodiscard]] PageId root() const { return root_; }
 
-  /// try_fix of any kind, busy ones retried for a while. The caller may hold latches that are to be taken before.
+  /// try_fix of any kind, busy ones retried for a while. The caller may hold latches that are to be taken
+  /// before.
   template <class Guard>
   Status fix(PageId id, Guard* guard) {
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       Fix<Guard> fix;
-      if constexpr (std::is_same_v<Guard, OptimisticGuard>) fix = buffer_.try_fix_optimistic(id);
-      else if constexpr (std::is_same_v<Guard, SharedGuard>) fix = buffer_.try_fix_shared(id);
-      else fix = buffer_.try_fix_exclusive(id);
+      if constexpr (std::is_same_v<Guard, OptimisticGuard>)
+        fix = buffer_.try_fix_optimistic(id);
+      else if constexpr (std::is_same_v<Guard, SharedGuard>)
+        fix = buffer_.try_fix_shared(id);
+      else
+        fix = buffer_.try_fix_exclusive(id);
       switch (fix.status) {
-        case FixStatus::kOk: *guard = std::move(fix.guard); return Status::ok();
-        case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
-        case FixStatus::kBusy: spin_pause(round); break;
-        case FixStatus::kDamaged: return Status::damaged(id);
-        case FixStatus::kNoFrame: return {Outcome::kNoFrame, {}, {}};
+        case FixStatus::kOk:
+          *guard = std::move(fix.guard);
+          return Status::ok();
+        case FixStatus::kMiss:
+          return Status::miss(std::move(fix.wait));
+        case FixStatus::kBusy:
+          spin_pause(round);
+          break;
+        case FixStatus::kDamaged:
+          return Status::damaged(id);
+        case FixStatus::kNoFrame:
+          return {Outcome::kNoFrame, {}, {}};
       }
     }
     return Status::restart();
   }
 
-  /// The page of `level` that covers the key, by optimistic descent. None: the tree is not that high. Pinned by the caller.
+  /// The page of `level` that covers the key, by optimistic descent. None: the tree is not that high. Pinned
+  /// by the caller.
   Status find(Key key, Side side, std::uint16_t level, PageId* page) {
     PageId at = root_;
     for (std::uint32_t round = 0; round < kSpins; ++round) {
@@ -101,8 +123,8 @@ class Blink {
     return Status::restart();
   }
 
-  /// Latches the page of `level` that covers the key; the guard is empty if the tree is not that high. `hint`: a page of
-  /// level 0 to try first (with kAt), and set to the page found.
+  /// Latches the page of `level` that covers the key; the guard is empty if the tree is not that high.
+  /// `hint`: a page of level 0 to try first (with kAt), and set to the page found.
   template <class Guard>
   Status fix_page(Key key, Side side, std::uint16_t level, Guard* guard, PageId* hint = nullptr) {
     if (hint != nullptr && !hint->is_none() && try_hint(key, side, *hint, guard)) return Status::ok();
@@ -120,8 +142,8 @@ class Blink {
     return Status::restart();
   }
 
-  /// Splits the leaf that covers the key: `plan(page bytes) -> optional<OwnedKey>` says where (none: no need),
-  /// `cut(left bytes, key, right bytes, right id)` does it. Enters the gate.
+  /// Splits the leaf that covers the key: `plan(page bytes) -> optional<OwnedKey>` says where (none: no
+  /// need), `cut(left bytes, key, right bytes, right id)` does it. Enters the gate.
   template <class Plan, class Cut>
   Status split(Key key, Plan&& plan, Cut&& cut) {
     (void)settle();  // what is left over; this split does not depend on it
@@ -152,11 +174,13 @@ class Blink {
     if (Status s = inspect_parent(key, &item, &may_go); !s || !may_go) return s;
     ExclusiveGuard page, right;
     if (Status s = fix_page(key, Side::kAt, 0, &page); !s) return s;
-    if (page.page_id() != item.page || !Ops::leaf_empty(page.data()) || page.has_versions()) return Status::ok();
+    if (page.page_id() != item.page || !Ops::leaf_empty(page.data()) || page.has_versions())
+      return Status::ok();
     item.target = PageId{page.header().right_sibling};
     if (item.target.is_none()) return Status::ok();
     if (Status s = fix(item.target, &right); !s) return s;
-    if ((right.header().flags & kPageDead) != 0 || !Ops::absorb_fits(page.data(), right.data())) return Status::ok();
+    if ((right.header().flags & kPageDead) != 0 || !Ops::absorb_fits(page.data(), right.data()))
+      return Status::ok();
     for (ExclusiveGuard* guard : {&page, &right})
       if (DirtyResult dirty = guard->mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
     Ops::absorb(page.mutable_bytes(), right.mutable_bytes());
@@ -167,12 +191,14 @@ class Blink {
     return Status::ok();
   }
 
-  /// One action for each thing that was left open. kOk: nothing is left that can be done now. Enters the gate.
+  /// One action for each thing that was left open. kOk: nothing is left that can be done now. Enters the
+  /// gate.
   Status settle() {
     if (unsettled() == 0) return Status::ok();
     for (std::size_t n = unsettled(); n > 0; --n) {
       Action action(buffer_.gate());
-      const auto pin = buffer_.epochs().pin();  // before the item is taken: its pages are not reused meanwhile
+      const auto pin =
+          buffer_.epochs().pin();  // before the item is taken: its pages are not reused meanwhile
       Pending item;
       {
         std::lock_guard lock(mutex_);
@@ -244,14 +270,16 @@ class Blink {
     if (!fix(hint, guard)) return false;
     PageId next;
     const PageFacts facts = facts_of(guard->data());
-    const bool good = sound(facts) && facts.level == 0 && Ops::route(guard->data(), key, side, &next) == Route::kHere &&
+    const bool good = sound(facts) && facts.level == 0 &&
+                      Ops::route(guard->data(), key, side, &next) == Route::kHere &&
                       Ops::begins_at_or_below(guard->data(), key);
     if (good && still(*guard)) return true;
     *guard = Guard();
     return false;
   }
 
-  /// From `at`, which covered the key a moment ago, to the page that covers it now. `again`: begin at the root.
+  /// From `at`, which covered the key a moment ago, to the page that covers it now. `again`: begin at the
+  /// root.
   template <class Guard>
   Status walk(Key key, Side side, std::uint16_t level, PageId at, Guard* guard, bool* again) {
     while (true) {
@@ -285,13 +313,18 @@ class Blink {
     for (const Pending& item : pending_)
       if (item.stage == Pending::kSeparator && item.page == next) return;
     if (pending_.size() < kPendingMax / 2) {
-      pending_.push_back({Pending::kSeparator, static_cast<std::uint16_t>(level + 1), Ops::upper_key(page.data()), next, {}});
+      pending_.push_back({Pending::kSeparator,
+                          static_cast<std::uint16_t>(level + 1),
+                          Ops::upper_key(page.data()),
+                          next,
+                          {}});
     }
   }
 
   void keep(Pending item) {
     std::lock_guard lock(mutex_);
-    if (pending_.size() < kPendingMax) pending_.push_back(std::move(item));  // else: a longer walk, or a page that stays
+    if (pending_.size() < kPendingMax)
+      pending_.push_back(std::move(item));  // else: a longer walk, or a page that stays
   }
   void post_or_keep(std::uint16_t level, const OwnedKey& key, PageId child) {
     if (!post(level, key, child)) keep({Pending::kSeparator, level, key, child, {}});
@@ -319,20 +352,22 @@ class Blink {
       return to_status(right.status, right.wait);
     }
     const PageId left_id = left.guard.page_id(), right_id = right.guard.page_id();
-    std::copy(root.data() + 8, root.data() + kPageBytes, left.guard.mutable_data() + 8);  // all but the page id
+    std::copy(root.data() + 8, root.data() + kPageBytes,
+              left.guard.mutable_data() + 8);  // all but the page id
     cut(left.guard.mutable_bytes(), at, right.guard.mutable_bytes(), right_id);
     left.guard.set_has_versions(root.has_versions());
     right.guard.set_has_versions(root.has_versions());
     root.set_has_versions(false);
-    Ops::make_root(root.mutable_bytes(), static_cast<std::uint16_t>(level + 1), left_id, Ops::view(at), right_id);
+    Ops::make_root(root.mutable_bytes(), static_cast<std::uint16_t>(level + 1), left_id, Ops::view(at),
+                   right_id);
     return Status::ok();
   }
 
-  /// Enters the separator in the page of `level` that covers it, splitting where needed. In the gate, no latch held.
+  /// Enters the separator in the page of `level` that covers it, splitting where needed. In the gate, no
+  /// latch held.
   Status post(std::uint16_t level, const OwnedKey& key, PageId child) {
-    const auto cut = [](std::span<std::byte> left, const OwnedKey& at, std::span<std::byte> right, PageId id) {
-      Ops::inner_cut(left, Ops::view(at), right, id);
-    };
+    const auto cut = [](std::span<std::byte> left, const OwnedKey& at, std::span<std::byte> right,
+                        PageId id) { Ops::inner_cut(left, Ops::view(at), right, id); };
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       ExclusiveGuard page;
       if (Status s = fix_page(Ops::view(key), Side::kAt, level, &page); !s) return s;
@@ -364,7 +399,8 @@ class Blink {
     return Status::restart();
   }
 
-  /// Whether the page still takes part in the tree at that level. Its parent's latch may be held: nobody waits upward.
+  /// Whether the page still takes part in the tree at that level. Its parent's latch may be held: nobody
+  /// waits upward.
   Status is_alive(PageId id, std::uint16_t level, bool* alive) {
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       OptimisticGuard guard;
@@ -378,7 +414,8 @@ class Blink {
     return Status::restart();
   }
 
-  /// Whether the leaf that covers the key has a parent entry that is not the parent's last; its fence and page id.
+  /// Whether the leaf that covers the key has a parent entry that is not the parent's last; its fence and
+  /// page id.
   Status inspect_parent(Key key, Pending* item, bool* may_go) {
     SharedGuard parent;
     if (Status s = fix_page(key, Side::kAt, 1, &parent); !s) return s;
@@ -406,7 +443,8 @@ class Blink {
     if (Status s = fix(item.page, &page); !s) return s;
     {
       std::lock_guard lock(mutex_);
-      std::erase_if(pending_, [&](const Pending& p) { return p.stage == Pending::kSeparator && p.page == item.page; });
+      std::erase_if(pending_,
+                    [&](const Pending& p) { return p.stage == Pending::kSeparator && p.page == item.page; });
     }
     buffer_.free(std::move(page));
     return Status::ok();
@@ -417,7 +455,8 @@ class Blink {
     if (Status s = fix_page(Ops::view(item.key), Side::kAt, 1, &parent); !s) return s;
     const std::uint32_t place = Ops::child_place(parent.data(), Ops::view(item.key));
     if (Ops::child(parent.data(), place) != item.page) return Status::ok();
-    if (place + 1 == Ops::child_count(parent.data())) {  // the parent was split meanwhile: the last child stays
+    if (place + 1 ==
+        Ops::child_count(parent.data())) {  // the parent was split meanwhile: the last child stays
       *stays = true;
       return Status::ok();
     }
@@ -433,7 +472,8 @@ class Blink {
     }
     if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
     Ops::set_child(parent.mutable_bytes(), place, item.target);
-    if (Ops::child(parent.data(), place + 1) == item.target) Ops::remove_child(parent.mutable_bytes(), place + 1);
+    if (Ops::child(parent.data(), place + 1) == item.target)
+      Ops::remove_child(parent.mutable_bytes(), place + 1);
     return Status::ok();
   }
 
@@ -449,7 +489,8 @@ class Blink {
     ExclusiveGuard left;
     if (Status s = fix_page(Ops::view(item.key), Side::kBefore, 0, &left); !s) return s;
     if (left.header().right_sibling != item.page.raw()) {
-      // Another dead leaf stands between, or the left one has it already. Only the latter is certain by its link.
+      // Another dead leaf stands between, or the left one has it already. Only the latter is certain by its
+      // link.
       return left.header().right_sibling == link.raw() ? Status::ok() : Status::restart();
     }
     if (DirtyResult dirty = left.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
@@ -505,7 +546,7 @@ class Blink {
   BufferManager& buffer_;
   const std::uint32_t owner_;
   const PageId root_;
-  mutable std::mutex mutex_;      // protects pending_; taken with a page latch held, never the other way round
+  mutable std::mutex mutex_;  // protects pending_; taken with a page latch held, never the other way round
   std::deque<Pending> pending_;
 };
 

@@ -1,4 +1,5 @@
-// Verification of a tree from its root: levels, chains, fences, child pointers. Blocking; no writer may be active.
+// Verification of a tree from its root: levels, chains, fences, child pointers. Blocking; no writer may be
+// active.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,11 +20,12 @@ struct PageSummary {
   bool has_lower = false;         // lower fence is stored (table leaves: their base, which may lie above it)
   OwnedKey lower{}, upper{};
   bool no_upper = false;
-  std::uint64_t entries = 0;      // of a leaf
+  std::uint64_t entries = 0;  // of a leaf
 };
 
-/// `summarize(page bytes) -> PageSummary`; `Ops` as for Blink. Goes level by level along right_sibling; a page whose parent
-/// lacks its separator is met all the same, and each separator must lead to the page that begins there.
+/// `summarize(page bytes) -> PageSummary`; `Ops` as for Blink. Goes level by level along right_sibling; a
+/// page whose parent lacks its separator is met all the same, and each separator must lead to the page that
+/// begins there.
 template <class Ops, class Summarize>
 class TreeCheck {
  public:
@@ -48,7 +50,8 @@ class TreeCheck {
   };
 
   void problem(PageId page, std::string_view what) {
-    if (report_.problems.size() < kProblemsMax) report_.problems.push_back(fmt::format("page {}: {}", page.raw(), what));
+    if (report_.problems.size() < kProblemsMax)
+      report_.problems.push_back(fmt::format("page {}: {}", page.raw(), what));
   }
   static bool less(const OwnedKey& a, const OwnedKey& b) { return a < b; }
 
@@ -98,19 +101,22 @@ class TreeCheck {
       }
       at = PageId{header.right_sibling};
     }
-    if (next_expected != expected.size()) problem(expected[next_expected].page, "is a child outside the chain of its level");
+    if (next_expected != expected.size())
+      problem(expected[next_expected].page, "is a child outside the chain of its level");
     return below;
   }
 
   void check_fences(PageId at, const PageSummary<OwnedKey>& summary, const OwnedKey& lower, bool last) {
-    if (summary.has_lower && summary.lower != lower) problem(at, "the lower fence is not the left one's upper fence");
-    if (!summary.has_lower && less(summary.lower, lower)) problem(at, "begins below the left one's upper fence");
+    if (summary.has_lower && summary.lower != lower)
+      problem(at, "the lower fence is not the left one's upper fence");
+    if (!summary.has_lower && less(summary.lower, lower))
+      problem(at, "begins below the left one's upper fence");
     if (summary.no_upper != last) problem(at, "only the last page of a level has no upper fence");
     if (!summary.no_upper && !less(lower, summary.upper)) problem(at, "the fences do not ascend");
   }
 
-  void add_children(PageId at, const SharedGuard& guard, std::uint32_t count, const PageSummary<OwnedKey>& summary,
-                    std::vector<Child>* below) {
+  void add_children(PageId at, const SharedGuard& guard, std::uint32_t count,
+                    const PageSummary<OwnedKey>& summary, std::vector<Child>* below) {
     if (summary.problem != nullptr) return;  // its pointers may be anything
     for (std::uint32_t i = 0; i < count; ++i) {
       Child child{Ops::child(guard.data(), i), Ops::separator(guard.data(), i)};

@@ -8,8 +8,8 @@ namespace rustbd::storage {
 namespace {
 
 constexpr std::uint32_t kSlots = index_field::kSlots;
-constexpr std::uint32_t kRoom = kPageBytes - kSlots;              // for slots, entries and fences
-constexpr std::uint32_t kFenceBytesMax = 4008;                    // a key and its rowid
+constexpr std::uint32_t kRoom = kPageBytes - kSlots;  // for slots, entries and fences
+constexpr std::uint32_t kFenceBytesMax = 4008;        // a key and its rowid
 
 PageHeader& header_of(std::byte* page) { return *reinterpret_cast<PageHeader*>(page); }
 
@@ -103,7 +103,10 @@ bool IndexView::lower_bound(ByteSpan key, std::uint32_t* place) const {
       if (!entry_bytes(s)) return false;
       below = compare_keys({page_ + s.off, s.len}, wanted) < 0;
     }
-    if (below) low = middle + 1; else high = middle;
+    if (below)
+      low = middle + 1;
+    else
+      high = middle;
   }
   *place = low;
   return true;
@@ -126,7 +129,8 @@ bool IndexView::child_place(ByteSpan key, Side side, std::uint32_t* place) const
 const char* IndexView::verify() const {
   if (!upper_.empty() && compare_keys(lower_, upper_) >= 0) return "the fences do not ascend";
   if (prefix_ != common_prefix(lower_, upper_)) return "prefix_len is not that of the fences";
-  if (right_.is_none() != upper_.empty()) return "an upper fence without a right sibling, or the other way round";
+  if (right_.is_none() != upper_.empty())
+    return "an upper fence without a right sibling, or the other way round";
   if (inner_ && count_ == 0) return "an inner page has no children";
   if (dead_ && count_ != 0) return "a dead leaf has entries";
   std::uint32_t bytes = static_cast<std::uint32_t>(lower_.size() + upper_.size());
@@ -157,7 +161,8 @@ IndexPage::IndexPage(std::span<std::byte> page) : mutable_(page.data()) {
 
 void IndexPage::reload() { RUSTBD_ASSERT(IndexView::open(mutable_, this), "a latched index page is sound"); }
 
-void IndexPage::init(std::span<std::byte> page, std::uint16_t level, ByteSpan lower, ByteSpan upper, PageId right) {
+void IndexPage::init(std::span<std::byte> page, std::uint16_t level, ByteSpan lower, ByteSpan upper,
+                     PageId right) {
   std::byte* p = page.data();
   RUSTBD_ASSERT(lower.size() <= kFenceBytesMax && upper.size() <= kFenceBytesMax);
   std::memset(p + kPageHeaderBytes, 0, kPageBytes - kPageHeaderBytes);
@@ -189,13 +194,15 @@ void IndexPage::put(std::uint32_t place, ByteSpan head_part, ByteSpan rest, Page
   const auto bytes = static_cast<std::uint32_t>(head_part.size() + rest.size());
   RUSTBD_ASSERT(8 + bytes + (inner_ ? 8 : 0) <= gap(), "room is checked before a change");
   std::byte* slots = mutable_ + kSlots;
-  std::memmove(slots + std::size_t{8} * (place + 1), slots + std::size_t{8} * place, std::size_t{8} * (count_ - place));
+  std::memmove(slots + std::size_t{8} * (place + 1), slots + std::size_t{8} * place,
+               std::size_t{8} * (count_ - place));
   heap_lo_ -= bytes + (inner_ ? 8 : 0);
   std::byte* entry = mutable_ + heap_lo_;
   if (!head_part.empty()) std::memcpy(entry, head_part.data(), head_part.size());
   if (!rest.empty()) std::memcpy(entry + head_part.size(), rest.data(), rest.size());
   if (inner_) store(entry + bytes, child.raw());
-  const std::uint64_t raw = heap_lo_ | std::uint64_t{bytes} << 16 | std::uint64_t{head_of({entry, bytes})} << 32;
+  const std::uint64_t raw =
+      heap_lo_ | std::uint64_t{bytes} << 16 | std::uint64_t{head_of({entry, bytes})} << 32;
   store(slots + std::size_t{8} * place, raw);
   ++count_;
   header_of(mutable_).count = count_;
@@ -219,7 +226,8 @@ void IndexPage::fill(const IndexView& from, std::uint32_t first, std::uint32_t l
   }
 }
 
-void IndexPage::rebuild(ByteSpan lower, ByteSpan upper, std::uint32_t first, std::uint32_t last, PageId right) {
+void IndexPage::rebuild(ByteSpan lower, ByteSpan upper, std::uint32_t first, std::uint32_t last,
+                        PageId right) {
   alignas(16) std::byte copy[kPageBytes];
   std::memcpy(copy, mutable_, kPageBytes);
   IndexView from;
@@ -256,7 +264,8 @@ void IndexPage::set_child(std::uint32_t place, PageId child) {
   store(mutable_ + s.off + s.len, child.raw());
 }
 
-/// What divides the entries below `place` from those at it and above (or, at the end, from the key to be inserted).
+/// What divides the entries below `place` from those at it and above (or, at the end, from the key to be
+/// inserted).
 Bytes IndexPage::separator_before(std::uint32_t place, ByteSpan inserting) const {
   Bytes below, above;
   if (place < count_) {
@@ -282,7 +291,8 @@ bool IndexPage::split_key(ByteSpan inserting, Bytes* at) const {
       std::uint32_t bytes = static_cast<std::uint32_t>(lower_.size());
       for (std::uint32_t i = 0; i < count_; ++i) bytes += 8 + slot(i).len;
       place = count_;  // or a little before, if the new fence finds no room
-      while (place > 1 && bytes + separator_before(place, inserting).size() > kRoom) bytes -= 8 + slot(--place).len;
+      while (place > 1 && bytes + separator_before(place, inserting).size() > kRoom)
+        bytes -= 8 + slot(--place).len;
     }
   }
   *at = separator_before(place, inserting);
@@ -290,8 +300,8 @@ bool IndexPage::split_key(ByteSpan inserting, Bytes* at) const {
 }
 
 std::uint32_t IndexPage::middle_place() const {
-  // Both halves must take their entries and, at worst, a new fence of the greatest length; the entries' bytes up to the
-  // cut then lie in [low, high], which is wider than any entry.
+  // Both halves must take their entries and, at worst, a new fence of the greatest length; the entries' bytes
+  // up to the cut then lie in [low, high], which is wider than any entry.
   const auto bytes_of = [&](std::uint32_t i) { return 8 + slot(i).len + (inner_ ? 8u : 0u); };
   std::uint32_t total = 0;
   for (std::uint32_t i = 0; i < count_; ++i) total += bytes_of(i);

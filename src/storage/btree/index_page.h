@@ -1,10 +1,12 @@
-// Index pages (kinds 3 and 4; storage.md §1.5): sorted slots over a heap, keys cut by the common prefix of the fences.
+// Index pages (kinds 3 and 4; storage.md §1.5): sorted slots over a heap, keys cut by the common prefix of
+// the fences.
 //
-//   32 u16 prefix_len  34 u16 heap_lo  36 u16 garbage  38 u16 lower_fence_off  40 u16 upper_fence_off  42 u16 fl_len
+//   32 u16 prefix_len  34 u16 heap_lo  36 u16 garbage  38 u16 lower_fence_off  40 u16 upper_fence_off  42 u16
+//    fl_len
 //   44 u16 fu_len  46..63 0   64 slot[count]: {u16 off; u16 len; u32 head}   heap: suffix [inner: u64 child]
-// Keys are physical keys (normalised key ‖ rowid big-endian) or, as separators and fences, the shortest byte strings that
-// divide them. An empty lower fence is below all keys; an empty upper fence means no limit. Entry 0 of an inner page has
-// an empty suffix and counts as the lower fence.
+// Keys are physical keys (normalised key ‖ rowid big-endian) or, as separators and fences, the shortest byte
+// strings that divide them. An empty lower fence is below all keys; an empty upper fence means no limit.
+// Entry 0 of an inner page has an empty suffix and counts as the lower fence.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +20,8 @@
 namespace rustbd::storage {
 
 namespace index_field {
-inline constexpr std::size_t kPrefix = 32, kHeapLow = 34, kGarbage = 36, kLowerOff = 38, kUpperOff = 40, kLowerLen = 42,
-                             kUpperLen = 44, kSlots = 64;
+inline constexpr std::size_t kPrefix = 32, kHeapLow = 34, kGarbage = 36, kLowerOff = 38, kUpperOff = 40,
+                             kLowerLen = 42, kUpperLen = 44, kSlots = 64;
 }
 
 /// Byte order of keys: memcmp, the shorter one first.
@@ -28,7 +30,8 @@ int compare_keys(ByteSpan a, ByteSpan b);
 ByteSpan shortest_separator(ByteSpan a, ByteSpan b);
 std::uint32_t common_prefix(ByteSpan a, ByteSpan b);
 
-/// Reads an index page under any guard. open() takes the header once and checks it; every access stays inside the page.
+/// Reads an index page under any guard. open() takes the header once and checks it; every access stays inside
+/// the page.
 class IndexView {
  public:
   struct Slot {
@@ -51,11 +54,14 @@ class IndexView {
   [[nodiscard]] bool child(std::uint32_t i, PageId* out) const;
   /// Whole key of entry i.
   [[nodiscard]] bool key(std::uint32_t i, Bytes* out) const;
-  /// First entry that is not below the key, which lies within the fences (else: by its bytes after the prefix length).
+  /// First entry that is not below the key, which lies within the fences (else: by its bytes after the prefix
+  /// length).
   [[nodiscard]] bool lower_bound(ByteSpan key, std::uint32_t* place) const;
   /// Last entry of an inner page that is not above (kAt) or is below (kBefore) the key.
   [[nodiscard]] bool child_place(ByteSpan key, Side side, std::uint32_t* place) const;
-  [[nodiscard]] std::uint32_t gap() const { return heap_lo_ - static_cast<std::uint32_t>(index_field::kSlots) - 8 * count_; }
+  [[nodiscard]] std::uint32_t gap() const {
+    return heap_lo_ - static_cast<std::uint32_t>(index_field::kSlots) - 8 * count_;
+  }
   [[nodiscard]] std::uint32_t garbage() const { return garbage_; }
   /// nullptr if sound, else what is wrong.
   [[nodiscard]] const char* verify() const;
@@ -63,7 +69,8 @@ class IndexView {
  protected:
   [[nodiscard]] Slot slot(std::uint32_t i) const {
     const auto raw = read_once<std::uint64_t>(page_ + index_field::kSlots + std::size_t{8} * i);
-    return {static_cast<std::uint16_t>(raw), static_cast<std::uint16_t>(raw >> 16), static_cast<std::uint32_t>(raw >> 32)};
+    return {static_cast<std::uint16_t>(raw), static_cast<std::uint16_t>(raw >> 16),
+            static_cast<std::uint32_t>(raw >> 32)};
   }
   [[nodiscard]] bool entry_bytes(const Slot& s) const {
     return s.off >= index_field::kSlots && s.off + s.len + (inner_ ? 8u : 0u) <= kPageBytes;
@@ -81,16 +88,18 @@ class IndexPage : public IndexView {
  public:
   explicit IndexPage(std::span<std::byte> page);
   /// Empties the page (id, kind and owner stay) and sets its fences.
-  static void init(std::span<std::byte> page, std::uint16_t level, ByteSpan lower, ByteSpan upper, PageId right);
+  static void init(std::span<std::byte> page, std::uint16_t level, ByteSpan lower, ByteSpan upper,
+                   PageId right);
 
   /// Room for an entry with this key, after compaction if need be.
   [[nodiscard]] bool room(ByteSpan key) const;
-  /// Room was checked; the key lies within the fences and, but for entry 0 of an inner page, above the prefix.
+  /// Room was checked; the key lies within the fences and, but for entry 0 of an inner page, above the
+  /// prefix.
   void insert(std::uint32_t place, ByteSpan key, PageId child = {});
   void remove(std::uint32_t place);
   void set_child(std::uint32_t place, PageId child);
-  /// Where a split divides, for the sake of the key: in the middle; at the end for appends to the last page. The halves take
-  /// their entries and the new fence. False: fewer than two entries.
+  /// Where a split divides, for the sake of the key: in the middle; at the end for appends to the last page.
+  /// The halves take their entries and the new fence. False: fewer than two entries.
   [[nodiscard]] bool split_key(ByteSpan inserting, Bytes* at) const;
   /// Cuts at a separator: entries not below it go to `right` (header set), which becomes the right sibling.
   void cut(ByteSpan at, std::span<std::byte> right, PageId right_id);
@@ -118,7 +127,9 @@ struct IndexOps {
   static Key view(const OwnedKey& key) { return key; }
   static bool is_lowest(Key key) { return key.empty(); }
   static Route route(const std::byte* page, Key key, Side side, PageId* next);
-  static bool begins_at_or_below(const std::byte*, Key) { return true; }  // route() has compared the lower fence
+  static bool begins_at_or_below(const std::byte*, Key) {
+    return true;
+  }  // route() has compared the lower fence
 
   static std::uint32_t child_count(const std::byte* page) { return load<PageHeader>(page).count; }
   static PageId child(const std::byte* page, std::uint32_t place);

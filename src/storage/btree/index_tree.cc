@@ -82,7 +82,9 @@ Bytes after_prefix(ByteSpan prefix) {
 }
 
 IndexTree::IndexTree(BufferManager& buffer, IndexId index, PageId root)
-    : buffer_(buffer), index_(index), root_(root),
+    : buffer_(buffer),
+      index_(index),
+      root_(root),
       tree_(std::make_unique<IndexBlink>(buffer, index.raw(), root)) {}
 IndexTree::~IndexTree() = default;
 
@@ -116,7 +118,8 @@ void IndexInsert::apply() {
   if (exists_) return;
   IndexPage page(leaf_.mutable_bytes());
   std::uint32_t place = 0;
-  RUSTBD_ASSERT(!has_entry(page, entry_, &place) && page.room(entry_), "the leaf was latched since it was inspected");
+  RUSTBD_ASSERT(!has_entry(page, entry_, &place) && page.room(entry_),
+                "the leaf was latched since it was inspected");
   page.insert(place, entry_);
 }
 
@@ -197,9 +200,8 @@ Status IndexTree::split(ByteSpan key, RowId rowid) {
     if (page.room(entry) || !page.split_key(entry, &at)) return std::nullopt;
     return at;
   };
-  const auto cut = [](std::span<std::byte> left, const Bytes& at, std::span<std::byte> right, PageId right_id) {
-    IndexPage(left).cut(at, right, right_id);
-  };
+  const auto cut = [](std::span<std::byte> left, const Bytes& at, std::span<std::byte> right,
+                      PageId right_id) { IndexPage(left).cut(at, right, right_id); };
   return tree_->split(ByteSpan{entry}, plan, cut);
 }
 
@@ -245,8 +247,12 @@ TreeReport IndexTree::check(std::vector<std::pair<Bytes, RowId>>* entries) {
 }
 
 IndexCursor::IndexCursor(IndexTree& tree, KeyRange range, bool backward, bool with_keys)
-    : tree_(&tree), low_(std::move(range.low)), high_(std::move(range.high)), high_open_(high_.empty()),
-      backward_(backward), with_keys_(with_keys) {
+    : tree_(&tree),
+      low_(std::move(range.low)),
+      high_(std::move(range.high)),
+      high_open_(high_.empty()),
+      backward_(backward),
+      with_keys_(with_keys) {
   if (!high_open_ && compare_keys(low_, high_) >= 0) done_ = true;
   if (backward_ && high_open_) {  // above every entry
     high_.assign(kIndexKeyBytesMax + kRowidBytes + 1, std::byte{0xFF});
@@ -259,7 +265,8 @@ Status IndexCursor::next(IndexBatch* batch, std::size_t limit) {
   const auto pin = tree_->buffer_.epochs().pin();
   for (std::uint32_t round = 0; round < kTries; ++round) {
     if (done_ || !batch->entries.empty()) return Status::ok();
-    Status s = backward_ ? tree_->read_backward(*this, batch, limit) : tree_->read_forward(*this, batch, limit);
+    Status s =
+        backward_ ? tree_->read_backward(*this, batch, limit) : tree_->read_forward(*this, batch, limit);
     if (!s) {
       batch->clear();
       return s;
@@ -280,10 +287,12 @@ Status IndexTree::read_forward(IndexCursor& cursor, IndexBatch* batch, std::size
     end = view.count();
     if (!cursor.high_open_ && (view.no_upper() || compare_keys(cursor.high_, view.upper()) <= 0)) {
       last = true;
-      if (view.no_upper() || compare_keys(cursor.high_, view.upper()) < 0) sound = view.lower_bound(cursor.high_, &end);
+      if (view.no_upper() || compare_keys(cursor.high_, view.upper()) < 0)
+        sound = view.lower_bound(cursor.high_, &end);
     }
   }
-  const std::uint32_t stop = first + static_cast<std::uint32_t>(std::min<std::size_t>(end - std::min(first, end), limit));
+  const std::uint32_t stop =
+      first + static_cast<std::uint32_t>(std::min<std::size_t>(end - std::min(first, end), limit));
   for (std::uint32_t i = first; sound && i < stop; ++i) sound = copy_entry(view, i, cursor.with_keys_, batch);
   Bytes position;
   PageId hint = leaf.page_id();
@@ -315,13 +324,15 @@ Status IndexTree::read_backward(IndexCursor& cursor, IndexBatch* batch, std::siz
   bool last = false;
   if (sound) {
     end = view.count();
-    if (view.no_upper() || compare_keys(cursor.high_, view.upper()) < 0) sound = view.lower_bound(cursor.high_, &end);
+    if (view.no_upper() || compare_keys(cursor.high_, view.upper()) < 0)
+      sound = view.lower_bound(cursor.high_, &end);
     last = view.lower().empty() || compare_keys(cursor.low_, view.lower()) >= 0;
     if (sound && compare_keys(cursor.low_, view.lower()) > 0) sound = view.lower_bound(cursor.low_, &first);
   }
   const std::uint32_t have = end > first ? end - first : 0;
   const std::uint32_t stop = end - static_cast<std::uint32_t>(std::min<std::size_t>(have, limit));
-  for (std::uint32_t i = end; sound && i > stop; --i) sound = copy_entry(view, i - 1, cursor.with_keys_, batch);
+  for (std::uint32_t i = end; sound && i > stop; --i)
+    sound = copy_entry(view, i - 1, cursor.with_keys_, batch);
   Bytes position;
   const bool limited = sound && stop > first && have > 0;
   if (limited) {
@@ -377,9 +388,11 @@ Status UniqueProbe::collect(std::vector<RowId>* rowids) {
     if (compare_keys(lowest, view.lower()) >= 0) (void)view.lower_bound(lowest, &place);
     for (; place < view.count(); ++place) {
       Bytes entry;
-      if (!view.key(place, &entry) || entry.size() < kRowidBytes) return Status::damaged(leaves_[leaf].page_id());
+      if (!view.key(place, &entry) || entry.size() < kRowidBytes)
+        return Status::damaged(leaves_[leaf].page_id());
       if (compare_keys(entry, highest) > 0) return Status::ok();
-      if (entry.size() != highest.size()) continue;  // normalised keys are prefix-free; others cannot stand between
+      if (entry.size() != highest.size())
+        continue;  // normalised keys are prefix-free; others cannot stand between
       rowids->push_back(RowId{__builtin_bswap64(load<std::uint64_t>(entry.data() + key_.size()))});
     }
     if (view.no_upper() || compare_keys(view.upper(), highest) > 0) return Status::ok();
@@ -423,7 +436,8 @@ Status IndexBuilder::flush() {
   return Status::ok();
 }
 
-/// Puts items into the leaf of the first one as long as they belong there and fit: one action. kFull: not even one did.
+/// Puts items into the leaf of the first one as long as they belong there and fit: one action. kFull: not
+/// even one did.
 Status IndexBuilder::append(ByteSpan first_key) {
   Action action(tree_.buffer_.gate());
   const auto pin = tree_.buffer_.epochs().pin();
@@ -437,7 +451,8 @@ Status IndexBuilder::append(ByteSpan first_key) {
   for (std::size_t begin = done_; done_ < items_.size(); ++done_) {
     const Item& item = items_[done_];
     const Bytes entry = entry_of(ByteSpan{keys_}.subspan(item.offset, item.bytes), item.rowid.raw());
-    if (compare_keys(entry, page.lower()) < 0 || (!page.no_upper() && compare_keys(entry, page.upper()) >= 0)) break;
+    if (compare_keys(entry, page.lower()) < 0 || (!page.no_upper() && compare_keys(entry, page.upper()) >= 0))
+      break;
     std::uint32_t place = 0;
     if (has_entry(page, entry, &place)) continue;
     if (!page.room(entry)) return done_ == begin ? Status::full() : Status::ok();

@@ -1,5 +1,6 @@
-// IndexTree: entries (normalised key ‖ rowid) in memcmp order (B-link tree, Lehman and Yao 1981; storage.md §1.5). Several
-// entries of one key are ordinary: uniqueness is checked by the caller (UniqueProbe). Knows no transaction.
+// IndexTree: entries (normalised key ‖ rowid) in memcmp order (B-link tree, Lehman and Yao 1981; storage.md
+// §1.5). Several entries of one key are ordinary: uniqueness is checked by the caller (UniqueProbe). Knows no
+// transaction.
 #pragma once
 
 #include <cstdint>
@@ -17,45 +18,52 @@ class IndexBlink;
 
 inline constexpr std::size_t kIndexKeyBytesMax = 4000;  // without the rowid; above it: kTooLarge (54000)
 
-/// Range of entries: low <= key‖rowid < high, bytewise. Empty high: no upper limit. Normalised keys are prefix-free per
-/// column, so a bound on leading columns is its bytes: `>= k`: low = k; `> k`: low = after_prefix(k); `< k`: high = k;
-/// `<= k`: high = after_prefix(k); `= k`: both.
+/// Range of entries: low <= key‖rowid < high, bytewise. Empty high: no upper limit. Normalised keys are
+/// prefix-free per column, so a bound on leading columns is its bytes: `>= k`: low = k; `> k`: low =
+/// after_prefix(k); `< k`: high = k; `<= k`: high = after_prefix(k); `= k`: both.
 struct KeyRange {
   Bytes low;
   Bytes high;
 };
-/// The smallest byte string above every string that begins with `prefix`; empty: there is none (prefix all FF).
+/// The smallest byte string above every string that begins with `prefix`; empty: there is none (prefix all
+/// FF).
 Bytes after_prefix(ByteSpan prefix);
 
 /// Entries copied out of one leaf.
 struct IndexBatch {
   struct Entry {
     RowId rowid;
-    std::uint32_t key_offset = 0, key_bytes = 0;  // into keys, without the rowid; only when keys were asked for
+    std::uint32_t key_offset = 0,
+                  key_bytes = 0;  // into keys, without the rowid; only when keys were asked for
   };
   std::vector<Entry> entries;
   Bytes keys;
-  [[nodiscard]] ByteSpan key(const Entry& e) const { return ByteSpan{keys}.subspan(e.key_offset, e.key_bytes); }
-  void clear() { entries.clear(); keys.clear(); }
+  [[nodiscard]] ByteSpan key(const Entry& e) const {
+    return ByteSpan{keys}.subspan(e.key_offset, e.key_bytes);
+  }
+  void clear() {
+    entries.clear();
+    keys.clear();
+  }
 };
 
 class IndexTree;
 
-/// Walks a range forward or backward, leaf by leaf, without latches held between calls. Sees every entry that is there all
-/// the while, once; of those added or removed meanwhile any. Threads: one.
+/// Walks a range forward or backward, leaf by leaf, without latches held between calls. Sees every entry that
+/// is there all the while, once; of those added or removed meanwhile any. Threads: one.
 class IndexCursor {
  public:
   IndexCursor(IndexTree& tree, KeyRange range, bool backward = false, bool with_keys = false);
-  /// Clears and fills `batch` with up to `limit` entries (order of the walk). kMiss, kRestart: call again. An empty batch
-  /// with kOk only at the end.
+  /// Clears and fills `batch` with up to `limit` entries (order of the walk). kMiss, kRestart: call again. An
+  /// empty batch with kOk only at the end.
   Status next(IndexBatch* batch, std::size_t limit = ~std::size_t{0});
   [[nodiscard]] bool at_end() const { return done_; }
 
  private:
   friend class IndexTree;
   IndexTree* tree_;
-  Bytes low_, high_;   // what is left of the range
-  bool high_open_;     // no upper limit
+  Bytes low_, high_;  // what is left of the range
+  bool high_open_;    // no upper limit
   bool backward_, with_keys_, done_ = false;
   PageId hint_;
 };
@@ -63,7 +71,8 @@ class IndexCursor {
 /// A leaf held exclusively for one entry: nothing is changed before apply().
 class IndexInsert {
  public:
-  /// kFull: IndexTree::split(key, rowid), restart. `exists()`: the entry is there already; apply() does nothing then.
+  /// kFull: IndexTree::split(key, rowid), restart. `exists()`: the entry is there already; apply() does
+  /// nothing then.
   [[nodiscard]] bool exists() const { return exists_; }
   [[nodiscard]] DirtyResult mark_dirty() { return exists_ ? DirtyResult{} : leaf_.mark_dirty(); }
   void apply();
@@ -92,16 +101,16 @@ class IndexRemove {
   bool found_ = false;
 };
 
-/// Step 4 of storage.md §4.3: holds the leaf that covers key‖0 exclusively, gives every rowid of the key, walks right with
-/// latches, and turns into the insert. While it lives no other probe of this key can begin.
+/// Step 4 of storage.md §4.3: holds the leaf that covers key‖0 exclusively, gives every rowid of the key,
+/// walks right with latches, and turns into the insert. While it lives no other probe of this key can begin.
 class UniqueProbe {
  public:
   /// In the gate. Positions on the first leaf of the key.
   Status start(IndexTree& tree, ByteSpan key);
   /// Appends the rowids of all entries of the key.
   Status collect(std::vector<RowId>* rowids);
-  /// Goes on to the leaf that takes key‖rowid. `insert` gets that leaf's latch; the probe keeps the others, and when it is
-  /// the first leaf itself that one latch is enough. Keep the probe until apply() is done.
+  /// Goes on to the leaf that takes key‖rowid. `insert` gets that leaf's latch; the probe keeps the others,
+  /// and when it is the first leaf itself that one latch is enough. Keep the probe until apply() is done.
   Status prepare_insert(RowId rowid, IndexInsert* insert);
   void release() { leaves_.clear(); }
 
@@ -112,9 +121,9 @@ class UniqueProbe {
   std::vector<ExclusiveGuard> leaves_;  // left to right
 };
 
-/// Invariants: (1) the root's page id never changes; (2) every entry of a page lies in [lower fence, upper fence);
-/// (3) prefix_len is the length of the fences' common prefix; (4) a tree whose parent lacks a separator is correct.
-/// Threads and gate: as TableTree.
+/// Invariants: (1) the root's page id never changes; (2) every entry of a page lies in [lower fence, upper
+/// fence); (3) prefix_len is the length of the fences' common prefix; (4) a tree whose parent lacks a
+/// separator is correct. Threads and gate: as TableTree.
 class IndexTree {
  public:
   IndexTree(BufferManager& buffer, IndexId index, PageId root);

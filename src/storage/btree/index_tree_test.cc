@@ -44,11 +44,17 @@ class IndexModel {
   std::string random_key() {
     std::string key;
     const auto letters = [&](std::size_t n, std::uint64_t alphabet) {
-      for (; n > 0; --n) key.push_back(static_cast<char>('\xF0' + static_cast<char>(random_.below(alphabet))));
+      for (; n > 0; --n)
+        key.push_back(static_cast<char>('\xF0' + static_cast<char>(random_.below(alphabet))));
     };
     switch (style_) {
-      case KeyStyle::kShort: letters(random_.below(4), 3); break;
-      case KeyStyle::kSharedPrefix: key.assign(random_.below(3) * 300, 'p'); letters(random_.below(9), 5); break;
+      case KeyStyle::kShort:
+        letters(random_.below(4), 3);
+        break;
+      case KeyStyle::kSharedPrefix:
+        key.assign(random_.below(3) * 300, 'p');
+        letters(random_.below(9), 5);
+        break;
       case KeyStyle::kLong:
         key.assign(random_.chance(500) ? random_.below(3900) : random_.below(40), 'l');
         letters(random_.below(60), 4);
@@ -68,7 +74,8 @@ class IndexModel {
   }
   void remove(const Entry& entry) {
     bool found = false;
-    ASSERT_TRUE(run_blocking([&] { return tree_->remove(as_bytes(entry.first), RowId{entry.second}, &found); }));
+    ASSERT_TRUE(
+        run_blocking([&] { return tree_->remove(as_bytes(entry.first), RowId{entry.second}, &found); }));
     ASSERT_EQ(found, model.erase(entry) == 1);
   }
   Entry some_entry() {
@@ -87,17 +94,25 @@ class IndexModel {
   }
 
   void scan() {
-    const std::string low = random_.chance(100) ? "" : random_key(), high = random_.chance(100) ? "" : random_key();
+    const std::string low = random_.chance(100) ? "" : random_key(),
+                      high = random_.chance(100) ? "" : random_key();
     const bool backward = random_.chance(500);
     KeyRange range;
     const ByteSpan low_bytes = as_bytes(low), high_bytes = as_bytes(high);
-    if (random_.chance(300)) range.low = after_prefix(low_bytes); else range.low.assign(low_bytes.begin(), low_bytes.end());
-    if (random_.chance(300)) range.high = after_prefix(high_bytes); else range.high.assign(high_bytes.begin(), high_bytes.end());
+    if (random_.chance(300))
+      range.low = after_prefix(low_bytes);
+    else
+      range.low.assign(low_bytes.begin(), low_bytes.end());
+    if (random_.chance(300))
+      range.high = after_prefix(high_bytes);
+    else
+      range.high.assign(high_bytes.begin(), high_bytes.end());
     std::vector<Entry> expected;
     for (const Entry& e : model) {
       const std::uint64_t rowid = __builtin_bswap64(e.second);
       const std::string physical = e.first + std::string(reinterpret_cast<const char*>(&rowid), 8);
-      if (physical < as_chars(range.low) || (!range.high.empty() && physical >= as_chars(range.high))) continue;
+      if (physical < as_chars(range.low) || (!range.high.empty() && physical >= as_chars(range.high)))
+        continue;
       expected.push_back(e);
     }
     if (backward) std::reverse(expected.begin(), expected.end());
@@ -109,7 +124,8 @@ class IndexModel {
       ASSERT_TRUE(run_blocking([&] { return cursor.next(&batch, limit); }));
       ASSERT_LE(batch.entries.size(), limit);
       if (batch.entries.empty()) break;
-      for (const auto& e : batch.entries) found.emplace_back(std::string(as_chars(batch.key(e))), e.rowid.raw());
+      for (const auto& e : batch.entries)
+        found.emplace_back(std::string(as_chars(batch.key(e))), e.rowid.raw());
     }
     ASSERT_TRUE(cursor.at_end());
     ASSERT_EQ(found, expected) << (backward ? "backward" : "forward");
@@ -140,7 +156,8 @@ class IndexModel {
     }));
     std::vector<std::uint64_t> found, expected;
     for (const RowId r : rowids) found.push_back(r.raw());
-    for (auto e = model.lower_bound({key, 0}); e != model.end() && e->first == key; ++e) expected.push_back(e->second);
+    for (auto e = model.lower_bound({key, 0}); e != model.end() && e->first == key; ++e)
+      expected.push_back(e->second);
     ASSERT_EQ(found, expected);
     if (!full) {
       model.insert({key, rowid});
@@ -207,15 +224,18 @@ TEST(IndexTree, SortedBuildFillsPages) {
   for (int i = 0; i < 30; ++i) t.scan();
   bool done = false;
   while (!done) ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(&done); }));
-  while (t.storage().buffer().reclaim_freed(1000) > 0) {}
-  for (const PageId page : report.pages) EXPECT_EQ(t.storage().buffer().fix_shared(page).status, FixStatus::kDamaged);
+  while (t.storage().buffer().reclaim_freed(1000) > 0) {
+  }
+  for (const PageId page : report.pages)
+    EXPECT_EQ(t.storage().buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
 TEST(IndexTree, KeysOverTheLimitAreRefused) {
   IndexModel t(2, KeyStyle::kShort);
   const std::string key(kIndexKeyBytesMax + 1, 'x');
   EXPECT_EQ(t.tree().insert(as_bytes(key), RowId{1}).outcome, Outcome::kTooLarge);
-  for (std::uint64_t i = 1; i < 40; ++i) t.insert({std::string(kIndexKeyBytesMax - 1, 'x') + static_cast<char>(i), i});
+  for (std::uint64_t i = 1; i < 40; ++i)
+    t.insert({std::string(kIndexKeyBytesMax - 1, 'x') + static_cast<char>(i), i});
   t.check();
 }
 
@@ -293,8 +313,8 @@ TEST(IndexPage, GoldenBytes) {
   EXPECT_EQ(p[8], std::byte{4});
   EXPECT_EQ(load<std::uint64_t>(p + 16), 77u);
   EXPECT_EQ(load<std::uint32_t>(p + 24), 2u);
-  EXPECT_EQ(word(32), 3u);                 // prefix "key"
-  EXPECT_EQ(word(34), kPageBytes - 13);    // two fences of 4, "More", "B"
+  EXPECT_EQ(word(32), 3u);               // prefix "key"
+  EXPECT_EQ(word(34), kPageBytes - 13);  // two fences of 4, "More", "B"
   EXPECT_EQ(word(36), 0u);
   EXPECT_EQ(word(38), kPageBytes - 4);
   EXPECT_EQ(word(40), kPageBytes - 8);

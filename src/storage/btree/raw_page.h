@@ -1,4 +1,5 @@
-// Reads from page bytes that may change under the reader: every field that later decides an address is read exactly once.
+// Reads from page bytes that may change under the reader: every field that later decides an address is read
+// exactly once.
 #pragma once
 
 #include <cstddef>

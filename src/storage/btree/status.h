@@ -35,8 +35,9 @@ struct [[nodiscard]] Status {
   static Status too_large() { return {Outcome::kTooLarge, {}, {}}; }
 };
 
-/// Runs `operation()` (which returns a Status and does nothing when it fails) until it neither misses nor loses a race.
-/// Only for threads that may block (recovery, tools, tests), outside the gate and with no latch held.
+/// Runs `operation()` (which returns a Status and does nothing when it fails) until it neither misses nor
+/// loses a race. Only for threads that may block (recovery, tools, tests), outside the gate and with no latch
+/// held.
 template <class Operation>
 Status run_blocking(Operation&& operation) {
   while (true) {

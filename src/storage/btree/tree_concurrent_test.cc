@@ -1,5 +1,5 @@
-// Writers and readers of both trees at once: what stays is always seen once and in order, nothing is lost, the trees are
-// sound at the end. Run under the thread sanitizer too.
+// Writers and readers of both trees at once: what stays is always seen once and in order, nothing is lost,
+// the trees are sound at the end. Run under the thread sanitizer too.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,8 +8,8 @@
 #include "rustbd/io/simulated/simulated_disk.h"
 #include "rustbd/storage/btree/index_tree.h"
 #include "rustbd/storage/pages/testing/storage_fixture.h"
-#include "rustbd/storage/rows/testing/rows_model.h"
 #include "rustbd/storage/rows/table_tree.h"
+#include "rustbd/storage/rows/testing/rows_model.h"
 
 namespace rustbd::storage {
 namespace {
@@ -67,7 +67,8 @@ TEST(IndexTreeConcurrent, ReadersSeeWhatStaysOnceAndInOrder) {
   }
   IndexTree tree(world.storage->buffer(), IndexId{30000}, root);
   const auto insert = [&](std::uint64_t number) {
-    return static_cast<bool>(run_blocking([&] { return tree.insert(as_bytes(key_of(number)), RowId{number + 1}); }));
+    return static_cast<bool>(
+        run_blocking([&] { return tree.insert(as_bytes(key_of(number)), RowId{number + 1}); }));
   };
   // Numbers divisible by 8 stay; the writers add and take away the others.
   for (std::uint64_t i = 0; i < kRows; i += 8) ASSERT_TRUE(insert(i));
@@ -84,7 +85,8 @@ TEST(IndexTreeConcurrent, ReadersSeeWhatStaysOnceAndInOrder) {
           if (!insert(i)) ++failures;
           if (round == 0 && random.chance(300)) continue;
           bool found = false;
-          const Status s = run_blocking([&] { return tree.remove(as_bytes(key_of(i)), RowId{i + 1}, &found); });
+          const Status s =
+              run_blocking([&] { return tree.remove(as_bytes(key_of(i)), RowId{i + 1}, &found); });
           if (!s || !found) ++failures;
           if (round == 1 && !insert(i)) ++failures;
         }
@@ -143,8 +145,10 @@ TEST(TableTreeConcurrent, WritersKeepTheirRows) {
         LeafPage leaf(std::span<std::byte>{const_cast<std::byte*>(guard.data()), kPageBytes}, format);
         return change(leaf, guard);
       });
-      if (s.outcome == Outcome::kFull) s = run_blocking([&] { return tree.split_leaf(rowid, format); });
-      else return s;
+      if (s.outcome == Outcome::kFull)
+        s = run_blocking([&] { return tree.split_leaf(rowid, format); });
+      else
+        return s;
       if (!s) return s;
     }
   };

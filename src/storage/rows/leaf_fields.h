@@ -11,11 +11,12 @@
 namespace rustbd::storage {
 
 namespace leaf_field {  // byte offsets in the page
-inline constexpr std::size_t kBase = 32, kCapacity = 40, kRows = 42, kHeapLow = 44, kGarbage = 46, kHighFence = 48;
+inline constexpr std::size_t kBase = 32, kCapacity = 40, kRows = 42, kHeapLow = 44, kGarbage = 46,
+                             kHighFence = 48;
 }
 
-/// {u16 off; u16 len; u8 prefix[4]} of a variable value. len <= 4: the value is in prefix, off is 0. len 0xFFFF: the heap
-/// holds an overflow reference {u64 first_pid; u64 len}.
+/// {u16 off; u16 len; u8 prefix[4]} of a variable value. len <= 4: the value is in prefix, off is 0. len
+/// 0xFFFF: the heap holds an overflow reference {u64 first_pid; u64 len}.
 struct Descriptor {
   std::uint16_t off = 0;
   std::uint16_t len = 0;
@@ -31,7 +32,8 @@ struct Descriptor {
 };
 static_assert(sizeof(Descriptor) == 8);
 
-/// Whether the bytes are a stored numeric (u8 kind, u16 dscale, magnitude): load_stored() takes them without throwing.
+/// Whether the bytes are a stored numeric (u8 kind, u16 dscale, magnitude): load_stored() takes them without
+/// throwing.
 inline bool sound_numeric(std::string_view stored) {
   return stored.size() >= 3 && static_cast<std::uint8_t>(stored[0]) <= 4 &&
          load<std::uint16_t>(stored.data() + 1) <= types::kNumericMaxScale;
@@ -50,14 +52,18 @@ void for_each_set_bit(const std::byte* bitmap, std::uint32_t first, std::uint32_
 
 inline void put_bit(std::byte* bitmap, std::uint32_t at, bool on) {
   const auto mask = static_cast<std::byte>(1u << (at % 8));
-  if (on) bitmap[at / 8] |= mask; else bitmap[at / 8] &= ~mask;
+  if (on)
+    bitmap[at / 8] |= mask;
+  else
+    bitmap[at / 8] &= ~mask;
 }
 
 /// Moves bits [at, bits) one place up; bit `at` becomes 0. The bitmap has room for bits + 1.
 inline void open_bit(std::byte* bitmap, std::uint32_t at, std::uint32_t bits) {
   for (std::uint32_t word = bits / 64; word > at / 64; --word) {
     const auto low = load<std::uint64_t>(bitmap + std::size_t{8} * (word - 1));
-    store(bitmap + std::size_t{8} * word, (load<std::uint64_t>(bitmap + std::size_t{8} * word) << 1) | (low >> 63));
+    store(bitmap + std::size_t{8} * word,
+          (load<std::uint64_t>(bitmap + std::size_t{8} * word) << 1) | (low >> 63));
   }
   std::byte* first = bitmap + std::size_t{8} * (at / 64);
   const auto bits_of_word = load<std::uint64_t>(first);

@@ -12,14 +12,17 @@ namespace {
 
 constexpr std::uint64_t kSpanMax = 0xFFFF;  // largest delta
 
-std::uint32_t mean_heap(const LeafPage::Fit& fit) { return fit.rows == 0 ? 0 : (fit.heap + fit.rows - 1) / fit.rows; }
+std::uint32_t mean_heap(const LeafPage::Fit& fit) {
+  return fit.rows == 0 ? 0 : (fit.heap + fit.rows - 1) / fit.rows;
+}
 
 /// Capacity of a leaf laid out anew: as the mean row has it, but all its rows at least.
 std::uint32_t capacity_of(const LeafLayout& layout, const LeafPage::Fit& fit) {
   return std::max(fit.rows, layout.capacity_for(mean_heap(fit)));
 }
 
-/// `slack_rows`: further rows of the mean size that must fit, so that a page is not laid out anew for every row.
+/// `slack_rows`: further rows of the mean size that must fit, so that a page is not laid out anew for every
+/// row.
 bool fits(const LeafLayout& layout, const LeafPage::Fit& fit, std::uint32_t slack_rows) {
   if (fit.rows > layout.capacity_max() || layout.arrays_end(fit.rows) + fit.heap > kPageBytes) return false;
   return capacity_of(layout, fit) >= fit.rows + slack_rows;
@@ -55,19 +58,22 @@ struct LeafWriter {
       }
       return;
     }
-    std::memcpy(to.mutable_ + to.layout_->array_offset(to.capacity_, target),
-                from.page_ + from.layout_->array_offset(from.capacity_, *source) + std::size_t{source->width} * first,
-                std::size_t{source->width} * (last - first));
+    std::memcpy(
+        to.mutable_ + to.layout_->array_offset(to.capacity_, target),
+        from.page_ + from.layout_->array_offset(from.capacity_, *source) + std::size_t{source->width} * first,
+        std::size_t{source->width} * (last - first));
     if (target.bitmap < 0 || source->bitmap < 0) return;
-    std::byte* bits = to.mutable_ + to.layout_->bitmap_offset(to.capacity_, static_cast<std::uint32_t>(target.bitmap));
+    std::byte* bits =
+        to.mutable_ + to.layout_->bitmap_offset(to.capacity_, static_cast<std::uint32_t>(target.bitmap));
     for_each_set_bit(
-        from.page_ + from.layout_->bitmap_offset(from.capacity_, static_cast<std::uint32_t>(source->bitmap)), first, last,
-        [&](std::uint32_t slot) { put_bit(bits, slot - first, true); });
+        from.page_ + from.layout_->bitmap_offset(from.capacity_, static_cast<std::uint32_t>(source->bitmap)),
+        first, last, [&](std::uint32_t slot) { put_bit(bits, slot - first, true); });
   }
 };
 
 LeafPage::LeafPage(std::span<std::byte> bytes, const RowFormat& format) : mutable_(bytes.data()) {
-  RUSTBD_ASSERT(bytes.size() >= kPageBytes && LeafView::open(bytes.data(), format, this), "a latched leaf is sound");
+  RUSTBD_ASSERT(bytes.size() >= kPageBytes && LeafView::open(bytes.data(), format, this),
+                "a latched leaf is sound");
 }
 
 void LeafPage::store_header() {
@@ -98,7 +104,8 @@ void LeafPage::init(std::span<std::byte> page, const RowFormat& format, std::uin
   header.count = 0;
   header.schema_version = format.table().schema_version;
   store(page.data() + leaf_field::kBase, base_rowid);
-  store(page.data() + leaf_field::kCapacity, static_cast<std::uint16_t>(layout.capacity_for(heap_bytes_per_row)));
+  store(page.data() + leaf_field::kCapacity,
+        static_cast<std::uint16_t>(layout.capacity_for(heap_bytes_per_row)));
   store(page.data() + leaf_field::kHeapLow, static_cast<std::uint16_t>(kPageBytes));
   store(page.data() + leaf_field::kHighFence, high_fence);
 }
@@ -109,7 +116,8 @@ std::uint32_t LeafPage::expected_heap_bytes(const RowFormat& format) {
 }
 
 Descriptor LeafPage::descriptor(std::uint32_t slot, const LeafLayout::Place& place) const {
-  return Descriptor::of(load<std::uint64_t>(page_ + layout_->array_offset(capacity_, place) + std::size_t{8} * slot));
+  return Descriptor::of(
+      load<std::uint64_t>(page_ + layout_->array_offset(capacity_, place) + std::size_t{8} * slot));
 }
 void LeafPage::store_descriptor(std::uint32_t slot, const LeafLayout::Place& place, const Descriptor& d) {
   store(mutable_ + layout_->array_offset(capacity_, place) + std::size_t{8} * slot, d.raw());
@@ -200,7 +208,8 @@ std::uint32_t LeafPage::insert(RowId rowid, std::span<const Cell> row) {
   }
   const std::uint32_t slot = lower_bound(rowid);
   open_row(slot);
-  store(mutable_ + LeafLayout::delta_offset() + std::size_t{2} * slot, static_cast<std::uint16_t>(rowid.raw() - base_));
+  store(mutable_ + LeafLayout::delta_offset() + std::size_t{2} * slot,
+        static_cast<std::uint16_t>(rowid.raw() - base_));
   for (std::uint32_t c = 0; c < row.size(); ++c) put_cell(slot, layout_->place(c), row[c]);
   store_header();
   return slot;
@@ -212,7 +221,8 @@ Room LeafPage::room_for_update(std::uint32_t slot, std::span<const ColumnNumber>
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const LeafLayout::Place& place = layout_->place(columns[i]);
     if (!place.variable) continue;
-    const std::uint32_t before = variable_bytes(slot, place);  // a missing value first goes to the heap all the same
+    const std::uint32_t before =
+        variable_bytes(slot, place);  // a missing value first goes to the heap all the same
     const std::uint32_t after = heap_bytes(cells[i]);
     if (after > before) grown += after;
     taken += after;
@@ -221,14 +231,16 @@ Room LeafPage::room_for_update(std::uint32_t slot, std::span<const ColumnNumber>
   if (current_version() && heap_lo_ - layout_->arrays_end(capacity_) >= grown) return Room::kFits;
   Fit fit = live(*format_, 0, rows_);
   fit.heap = fit.heap + taken - given;
-  constexpr std::uint32_t kManyRows = 32, kSlackBytes = 256;  // else a nearly full page would be compacted each time
+  constexpr std::uint32_t kManyRows = 32,
+                          kSlackBytes = 256;  // else a nearly full page would be compacted each time
   if (rows_ >= kManyRows && grown > 0) {
     return fits(format_->current(), {fit.rows, fit.heap + kSlackBytes}, 0) ? Room::kRebuild : Room::kFull;
   }
   return fits(format_->current(), fit, 0) ? Room::kRebuild : Room::kFull;
 }
 
-void LeafPage::update(std::uint32_t slot, std::span<const ColumnNumber> columns, std::span<const Cell> cells) {
+void LeafPage::update(std::uint32_t slot, std::span<const ColumnNumber> columns,
+                      std::span<const Cell> cells) {
   const Room room = room_for_update(slot, columns, cells);
   RUSTBD_ASSERT(room != Room::kFull, "room is checked before a change");
   if (room == Room::kRebuild) {
@@ -252,15 +264,16 @@ void LeafPage::update(std::uint32_t slot, std::span<const ColumnNumber> columns,
 void LeafPage::put_cell(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell) {
   if (!place.stored) return;
   if (place.bitmap >= 0) {
-    put_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot, cell.is_null());
+    put_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot,
+            cell.is_null());
   }
   if (place.variable) {
     put_variable(slot, place, cell);
     return;
   }
   const types::Datum value = cell.is_null() ? types::Datum{} : cell.value;
-  types::store_datum(mutable_ + layout_->array_offset(capacity_, place) + std::size_t{place.width} * slot, value,
-                     place.width);
+  types::store_datum(mutable_ + layout_->array_offset(capacity_, place) + std::size_t{place.width} * slot,
+                     value, place.width);
 }
 
 void LeafPage::put_variable(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell) {
@@ -294,7 +307,10 @@ void LeafPage::release_variable(std::uint32_t slot, const LeafLayout::Place& pla
   const Descriptor old = descriptor(slot, place);
   const std::uint32_t bytes = old.heap_bytes();
   if (bytes != 0) {
-    if (old.off == heap_lo_) heap_lo_ += bytes; else garbage_ += bytes;
+    if (old.off == heap_lo_)
+      heap_lo_ += bytes;
+    else
+      garbage_ += bytes;
   }
   store_descriptor(slot, place, {});
 }
@@ -313,7 +329,8 @@ void LeafPage::open_row(std::uint32_t slot) {
     if (!place.stored) continue;
     open(layout_->array_offset(capacity_, place), place.width);
     if (place.bitmap >= 0) {
-      open_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot, rows_);
+      open_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot,
+               rows_);
     }
   }
   ++rows_;
@@ -333,7 +350,8 @@ void LeafPage::close_row(std::uint32_t slot) {
     if (!place.stored) continue;
     close(layout_->array_offset(capacity_, place), place.width);
     if (place.bitmap >= 0) {
-      close_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot, rows_);
+      close_bit(mutable_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)), slot,
+                rows_);
     }
   }
   --rows_;
@@ -393,7 +411,9 @@ void LeafPage::split(RowId at, RowId inserting, std::span<std::byte> right, Page
   constexpr std::uint64_t kFarAway = 60000;  // the first row of an empty leaf: leave it room for further ones
   const bool far = cut == rows_ && inserting > at && inserting.raw() - at.raw() > kFarAway;
   init(right, *format_, far ? inserting.raw() : at.raw(), high_fence_, right_,
-       right_fit.rows != 0 ? mean_heap(right_fit) : rows_ != 0 ? mean_heap(all) : expected_heap_bytes(*format_));
+       right_fit.rows != 0 ? mean_heap(right_fit)
+       : rows_ != 0        ? mean_heap(all)
+                           : expected_heap_bytes(*format_));
   if (cut < rows_) {
     LeafPage target(right, *format_);
     target.capacity_ = capacity_of(*target.layout_, right_fit);

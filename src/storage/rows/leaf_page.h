@@ -14,8 +14,8 @@
 
 namespace rustbd::storage {
 
-inline constexpr std::uint8_t kLeafDead = 1;       // PageHeader::flags: emptied; follow right_sibling
-inline constexpr std::uint8_t kRowTombstone = 1;   // rowflags
+inline constexpr std::uint8_t kLeafDead = 1;      // PageHeader::flags: emptied; follow right_sibling
+inline constexpr std::uint8_t kRowTombstone = 1;  // rowflags
 inline constexpr std::uint16_t kOverflowLength = 0xFFFF;
 inline constexpr std::uint32_t kNoSlot = ~0u;
 
@@ -26,8 +26,9 @@ struct OverflowValue {
   OverflowRef ref;
 };
 
-/// Reads a leaf under any guard. Safe on any bytes: open() takes the header once and checks it, every later access stays
-/// inside the page; under an optimistic guard the results count only after check() (I7). Owns nothing, copied freely.
+/// Reads a leaf under any guard. Safe on any bytes: open() takes the header once and checks it, every later
+/// access stays inside the page; under an optimistic guard the results count only after check() (I7). Owns
+/// nothing, copied freely.
 class LeafView {
  public:
   LeafView() = default;
@@ -50,25 +51,28 @@ class LeafView {
   /// First slot whose rowid is not below; rows() if there is none.
   [[nodiscard]] std::uint32_t lower_bound(RowId rowid) const;
   [[nodiscard]] bool tombstone(std::uint32_t slot) const {
-    return (static_cast<std::uint8_t>(page_[LeafLayout::flags_offset(capacity_) + slot]) & kRowTombstone) != 0;
+    return (static_cast<std::uint8_t>(page_[LeafLayout::flags_offset(capacity_) + slot]) & kRowTombstone) !=
+           0;
   }
-  /// The value as stored, or the column's missing value. Strings point into the page. False: damaged (or torn).
+  /// The value as stored, or the column's missing value. Strings point into the page. False: damaged (or
+  /// torn).
   [[nodiscard]] bool cell(std::uint32_t slot, std::uint32_t column, Cell* out) const;
   /// All columns of the table's newest version.
   [[nodiscard]] bool row(std::uint32_t slot, std::span<Cell> out) const;
-  /// cell() as a datum, bytes copied into the arena. kOverflow values come back in `overflow` and count as not null.
+  /// cell() as a datum, bytes copied into the arena. kOverflow values come back in `overflow` and count as
+  /// not null.
   enum class Read : std::uint8_t { kOk, kOverflow, kDamaged };
-  [[nodiscard]] Read value(std::uint32_t slot, std::uint32_t column, Arena& arena, types::Datum* out, bool* is_null,
-                           OverflowRef* overflow) const;
+  [[nodiscard]] Read value(std::uint32_t slot, std::uint32_t column, Arena& arena, types::Datum* out,
+                           bool* is_null, OverflowRef* overflow) const;
 
   void copy_rowids(std::uint32_t first, std::uint32_t last, std::uint64_t* out) const;
   /// Whether a row of [first, last) has one.
   [[nodiscard]] bool any_tombstone(std::uint32_t first, std::uint32_t last) const;
-  /// Copies columns[i] of the rows [first, last) to column i of the buffer's chunk, rows at_row onwards, and text to its
-  /// arena. The chunk's `rows` and selection are the caller's business. False: damaged (or torn).
-  [[nodiscard]] bool copy_columns(std::uint32_t first, std::uint32_t last, std::span<const ColumnNumber> columns,
-                                  types::ChunkBuffer& out, std::uint32_t at_row,
-                                  std::vector<OverflowValue>* overflow) const;
+  /// Copies columns[i] of the rows [first, last) to column i of the buffer's chunk, rows at_row onwards, and
+  /// text to its arena. The chunk's `rows` and selection are the caller's business. False: damaged (or torn).
+  [[nodiscard]] bool copy_columns(std::uint32_t first, std::uint32_t last,
+                                  std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
+                                  std::uint32_t at_row, std::vector<OverflowValue>* overflow) const;
   /// Checks all that can be checked inside the page; nullptr if sound, else what is wrong.
   [[nodiscard]] const char* verify() const;
 
@@ -91,18 +95,19 @@ class LeafView {
   bool dead_ = false;
 };
 
-/// Whether a change fits. kRebuild: after the page is laid out anew (compaction, other capacity, base or schema version);
-/// the change does that itself.
+/// Whether a change fits. kRebuild: after the page is laid out anew (compaction, other capacity, base or
+/// schema version); the change does that itself.
 enum class Room : std::uint8_t { kFits, kRebuild, kFull };
 
-/// Changes a leaf under its exclusive latch, after mark_dirty(). The room_ functions change nothing; a change is made only
-/// when its room is not kFull.
+/// Changes a leaf under its exclusive latch, after mark_dirty(). The room_ functions change nothing; a change
+/// is made only when its room is not kFull.
 class LeafPage : public LeafView {
  public:
   /// The page must be sound (LeafView::open true): latched pages are.
   LeafPage(std::span<std::byte> bytes, const RowFormat& format);
 
-  /// Makes an empty leaf of `page` (header: id, kind and owner are set already). `heap_bytes_per_row` decides capacity.
+  /// Makes an empty leaf of `page` (header: id, kind and owner are set already). `heap_bytes_per_row` decides
+  /// capacity.
   static void init(std::span<std::byte> page, const RowFormat& format, std::uint64_t base_rowid,
                    std::uint64_t high_fence, PageId right_sibling, std::uint32_t heap_bytes_per_row);
   /// First guess for a table that has no rows yet.
@@ -128,12 +133,15 @@ class LeafPage : public LeafView {
 
   /// Whether any row at all would find room; then a split for the sake of `rowid` is not needed any more.
   [[nodiscard]] bool room_for_any(RowId rowid) const;
-  /// Where a split for the sake of `rowid` cuts: the rowids from the result on go right. Above the low fence, at most the
-  /// high fence - 1; the half that gets `rowid` has more room than before. None: an empty leaf has nothing to split.
+  /// Where a split for the sake of `rowid` cuts: the rowids from the result on go right. Above the low fence,
+  /// at most the high fence - 1; the half that gets `rowid` has more room than before. None: an empty leaf
+  /// has nothing to split.
   [[nodiscard]] RowId split_point(RowId rowid) const;
-  /// Moves the rows from `at` on to `right` (a new page with its header set), links it. Both get the newest version.
+  /// Moves the rows from `at` on to `right` (a new page with its header set), links it. Both get the newest
+  /// version.
   void split(RowId at, RowId inserting, std::span<std::byte> right, PageId right_id);
-  /// Lays the page out in the version of `other` (same table, lower schema version). False: no room; nothing changed.
+  /// Lays the page out in the version of `other` (same table, lower schema version). False: no room; nothing
+  /// changed.
   bool convert(const RowFormat& other);
 
   /// What rows need when they are laid out anew.
@@ -142,7 +150,8 @@ class LeafPage : public LeafView {
   };
 
  private:
-  struct Change {  // the room that the page has after it is laid out anew with one more row, or with one row changed
+  struct Change {  // the room that the page has after it is laid out anew with one more row, or with one row
+                   // changed
     Fit fit;
     std::uint64_t base;
   };

@@ -124,7 +124,10 @@ class LeafModel {
     LeafPage leaf(page_.span(), format_);
     const bool on = !tombstones_.contains(rowid);
     leaf.set_tombstone(leaf.find(RowId{rowid}), on);
-    if (on) tombstones_.insert(rowid); else tombstones_.erase(rowid);
+    if (on)
+      tombstones_.insert(rowid);
+    else
+      tombstones_.erase(rowid);
   }
 
   void split(RowId rowid) {
@@ -135,7 +138,8 @@ class LeafModel {
     LoosePage right(7);
     leaf.split(at, rowid, right.span(), PageId{7});
     LeafView left_view, right_view;
-    ASSERT_TRUE(LeafView::open(page_.bytes, format_, &left_view) && LeafView::open(right.bytes, format_, &right_view));
+    ASSERT_TRUE(LeafView::open(page_.bytes, format_, &left_view) &&
+                LeafView::open(right.bytes, format_, &right_view));
     ASSERT_EQ(left_view.verify(), nullptr);
     ASSERT_EQ(right_view.verify(), nullptr);
     ASSERT_EQ(left_view.high_fence(), at.raw());
@@ -225,7 +229,8 @@ TEST(LeafPage, AddedColumnsAreMissingInOldLeavesAndStoredAfterTheFirstWrite) {
   number.since_version = 2;
   number.has_missing_value = true;
   const std::int32_t fallback = 77;
-  number.missing_value.assign(reinterpret_cast<const std::byte*>(&fallback), reinterpret_cast<const std::byte*>(&fallback) + 4);
+  number.missing_value.assign(reinterpret_cast<const std::byte*>(&fallback),
+                              reinterpret_cast<const std::byte*>(&fallback) + 4);
   text.type = type_of(Phys::kStr);
   text.since_version = 2;
   text.has_missing_value = true;
@@ -389,7 +394,8 @@ TEST(LeafPage, GoldenBytes) {
   LoosePage page(9);
   LeafPage::init(page.span(), format, 100, 500, PageId{8}, 40);
   const std::vector<Cell> a{Cell::fixed(types::Datum::of(7)), Cell::stored("hello world"), Cell::null()};
-  const std::vector<Cell> b{Cell::fixed(types::Datum::of(8)), Cell::stored("abcd"), Cell::fixed(types::Datum::of(std::int64_t{9}))};
+  const std::vector<Cell> b{Cell::fixed(types::Datum::of(8)), Cell::stored("abcd"),
+                            Cell::fixed(types::Datum::of(std::int64_t{9}))};
   LeafPage leaf(page.span(), format);
   leaf.insert(RowId{103}, a);
   leaf.insert(RowId{101}, b);
@@ -452,7 +458,8 @@ TEST(TableLayout, SerializesAndRefusesOtherBytes) {
   EXPECT_EQ(bytes, again);
   EXPECT_EQ(read.columns[0].bitmap_since, ColumnLayout::kNoBitmap);
   EXPECT_TRUE(read.indexes[0].parts[0].key.descending);
-  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(TableLayout::deserialize(ByteSpan{bytes}.first(n), &read)) << n;
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(TableLayout::deserialize(ByteSpan{bytes}.first(n), &read)) << n;
   bytes.push_back(std::byte{0});
   EXPECT_FALSE(TableLayout::deserialize(bytes, &read));
 }

@@ -16,7 +16,8 @@ bool LeafView::open(const std::byte* page, const RowFormat& format, LeafView* vi
   LeafView v;
   v.page_ = page;
   v.format_ = &format;
-  if (read_once<std::uint8_t>(page + offsetof(PageHeader, kind)) != static_cast<std::uint8_t>(PageKind::kTableLeaf))
+  if (read_once<std::uint8_t>(page + offsetof(PageHeader, kind)) !=
+      static_cast<std::uint8_t>(PageKind::kTableLeaf))
     return false;
   v.dead_ = (read_once<std::uint8_t>(page + offsetof(PageHeader, flags)) & kLeafDead) != 0;
   v.right_ = PageId{read_once<std::uint64_t>(page + offsetof(PageHeader, right_sibling))};
@@ -28,8 +29,10 @@ bool LeafView::open(const std::byte* page, const RowFormat& format, LeafView* vi
   v.garbage_ = read_once<std::uint16_t>(page + leaf_field::kGarbage);
   v.high_fence_ = read_once<std::uint64_t>(page + leaf_field::kHighFence);
   v.layout_ = format.find(v.version_);
-  if (v.layout_ == nullptr || v.capacity_ == 0 || v.rows_ > v.capacity_ || v.heap_lo_ > kPageBytes) return false;
-  if (v.capacity_ > v.layout_->capacity_max() || v.layout_->arrays_end(v.capacity_) > v.heap_lo_) return false;
+  if (v.layout_ == nullptr || v.capacity_ == 0 || v.rows_ > v.capacity_ || v.heap_lo_ > kPageBytes)
+    return false;
+  if (v.capacity_ > v.layout_->capacity_max() || v.layout_->arrays_end(v.capacity_) > v.heap_lo_)
+    return false;
   *view = v;
   return true;
 }
@@ -57,14 +60,18 @@ std::uint32_t LeafView::lower_bound(RowId rowid) const {
   std::uint32_t high = std::min<std::uint32_t>(rows_, static_cast<std::uint32_t>(wanted) + 1);
   while (low < high) {
     const std::uint32_t middle = (low + high) / 2;
-    if (delta(middle) < wanted) low = middle + 1; else high = middle;
+    if (delta(middle) < wanted)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return low;
 }
 
 bool LeafView::is_null(std::uint32_t slot, const LeafLayout::Place& place) const {
   if (place.bitmap < 0) return false;
-  const std::uint32_t at = layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)) + slot / 8;
+  const std::uint32_t at =
+      layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)) + slot / 8;
   return (static_cast<std::uint8_t>(page_[at]) >> (slot % 8)) & 1;
 }
 
@@ -78,7 +85,8 @@ bool LeafView::variable_cell(std::uint32_t slot, const LeafLayout::Place& place,
   const std::uint32_t bytes = d.heap_bytes();
   if (d.off < kLeafHeaderBytes || d.off + bytes > kPageBytes) return false;
   if (d.len == kOverflowLength) {
-    *out = Cell::overflow({PageId{load<std::uint64_t>(page_ + d.off)}, load<std::uint64_t>(page_ + d.off + 8)});
+    *out =
+        Cell::overflow({PageId{load<std::uint64_t>(page_ + d.off)}, load<std::uint64_t>(page_ + d.off + 8)});
   } else {
     *out = Cell::stored({reinterpret_cast<const char*>(page_ + d.off), bytes});
   }
@@ -144,19 +152,23 @@ bool LeafView::copy_columns(std::uint32_t first, std::uint32_t last, std::span<c
       const Cell& missing = format_->missing(columns[i]);
       types::Datum value{};
       if (!missing.is_null()) value = load_cell(missing, place.phys, out.arena());
-      for (std::uint32_t row = at_row; row < at_row + (last - first); ++row) out.put(i, row, value, missing.is_null());
+      for (std::uint32_t row = at_row; row < at_row + (last - first); ++row)
+        out.put(i, row, value, missing.is_null());
       continue;
     }
     if (place.variable) {
       if (!copy_variable(first, last, place, out, i, at_row, overflow)) return false;
     } else {
-      const std::byte* from = page_ + layout_->array_offset(capacity_, place) + std::size_t{place.width} * first;
+      const std::byte* from =
+          page_ + layout_->array_offset(capacity_, place) + std::size_t{place.width} * first;
       std::memcpy(out.chunk()[i].values<char>() + std::size_t{place.width} * at_row, from,
                   std::size_t{place.width} * (last - first));
     }
     if (place.bitmap < 0) continue;
-    const std::byte* bitmap = page_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap));
-    for_each_set_bit(bitmap, first, last, [&](std::uint32_t slot) { out.set_null(i, at_row + (slot - first)); });
+    const std::byte* bitmap =
+        page_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap));
+    for_each_set_bit(bitmap, first, last,
+                     [&](std::uint32_t slot) { out.set_null(i, at_row + (slot - first)); });
   }
   return true;
 }
@@ -173,20 +185,27 @@ bool LeafView::copy_variable(std::uint32_t first, std::uint32_t last, const Leaf
     if (d.len > 4 && (d.off < kLeafHeaderBytes || d.off + d.heap_bytes() > kPageBytes)) return false;
     if (d.len == kOverflowLength) {
       const std::byte* at = page_ + d.off;
-      overflow->push_back({chunk_column, row, {PageId{load<std::uint64_t>(at)}, load<std::uint64_t>(at + 8)}});
-      if (numeric) vector.values<types::Numeric>()[row] = {}; else vector.values<Str>()[row] = Str{};
+      overflow->push_back(
+          {chunk_column, row, {PageId{load<std::uint64_t>(at)}, load<std::uint64_t>(at + 8)}});
+      if (numeric)
+        vector.values<types::Numeric>()[row] = {};
+      else
+        vector.values<Str>()[row] = Str{};
       continue;
     }
-    const std::string_view bytes = d.len <= 4 ? std::string_view{d.prefix, d.len}
-                                              : std::string_view{reinterpret_cast<const char*>(page_ + d.off), d.len};
+    const std::string_view bytes =
+        d.len <= 4 ? std::string_view{d.prefix, d.len}
+                   : std::string_view{reinterpret_cast<const char*>(page_ + d.off), d.len};
     if (!numeric) {
       vector.values<Str>()[row] = Str::copy(bytes, out.arena());
     } else if (bytes.empty()) {  // null
       vector.values<types::Numeric>()[row] = {};
     } else {
-      const std::string_view copy = out.arena().copy(bytes);  // checked after the copy: the page may change meanwhile
+      const std::string_view copy =
+          out.arena().copy(bytes);  // checked after the copy: the page may change meanwhile
       if (!sound_numeric(copy)) return false;
-      vector.values<types::Numeric>()[row] = types::load_stored(as_bytes(copy), Phys::kNumeric, out.arena()).numeric;
+      vector.values<types::Numeric>()[row] =
+          types::load_stored(as_bytes(copy), Phys::kNumeric, out.arena()).numeric;
     }
   }
   return true;
@@ -194,7 +213,8 @@ bool LeafView::copy_variable(std::uint32_t first, std::uint32_t last, const Leaf
 
 const char* LeafView::verify() const {
   if (dead_ && rows_ != 0) return "a dead leaf has rows";
-  if (load<std::uint32_t>(page_ + offsetof(PageHeader, count)) != rows_) return "count differs from the row count";
+  if (load<std::uint32_t>(page_ + offsetof(PageHeader, count)) != rows_)
+    return "count differs from the row count";
   std::uint32_t heap = 0;
   for (std::uint32_t slot = 0; slot < rows_; ++slot) {
     if (slot > 0 && delta(slot) <= delta(slot - 1)) return "rowids do not ascend";

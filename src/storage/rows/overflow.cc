@@ -14,11 +14,16 @@ constexpr std::size_t kCount = 32, kData = 40;
 template <class Guard>
 Status from_fix(Fix<Guard>& fix, PageId id) {
   switch (fix.status) {
-    case FixStatus::kOk: return Status::ok();
-    case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
-    case FixStatus::kBusy: return Status::restart();
-    case FixStatus::kDamaged: return Status::damaged(id);
-    case FixStatus::kNoFrame: break;
+    case FixStatus::kOk:
+      return Status::ok();
+    case FixStatus::kMiss:
+      return Status::miss(std::move(fix.wait));
+    case FixStatus::kBusy:
+      return Status::restart();
+    case FixStatus::kDamaged:
+      return Status::damaged(id);
+    case FixStatus::kNoFrame:
+      break;
   }
   return {Outcome::kNoFrame, {}, {}};
 }
@@ -27,8 +32,8 @@ Status from_fix(Fix<Guard>& fix, PageId id) {
 std::uint32_t bytes_here(const std::byte* page, std::uint64_t left) {
   const auto header = load<PageHeader>(page);
   const auto count = load<std::uint32_t>(page + kCount);
-  const bool good = header.kind == PageKind::kOverflow && count > 0 && count <= kOverflowDataBytes && count <= left &&
-                    (header.right_sibling != 0) == (count < left);
+  const bool good = header.kind == PageKind::kOverflow && count > 0 && count <= kOverflowDataBytes &&
+                    count <= left && (header.right_sibling != 0) == (count < left);
   return good ? count : 0;
 }
 }  // namespace

@@ -1,7 +1,8 @@
-// Overflow chains (page kind 5): values too long for a leaf. header, u32 byte count, u32 0, bytes; next in right_sibling.
+// Overflow chains (page kind 5): values too long for a leaf. header, u32 byte count, u32 0, bytes; next in
+// right_sibling.
 //
-// A chain is immutable. It is written before the row's action, listed as PendingFree kChain until the row holds it, and
-// given up when no version needs it (undo and before-images keep the reference, not the bytes).
+// A chain is immutable. It is written before the row's action, listed as PendingFree kChain until the row
+// holds it, and given up when no version needs it (undo and before-images keep the reference, not the bytes).
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,14 @@ namespace rustbd::storage {
 
 inline constexpr std::uint32_t kOverflowDataBytes = kPageBytes - 40;
 
-/// Writes one value, last page first, one action a page. `bytes` stays valid until done. When it is abandoned before
-/// done, or the row's action never comes: OverflowFree{ref()}.
+/// Writes one value, last page first, one action a page. `bytes` stays valid until done. When it is abandoned
+/// before done, or the row's action never comes: OverflowFree{ref()}.
 class OverflowWrite {
  public:
   OverflowWrite(std::string_view bytes, std::uint32_t owner, PendingFree& pending)
       : bytes_(bytes), left_(bytes.size()), owner_(owner), pending_(&pending) {}
-  /// Outside the gate. kOk: done (at once for what is done). kMiss: await and call again, it goes on where it was.
+  /// Outside the gate. kOk: done (at once for what is done). kMiss: await and call again, it goes on where it
+  /// was.
   Status run(BufferManager& buffer);
   /// The action that stores the reference also calls pending.remove(ref().first).
   [[nodiscard]] OverflowRef ref() const { return {next_, bytes_.size()}; }

@@ -38,7 +38,8 @@ LeafLayout::LeafLayout(const TableLayout& table, std::uint32_t version) : versio
     place.variable = types::is_variable(place.phys);
     place.stored = column.since_version <= version;
     place.width = static_cast<std::uint8_t>(place.variable ? 8 : types::width_of(place.phys));
-    if (place.stored && column.bitmap_since <= version) place.bitmap = static_cast<std::int32_t>(bitmap_count_++);
+    if (place.stored && column.bitmap_since <= version)
+      place.bitmap = static_cast<std::int32_t>(bitmap_count_++);
   }
   for (const bool variable : {false, true}) {
     for (Place& place : places_) {
@@ -59,7 +60,10 @@ std::uint32_t LeafLayout::capacity_for(std::uint32_t heap_bytes_per_row) const {
   std::uint32_t low = 1, high = (kPageBytes - kLeafHeaderBytes) / (row_bytes_ + heap_bytes_per_row) + 1;
   while (low < high) {  // largest that fits
     const std::uint32_t middle = (low + high + 1) / 2;
-    if (fits(middle)) low = middle; else high = middle - 1;
+    if (fits(middle))
+      low = middle;
+    else
+      high = middle - 1;
   }
   return low;
 }

@@ -1,4 +1,5 @@
-// RowFormat: where each column of a row stands in a table leaf (storage.md §1.4), for every schema version of the table.
+// RowFormat: where each column of a row stands in a table leaf (storage.md §1.4), for every schema version of
+// the table.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +14,12 @@
 
 namespace rustbd::storage {
 
-inline constexpr std::uint32_t kLeafHeaderBytes = 64;       // page header and the leaf's own fields
-inline constexpr std::uint32_t kRowInLeafBytesMax = 4000;   // above it the largest values move to overflow pages
-inline constexpr std::uint32_t kFixedPartBytesMax = 8000;   // above it: 54011 at CREATE and ALTER TABLE
-inline constexpr std::uint32_t kRowMinimumBytesMax = 16000; // with all values moved out; above it: 54000
-inline constexpr std::uint64_t kNoHighFence = ~0ull;        // high_fence of the rightmost leaf
+inline constexpr std::uint32_t kLeafHeaderBytes = 64;  // page header and the leaf's own fields
+inline constexpr std::uint32_t kRowInLeafBytesMax =
+    4000;  // above it the largest values move to overflow pages
+inline constexpr std::uint32_t kFixedPartBytesMax = 8000;    // above it: 54011 at CREATE and ALTER TABLE
+inline constexpr std::uint32_t kRowMinimumBytesMax = 16000;  // with all values moved out; above it: 54000
+inline constexpr std::uint64_t kNoHighFence = ~0ull;         // high_fence of the rightmost leaf
 
 /// Value that stands in overflow pages: a chain of pages of kind 5.
 struct OverflowRef {
@@ -27,16 +29,19 @@ struct OverflowRef {
 
 enum class CellKind : std::uint8_t { kValue, kNull, kOverflow };
 
-/// One value as a leaf stores it. kValue: fixed columns their datum; variable ones `value.str` = the STORED bytes
-/// (types::append_stored: for kStr the text itself, for kNumeric not a Numeric). kOverflow: the reference, for bytes that
-/// are already in overflow pages. What it points to belongs to somebody else (arena, page under a latch, caller).
+/// One value as a leaf stores it. kValue: fixed columns their datum; variable ones `value.str` = the STORED
+/// bytes (types::append_stored: for kStr the text itself, for kNumeric not a Numeric). kOverflow: the
+/// reference, for bytes that are already in overflow pages. What it points to belongs to somebody else
+/// (arena, page under a latch, caller).
 struct Cell {
   types::Datum value{};
   CellKind kind = CellKind::kNull;
 
   static Cell null() { return {}; }
   static Cell fixed(const types::Datum& value) { return {value, CellKind::kValue}; }
-  static Cell stored(std::string_view bytes) { return {types::Datum::of(types::Str{bytes}), CellKind::kValue}; }
+  static Cell stored(std::string_view bytes) {
+    return {types::Datum::of(types::Str{bytes}), CellKind::kValue};
+  }
   static Cell overflow(const OverflowRef& ref) {
     Cell cell{types::Datum::of(types::Uuid{ref.first.raw(), ref.bytes}), CellKind::kOverflow};
     return cell;
@@ -47,26 +52,28 @@ struct Cell {
 
 /// Datum to cell. Numerics are encoded into `arena`; strings keep pointing where they point.
 Cell make_cell(const types::Datum& value, bool is_null, types::Phys phys, Arena& arena);
-/// Cell (not kOverflow, not null) to datum. Strings point where the cell points; big numerics go to the arena.
+/// Cell (not kOverflow, not null) to datum. Strings point where the cell points; big numerics go to the
+/// arena.
 types::Datum load_cell(const Cell& cell, types::Phys phys, Arena& arena);
 /// Copies what the cell points to into the arena.
 Cell copy_cell(const Cell& cell, types::Phys phys, Arena& arena);
 
 /// Layout of the leaves of one schema version: offsets are a pure function of (version, capacity).
 ///
-/// Array order (§1.4): delta u16, rowflags u8, null bitmaps in column order (capacity bits rounded up to 8 bytes), fixed
-/// arrays in column order, descriptor arrays of variable columns in column order; each array starts 8-aligned.
-/// Dropped columns keep their place. A column is in leaves of its since_version and later, its bitmap in leaves of its
-/// bitmap_since and later; so every version's layout follows from the newest TableLayout alone.
+/// Array order (§1.4): delta u16, rowflags u8, null bitmaps in column order (capacity bits rounded up to 8
+/// bytes), fixed arrays in column order, descriptor arrays of variable columns in column order; each array
+/// starts 8-aligned. Dropped columns keep their place. A column is in leaves of its since_version and later,
+/// its bitmap in leaves of its bitmap_since and later; so every version's layout follows from the newest
+/// TableLayout alone.
 class LeafLayout {
  public:
   struct Place {
-    bool stored = false;             // false: the leaf is older than the column; its missing value counts
+    bool stored = false;  // false: the leaf is older than the column; its missing value counts
     bool variable = false;
-    std::uint8_t width = 0;          // of the array element: the value, or 8 for a descriptor
+    std::uint8_t width = 0;  // of the array element: the value, or 8 for a descriptor
     types::Phys phys = types::Phys::kI32;
-    std::int32_t bitmap = -1;        // ordinal of its null bitmap; -1: never null
-    std::uint16_t before[5] = {};    // arrays of width 1, 2, 4, 8, 16 that stand before it
+    std::int32_t bitmap = -1;      // ordinal of its null bitmap; -1: never null
+    std::uint16_t before[5] = {};  // arrays of width 1, 2, 4, 8, 16 that stand before it
   };
 
   LeafLayout(const TableLayout& table, std::uint32_t version);
@@ -111,14 +118,17 @@ class LeafLayout {
 
 /// All layouts of a table. Immutable; made anew when the TableLayout changes. Threads: any.
 ///
-/// Rule for transactional ALTER: leaves are written in the newest version, so before a change of the schema version is
-/// undone every leaf of a higher version is brought back (TableTree::downgrade_leaves) while this format is still at hand.
+/// Rule for transactional ALTER: leaves are written in the newest version, so before a change of the schema
+/// version is undone every leaf of a higher version is brought back (TableTree::downgrade_leaves) while this
+/// format is still at hand.
 class RowFormat {
  public:
   explicit RowFormat(std::shared_ptr<const TableLayout> table);
 
   [[nodiscard]] const TableLayout& table() const { return *table_; }
-  [[nodiscard]] std::uint32_t column_count() const { return static_cast<std::uint32_t>(table_->columns.size()); }
+  [[nodiscard]] std::uint32_t column_count() const {
+    return static_cast<std::uint32_t>(table_->columns.size());
+  }
   [[nodiscard]] const LeafLayout& current() const { return versions_.back(); }
   /// Layout of leaves of that schema version; nullptr for 0 and for versions above the table's.
   [[nodiscard]] const LeafLayout* find(std::uint32_t schema_version) const;
@@ -128,8 +138,8 @@ class RowFormat {
 
   /// Bytes of the fixed part of a row (54011 above kFixedPartBytesMax).
   [[nodiscard]] std::uint32_t fixed_part_bytes() const { return current().row_bytes(); }
-  /// Which values of a full row must move to overflow pages so that it takes at most kRowInLeafBytesMax: appends column
-  /// numbers, largest value first. False: the row cannot be stored at all (54000).
+  /// Which values of a full row must move to overflow pages so that it takes at most kRowInLeafBytesMax:
+  /// appends column numbers, largest value first. False: the row cannot be stored at all (54000).
   [[nodiscard]] bool choose_overflow(std::span<const Cell> row, std::vector<ColumnNumber>* move) const;
 
  private:

@@ -56,7 +56,8 @@ bool read_column(ByteReader& in, ColumnLayout* column) {
 
 void write_index(ByteWriter& out, const IndexLayout& index) {
   out.varint(index.id.raw());
-  out.fixed(static_cast<std::uint8_t>((index.unique ? kUnique : 0) | (index.nulls_not_distinct ? kNullsNotDistinct : 0) |
+  out.fixed(static_cast<std::uint8_t>((index.unique ? kUnique : 0) |
+                                      (index.nulls_not_distinct ? kNullsNotDistinct : 0) |
                                       (index.deferrable ? kDeferrable : 0) | (index.partial ? kPartial : 0)));
   out.varint(index.parts.size());
   for (const auto& part : index.parts) {
@@ -89,7 +90,8 @@ bool read_index(ByteReader& in, IndexLayout* index) {
   }
   const std::uint64_t included = in.varint();
   if (!in.ok() || included > in.remaining()) return false;
-  for (std::uint64_t i = 0; i < included; ++i) index->included.push_back(static_cast<ColumnNumber>(in.varint()));
+  for (std::uint64_t i = 0; i < included; ++i)
+    index->included.push_back(static_cast<ColumnNumber>(in.varint()));
   return in.ok() && flags < 16;
 }
 

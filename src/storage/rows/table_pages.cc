@@ -43,7 +43,8 @@ void TableOps::inner_cut(std::span<std::byte> left, Key at, std::span<std::byte>
   PageHeader& to = header_of(right);
   const std::uint32_t cut = child_place(left.data(), at);
   const std::uint32_t moved = from.count - cut;
-  RUSTBD_ASSERT(cut > 0 && TableInner::key(left.data(), cut) == at, "an inner page is cut at one of its keys");
+  RUSTBD_ASSERT(cut > 0 && TableInner::key(left.data(), cut) == at,
+                "an inner page is cut at one of its keys");
   to.level = from.level;
   to.right_sibling = from.right_sibling;
   to.count = moved;

@@ -11,8 +11,8 @@
 
 namespace rustbd::storage {
 
-/// header, u64 upper_fence, u64 key[1017], u64 child[1017]. key[i] is the lowest rowid of child i; key[0] is the page's
-/// lower fence; count (header) is the number of children.
+/// header, u64 upper_fence, u64 key[1017], u64 child[1017]. key[i] is the lowest rowid of child i; key[0] is
+/// the page's lower fence; count (header) is the number of children.
 struct TableInner {
   static constexpr std::uint32_t kCapacity = 1017;
   static constexpr std::size_t kUpper = 32, kKeys = 40, kChildren = kKeys + 8 * kCapacity;
@@ -30,7 +30,10 @@ struct TableInner {
     std::uint32_t low = 0, high = count;  // first key above
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
-      if (key(page, middle) <= key_wanted) low = middle + 1; else high = middle;
+      if (key(page, middle) <= key_wanted)
+        low = middle + 1;
+      else
+        high = middle;
     }
     return low - 1;
   }
@@ -63,14 +66,17 @@ struct TableOps {
     *next = TableInner::child(page, place);
     return Route::kChild;
   }
-  /// A leaf's hint is good when it begins at or below the key; its lower fence is not stored, its base is above that.
+  /// A leaf's hint is good when it begins at or below the key; its lower fence is not stored, its base is
+  /// above that.
   static bool begins_at_or_below(const std::byte* page, Key key) {
     return read_once<std::uint64_t>(page + leaf_field::kBase) <= key;
   }
 
   static std::uint32_t child_count(const std::byte* page) { return load<PageHeader>(page).count; }
   static PageId child(const std::byte* page, std::uint32_t place) { return TableInner::child(page, place); }
-  static OwnedKey separator(const std::byte* page, std::uint32_t place) { return TableInner::key(page, place); }
+  static OwnedKey separator(const std::byte* page, std::uint32_t place) {
+    return TableInner::key(page, place);
+  }
   static std::uint32_t child_place(const std::byte* page, Key key) {
     const std::uint32_t place = TableInner::place(page, child_count(page), key);
     RUSTBD_ASSERT(place != ~0u, "the page covers the key");
@@ -80,7 +86,8 @@ struct TableOps {
     return TableInner::key(page, place) == key;
   }
   static OwnedKey upper_key(const std::byte* page) {
-    return load<PageHeader>(page).level == 0 ? load<std::uint64_t>(page + leaf_field::kHighFence) : TableInner::upper(page);
+    return load<PageHeader>(page).level == 0 ? load<std::uint64_t>(page + leaf_field::kHighFence)
+                                             : TableInner::upper(page);
   }
 
   static bool inner_room(const std::byte* page, Key) { return child_count(page) < TableInner::kCapacity; }
@@ -95,7 +102,9 @@ struct TableOps {
   static void make_root(std::span<std::byte> page, std::uint16_t level, PageId left, Key at, PageId right);
 
   static bool leaf_empty(const std::byte* page) { return load<std::uint16_t>(page + leaf_field::kRows) == 0; }
-  static bool absorb_fits(const std::byte*, const std::byte*) { return true; }  // the lower fence is not stored
+  static bool absorb_fits(const std::byte*, const std::byte*) {
+    return true;
+  }  // the lower fence is not stored
   static void absorb(std::span<std::byte>, std::span<std::byte>) {}
 };
 

@@ -17,14 +17,18 @@ class TableBlink : public Blink<TableOps> {
 };
 
 TableTree::TableTree(BufferManager& buffer, TableId table, PageId root)
-    : buffer_(buffer), table_(table), root_(root),
+    : buffer_(buffer),
+      table_(table),
+      root_(root),
       tree_(std::make_unique<TableBlink>(buffer, table.raw(), root)) {}
 TableTree::~TableTree() = default;
 
-Status TableTree::create(BufferManager& buffer, TableId table, const RowFormat& format, ExclusiveGuard* root) {
+Status TableTree::create(BufferManager& buffer, TableId table, const RowFormat& format,
+                         ExclusiveGuard* root) {
   Allocated page = buffer.alloc(PageKind::kTableLeaf, table.raw());
   if (!page) return to_status(page.status, page.wait);
-  LeafPage::init(page.guard.mutable_bytes(), format, 1, kNoHighFence, PageId{}, LeafPage::expected_heap_bytes(format));
+  LeafPage::init(page.guard.mutable_bytes(), format, 1, kNoHighFence, PageId{},
+                 LeafPage::expected_heap_bytes(format));
   *root = std::move(page.guard);
   return Status::ok();
 }
@@ -50,15 +54,22 @@ Status fix_any(TableBlink& tree, RowId rowid, Guard* leaf, PageId* hint) {
   if (read_once<std::uint64_t>(leaf->data() + leaf_field::kHighFence) == kNoHighFence &&
       tree.last_leaf.load(std::memory_order_relaxed) != mine.raw()) {
     tree.last_leaf.store(mine.raw(), std::memory_order_relaxed);
-    tree.last_base.store(read_once<std::uint64_t>(leaf->data() + leaf_field::kBase), std::memory_order_relaxed);
+    tree.last_base.store(read_once<std::uint64_t>(leaf->data() + leaf_field::kBase),
+                         std::memory_order_relaxed);
   }
   return Status::ok();
 }
 }  // namespace
 
-Status TableTree::fix_leaf(RowId rowid, OptimisticGuard* leaf, PageId* hint) { return fix_any(*tree_, rowid, leaf, hint); }
-Status TableTree::fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint) { return fix_any(*tree_, rowid, leaf, hint); }
-Status TableTree::fix_leaf(RowId rowid, ExclusiveGuard* leaf, PageId* hint) { return fix_any(*tree_, rowid, leaf, hint); }
+Status TableTree::fix_leaf(RowId rowid, OptimisticGuard* leaf, PageId* hint) {
+  return fix_any(*tree_, rowid, leaf, hint);
+}
+Status TableTree::fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint) {
+  return fix_any(*tree_, rowid, leaf, hint);
+}
+Status TableTree::fix_leaf(RowId rowid, ExclusiveGuard* leaf, PageId* hint) {
+  return fix_any(*tree_, rowid, leaf, hint);
+}
 PageId TableTree::append_hint() const { return PageId{tree_->last_leaf.load(std::memory_order_relaxed)}; }
 
 Status TableTree::leaves_from(RowId from, std::size_t limit, std::vector<LeafRange>* leaves, RowId* next) {
@@ -76,7 +87,8 @@ Status TableTree::leaves_from(RowId from, std::size_t limit, std::vector<LeafRan
     leaves->push_back({TableOps::child(parent.data(), place),
                        RowId{std::max(from.raw(), TableInner::key(parent.data(), place))}});
   }
-  const std::uint64_t end = place < count ? TableInner::key(parent.data(), place) : TableInner::upper(parent.data());
+  const std::uint64_t end =
+      place < count ? TableInner::key(parent.data(), place) : TableInner::upper(parent.data());
   *next = end == kNoHighFence ? RowId{} : RowId{end};
   return Status::ok();
 }
@@ -95,9 +107,8 @@ Status TableTree::split_leaf(RowId rowid, const RowFormat& format) {
     const RowId at = leaf.split_point(rowid);
     return at.is_none() ? std::nullopt : std::optional{at.raw()};
   };
-  const auto cut = [&](std::span<std::byte> left, std::uint64_t at, std::span<std::byte> right, PageId right_id) {
-    LeafPage(left, format).split(RowId{at}, rowid, right, right_id);
-  };
+  const auto cut = [&](std::span<std::byte> left, std::uint64_t at, std::span<std::byte> right,
+                       PageId right_id) { LeafPage(left, format).split(RowId{at}, rowid, right, right_id); };
   Status status = tree_->split(rowid.raw(), plan, cut);
   return sound ? status : Status::damaged(root_);
 }
@@ -167,7 +178,8 @@ TreeReport TableTree::check(const RowFormat& format) {
         return summary;
       }
       summary.lower = TableInner::key(page.data(), 0);
-      if (TableInner::key(page.data(), count - 1) >= summary.upper) summary.problem = "a key above the upper fence";
+      if (TableInner::key(page.data(), count - 1) >= summary.upper)
+        summary.problem = "a key above the upper fence";
     }
     summary.no_upper = summary.upper == kNoHighFence;
     return summary;

@@ -1,4 +1,5 @@
-// TableTree: the leaves of a table by rowid (B-link tree, Lehman and Yao 1981; storage.md §1.5). Knows no transaction.
+// TableTree: the leaves of a table by rowid (B-link tree, Lehman and Yao 1981; storage.md §1.5). Knows no
+// transaction.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,11 @@ struct LeafRange {
   RowId first_rowid;  // lower bound of its rowids
 };
 
-/// Invariants: (1) the root's page id never changes; (2) a leaf holds rowids in [low, high_fence) and right_sibling covers
-/// from high_fence on; (3) base_rowid >= low; (4) a tree whose parent lacks a separator is correct, readers walk right;
-/// (5) a dead leaf's link leads to the leaf that took its range.
-/// Threads: all functions from any. "in the gate": the caller is inside an action. The others enter it themselves, or
-/// need none; the caller then holds no latch. Nothing waits, nothing throws.
+/// Invariants: (1) the root's page id never changes; (2) a leaf holds rowids in [low, high_fence) and
+/// right_sibling covers from high_fence on; (3) base_rowid >= low; (4) a tree whose parent lacks a separator
+/// is correct, readers walk right; (5) a dead leaf's link leads to the leaf that took its range. Threads: all
+/// functions from any. "in the gate": the caller is inside an action. The others enter it themselves, or need
+/// none; the caller then holds no latch. Nothing waits, nothing throws.
 class TableTree {
  public:
   TableTree(BufferManager& buffer, TableId table, PageId root);
@@ -41,38 +42,41 @@ class TableTree {
 
   /// Page of the leaf that covers the rowid, just now.
   Status locate(RowId rowid, PageId* leaf);
-  /// The leaf that covers the rowid. A sound leaf of this table is guaranteed, but for LeafView::open. `hint`: page that may
-  /// cover it (0: none), set to the page found; a stale one costs a descent.
+  /// The leaf that covers the rowid. A sound leaf of this table is guaranteed, but for LeafView::open.
+  /// `hint`: page that may cover it (0: none), set to the page found; a stale one costs a descent.
   Status fix_leaf(RowId rowid, OptimisticGuard* leaf, PageId* hint = nullptr);
   Status fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint = nullptr);
   Status fix_leaf(RowId rowid, ExclusiveGuard* leaf, PageId* hint = nullptr);  // in the gate
   /// Page of the last leaf as last seen: hint for appends.
   [[nodiscard]] PageId append_hint() const;
 
-  /// Up to `limit` leaves from the one that covers `from` on, out of one parent page; `*next`: where to go on, or 0 at the
-  /// end. Scan by leaf: fix_leaf(rowid), read, rowid = high_fence, until kNoHighFence.
+  /// Up to `limit` leaves from the one that covers `from` on, out of one parent page; `*next`: where to go
+  /// on, or 0 at the end. Scan by leaf: fix_leaf(rowid), read, rowid = high_fence, until kNoHighFence.
   Status leaves_from(RowId from, std::size_t limit, std::vector<LeafRange>* leaves, RowId* next);
 
-  /// Splits the leaf that covers the rowid so that a row of this rowid finds more room. An action of its own; kOk also if
-  /// somebody else split it meanwhile. HAS_VERSIONS goes to both halves.
+  /// Splits the leaf that covers the rowid so that a row of this rowid finds more room. An action of its own;
+  /// kOk also if somebody else split it meanwhile. HAS_VERSIONS goes to both halves.
   Status split_leaf(RowId rowid, const RowFormat& format);
-  /// Takes the leaf that covers the rowid out of the tree if it has no rows and no HAS_VERSIONS. Its own action. kOk also
-  /// when there is nothing to do.
+  /// Takes the leaf that covers the rowid out of the tree if it has no rows and no HAS_VERSIONS. Its own
+  /// action. kOk also when there is nothing to do.
   Status remove_empty_leaf(RowId rowid);
-  /// Finishes what earlier actions left open because a page was not resident (separators, links of dead leaves).
+  /// Finishes what earlier actions left open because a page was not resident (separators, links of dead
+  /// leaves).
   Status settle();
   [[nodiscard]] std::size_t unsettled() const;
 
-  /// Lays every leaf of a schema version above `to`'s out as `to` has it; `from` knows them. For the undo of ALTER TABLE.
-  /// Actions of its own. Resumable: call again with the same `position` (begin with 1) after kMiss.
+  /// Lays every leaf of a schema version above `to`'s out as `to` has it; `from` knows them. For the undo of
+  /// ALTER TABLE. Actions of its own. Resumable: call again with the same `position` (begin with 1) after
+  /// kMiss.
   Status downgrade_leaves(const RowFormat& from, const RowFormat& to, RowId* position);
 
-  /// One step (one action, at most some pages) of freeing the whole tree, child before parent, root last. No other user may
-  /// exist. Repeat until *done; survives a crash between steps when PendingFree lists the root.
-  /// Overflow chains: `format` given, each leaf's chains are handed to PendingFree before it goes.
+  /// One step (one action, at most some pages) of freeing the whole tree, child before parent, root last. No
+  /// other user may exist. Repeat until *done; survives a crash between steps when PendingFree lists the
+  /// root. Overflow chains: `format` given, each leaf's chains are handed to PendingFree before it goes.
   Status free_step(const RowFormat* format, PendingFree* pending, bool* done);
 
-  /// Verifies order, fences, links, levels, counts and every leaf's inside. Blocking; no writer may be active.
+  /// Verifies order, fences, links, levels, counts and every leaf's inside. Blocking; no writer may be
+  /// active.
   TreeReport check(const RowFormat& format);
 
  private:

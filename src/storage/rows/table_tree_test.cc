@@ -1,4 +1,5 @@
-// The table tree against a map, on a simulated disk with a small pool, so that pages miss and are evicted all the time.
+// The table tree against a map, on a simulated disk with a small pool, so that pages miss and are evicted all
+// the time.
 #include "rustbd/storage/rows/table_tree.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +16,11 @@ using namespace testing;
 class TableTreeModel {
  public:
   explicit TableTreeModel(std::uint64_t seed, std::size_t text_max, std::uint64_t frames = 64)
-      : world_(seed), random_(seed + 1), table_(sample_table()), format_(format_of(table_)), text_max_(text_max) {
+      : world_(seed),
+        random_(seed + 1),
+        table_(sample_table()),
+        format_(format_of(table_)),
+        text_max_(text_max) {
     storage_ = world_.open(source_, frames);
     PageId root;
     EXPECT_TRUE(run_blocking([&] {
@@ -156,7 +161,8 @@ TEST(TableTree, AppendsLeaveFullLeavesAndLeavesAreListed) {
   EXPECT_GT(report.leaf_pages, 10u);
   std::vector<LeafRange> leaves;
   RowId from{1};
-  while (!from.is_none()) ASSERT_TRUE(run_blocking([&] { return t.tree().leaves_from(from, 7, &leaves, &from); }));
+  while (!from.is_none())
+    ASSERT_TRUE(run_blocking([&] { return t.tree().leaves_from(from, 7, &leaves, &from); }));
   EXPECT_EQ(leaves.size(), report.leaf_pages);
   for (std::size_t i = 1; i < leaves.size(); ++i) EXPECT_LT(leaves[i - 1].first_rowid, leaves[i].first_rowid);
 }
@@ -170,8 +176,10 @@ TEST(TableTree, EmptiedTreeShrinksAndFreesItsPages) {
   const TreeReport report = t.tree().check(t.format());
   EXPECT_LT(report.leaf_pages + report.dead_pages, before / 3);
   bool done = false;
-  while (!done) ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(&t.format(), &t.storage().pending(), &done); }));
-  while (t.buffer().reclaim_freed(1000) > 0) {}
+  while (!done)
+    ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(&t.format(), &t.storage().pending(), &done); }));
+  while (t.buffer().reclaim_freed(1000) > 0) {
+  }
   for (const PageId page : report.pages) EXPECT_EQ(t.buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
@@ -185,14 +193,17 @@ TEST(TableTree, WholeTreeIsFreed) {
   ASSERT_TRUE(report.problems.empty());
   bool done = false;
   while (!done) ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(nullptr, nullptr, &done); }));
-  while (t.buffer().reclaim_freed(1000) > 0) {}
+  while (t.buffer().reclaim_freed(1000) > 0) {
+  }
   for (const PageId page : report.pages) EXPECT_EQ(t.buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
 TEST(Overflow, ChainsAreWrittenReadAndFreed) {
   TableTreeModel t(5, 10);
-  for (const std::size_t bytes : {std::size_t{1}, std::size_t{kOverflowDataBytes}, std::size_t{100000}, std::size_t{2'000'000}}) {
-    const std::string value = random_text(t.random(), 10) + std::string(bytes, 'q') + random_text(t.random(), 10);
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{kOverflowDataBytes}, std::size_t{100000}, std::size_t{2'000'000}}) {
+    const std::string value =
+        random_text(t.random(), 10) + std::string(bytes, 'q') + random_text(t.random(), 10);
     OverflowWrite write(value, 20000, t.storage().pending());
     ASSERT_TRUE(run_blocking([&] { return write.run(t.buffer()); }));
     EXPECT_EQ(t.storage().pending().size(), 1u);
@@ -202,7 +213,8 @@ TEST(Overflow, ChainsAreWrittenReadAndFreed) {
     EXPECT_EQ(read, value);
     OverflowFree gone(write.ref());
     ASSERT_TRUE(run_blocking([&] { return gone.run(t.buffer(), t.storage().pending()); }));
-    while (t.buffer().reclaim_freed(1000) > 0) {}
+    while (t.buffer().reclaim_freed(1000) > 0) {
+    }
     EXPECT_EQ(t.storage().pending().size(), 0u);
     EXPECT_EQ(t.buffer().fix_shared(write.ref().first).status, FixStatus::kDamaged);
   }

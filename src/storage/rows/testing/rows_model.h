@@ -1,4 +1,5 @@
-// For tests: a table of every kind of column, random rows for it, and rows as plain strings to compare with a model.
+// For tests: a table of every kind of column, random rows for it, and rows as plain strings to compare with a
+// model.
 #pragma once
 
 #include <map>
@@ -19,7 +20,8 @@ inline types::TypeRef type_of(Phys phys) { return {types::oid::kUnknown, -1, phy
 inline TableLayout sample_table() {
   TableLayout table;
   table.table = TableId{20000};
-  for (const Phys phys : {Phys::kI32, Phys::kI64, Phys::kBool, Phys::kStr, Phys::kI16, Phys::kStr, Phys::kU128, Phys::kI8}) {
+  for (const Phys phys :
+       {Phys::kI32, Phys::kI64, Phys::kBool, Phys::kStr, Phys::kI16, Phys::kStr, Phys::kU128, Phys::kI8}) {
     ColumnLayout column;
     column.type = type_of(phys);
     table.columns.push_back(column);
@@ -40,7 +42,8 @@ inline std::string random_text(io::SeededRandom& random, std::size_t max) {
 
 inline std::string random_value(io::SeededRandom& random, Phys phys, bool nullable, std::size_t text_max) {
   if (nullable && random.chance(150)) return "~";
-  if (types::is_variable(phys)) return random_text(random, random.chance(700) ? std::min<std::size_t>(text_max, 14) : text_max);
+  if (types::is_variable(phys))
+    return random_text(random, random.chance(700) ? std::min<std::size_t>(text_max, 14) : text_max);
   std::string bytes(types::width_of(phys), '\0');
   for (char& c : bytes) c = static_cast<char>(phys == Phys::kBool ? random.below(2) : random.below(256));
   return bytes;
@@ -48,7 +51,8 @@ inline std::string random_value(io::SeededRandom& random, Phys phys, bool nullab
 
 inline ModelRow random_row(io::SeededRandom& random, const TableLayout& table, std::size_t text_max) {
   ModelRow row;
-  for (const auto& column : table.columns) row.push_back(random_value(random, column.type.phys, column.nullable, text_max));
+  for (const auto& column : table.columns)
+    row.push_back(random_value(random, column.type.phys, column.nullable, text_max));
   return row;
 }
 
@@ -86,7 +90,9 @@ inline std::map<std::uint64_t, ModelRow> rows_of(const LeafView& view) {
   return rows;
 }
 
-inline RowFormat format_of(const TableLayout& table) { return RowFormat(std::make_shared<TableLayout>(table)); }
+inline RowFormat format_of(const TableLayout& table) {
+  return RowFormat(std::make_shared<TableLayout>(table));
+}
 
 /// A page that belongs to nobody.
 struct alignas(64) LoosePage {
