@@ -32,6 +32,7 @@ class RunningStatement {
     parts_.sink = &sink;
     parts_.statement_start_us = clock_.wall_us();
     session.cancel_flag()->reason.store(0, std::memory_order_relaxed);
+    parts_.locker->set_lock_timeout(std::chrono::milliseconds{session.settings().get_integer("lock_timeout")});
     std::lock_guard lock{activity_.mutex};
     activity_.state = "active";
     activity_.query = text.substr(0, kActivityQueryMax);

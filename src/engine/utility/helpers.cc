@@ -1,0 +1,91 @@
+// What the handlers of utility statements share.
+#include "rustbd/base/hash.h"
+#include "rustbd/engine/utility/utility.h"
+
+namespace rustbd::engine {
+
+Task<> await_outcome(UtilityContext& c, std::function<txn::Outcome()> attempt) {
+  for (;;) {
+    const auto outcome = attempt();
+    if (outcome.ok()) co_return;
+    if (!outcome.blocked()) c.system().throw_outcome(outcome, c.parts.locker.get());
+    co_await wait(c.parts, outcome.token);
+  }
+}
+
+Task<> send_text_rows(UtilityContext& c, std::span<const std::string> names, std::vector<std::vector<std::optional<std::string>>> rows) {
+  std::vector<ResultColumn> columns;
+  std::vector<types::Phys> phys;
+  for (const auto& n : names) {
+    columns.push_back({n, types::make_type(types::oid::kText)});
+    phys.push_back(types::Phys::kStr);
+  }
+  c.sink.columns(columns);
+  types::ChunkBuffer buffer{phys};
+  auto io = c.parts.session.io_context();
+  for (std::size_t done = 0; done < rows.size();) {
+    auto& chunk = buffer.begin();
+    std::uint32_t n = 0;
+    for (; n < types::kVectorSize && done < rows.size(); ++n, ++done)
+      for (std::uint32_t i = 0; i < names.size(); ++i) {
+        const auto& value = rows[done][i];
+        buffer.put(i, n, value ? types::Datum::of(types::Str{*value}) : types::Datum{}, !value.has_value());
+      }
+    chunk.select_all(n);
+    const auto token = c.sink.rows(chunk, columns, io);
+    if (!token.fired()) co_await wait(c.parts, token);
+  }
+}
+
+std::string object_name(std::string_view first, std::string_view second, std::string_view suffix) {
+  constexpr std::size_t kNameMax = 63;
+  std::size_t overhead = (second.empty() ? 0 : 1) + (suffix.empty() ? 0 : suffix.size() + 1);
+  std::size_t a = first.size(), b = second.size();
+  while (a + b + overhead > kNameMax) (a > b ? a : b) -= 1;   // the longer one is cut
+  const auto whole = [](std::string_view s, std::size_t n) {   // not inside a UTF-8 sequence
+    while (n > 0 && n < s.size() && (static_cast<unsigned char>(s[n]) & 0xC0) == 0x80) --n;
+    return s.substr(0, n);
+  };
+  std::string out{whole(first, a)};
+  if (!second.empty()) out += "_" + std::string{whole(second, b)};
+  if (!suffix.empty()) out += "_" + std::string{suffix};
+  return out;
+}
+
+std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string base) {
+  std::string name = base;
+  for (int i = 1; catalog.class_oid(schema, name) != 0; ++i) name = object_name(base, "", fmt::format("{}", i)).replace(base.size(), 1, "");
+  return name;
+}
+
+Task<> lock_name(UtilityContext& c, Oid schema, std::string_view name) {
+  const auto hash = static_cast<Oid>(hash_combine(hash_bytes(name.data(), name.size()), schema));
+  for (;;) {
+    const auto outcome = c.transaction().lock_table(catalog::oid::kPgClass, hash | 1u, txn::TableLockMode::kExclusive);
+    if (outcome.ok()) co_return;
+    if (!outcome.blocked()) c.system().throw_outcome(outcome, c.parts.locker.get());
+    co_await wait(c.parts, outcome.token);
+  }
+}
+
+Oid target_schema(UtilityContext& c, std::string_view schema, std::int32_t location) {
+  const auto catalog = c.parts.catalog();
+  if (schema.empty()) return c.parts.creation_schema(*catalog);
+  if (schema == "pg_temp") throw not_supported("a temporary table").at(location);
+  const auto* found = catalog->schema(schema);
+  if (found == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema).at(location);
+  if (found->oid == catalog::oid::kPgCatalog || found->oid == catalog::oid::kInformationSchema)
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied to create in \"{}\"", schema)
+        .with_detail("System catalog modifications are currently disallowed.");
+  return found->oid;
+}
+
+Task<> store_relation(UtilityContext& c, std::shared_ptr<catalog::Relation> relation, bool layout_changed) {
+  if (layout_changed && relation->kind != catalog::RelationKind::kView) {
+    auto layout = catalog::make_layout(*relation, relation->layout->table, catalog::oid::kDatabasePostgres);
+    co_await await_outcome(c, [&] { return c.system().alter_table(c.transaction(), layout); });
+  }
+  co_await c.store().put(c.transaction(), c.parts.changes, std::move(relation));
+}
+
+}  // namespace rustbd::engine
