@@ -1,5 +1,6 @@
 // Table and index scans: filter over what was read, then the output columns.
 #include "rustbd/exec/builder.h"
+#include "rustbd/exec/constants.h"
 #include "rustbd/exec/index_range.h"
 
 namespace rustbd::exec {
@@ -146,7 +147,7 @@ class IndexScan final : public ScanSource {
   void evaluate(TaskContext& context, ScanLocal& local) const {
     std::vector<Value> values;
     for (const auto* e : range_.expressions())
-      values.push_back(expression::evaluate_constant(*e, context.expressions, local.arena));
+      values.push_back(constant_value(*e, context.expressions, local.arena));
     range_.make_bounds(values.data(), *plan_.index, plan_.backward, local.bounds);
     local.evaluated = true;
   }

@@ -1,5 +1,6 @@
 // VALUES lists and the single row of Result.
 #include "rustbd/exec/builder.h"
+#include "rustbd/exec/constants.h"
 
 namespace rustbd::exec {
 
@@ -30,7 +31,7 @@ class ValuesSource final : public Source {
     for (; n < most && local.next < plan_.rows.size(); ++n, ++local.next) {
       const auto& row = plan_.rows[local.next];
       for (std::uint32_t c = 0; c < row.size(); ++c) {
-        const auto value = expression::evaluate_constant(*row[c], context.expressions, local.buffer.arena());
+        const auto value = constant_value(*row[c], context.expressions, local.buffer.arena());
         local.buffer.put(c, n, value.datum, value.is_null, false);
       }
     }
