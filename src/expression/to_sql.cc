@@ -49,7 +49,7 @@ class Deparser {
       case Kind::kNot: return "(NOT " + text(*e.args[0]) + ")";
       case Kind::kIsNull: return "(" + text(*e.args[0]) + " IS NULL)";
       case Kind::kIsNotNull: return "(" + text(*e.args[0]) + " IS NOT NULL)";
-      case Kind::kBooleanTest: return "(" + text(*e.args[0]) + boolean_test(e.test) + ")";
+      case Kind::kBooleanTest: return ("(" + text(*e.args[0])).append(boolean_test(e.test)) + ")";
       case Kind::kIsDistinct: return "(" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + ")";
       case Kind::kIsNotDistinct: return "(NOT (" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + "))";
       case Kind::kCase: return case_when(e);
