@@ -1,5 +1,5 @@
-// The parser against PostgreSQL 15's own grammar (libpg_query): what is accepted, what the tree means (by fingerprint of
-// the deparsed text), and where and how errors are reported.
+// The parser against PostgreSQL 15's own grammar (libpg_query): what is accepted, what the tree means (by
+// fingerprint of the deparsed text), and where and how errors are reported.
 #include <gtest/gtest.h>
 #include <pg_query.h>
 
@@ -61,12 +61,13 @@ std::string fingerprint(const std::string& sql) {
 // Old COPY syntax makes boolean nodes where the new one, which deparse() writes, makes strings.
 bool has_other_spelling(const std::string& sql) {
   static const std::set<std::string> kSet = {
-      "copy t from stdin with csv", "copy t from stdin with delimiter as '|' null as 'x' csv quote '\"' escape '\\' force not null a, b",
+      "copy t from stdin with csv",
+      "copy t from stdin with delimiter as '|' null as 'x' csv quote '\"' escape '\\' force not null a, b",
   };
   return kSet.contains(sql);
 }
 
-constexpr std::size_t kDifferencesKnown = 300;
+constexpr std::size_t kDifferencesKnown = 200;
 
 /// The inside of statements that are not run here is not looked at.
 bool is_unchecked(const std::string& sql) {
@@ -102,7 +103,8 @@ TEST_P(AcceptedCorpus, MeansTheSameAsInPostgreSQL) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, AcceptedCorpus, testing::Values("queries.sql", "definitions.sql", "utilities.sql"));
+INSTANTIATE_TEST_SUITE_P(Files, AcceptedCorpus,
+                         testing::Values("queries.sql", "definitions.sql", "utilities.sql"));
 
 TEST(RejectedCorpus, FailsAtTheSamePlaceWithTheSameWords) {
   const std::vector<std::string> lines = lines_of("rejects.sql");
@@ -111,15 +113,17 @@ TEST(RejectedCorpus, FailsAtTheSamePlaceWithTheSameWords) {
     SCOPED_TRACE(sql);
     const auto expected = theirs(sql);
     const auto failure = ours(sql);
-    EXPECT_EQ(failure.has_value(), expected.has_value()) << (failure ? failure->message : expected ? expected->message : "");
+    EXPECT_EQ(failure.has_value(), expected.has_value()) << (failure    ? failure->message
+                                                             : expected ? expected->message
+                                                                        : "");
     if (!failure || !expected) continue;
     EXPECT_EQ(failure->message, expected->message);
     EXPECT_EQ(failure->position, expected->position);
   }
 }
 
-// Every prefix of a statement, and every statement with one token left out or doubled, must be judged as PostgreSQL
-// judges it: that walks through most error paths of the parser.
+// Every prefix of a statement, and every statement with one token left out or doubled, must be judged as
+// PostgreSQL judges it: that walks through most error paths of the parser.
 TEST(MutatedCorpus, IsJudgedAsInPostgreSQL) {
   std::size_t checked = 0;
   std::size_t differing = 0;
@@ -144,21 +148,23 @@ TEST(MutatedCorpus, IsJudgedAsInPostgreSQL) {
           const auto expected = theirs(changed);
           const auto failure = ours(changed);
           const bool same = failure.has_value() == expected.has_value() &&
-                            (!failure || (failure->message == expected->message && failure->position == expected->position));
+                            (!failure || (failure->message == expected->message &&
+                                          failure->position == expected->position));
           if (same) continue;
           ++differing;
           if (std::getenv("SQL_SHOW_DIFFERENCES") != nullptr) {
-            printf("%s\n  ours:   %s @%d\n  theirs: %s @%d\n", changed.c_str(), failure ? failure->message.c_str() : "ok",
-                   failure ? failure->position : 0, expected ? expected->message.c_str() : "ok",
-                   expected ? expected->position : 0);
+            printf("%s\n  ours:   %s @%d\n  theirs: %s @%d\n", changed.c_str(),
+                   failure ? failure->message.c_str() : "ok", failure ? failure->position : 0,
+                   expected ? expected->message.c_str() : "ok", expected ? expected->position : 0);
           }
         }
       }
     }
   }
   EXPECT_GT(checked, 8000u);
-  // A ratchet, to be lowered only. What is left: an operator's keyword as the last word of a select list is a column
-  // label to PostgreSQL (`select a is`), `if` as a table's name, operators as values of WITH options, RustBD's supersets.
+  // A ratchet, to be lowered only. What is left: an operator's keyword as the last word of a select list is a
+  // column label to PostgreSQL (`select a is`), `if` as a table's name, operators as values of WITH options,
+  // RustBD's supersets.
   EXPECT_LE(differing, kDifferencesKnown) << "of " << checked;
 }
 

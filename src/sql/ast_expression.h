@@ -36,12 +36,12 @@ struct Literal : NodeOf<NodeKind::kLiteral> {
 
 /// A type as written. SQL spellings carry PostgreSQL's name: `int` is {"pg_catalog","int4"}, `char(3)` is
 /// {"pg_catalog","bpchar"} with modifier 3 (bare `char` with modifier 1), `timestamp with time zone`
-/// {"pg_catalog","timestamptz"}, `interval hour to second(2)` {"pg_catalog","interval"} with modifiers {mask, 2}
-/// (PostgreSQL's interval mask), `float(24)` {"pg_catalog","float4"}. Other names are as written.
+/// {"pg_catalog","timestamptz"}, `interval hour to second(2)` {"pg_catalog","interval"} with modifiers {mask,
+/// 2} (PostgreSQL's interval mask), `float(24)` {"pg_catalog","float4"}. Other names are as written.
 struct TypeName : NodeOf<NodeKind::kTypeName> {
   NameList name;
-  NodeList modifiers;                 // mostly integer literals
-  List<std::int32_t> array_bounds;    // one per dimension; -1: no bound given
+  NodeList modifiers;               // mostly integer literals
+  List<std::int32_t> array_bounds;  // one per dimension; -1: no bound given
   bool set_of = false;
 };
 
@@ -66,7 +66,8 @@ struct NotExpression : NodeOf<NodeKind::kNotExpression> {
   Node* argument = nullptr;
 };
 
-/// `left op right` or, without left, `op right`. `schema` only from OPERATOR(schema.op). `!=` is stored as `<>`.
+/// `left op right` or, without left, `op right`. `schema` only from OPERATOR(schema.op). `!=` is stored as
+/// `<>`.
 struct OperatorExpression : NodeOf<NodeKind::kOperatorExpression> {
   NameList schema;
   std::string_view op;
@@ -84,8 +85,8 @@ struct AnyAllExpression : NodeOf<NodeKind::kAnyAllExpression> {
 };
 
 enum class SubLinkType : std::uint8_t { kExists, kScalar, kArray, kAny, kAll };
-/// A subquery in an expression. `x IN (query)` is kAny with an empty `op` (meaning =); NOT IN is a NotExpression
-/// around it. `test` and `op` only for kAny and kAll.
+/// A subquery in an expression. `x IN (query)` is kAny with an empty `op` (meaning =); NOT IN is a
+/// NotExpression around it. `test` and `op` only for kAny and kAll.
 struct SubLink : NodeOf<NodeKind::kSubLink> {
   SubLinkType type = SubLinkType::kScalar;
   Node* test = nullptr;
@@ -110,7 +111,8 @@ struct BetweenExpression : NodeOf<NodeKind::kBetweenExpression> {
 };
 
 enum class LikeType : std::uint8_t { kLike, kILike, kSimilar };
-/// LIKE means operator ~~ (NOT: !~~), ILIKE ~~*; with ESCAPE the pattern goes through like_escape. SIMILAR TO is
+/// LIKE means operator ~~ (NOT: !~~), ILIKE ~~*; with ESCAPE the pattern goes through like_escape. SIMILAR TO
+/// is
 /// `~ similar_to_escape(pattern [, escape])`.
 struct LikeExpression : NodeOf<NodeKind::kLikeExpression> {
   LikeType type = LikeType::kLike;
@@ -181,24 +183,28 @@ struct SortItem : NodeOf<NodeKind::kSortItem> {
   Node* value = nullptr;
   SortDirection direction = SortDirection::kDefault;
   SortNulls nulls = SortNulls::kDefault;
-  NameList using_schema;         // kUsing only
+  NameList using_schema;  // kUsing only
   std::string_view using_op;
 };
 
 enum class FrameMode : std::uint8_t { kNone, kRange, kRows, kGroups };
 enum class FrameBound : std::uint8_t {
-  kUnboundedPreceding, kOffsetPreceding, kCurrentRow, kOffsetFollowing, kUnboundedFollowing,
+  kUnboundedPreceding,
+  kOffsetPreceding,
+  kCurrentRow,
+  kOffsetFollowing,
+  kUnboundedFollowing,
 };
 enum class FrameExclusion : std::uint8_t { kNoOthers, kCurrentRow, kGroup, kTies };
-/// `OVER name` has only `reference` and is_reference_only; `OVER (name …)` has `reference` as base; a WINDOW clause
-/// item has `name`.
+/// `OVER name` has only `reference` and is_reference_only; `OVER (name …)` has `reference` as base; a WINDOW
+/// clause item has `name`.
 struct WindowDefinition : NodeOf<NodeKind::kWindowDefinition> {
   std::string_view name;
   std::string_view reference;
   bool is_reference_only = false;
   NodeList partition_by;
   List<SortItem*> order_by;
-  FrameMode frame = FrameMode::kNone;   // kNone: no frame clause
+  FrameMode frame = FrameMode::kNone;  // kNone: no frame clause
   bool frame_between = false;
   FrameBound start = FrameBound::kUnboundedPreceding;
   FrameBound end = FrameBound::kCurrentRow;
@@ -216,15 +222,15 @@ struct NamedArgument : NodeOf<NodeKind::kNamedArgument> {
 /// Every call. Special forms become calls as in PostgreSQL, with sql_syntax set: EXTRACT(f FROM x) is
 /// pg_catalog.extract('f', x); POSITION(a IN b) position(b, a); SUBSTRING(x FROM a FOR b) substring(x, a, b);
 /// SUBSTRING(x SIMILAR p ESCAPE e) substring(x, p, e); OVERLAY overlay; TRIM btrim/ltrim/rtrim;
-/// NORMALIZE normalize; x AT TIME ZONE z timezone(z, x); COLLATION FOR (x) pg_collation_for; (a,b) OVERLAPS (c,d)
-/// overlaps(a,b,c,d).
+/// NORMALIZE normalize; x AT TIME ZONE z timezone(z, x); COLLATION FOR (x) pg_collation_for; (a,b) OVERLAPS
+/// (c,d) overlaps(a,b,c,d).
 struct FunctionCall : NodeOf<NodeKind::kFunctionCall> {
   NameList name;
   NodeList arguments;
-  bool star = false;                    // count(*)
+  bool star = false;  // count(*)
   bool distinct = false;
-  bool variadic = false;                // the last argument is VARIADIC
-  bool within_group = false;            // order_by came from WITHIN GROUP (…)
+  bool variadic = false;      // the last argument is VARIADIC
+  bool within_group = false;  // order_by came from WITHIN GROUP (…)
   bool sql_syntax = false;
   List<SortItem*> order_by;
   Node* filter = nullptr;
@@ -232,12 +238,21 @@ struct FunctionCall : NodeOf<NodeKind::kFunctionCall> {
 };
 
 enum class SqlValueFunctionType : std::uint8_t {
-  kCurrentDate, kCurrentTime, kCurrentTimestamp, kLocalTime, kLocalTimestamp,
-  kCurrentRole, kCurrentUser, kUser, kSessionUser, kCurrentCatalog, kCurrentSchema,
+  kCurrentDate,
+  kCurrentTime,
+  kCurrentTimestamp,
+  kLocalTime,
+  kLocalTimestamp,
+  kCurrentRole,
+  kCurrentUser,
+  kUser,
+  kSessionUser,
+  kCurrentCatalog,
+  kCurrentSchema,
 };
 struct SqlValueFunction : NodeOf<NodeKind::kSqlValueFunction> {
   SqlValueFunctionType type = SqlValueFunctionType::kCurrentDate;
-  std::int32_t precision = -1;          // -1: not given
+  std::int32_t precision = -1;  // -1: not given
 };
 
 /// `ROW(a, b)` or `(a, b)`.
@@ -255,8 +270,8 @@ enum class IndirectionType : std::uint8_t { kField, kStar, kSubscript, kSlice };
 struct IndirectionItem {
   IndirectionType type = IndirectionType::kField;
   std::string_view field;
-  Node* lower = nullptr;                // kSlice: may be absent
-  Node* upper = nullptr;                // kSubscript: the subscript; kSlice: may be absent
+  Node* lower = nullptr;  // kSlice: may be absent
+  Node* upper = nullptr;  // kSubscript: the subscript; kSlice: may be absent
   std::int32_t location = -1;
 };
 /// `(x).field`, `x[1]`, `x[1:2]`, `(x).*`.
@@ -277,7 +292,8 @@ struct CurrentOf : NodeOf<NodeKind::kCurrentOf> {
   std::string_view cursor;
 };
 
-/// Valid in PostgreSQL, not run here (XMLELEMENT and its kin). `text` is the source text of the whole expression.
+/// Valid in PostgreSQL, not run here (XMLELEMENT and its kin). `text` is the source text of the whole
+/// expression.
 struct UnsupportedExpression : NodeOf<NodeKind::kUnsupportedExpression> {
   std::string_view name;
   std::string_view text;

@@ -15,18 +15,18 @@ enum class Persistence : std::uint8_t { kPermanent, kTemporary, kUnlogged };
 
 /// A relation by name, in FROM or as the target of a statement.
 struct RelationRef : NodeOf<NodeKind::kRelationRef> {
-  std::string_view catalog;             // empty: not given
-  std::string_view schema;              // empty: not given
+  std::string_view catalog;  // empty: not given
+  std::string_view schema;   // empty: not given
   std::string_view name;
-  bool only = false;                    // ONLY t
+  bool only = false;                                  // ONLY t
   Persistence persistence = Persistence::kPermanent;  // where a relation is created
   Alias* alias = nullptr;
-  Node* as_of = nullptr;                // AS OF SYSTEM TIME expression
+  Node* as_of = nullptr;  // AS OF SYSTEM TIME expression
 };
 
 struct TargetItem : NodeOf<NodeKind::kTargetItem> {
-  Node* value = nullptr;                // `*` and `t.*` are ColumnRef with star
-  std::string_view name;                // the alias; empty: none
+  Node* value = nullptr;  // `*` and `t.*` are ColumnRef with star
+  std::string_view name;  // the alias; empty: none
 };
 
 enum class CteMaterialized : std::uint8_t { kDefault, kAlways, kNever };
@@ -40,7 +40,7 @@ struct CteCycle {
   bool present = false;
   NameList columns;
   std::string_view mark_column;
-  Node* mark_value = nullptr;           // absent: true and false
+  Node* mark_value = nullptr;  // absent: true and false
   Node* mark_default = nullptr;
   std::string_view path_column;
 };
@@ -48,7 +48,7 @@ struct CommonTableExpression : NodeOf<NodeKind::kCommonTableExpression> {
   std::string_view name;
   NameList columns;
   CteMaterialized materialized = CteMaterialized::kDefault;
-  Node* query = nullptr;                // SelectStatement, InsertStatement, UpdateStatement or DeleteStatement
+  Node* query = nullptr;  // SelectStatement, InsertStatement, UpdateStatement or DeleteStatement
   CteSearch search;
   CteCycle cycle;
 };
@@ -72,23 +72,23 @@ enum class LockWait : std::uint8_t { kBlock, kSkipLocked, kNoWait };
 struct LockingClause : NodeOf<NodeKind::kLockingClause> {
   LockStrength strength = LockStrength::kUpdate;
   LockWait wait = LockWait::kBlock;
-  List<RelationRef*> relations;         // OF …; empty: all
+  List<RelationRef*> relations;  // OF …; empty: all
 };
 
 enum class GroupingSetType : std::uint8_t { kEmpty, kRollup, kCube, kSets };
-/// An item of GROUP BY that is not a plain expression. Items of kSets may be expressions (a RowExpression stands for
-/// several columns) or nested GroupingSet; kEmpty is `()`.
+/// An item of GROUP BY that is not a plain expression. Items of kSets may be expressions (a RowExpression
+/// stands for several columns) or nested GroupingSet; kEmpty is `()`.
 struct GroupingSet : NodeOf<NodeKind::kGroupingSet> {
   GroupingSetType type = GroupingSetType::kEmpty;
   NodeList items;
 };
 
-enum class DistinctType : std::uint8_t { kNone, kAll, kDistinct, kOn };   // kAll: written `SELECT ALL`
+enum class DistinctType : std::uint8_t { kNone, kAll, kDistinct, kOn };  // kAll: written `SELECT ALL`
 enum class SetOperation : std::uint8_t { kNone, kUnion, kIntersect, kExcept };
 
-/// Three shapes: a set operation (set_operation != kNone: `left`, `right`, `set_all`), VALUES (`values` not empty),
-/// or a plain SELECT. Around each: with, order_by, limit, offset, locking. `TABLE t` is SELECT * FROM t.
-/// Parentheses leave no node: `(SELECT …) LIMIT 1` merges, as in PostgreSQL.
+/// Three shapes: a set operation (set_operation != kNone: `left`, `right`, `set_all`), VALUES (`values` not
+/// empty), or a plain SELECT. Around each: with, order_by, limit, offset, locking. `TABLE t` is SELECT * FROM
+/// t. Parentheses leave no node: `(SELECT …) LIMIT 1` merges, as in PostgreSQL.
 struct SelectStatement : NodeOf<NodeKind::kSelectStatement> {
   WithClause* with = nullptr;
   // plain SELECT
@@ -96,9 +96,9 @@ struct SelectStatement : NodeOf<NodeKind::kSelectStatement> {
   NodeList distinct_on;
   List<TargetItem*> targets;
   IntoClause* into = nullptr;
-  NodeList from;                        // RelationRef, RangeSubquery, RangeFunction, JoinExpression, TableSample
+  NodeList from;  // RelationRef, RangeSubquery, RangeFunction, JoinExpression, TableSample
   Node* where = nullptr;
-  NodeList group_by;                    // expressions and GroupingSet
+  NodeList group_by;  // expressions and GroupingSet
   bool group_by_distinct = false;
   Node* having = nullptr;
   List<WindowDefinition*> windows;
@@ -111,7 +111,7 @@ struct SelectStatement : NodeOf<NodeKind::kSelectStatement> {
   SelectStatement* right = nullptr;
   // all
   List<SortItem*> order_by;
-  Node* limit = nullptr;                // LIMIT ALL: a NULL Literal
+  Node* limit = nullptr;  // LIMIT ALL: a NULL Literal
   Node* offset = nullptr;
   bool limit_with_ties = false;
   List<LockingClause*> locking;
@@ -120,13 +120,13 @@ struct SelectStatement : NodeOf<NodeKind::kSelectStatement> {
 struct RangeSubquery : NodeOf<NodeKind::kRangeSubquery> {
   bool lateral = false;
   SelectStatement* query = nullptr;
-  Alias* alias = nullptr;               // may be absent (accepted as in PostgreSQL 16)
+  Alias* alias = nullptr;  // may be absent (accepted as in PostgreSQL 16)
 };
 
 struct ColumnDefinition;
 /// One call of a FROM item; `columns` is the `AS (a int, …)` inside ROWS FROM.
 struct RangeFunctionItem : NodeOf<NodeKind::kRangeFunctionItem> {
-  Node* call = nullptr;                 // FunctionCall, or what the grammar takes for one (SqlValueFunction, TypeCast…)
+  Node* call = nullptr;  // FunctionCall, or what the grammar takes for one (SqlValueFunction, TypeCast…)
   List<ColumnDefinition*> columns;
 };
 struct RangeFunction : NodeOf<NodeKind::kRangeFunction> {
@@ -135,7 +135,7 @@ struct RangeFunction : NodeOf<NodeKind::kRangeFunction> {
   bool rows_from = false;
   List<RangeFunctionItem*> functions;
   Alias* alias = nullptr;
-  List<ColumnDefinition*> columns;      // f(…) AS [alias] (a int, …)
+  List<ColumnDefinition*> columns;  // f(…) AS [alias] (a int, …)
 };
 
 enum class JoinType : std::uint8_t { kInner, kLeft, kRight, kFull, kCross };
@@ -145,9 +145,9 @@ struct JoinExpression : NodeOf<NodeKind::kJoinExpression> {
   Node* left = nullptr;
   Node* right = nullptr;
   NameList using_columns;
-  Alias* using_alias = nullptr;         // USING (…) AS x
+  Alias* using_alias = nullptr;  // USING (…) AS x
   Node* on = nullptr;
-  Alias* alias = nullptr;               // (a JOIN b …) AS x
+  Alias* alias = nullptr;  // (a JOIN b …) AS x
 };
 
 struct TableSample : NodeOf<NodeKind::kTableSample> {
@@ -162,20 +162,21 @@ struct AssignmentTarget : NodeOf<NodeKind::kAssignmentTarget> {
   std::string_view name;
   List<IndirectionItem> indirection;
 };
-/// `a = x` (one target) or `(a, b) = x` (is_multiple; x a RowExpression, a SubLink or another row-valued expression).
+/// `a = x` (one target) or `(a, b) = x` (is_multiple; x a RowExpression, a SubLink or another row-valued
+/// expression).
 struct Assignment : NodeOf<NodeKind::kAssignment> {
   bool is_multiple = false;
   List<AssignmentTarget*> targets;
-  Node* value = nullptr;                // may be DefaultMarker
+  Node* value = nullptr;  // may be DefaultMarker
 };
 
 enum class ConflictAction : std::uint8_t { kNothing, kUpdate };
 struct IndexElement;
 struct OnConflict : NodeOf<NodeKind::kOnConflict> {
   ConflictAction action = ConflictAction::kNothing;
-  List<IndexElement*> columns;          // ON CONFLICT (…)
+  List<IndexElement*> columns;  // ON CONFLICT (…)
   Node* index_where = nullptr;
-  std::string_view constraint;          // ON CONFLICT ON CONSTRAINT x
+  std::string_view constraint;  // ON CONFLICT ON CONSTRAINT x
   List<Assignment*> assignments;
   Node* where = nullptr;
 };
@@ -184,9 +185,9 @@ enum class Overriding : std::uint8_t { kNone, kUser, kSystem };
 struct InsertStatement : NodeOf<NodeKind::kInsertStatement> {
   WithClause* with = nullptr;
   RelationRef* relation = nullptr;
-  List<AssignmentTarget*> columns;      // empty: all
+  List<AssignmentTarget*> columns;  // empty: all
   Overriding overriding = Overriding::kNone;
-  SelectStatement* source = nullptr;    // absent: DEFAULT VALUES
+  SelectStatement* source = nullptr;  // absent: DEFAULT VALUES
   OnConflict* on_conflict = nullptr;
   List<TargetItem*> returning;
 };
@@ -196,7 +197,7 @@ struct UpdateStatement : NodeOf<NodeKind::kUpdateStatement> {
   RelationRef* relation = nullptr;
   List<Assignment*> assignments;
   NodeList from;
-  Node* where = nullptr;                // may be CurrentOf
+  Node* where = nullptr;  // may be CurrentOf
   List<TargetItem*> returning;
 };
 
@@ -204,7 +205,7 @@ struct DeleteStatement : NodeOf<NodeKind::kDeleteStatement> {
   WithClause* with = nullptr;
   RelationRef* relation = nullptr;
   NodeList using_items;
-  Node* where = nullptr;                // may be CurrentOf
+  Node* where = nullptr;  // may be CurrentOf
   List<TargetItem*> returning;
 };
 
@@ -213,10 +214,10 @@ struct MergeWhen : NodeOf<NodeKind::kMergeWhen> {
   bool matched = false;
   Node* condition = nullptr;
   MergeAction action = MergeAction::kNothing;
-  List<Assignment*> assignments;        // kUpdate
-  List<AssignmentTarget*> columns;      // kInsert
+  List<Assignment*> assignments;    // kUpdate
+  List<AssignmentTarget*> columns;  // kInsert
   Overriding overriding = Overriding::kNone;
-  NodeList values;                      // kInsert; empty: DEFAULT VALUES
+  NodeList values;  // kInsert; empty: DEFAULT VALUES
 };
 struct MergeStatement : NodeOf<NodeKind::kMergeStatement> {
   WithClause* with = nullptr;
@@ -224,7 +225,7 @@ struct MergeStatement : NodeOf<NodeKind::kMergeStatement> {
   Node* source = nullptr;
   Node* on = nullptr;
   List<MergeWhen*> whens;
-  List<TargetItem*> returning;          // accepted as in PostgreSQL 17
+  List<TargetItem*> returning;  // accepted as in PostgreSQL 17
 };
 
 }  // namespace rustbd::sql

@@ -7,7 +7,8 @@
 
 namespace rustbd::sql {
 
-/// Text of a statement, expression, type name or clause, acceptable to PostgreSQL too. No semicolon at the end.
+/// Text of a statement, expression, type name or clause, acceptable to PostgreSQL too. No semicolon at the
+/// end.
 [[nodiscard]] std::string deparse(const Node* node);
 
 }  // namespace rustbd::sql

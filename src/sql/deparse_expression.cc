@@ -16,14 +16,19 @@ int power_of(const Node* node) {
   switch (node->kind) {
     case NodeKind::kLiteral: {
       const auto& literal = as<Literal>(node);
-      const bool negative = literal.type == LiteralType::kInteger ? literal.integer < 0
-                            : literal.type == LiteralType::kNumeric && literal.text.starts_with('-');
+      const bool negative = literal.type == LiteralType::kInteger
+                                ? literal.integer < 0
+                                : literal.type == LiteralType::kNumeric && literal.text.starts_with('-');
       return negative ? kSignPower : kPrimaryPower;
     }
-    case NodeKind::kTypeCast: return kCastPower;
-    case NodeKind::kCollateExpression: return kCollatePower;
-    case NodeKind::kBoolExpression: return as<BoolExpression>(node).is_or ? kOrPower : kAndPower;
-    case NodeKind::kNotExpression: return kNotPower;
+    case NodeKind::kTypeCast:
+      return kCastPower;
+    case NodeKind::kCollateExpression:
+      return kCollatePower;
+    case NodeKind::kBoolExpression:
+      return as<BoolExpression>(node).is_or ? kOrPower : kAndPower;
+    case NodeKind::kNotExpression:
+      return kNotPower;
     case NodeKind::kOperatorExpression: {
       const auto& op = as<OperatorExpression>(node);
       if (!op.schema.empty()) return kOperatorPower;
@@ -40,22 +45,33 @@ int power_of(const Node* node) {
       if (link.op.empty()) return kLikePower;
       return link.schema.empty() ? binary_power(link.op) : kOperatorPower;
     }
-    case NodeKind::kInExpression: case NodeKind::kBetweenExpression: case NodeKind::kLikeExpression: return kLikePower;
-    case NodeKind::kNullTest: case NodeKind::kBooleanTest: case NodeKind::kDistinctExpression:
-    case NodeKind::kNormalizedTest: case NodeKind::kDocumentTest: return kIsPower;
+    case NodeKind::kInExpression:
+    case NodeKind::kBetweenExpression:
+    case NodeKind::kLikeExpression:
+      return kLikePower;
+    case NodeKind::kNullTest:
+    case NodeKind::kBooleanTest:
+    case NodeKind::kDistinctExpression:
+    case NodeKind::kNormalizedTest:
+    case NodeKind::kDocumentTest:
+      return kIsPower;
     case NodeKind::kFunctionCall: {
       const auto& call = as<FunctionCall>(node);
       if (!call.sql_syntax) return kPrimaryPower;
-      return call.name.back() == "timezone" ? kAtPower : call.name.back() == "overlaps" ? kOrPower : kPrimaryPower;
+      return call.name.back() == "timezone"   ? kAtPower
+             : call.name.back() == "overlaps" ? kOrPower
+                                              : kPrimaryPower;
     }
-    default: return kPrimaryPower;
+    default:
+      return kPrimaryPower;
   }
 }
 
 }  // namespace
 
 Printer& Printer::dotted(NameList parts) {
-  return list(parts, [this](std::string_view part) { name(part); }, ".");
+  return list(
+      parts, [this](std::string_view part) { name(part); }, ".");
 }
 
 Printer& Printer::columns(NameList items) {
@@ -87,13 +103,27 @@ void Printer::parenthesized_list(NodeList items) {
 
 void Printer::literal_node(const Literal& node) {
   switch (node.type) {
-    case LiteralType::kNull: text("NULL"); break;
-    case LiteralType::kBoolean: text(node.boolean ? "true" : "false"); break;
-    case LiteralType::kInteger: number(node.integer); break;
-    case LiteralType::kNumeric: text(node.text); break;
-    case LiteralType::kString: literal(node.text); break;
-    case LiteralType::kBit: text("B").literal(node.text); break;
-    case LiteralType::kHex: text("X").literal(node.text); break;
+    case LiteralType::kNull:
+      text("NULL");
+      break;
+    case LiteralType::kBoolean:
+      text(node.boolean ? "true" : "false");
+      break;
+    case LiteralType::kInteger:
+      number(node.integer);
+      break;
+    case LiteralType::kNumeric:
+      text(node.text);
+      break;
+    case LiteralType::kString:
+      literal(node.text);
+      break;
+    case LiteralType::kBit:
+      text("B").literal(node.text);
+      break;
+    case LiteralType::kHex:
+      text("X").literal(node.text);
+      break;
   }
 }
 
@@ -133,9 +163,15 @@ bool Printer::expression_node(const Node* node) {
       dotted(column.fields).flag(column.star, column.fields.empty() ? "*" : ".*");
       return true;
     }
-    case NodeKind::kParameterRef: text("$").number(as<ParameterRef>(node).number); return true;
-    case NodeKind::kLiteral: literal_node(as<Literal>(node)); return true;
-    case NodeKind::kTypeName: type(as<TypeName>(node)); return true;
+    case NodeKind::kParameterRef:
+      text("$").number(as<ParameterRef>(node).number);
+      return true;
+    case NodeKind::kLiteral:
+      literal_node(as<Literal>(node));
+      return true;
+    case NodeKind::kTypeName:
+      type(as<TypeName>(node));
+      return true;
     case NodeKind::kTypeCast:
       operand(as<TypeCast>(node).argument, kCastPower);
       text("::");
@@ -148,11 +184,17 @@ bool Printer::expression_node(const Node* node) {
     case NodeKind::kBoolExpression: {
       const auto& chain = as<BoolExpression>(node);
       const int minimum = chain.is_or ? kOrPower + 1 : kAndPower + 1;
-      list(chain.arguments, [&](const Node* item) { operand(item, minimum); }, chain.is_or ? " OR " : " AND ");
+      list(
+          chain.arguments, [&](const Node* item) { operand(item, minimum); }, chain.is_or ? " OR " : " AND ");
       return true;
     }
-    case NodeKind::kNotExpression: text("NOT "); operand(as<NotExpression>(node).argument, kNotPower); return true;
-    case NodeKind::kOperatorExpression: operator_node(as<OperatorExpression>(node)); return true;
+    case NodeKind::kNotExpression:
+      text("NOT ");
+      operand(as<NotExpression>(node).argument, kNotPower);
+      return true;
+    case NodeKind::kOperatorExpression:
+      operator_node(as<OperatorExpression>(node));
+      return true;
     case NodeKind::kAnyAllExpression: {
       const auto& any = as<AnyAllExpression>(node);
       operand(any.left, power_of(node) + 1);
@@ -161,12 +203,26 @@ bool Printer::expression_node(const Node* node) {
       text(")");
       return true;
     }
-    case NodeKind::kSubLink: sub_link(as<SubLink>(node)); return true;
-    case NodeKind::kInExpression: case NodeKind::kBetweenExpression: case NodeKind::kLikeExpression:
-    case NodeKind::kNullTest: case NodeKind::kBooleanTest: case NodeKind::kDistinctExpression:
-    case NodeKind::kNormalizedTest: case NodeKind::kDocumentTest: tests(node); return true;
-    case NodeKind::kCaseExpression: case_node(as<CaseExpression>(node)); return true;
-    case NodeKind::kCoalesceExpression: text("COALESCE"); parenthesized_list(as<CoalesceExpression>(node).arguments); return true;
+    case NodeKind::kSubLink:
+      sub_link(as<SubLink>(node));
+      return true;
+    case NodeKind::kInExpression:
+    case NodeKind::kBetweenExpression:
+    case NodeKind::kLikeExpression:
+    case NodeKind::kNullTest:
+    case NodeKind::kBooleanTest:
+    case NodeKind::kDistinctExpression:
+    case NodeKind::kNormalizedTest:
+    case NodeKind::kDocumentTest:
+      tests(node);
+      return true;
+    case NodeKind::kCaseExpression:
+      case_node(as<CaseExpression>(node));
+      return true;
+    case NodeKind::kCoalesceExpression:
+      text("COALESCE");
+      parenthesized_list(as<CoalesceExpression>(node).arguments);
+      return true;
     case NodeKind::kMinMaxExpression:
       text(as<MinMaxExpression>(node).greatest ? "GREATEST" : "LEAST");
       parenthesized_list(as<MinMaxExpression>(node).arguments);
@@ -178,15 +234,18 @@ bool Printer::expression_node(const Node* node) {
       expression(as<NullIfExpression>(node).right);
       text(")");
       return true;
-    case NodeKind::kFunctionCall: call(as<FunctionCall>(node)); return true;
+    case NodeKind::kFunctionCall:
+      call(as<FunctionCall>(node));
+      return true;
     case NodeKind::kNamedArgument:
       name(as<NamedArgument>(node).name).text(" => ");
       expression(as<NamedArgument>(node).value);
       return true;
     case NodeKind::kSqlValueFunction: {
-      constexpr std::string_view kNames[] = {
-          "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "CURRENT_ROLE",
-          "CURRENT_USER", "USER", "SESSION_USER", "CURRENT_CATALOG", "CURRENT_SCHEMA"};
+      constexpr std::string_view kNames[] = {"CURRENT_DATE",    "CURRENT_TIME",   "CURRENT_TIMESTAMP",
+                                             "LOCALTIME",       "LOCALTIMESTAMP", "CURRENT_ROLE",
+                                             "CURRENT_USER",    "USER",           "SESSION_USER",
+                                             "CURRENT_CATALOG", "CURRENT_SCHEMA"};
       const auto& value = as<SqlValueFunction>(node);
       text(kNames[static_cast<std::size_t>(value.type)]);
       if (value.precision >= 0) text("(").number(value.precision).text(")");
@@ -212,22 +271,36 @@ bool Printer::expression_node(const Node* node) {
     }
     case NodeKind::kIndirection: {
       const auto& access = as<Indirection>(node);
-      const bool plain = access.base->kind == NodeKind::kParameterRef || access.base->kind == NodeKind::kSubLink ||
-                         (access.base->kind == NodeKind::kColumnRef &&
-                          access.items[0].type >= IndirectionType::kSubscript);
+      const bool plain =
+          access.base->kind == NodeKind::kParameterRef || access.base->kind == NodeKind::kSubLink ||
+          (access.base->kind == NodeKind::kColumnRef && access.items[0].type >= IndirectionType::kSubscript);
       flag(!plain, "(");
       expression(access.base);
       flag(!plain, ")");
       indirection(access.items);
       return true;
     }
-    case NodeKind::kGroupingFunction: text("GROUPING"); parenthesized_list(as<GroupingFunction>(node).arguments); return true;
-    case NodeKind::kDefaultMarker: text("DEFAULT"); return true;
-    case NodeKind::kCurrentOf: text("CURRENT OF ").name(as<CurrentOf>(node).cursor); return true;
-    case NodeKind::kUnsupportedExpression: text(as<UnsupportedExpression>(node).text); return true;
-    case NodeKind::kSortItem: sort_item(as<SortItem>(node)); return true;
-    case NodeKind::kWindowDefinition: window(as<WindowDefinition>(node)); return true;
-    default: return false;
+    case NodeKind::kGroupingFunction:
+      text("GROUPING");
+      parenthesized_list(as<GroupingFunction>(node).arguments);
+      return true;
+    case NodeKind::kDefaultMarker:
+      text("DEFAULT");
+      return true;
+    case NodeKind::kCurrentOf:
+      text("CURRENT OF ").name(as<CurrentOf>(node).cursor);
+      return true;
+    case NodeKind::kUnsupportedExpression:
+      text(as<UnsupportedExpression>(node).text);
+      return true;
+    case NodeKind::kSortItem:
+      sort_item(as<SortItem>(node));
+      return true;
+    case NodeKind::kWindowDefinition:
+      window(as<WindowDefinition>(node));
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -265,13 +338,17 @@ void Printer::tests(const Node* node) {
       operand(like.escape, kEscapePower + 1);
       return;
     }
-    case NodeKind::kNullTest: return is(as<NullTest>(node).argument, as<NullTest>(node).negated, "NULL");
+    case NodeKind::kNullTest:
+      return is(as<NullTest>(node).argument, as<NullTest>(node).negated, "NULL");
     case NodeKind::kBooleanTest: {
       const auto& test = as<BooleanTest>(node);
-      return is(test.argument, test.negated, test.type == BooleanTestType::kTrue ? "TRUE"
-                                             : test.type == BooleanTestType::kFalse ? "FALSE" : "UNKNOWN");
+      return is(test.argument, test.negated,
+                test.type == BooleanTestType::kTrue    ? "TRUE"
+                : test.type == BooleanTestType::kFalse ? "FALSE"
+                                                       : "UNKNOWN");
     }
-    case NodeKind::kDocumentTest: return is(as<DocumentTest>(node).argument, as<DocumentTest>(node).negated, "DOCUMENT");
+    case NodeKind::kDocumentTest:
+      return is(as<DocumentTest>(node).argument, as<DocumentTest>(node).negated, "DOCUMENT");
     case NodeKind::kNormalizedTest: {
       const auto& test = as<NormalizedTest>(node);
       is(test.argument, test.negated, test.form);
@@ -310,8 +387,12 @@ void Printer::case_node(const CaseExpression& node) {
 void Printer::indirection(List<IndirectionItem> items) {
   for (const IndirectionItem& item : items) {
     switch (item.type) {
-      case IndirectionType::kField: text(".").name(item.field); break;
-      case IndirectionType::kStar: text(".*"); break;
+      case IndirectionType::kField:
+        text(".").name(item.field);
+        break;
+      case IndirectionType::kStar:
+        text(".*");
+        break;
       case IndirectionType::kSubscript:
         text("[");
         expression(item.upper);
@@ -418,8 +499,10 @@ void Printer::order_by(List<SortItem*> items) {
 
 void Printer::sort_item(const SortItem& node) {
   expression(node.value);
-  if (node.direction == SortDirection::kUsing) text(" USING ").operator_name(node.using_schema, node.using_op);
-  flag(node.direction == SortDirection::kAscending, " ASC").flag(node.direction == SortDirection::kDescending, " DESC");
+  if (node.direction == SortDirection::kUsing)
+    text(" USING ").operator_name(node.using_schema, node.using_op);
+  flag(node.direction == SortDirection::kAscending, " ASC")
+      .flag(node.direction == SortDirection::kDescending, " DESC");
   flag(node.nulls == SortNulls::kFirst, " NULLS FIRST").flag(node.nulls == SortNulls::kLast, " NULLS LAST");
 }
 
@@ -457,9 +540,15 @@ void Printer::window(const WindowDefinition& node) {
 
 void Printer::frame_bound(FrameBound bound, const Node* offset) {
   switch (bound) {
-    case FrameBound::kUnboundedPreceding: text("UNBOUNDED PRECEDING"); return;
-    case FrameBound::kUnboundedFollowing: text("UNBOUNDED FOLLOWING"); return;
-    case FrameBound::kCurrentRow: text("CURRENT ROW"); return;
+    case FrameBound::kUnboundedPreceding:
+      text("UNBOUNDED PRECEDING");
+      return;
+    case FrameBound::kUnboundedFollowing:
+      text("UNBOUNDED FOLLOWING");
+      return;
+    case FrameBound::kCurrentRow:
+      text("CURRENT ROW");
+      return;
     case FrameBound::kOffsetPreceding:
     case FrameBound::kOffsetFollowing:
       operand(offset, kSignPower);
@@ -495,9 +584,11 @@ bool Printer::system_type(const TypeName& node) {
     text(zone);
     return true;
   };
-  struct Spelling { std::string_view name, text; };
-  constexpr Spelling kPlain[] = {{"bool", "boolean"}, {"int2", "smallint"}, {"int4", "integer"}, {"int8", "bigint"},
-                                 {"float4", "real"}, {"float8", "double precision"}};
+  struct Spelling {
+    std::string_view name, text;
+  };
+  constexpr Spelling kPlain[] = {{"bool", "boolean"}, {"int2", "smallint"}, {"int4", "integer"},
+                                 {"int8", "bigint"},  {"float4", "real"},   {"float8", "double precision"}};
   for (const Spelling& spelling : kPlain) {
     if (spelling.name != type || !node.modifiers.empty()) continue;
     text(spelling.text);
@@ -525,9 +616,12 @@ void Printer::interval_type(const TypeName& node) {
   text("interval");
   const auto* mask = node.modifiers.empty() ? nullptr : try_as<Literal>(node.modifiers[0]);
   if (mask == nullptr) return;
-  struct Field { std::int32_t bit; std::string_view word; };
-  constexpr Field kFields[] = {{1 << 2, "year"}, {1 << 1, "month"}, {1 << 3, "day"}, {1 << 10, "hour"},
-                               {1 << 11, "minute"}, {1 << 12, "second"}};
+  struct Field {
+    std::int32_t bit;
+    std::string_view word;
+  };
+  constexpr Field kFields[] = {{1 << 2, "year"},  {1 << 1, "month"},   {1 << 3, "day"},
+                               {1 << 10, "hour"}, {1 << 11, "minute"}, {1 << 12, "second"}};
   if (mask->integer != 0x7fff) {
     std::string_view first;
     std::string_view last;

@@ -6,9 +6,12 @@ namespace {
 
 int set_power(const SelectStatement& node) {
   switch (node.set_operation) {
-    case SetOperation::kNone: return 3;
-    case SetOperation::kIntersect: return 2;
-    default: return 1;
+    case SetOperation::kNone:
+      return 3;
+    case SetOperation::kIntersect:
+      return 2;
+    default:
+      return 1;
   }
 }
 
@@ -21,16 +24,37 @@ bool has_tail(const SelectStatement& node) {
 
 bool Printer::query_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kSelectStatement: select(as<SelectStatement>(node)); return true;
-    case NodeKind::kInsertStatement: insert(as<InsertStatement>(node)); return true;
-    case NodeKind::kUpdateStatement: update(as<UpdateStatement>(node)); return true;
-    case NodeKind::kDeleteStatement: remove(as<DeleteStatement>(node)); return true;
-    case NodeKind::kMergeStatement: merge(as<MergeStatement>(node)); return true;
-    case NodeKind::kWithClause: with(&as<WithClause>(node)); return true;
-    case NodeKind::kCommonTableExpression: cte(as<CommonTableExpression>(node)); return true;
-    case NodeKind::kTargetItem: target(as<TargetItem>(node)); return true;
-    case NodeKind::kRelationRef: case NodeKind::kRangeSubquery: case NodeKind::kRangeFunction:
-    case NodeKind::kJoinExpression: case NodeKind::kTableSample: from_item(node); return true;
+    case NodeKind::kSelectStatement:
+      select(as<SelectStatement>(node));
+      return true;
+    case NodeKind::kInsertStatement:
+      insert(as<InsertStatement>(node));
+      return true;
+    case NodeKind::kUpdateStatement:
+      update(as<UpdateStatement>(node));
+      return true;
+    case NodeKind::kDeleteStatement:
+      remove(as<DeleteStatement>(node));
+      return true;
+    case NodeKind::kMergeStatement:
+      merge(as<MergeStatement>(node));
+      return true;
+    case NodeKind::kWithClause:
+      with(&as<WithClause>(node));
+      return true;
+    case NodeKind::kCommonTableExpression:
+      cte(as<CommonTableExpression>(node));
+      return true;
+    case NodeKind::kTargetItem:
+      target(as<TargetItem>(node));
+      return true;
+    case NodeKind::kRelationRef:
+    case NodeKind::kRangeSubquery:
+    case NodeKind::kRangeFunction:
+    case NodeKind::kJoinExpression:
+    case NodeKind::kTableSample:
+      from_item(node);
+      return true;
     case NodeKind::kGroupingSet: {
       const auto& set = as<GroupingSet>(node);
       constexpr std::string_view kWords[] = {"", "ROLLUP ", "CUBE ", "GROUPING SETS "};
@@ -38,7 +62,8 @@ bool Printer::query_node(const Node* node) {
       parenthesized_list(set.items);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -63,7 +88,8 @@ void Printer::cte(const CommonTableExpression& node) {
   this->node(node.query);
   text(")");
   if (node.search.present) {
-    text(node.search.breadth_first ? " SEARCH BREADTH FIRST BY " : " SEARCH DEPTH FIRST BY ").names(node.search.columns);
+    text(node.search.breadth_first ? " SEARCH BREADTH FIRST BY " : " SEARCH DEPTH FIRST BY ")
+        .names(node.search.columns);
     text(" SET ").name(node.search.sequence_column);
   }
   if (!node.cycle.present) return;
@@ -121,7 +147,8 @@ void Printer::select(const SelectStatement& node) {
       text(" OF ");
       list(lock->relations, [this](const RelationRef* item) { relation(*item); });
     }
-    flag(lock->wait == LockWait::kNoWait, " NOWAIT").flag(lock->wait == LockWait::kSkipLocked, " SKIP LOCKED");
+    flag(lock->wait == LockWait::kNoWait, " NOWAIT")
+        .flag(lock->wait == LockWait::kSkipLocked, " SKIP LOCKED");
   }
 }
 
@@ -139,7 +166,8 @@ void Printer::select_body(const SelectStatement& node) {
     return;
   }
   text("SELECT");
-  flag(node.distinct == DistinctType::kAll, " ALL").flag(node.distinct == DistinctType::kDistinct, " DISTINCT");
+  flag(node.distinct == DistinctType::kAll, " ALL")
+      .flag(node.distinct == DistinctType::kDistinct, " DISTINCT");
   if (node.distinct == DistinctType::kOn) {
     text(" DISTINCT ON ");
     parenthesized_list(node.distinct_on);
@@ -200,7 +228,9 @@ void Printer::relation(const RelationRef& node) {
 
 void Printer::from_item(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kRelationRef: relation(as<RelationRef>(node)); return;
+    case NodeKind::kRelationRef:
+      relation(as<RelationRef>(node));
+      return;
     case NodeKind::kRangeSubquery: {
       const auto& range = as<RangeSubquery>(node);
       flag(range.lateral, "LATERAL ").text("(");
@@ -209,8 +239,12 @@ void Printer::from_item(const Node* node) {
       alias(range.alias);
       return;
     }
-    case NodeKind::kRangeFunction: function(as<RangeFunction>(node)); return;
-    case NodeKind::kJoinExpression: join(as<JoinExpression>(node)); return;
+    case NodeKind::kRangeFunction:
+      function(as<RangeFunction>(node));
+      return;
+    case NodeKind::kJoinExpression:
+      join(as<JoinExpression>(node));
+      return;
     default: {
       const auto& sample = as<TableSample>(node);
       relation(*sample.relation);
@@ -387,8 +421,12 @@ void Printer::merge(const MergeStatement& node) {
     }
     text(" THEN ");
     switch (when->action) {
-      case MergeAction::kNothing: text("DO NOTHING"); break;
-      case MergeAction::kDelete: text("DELETE"); break;
+      case MergeAction::kNothing:
+        text("DO NOTHING");
+        break;
+      case MergeAction::kDelete:
+        text("DELETE");
+        break;
       case MergeAction::kUpdate:
         text("UPDATE SET ");
         assignments(when->assignments);

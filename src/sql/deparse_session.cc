@@ -6,7 +6,8 @@
 namespace rustbd::sql {
 
 void Printer::modes(const TransactionModes& node) {
-  constexpr std::string_view kLevels[] = {"READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
+  constexpr std::string_view kLevels[] = {"READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ",
+                                          "SERIALIZABLE"};
   bool first = true;
   const auto part = [&](std::string_view words) {
     text(first ? " " : ", ").text(words);
@@ -17,21 +18,43 @@ void Printer::modes(const TransactionModes& node) {
     text(kLevels[static_cast<std::size_t>(node.isolation)]);
   }
   if (node.read_only != ModeFlag::kUnset) part(node.read_only == ModeFlag::kOn ? "READ ONLY" : "READ WRITE");
-  if (node.deferrable != ModeFlag::kUnset) part(node.deferrable == ModeFlag::kOn ? "DEFERRABLE" : "NOT DEFERRABLE");
+  if (node.deferrable != ModeFlag::kUnset)
+    part(node.deferrable == ModeFlag::kOn ? "DEFERRABLE" : "NOT DEFERRABLE");
 }
 
 void Printer::transaction(const TransactionStatement& node) {
   switch (node.type) {
-    case TransactionType::kBegin: text("BEGIN"); modes(node.modes); return;
-    case TransactionType::kStart: text("START TRANSACTION"); modes(node.modes); return;
-    case TransactionType::kCommit: text("COMMIT").flag(node.chain, " AND CHAIN"); return;
-    case TransactionType::kRollback: text("ROLLBACK").flag(node.chain, " AND CHAIN"); return;
-    case TransactionType::kSavepoint: text("SAVEPOINT ").name(node.name); return;
-    case TransactionType::kRelease: text("RELEASE SAVEPOINT ").name(node.name); return;
-    case TransactionType::kRollbackTo: text("ROLLBACK TO SAVEPOINT ").name(node.name); return;
-    case TransactionType::kPrepare: text("PREPARE TRANSACTION ").literal(node.name); return;
-    case TransactionType::kCommitPrepared: text("COMMIT PREPARED ").literal(node.name); return;
-    case TransactionType::kRollbackPrepared: text("ROLLBACK PREPARED ").literal(node.name);
+    case TransactionType::kBegin:
+      text("BEGIN");
+      modes(node.modes);
+      return;
+    case TransactionType::kStart:
+      text("START TRANSACTION");
+      modes(node.modes);
+      return;
+    case TransactionType::kCommit:
+      text("COMMIT").flag(node.chain, " AND CHAIN");
+      return;
+    case TransactionType::kRollback:
+      text("ROLLBACK").flag(node.chain, " AND CHAIN");
+      return;
+    case TransactionType::kSavepoint:
+      text("SAVEPOINT ").name(node.name);
+      return;
+    case TransactionType::kRelease:
+      text("RELEASE SAVEPOINT ").name(node.name);
+      return;
+    case TransactionType::kRollbackTo:
+      text("ROLLBACK TO SAVEPOINT ").name(node.name);
+      return;
+    case TransactionType::kPrepare:
+      text("PREPARE TRANSACTION ").literal(node.name);
+      return;
+    case TransactionType::kCommitPrepared:
+      text("COMMIT PREPARED ").literal(node.name);
+      return;
+    case TransactionType::kRollbackPrepared:
+      text("ROLLBACK PREPARED ").literal(node.name);
   }
 }
 
@@ -44,7 +67,10 @@ void Printer::setting(const SetStatement& node, bool with_verb) {
   };
   if (node.type == SetType::kResetAll || node.type == SetType::kReset) {
     text("RESET ");
-    if (node.type == SetType::kResetAll) text("ALL"); else dotted_text(node.name);
+    if (node.type == SetType::kResetAll)
+      text("ALL");
+    else
+      dotted_text(node.name);
     return;
   }
   flag(with_verb, node.is_local ? "SET LOCAL " : "SET ");
@@ -76,19 +102,30 @@ void Printer::fetch(const FetchStatement& node) {
   text(node.is_move ? "MOVE " : "FETCH ");
   constexpr std::string_view kWords[] = {"FORWARD ", "BACKWARD ", "ABSOLUTE ", "RELATIVE "};
   text(kWords[static_cast<std::size_t>(node.direction)]);
-  if (node.all) text("ALL"); else number(node.count);
+  if (node.all)
+    text("ALL");
+  else
+    number(node.count);
   text(" FROM ").name(node.cursor);
 }
 
 bool Printer::session_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kTransactionStatement: transaction(as<TransactionStatement>(node)); return true;
-    case NodeKind::kSetStatement: setting(as<SetStatement>(node)); return true;
+    case NodeKind::kTransactionStatement:
+      transaction(as<TransactionStatement>(node));
+      return true;
+    case NodeKind::kSetStatement:
+      setting(as<SetStatement>(node));
+      return true;
     case NodeKind::kSetTransactionStatement: {
       const auto& set = as<SetTransactionStatement>(node);
       text(set.session_characteristics ? "SET SESSION CHARACTERISTICS AS TRANSACTION"
-           : set.is_local ? "SET LOCAL TRANSACTION" : "SET TRANSACTION");
-      if (set.has_snapshot) text(" SNAPSHOT ").literal(set.snapshot); else modes(set.modes);
+           : set.is_local              ? "SET LOCAL TRANSACTION"
+                                       : "SET TRANSACTION");
+      if (set.has_snapshot)
+        text(" SNAPSHOT ").literal(set.snapshot);
+      else
+        modes(set.modes);
       return true;
     }
     case NodeKind::kShowStatement:
@@ -114,7 +151,10 @@ bool Printer::session_node(const Node* node) {
       const auto& alter = as<AlterSetStatement>(node);
       if (alter.all_roles || alter.role != nullptr) {
         text("ALTER ROLE ");
-        if (alter.all_roles) text("ALL"); else role(*alter.role);
+        if (alter.all_roles)
+          text("ALL");
+        else
+          role(*alter.role);
         if (!alter.database.empty()) text(" IN DATABASE ").name(alter.database);
       } else {
         text("ALTER DATABASE ").name(alter.database);
@@ -150,21 +190,33 @@ bool Printer::session_node(const Node* node) {
     }
     case NodeKind::kDeallocateStatement:
       text("DEALLOCATE ");
-      if (as<DeallocateStatement>(node).name.empty()) text("ALL"); else name(as<DeallocateStatement>(node).name);
+      if (as<DeallocateStatement>(node).name.empty())
+        text("ALL");
+      else
+        name(as<DeallocateStatement>(node).name);
       return true;
     case NodeKind::kDeclareCursorStatement: {
       const auto& declare = as<DeclareCursorStatement>(node);
-      text("DECLARE ").name(declare.name).flag(declare.binary, " BINARY").flag(declare.asensitive, " ASENSITIVE");
-      flag(declare.sensitive == ModeFlag::kOff, " INSENSITIVE").flag(declare.scroll == ModeFlag::kOn, " SCROLL");
+      text("DECLARE ")
+          .name(declare.name)
+          .flag(declare.binary, " BINARY")
+          .flag(declare.asensitive, " ASENSITIVE");
+      flag(declare.sensitive == ModeFlag::kOff, " INSENSITIVE")
+          .flag(declare.scroll == ModeFlag::kOn, " SCROLL");
       flag(declare.scroll == ModeFlag::kOff, " NO SCROLL").text(" CURSOR").flag(declare.hold, " WITH HOLD");
       text(" FOR ");
       select(*declare.query);
       return true;
     }
-    case NodeKind::kFetchStatement: fetch(as<FetchStatement>(node)); return true;
+    case NodeKind::kFetchStatement:
+      fetch(as<FetchStatement>(node));
+      return true;
     case NodeKind::kCloseStatement:
       text("CLOSE ");
-      if (as<CloseStatement>(node).name.empty()) text("ALL"); else name(as<CloseStatement>(node).name);
+      if (as<CloseStatement>(node).name.empty())
+        text("ALL");
+      else
+        name(as<CloseStatement>(node).name);
       return true;
     case NodeKind::kExplainStatement:
       text("EXPLAIN ");
@@ -188,20 +240,31 @@ bool Printer::session_node(const Node* node) {
       });
       return true;
     }
-    case NodeKind::kCheckpointStatement: text("CHECKPOINT"); return true;
+    case NodeKind::kCheckpointStatement:
+      text("CHECKPOINT");
+      return true;
     case NodeKind::kLockStatement: {
-      constexpr std::string_view kModes[] = {"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
-                                             "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"};
+      constexpr std::string_view kModes[] = {
+          "ACCESS SHARE", "ROW SHARE",           "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
+          "SHARE",        "SHARE ROW EXCLUSIVE", "EXCLUSIVE",     "ACCESS EXCLUSIVE"};
       const auto& lock = as<LockStatement>(node);
       text("LOCK TABLE ");
       list(lock.relations, [this](const RelationRef* item) { relation(*item); });
-      text(" IN ").text(kModes[static_cast<std::size_t>(lock.mode)]).text(" MODE").flag(lock.no_wait, " NOWAIT");
+      text(" IN ")
+          .text(kModes[static_cast<std::size_t>(lock.mode)])
+          .text(" MODE")
+          .flag(lock.no_wait, " NOWAIT");
       return true;
     }
-    case NodeKind::kListenStatement: text("LISTEN ").name(as<ListenStatement>(node).channel); return true;
+    case NodeKind::kListenStatement:
+      text("LISTEN ").name(as<ListenStatement>(node).channel);
+      return true;
     case NodeKind::kUnlistenStatement:
       text("UNLISTEN ");
-      if (as<UnlistenStatement>(node).channel.empty()) text("*"); else name(as<UnlistenStatement>(node).channel);
+      if (as<UnlistenStatement>(node).channel.empty())
+        text("*");
+      else
+        name(as<UnlistenStatement>(node).channel);
       return true;
     case NodeKind::kNotifyStatement:
       text("NOTIFY ").name(as<NotifyStatement>(node).channel);
@@ -229,7 +292,10 @@ bool Printer::session_node(const Node* node) {
         text(" ");
       }
       text(kWords[static_cast<std::size_t>(reindex.target)]);
-      if (reindex.relation != nullptr) relation(*reindex.relation); else name(reindex.name);
+      if (reindex.relation != nullptr)
+        relation(*reindex.relation);
+      else
+        name(reindex.name);
       return true;
     }
     case NodeKind::kClusterStatement: {
@@ -237,7 +303,10 @@ bool Printer::session_node(const Node* node) {
       text("CLUSTER");
       if (!cluster.options.empty()) {
         text(" ");
-        if (cluster.relation != nullptr) generic_options(cluster.options); else text("VERBOSE");
+        if (cluster.relation != nullptr)
+          generic_options(cluster.options);
+        else
+          text("VERBOSE");
       }
       if (cluster.relation == nullptr) return true;
       text(" ");
@@ -245,7 +314,8 @@ bool Printer::session_node(const Node* node) {
       if (!cluster.index.empty()) text(" USING ").name(cluster.index);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 

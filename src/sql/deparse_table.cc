@@ -10,16 +10,36 @@ constexpr std::string_view kActions[] = {"NO ACTION", "RESTRICT", "CASCADE", "SE
 
 bool Printer::table_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kCreateTableStatement: create_table(as<CreateTableStatement>(node)); return true;
-    case NodeKind::kCreateTableAsStatement: create_table_as(as<CreateTableAsStatement>(node)); return true;
-    case NodeKind::kColumnDefinition: column(as<ColumnDefinition>(node)); return true;
-    case NodeKind::kConstraint: constraint(as<Constraint>(node)); return true;
-    case NodeKind::kLikeClause: like(as<LikeClause>(node)); return true;
-    case NodeKind::kPartitionBound: partition_bound(as<PartitionBound>(node)); return true;
-    case NodeKind::kIndexElement: index_element(as<IndexElement>(node)); return true;
-    case NodeKind::kCreateIndexStatement: create_index(as<CreateIndexStatement>(node)); return true;
-    case NodeKind::kCreateViewStatement: create_view(as<CreateViewStatement>(node)); return true;
-    case NodeKind::kAlterTableStatement: alter_table(as<AlterTableStatement>(node)); return true;
+    case NodeKind::kCreateTableStatement:
+      create_table(as<CreateTableStatement>(node));
+      return true;
+    case NodeKind::kCreateTableAsStatement:
+      create_table_as(as<CreateTableAsStatement>(node));
+      return true;
+    case NodeKind::kColumnDefinition:
+      column(as<ColumnDefinition>(node));
+      return true;
+    case NodeKind::kConstraint:
+      constraint(as<Constraint>(node));
+      return true;
+    case NodeKind::kLikeClause:
+      like(as<LikeClause>(node));
+      return true;
+    case NodeKind::kPartitionBound:
+      partition_bound(as<PartitionBound>(node));
+      return true;
+    case NodeKind::kIndexElement:
+      index_element(as<IndexElement>(node));
+      return true;
+    case NodeKind::kCreateIndexStatement:
+      create_index(as<CreateIndexStatement>(node));
+      return true;
+    case NodeKind::kCreateViewStatement:
+      create_view(as<CreateViewStatement>(node));
+      return true;
+    case NodeKind::kAlterTableStatement:
+      alter_table(as<AlterTableStatement>(node));
+      return true;
     case NodeKind::kCreateSequenceStatement: {
       const auto& sequence = as<CreateSequenceStatement>(node);
       text("CREATE ");
@@ -43,12 +63,14 @@ bool Printer::table_node(const Node* node) {
       flag(!refresh.with_data, " WITH NO DATA");
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
 void Printer::persistence(Persistence persistence) {
-  flag(persistence == Persistence::kTemporary, "TEMPORARY ").flag(persistence == Persistence::kUnlogged, "UNLOGGED ");
+  flag(persistence == Persistence::kTemporary, "TEMPORARY ")
+      .flag(persistence == Persistence::kUnlogged, "UNLOGGED ");
 }
 
 void Printer::on_commit(OnCommit on_commit) {
@@ -135,7 +157,10 @@ void Printer::column(const ColumnDefinition& node) {
   }
   if (!node.compression.empty()) {
     text(" COMPRESSION ");
-    if (node.compression == "default") text("DEFAULT"); else name(node.compression);
+    if (node.compression == "default")
+      text("DEFAULT");
+    else
+      name(node.compression);
   }
   if (!node.foreign_options.empty()) {
     text(" OPTIONS (");
@@ -155,8 +180,12 @@ void Printer::column(const ColumnDefinition& node) {
 void Printer::constraint(const Constraint& node) {
   if (!node.name.empty()) text("CONSTRAINT ").name(node.name).text(" ");
   switch (node.type) {
-    case ConstraintType::kNull: text("NULL"); break;
-    case ConstraintType::kNotNull: text("NOT NULL"); break;
+    case ConstraintType::kNull:
+      text("NULL");
+      break;
+    case ConstraintType::kNotNull:
+      text("NOT NULL");
+      break;
     case ConstraintType::kDefault:
       text("DEFAULT ");
       // Only restricted expressions may stand here without parentheses.
@@ -181,9 +210,15 @@ void Printer::constraint(const Constraint& node) {
       text(")");
       break;
     case ConstraintType::kPrimaryKey:
-    case ConstraintType::kUnique: constraint_index(node); break;
-    case ConstraintType::kForeignKey: foreign_key(node); break;
-    case ConstraintType::kExclusion: exclusion(node); break;
+    case ConstraintType::kUnique:
+      constraint_index(node);
+      break;
+    case ConstraintType::kForeignKey:
+      foreign_key(node);
+      break;
+    case ConstraintType::kExclusion:
+      exclusion(node);
+      break;
   }
   flag(node.deferrable, " DEFERRABLE").flag(node.initially_deferred, " INITIALLY DEFERRED");
   flag(node.not_valid, " NOT VALID").flag(node.no_inherit, " NO INHERIT");
@@ -214,12 +249,15 @@ void Printer::foreign_key(const Constraint& node) {
   text("REFERENCES ");
   relation(*node.referenced);
   columns(node.referenced_columns);
-  flag(node.match == MatchType::kFull, " MATCH FULL").flag(node.match == MatchType::kPartial, " MATCH PARTIAL");
+  flag(node.match == MatchType::kFull, " MATCH FULL")
+      .flag(node.match == MatchType::kPartial, " MATCH PARTIAL");
   if (node.on_update != ReferentialAction::kNoAction) {
     text(" ON UPDATE ").text(kActions[static_cast<std::size_t>(node.on_update)]);
   }
   if (node.on_delete != ReferentialAction::kNoAction) {
-    text(" ON DELETE ").text(kActions[static_cast<std::size_t>(node.on_delete)]).columns(node.on_delete_columns);
+    text(" ON DELETE ")
+        .text(kActions[static_cast<std::size_t>(node.on_delete)])
+        .columns(node.on_delete_columns);
   }
 }
 
@@ -247,7 +285,7 @@ void Printer::like(const LikeClause& node) {
     return;
   }
   constexpr std::string_view kWords[] = {"COMMENTS", "COMPRESSION", "CONSTRAINTS", "DEFAULTS", "GENERATED",
-                                         "IDENTITY", "INDEXES", "STATISTICS", "STORAGE"};
+                                         "IDENTITY", "INDEXES",     "STATISTICS",  "STORAGE"};
   const bool most = (node.options & ~std::uint32_t{511}) != 0;  // ALL but some
   flag(most, " INCLUDING ALL");
   for (std::size_t i = 0; i < std::size(kWords); ++i) {
@@ -258,7 +296,9 @@ void Printer::like(const LikeClause& node) {
 
 void Printer::partition_bound(const PartitionBound& node) {
   switch (node.type) {
-    case PartitionBoundType::kDefault: text("DEFAULT"); return;
+    case PartitionBoundType::kDefault:
+      text("DEFAULT");
+      return;
     case PartitionBoundType::kList:
       text("FOR VALUES IN ");
       parenthesized_list(node.values);
@@ -270,7 +310,11 @@ void Printer::partition_bound(const PartitionBound& node) {
       parenthesized_list(node.upper_values);
       return;
     case PartitionBoundType::kHash:
-      text("FOR VALUES WITH (MODULUS ").number(node.modulus).text(", REMAINDER ").number(node.remainder).text(")");
+      text("FOR VALUES WITH (MODULUS ")
+          .number(node.modulus)
+          .text(", REMAINDER ")
+          .number(node.remainder)
+          .text(")");
   }
 }
 
@@ -288,7 +332,8 @@ void Printer::index_element(const IndexElement& node) {
     text(" ");
     options(node.operator_class_options);
   }
-  flag(node.direction == SortDirection::kAscending, " ASC").flag(node.direction == SortDirection::kDescending, " DESC");
+  flag(node.direction == SortDirection::kAscending, " ASC")
+      .flag(node.direction == SortDirection::kDescending, " DESC");
   flag(node.nulls == SortNulls::kFirst, " NULLS FIRST").flag(node.nulls == SortNulls::kLast, " NULLS LAST");
 }
 
@@ -334,11 +379,20 @@ void Printer::sequence_options(List<Option*> items, std::string_view prefix) {
       text(option == "maxvalue" ? "NO MAXVALUE" : option == "minvalue" ? "NO MINVALUE" : "RESTART");
       continue;
     }
-    text(option == "as" ? "AS " : option == "cache" ? "CACHE " : option == "increment" ? "INCREMENT BY "
-         : option == "maxvalue" ? "MAXVALUE " : option == "minvalue" ? "MINVALUE " : option == "start" ? "START WITH "
-         : option == "restart" ? "RESTART WITH " : option == "owned_by" ? "OWNED BY " : "SEQUENCE NAME ");
+    text(option == "as"          ? "AS "
+         : option == "cache"     ? "CACHE "
+         : option == "increment" ? "INCREMENT BY "
+         : option == "maxvalue"  ? "MAXVALUE "
+         : option == "minvalue"  ? "MINVALUE "
+         : option == "start"     ? "START WITH "
+         : option == "restart"   ? "RESTART WITH "
+         : option == "owned_by"  ? "OWNED BY "
+                                 : "SEQUENCE NAME ");
     if (const auto* object = try_as<ObjectName>(item->value)) {
-      if (object->name.size() == 1 && object->name[0] == "none") text("NONE"); else dotted(object->name);
+      if (object->name.size() == 1 && object->name[0] == "none")
+        text("NONE");
+      else
+        dotted(object->name);
     } else {
       node(item->value);
     }
@@ -379,21 +433,39 @@ void Printer::alter_command(const AlterTableCommand& node) {
       return;
     case T::kDropColumn:
     case T::kDropConstraint:
-      text(node.type == T::kDropColumn ? "DROP COLUMN " : "DROP CONSTRAINT ").flag(node.if_exists, "IF EXISTS ");
+      text(node.type == T::kDropColumn ? "DROP COLUMN " : "DROP CONSTRAINT ")
+          .flag(node.if_exists, "IF EXISTS ");
       name(node.name).flag(node.cascade, " CASCADE");
       return;
-    case T::kAddConstraint: text("ADD "); constraint(*node.constraint); return;
+    case T::kAddConstraint:
+      text("ADD ");
+      constraint(*node.constraint);
+      return;
     case T::kAlterConstraint:
       text("ALTER CONSTRAINT ").name(node.constraint->name);
       flag(node.constraint->deferrable, " DEFERRABLE");
       flag(node.constraint->initially_deferred, " INITIALLY DEFERRED");
       return;
-    case T::kValidateConstraint: text("VALIDATE CONSTRAINT ").name(node.name); return;
-    case T::kAlterType: case T::kSetDefault: case T::kDropDefault: case T::kSetNotNull: case T::kDropNotNull:
-    case T::kAddIdentity: case T::kSetIdentity: case T::kDropIdentity: case T::kDropExpression: case T::kSetStatistics:
-    case T::kSetStorage: case T::kSetCompression: case T::kSetColumnOptions: case T::kResetColumnOptions:
+    case T::kValidateConstraint:
+      text("VALIDATE CONSTRAINT ").name(node.name);
+      return;
+    case T::kAlterType:
+    case T::kSetDefault:
+    case T::kDropDefault:
+    case T::kSetNotNull:
+    case T::kDropNotNull:
+    case T::kAddIdentity:
+    case T::kSetIdentity:
+    case T::kDropIdentity:
+    case T::kDropExpression:
+    case T::kSetStatistics:
+    case T::kSetStorage:
+    case T::kSetCompression:
+    case T::kSetColumnOptions:
+    case T::kResetColumnOptions:
       return alter_column(node);
-    default: alter_other(node);
+    default:
+      alter_other(node);
   }
 }
 
@@ -401,7 +473,10 @@ void Printer::alter_column(const AlterTableCommand& node) {
   using T = AlterTableType;
   const bool numbered = !node.name.empty() && node.name[0] >= '0' && node.name[0] <= '9';
   text("ALTER COLUMN ");
-  if (numbered) text(node.name); else name(node.name);
+  if (numbered)
+    text(node.name);
+  else
+    name(node.name);
   switch (node.type) {
     case T::kAlterType:
       text(" TYPE ");
@@ -412,11 +487,23 @@ void Printer::alter_column(const AlterTableCommand& node) {
         expression(node.expression);
       }
       return;
-    case T::kSetDefault: text(" SET DEFAULT "); expression(node.expression); return;
-    case T::kDropDefault: text(" DROP DEFAULT"); return;
-    case T::kSetNotNull: text(" SET NOT NULL"); return;
-    case T::kDropNotNull: text(" DROP NOT NULL"); return;
-    case T::kAddIdentity: text(" ADD "); constraint(*node.constraint); return;
+    case T::kSetDefault:
+      text(" SET DEFAULT ");
+      expression(node.expression);
+      return;
+    case T::kDropDefault:
+      text(" DROP DEFAULT");
+      return;
+    case T::kSetNotNull:
+      text(" SET NOT NULL");
+      return;
+    case T::kDropNotNull:
+      text(" DROP NOT NULL");
+      return;
+    case T::kAddIdentity:
+      text(" ADD ");
+      constraint(*node.constraint);
+      return;
     case T::kSetIdentity:
       for (const Option* item : node.options) {
         Option copy = *item;
@@ -424,13 +511,25 @@ void Printer::alter_column(const AlterTableCommand& node) {
         sequence_options(one, item->name == "restart" ? " " : " SET ");
       }
       return;
-    case T::kDropIdentity: text(" DROP IDENTITY").flag(node.if_exists, " IF EXISTS"); return;
-    case T::kDropExpression: text(" DROP EXPRESSION").flag(node.if_exists, " IF EXISTS"); return;
-    case T::kSetStatistics: text(" SET STATISTICS "); expression(node.expression); return;
-    case T::kSetStorage: text(" SET STORAGE ").name(node.value); return;
+    case T::kDropIdentity:
+      text(" DROP IDENTITY").flag(node.if_exists, " IF EXISTS");
+      return;
+    case T::kDropExpression:
+      text(" DROP EXPRESSION").flag(node.if_exists, " IF EXISTS");
+      return;
+    case T::kSetStatistics:
+      text(" SET STATISTICS ");
+      expression(node.expression);
+      return;
+    case T::kSetStorage:
+      text(" SET STORAGE ").name(node.value);
+      return;
     case T::kSetCompression:
       text(" SET COMPRESSION ");
-      if (node.value == "default") text("DEFAULT"); else name(node.value);
+      if (node.value == "default")
+        text("DEFAULT");
+      else
+        name(node.value);
       return;
     default:
       text(node.type == T::kSetColumnOptions ? " SET " : " RESET ");
@@ -443,25 +542,61 @@ void Printer::alter_other(const AlterTableCommand& node) {
   const auto named = [&](std::string_view words) { text(words).name(node.value); };
   const auto trigger = [&](std::string_view words) {
     text(words);
-    if (node.quoted) name(node.value); else text(node.value);
+    if (node.quoted)
+      name(node.value);
+    else
+      text(node.value);
   };
   switch (node.type) {
-    case T::kOwner: text("OWNER TO "); role(*node.role); return;
-    case T::kSetOptions: text("SET "); options(node.options); return;
-    case T::kResetOptions: text("RESET "); options(node.options); return;
-    case T::kSetTablespace: return named("SET TABLESPACE ");
-    case T::kSetAccessMethod: return named("SET ACCESS METHOD ");
-    case T::kClusterOn: return named("CLUSTER ON ");
-    case T::kReplicaIdentityIndex: return named("REPLICA IDENTITY USING INDEX ");
-    case T::kSetWithoutCluster: text("SET WITHOUT CLUSTER"); return;
-    case T::kSetWithoutOids: text("SET WITHOUT OIDS"); return;
-    case T::kSetLogged: text("SET LOGGED"); return;
-    case T::kSetUnlogged: text("SET UNLOGGED"); return;
-    case T::kReplicaIdentityDefault: text("REPLICA IDENTITY DEFAULT"); return;
-    case T::kReplicaIdentityFull: text("REPLICA IDENTITY FULL"); return;
-    case T::kReplicaIdentityNothing: text("REPLICA IDENTITY NOTHING"); return;
-    case T::kInherit: text("INHERIT "); relation(*node.relation); return;
-    case T::kNoInherit: text("NO INHERIT "); relation(*node.relation); return;
+    case T::kOwner:
+      text("OWNER TO ");
+      role(*node.role);
+      return;
+    case T::kSetOptions:
+      text("SET ");
+      options(node.options);
+      return;
+    case T::kResetOptions:
+      text("RESET ");
+      options(node.options);
+      return;
+    case T::kSetTablespace:
+      return named("SET TABLESPACE ");
+    case T::kSetAccessMethod:
+      return named("SET ACCESS METHOD ");
+    case T::kClusterOn:
+      return named("CLUSTER ON ");
+    case T::kReplicaIdentityIndex:
+      return named("REPLICA IDENTITY USING INDEX ");
+    case T::kSetWithoutCluster:
+      text("SET WITHOUT CLUSTER");
+      return;
+    case T::kSetWithoutOids:
+      text("SET WITHOUT OIDS");
+      return;
+    case T::kSetLogged:
+      text("SET LOGGED");
+      return;
+    case T::kSetUnlogged:
+      text("SET UNLOGGED");
+      return;
+    case T::kReplicaIdentityDefault:
+      text("REPLICA IDENTITY DEFAULT");
+      return;
+    case T::kReplicaIdentityFull:
+      text("REPLICA IDENTITY FULL");
+      return;
+    case T::kReplicaIdentityNothing:
+      text("REPLICA IDENTITY NOTHING");
+      return;
+    case T::kInherit:
+      text("INHERIT ");
+      relation(*node.relation);
+      return;
+    case T::kNoInherit:
+      text("NO INHERIT ");
+      relation(*node.relation);
+      return;
     case T::kAttachPartition:
       text("ATTACH PARTITION ");
       relation(*node.relation);
@@ -475,20 +610,39 @@ void Printer::alter_other(const AlterTableCommand& node) {
       relation(*node.relation);
       flag(node.value == "concurrently", " CONCURRENTLY").flag(node.value == "finalize", " FINALIZE");
       return;
-    case T::kOf: text("OF ").dotted(node.type_name->name); return;
-    case T::kNotOf: text("NOT OF"); return;
-    case T::kEnableTrigger: return trigger("ENABLE TRIGGER ");
-    case T::kDisableTrigger: return trigger("DISABLE TRIGGER ");
-    case T::kEnableAlwaysTrigger: return trigger("ENABLE ALWAYS TRIGGER ");
-    case T::kEnableReplicaTrigger: return trigger("ENABLE REPLICA TRIGGER ");
-    case T::kEnableRule: return named("ENABLE RULE ");
-    case T::kDisableRule: return named("DISABLE RULE ");
-    case T::kEnableAlwaysRule: return named("ENABLE ALWAYS RULE ");
-    case T::kEnableReplicaRule: return named("ENABLE REPLICA RULE ");
-    case T::kEnableRowSecurity: text("ENABLE ROW LEVEL SECURITY"); return;
-    case T::kDisableRowSecurity: text("DISABLE ROW LEVEL SECURITY"); return;
-    case T::kForceRowSecurity: text("FORCE ROW LEVEL SECURITY"); return;
-    default: text("NO FORCE ROW LEVEL SECURITY");
+    case T::kOf:
+      text("OF ").dotted(node.type_name->name);
+      return;
+    case T::kNotOf:
+      text("NOT OF");
+      return;
+    case T::kEnableTrigger:
+      return trigger("ENABLE TRIGGER ");
+    case T::kDisableTrigger:
+      return trigger("DISABLE TRIGGER ");
+    case T::kEnableAlwaysTrigger:
+      return trigger("ENABLE ALWAYS TRIGGER ");
+    case T::kEnableReplicaTrigger:
+      return trigger("ENABLE REPLICA TRIGGER ");
+    case T::kEnableRule:
+      return named("ENABLE RULE ");
+    case T::kDisableRule:
+      return named("DISABLE RULE ");
+    case T::kEnableAlwaysRule:
+      return named("ENABLE ALWAYS RULE ");
+    case T::kEnableReplicaRule:
+      return named("ENABLE REPLICA RULE ");
+    case T::kEnableRowSecurity:
+      text("ENABLE ROW LEVEL SECURITY");
+      return;
+    case T::kDisableRowSecurity:
+      text("DISABLE ROW LEVEL SECURITY");
+      return;
+    case T::kForceRowSecurity:
+      text("FORCE ROW LEVEL SECURITY");
+      return;
+    default:
+      text("NO FORCE ROW LEVEL SECURITY");
   }
 }
 

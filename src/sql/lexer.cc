@@ -9,7 +9,14 @@
 namespace rustbd::sql {
 namespace {
 
-enum CharClass : std::uint8_t { kSpace = 1, kIdentStart = 2, kIdentRest = 4, kOperatorChar = 8, kSelf = 16, kDigit = 32 };
+enum CharClass : std::uint8_t {
+  kSpace = 1,
+  kIdentStart = 2,
+  kIdentRest = 4,
+  kOperatorChar = 8,
+  kSelf = 16,
+  kDigit = 32
+};
 
 constexpr std::array<std::uint8_t, 256> kClass = [] {
   std::array<std::uint8_t, 256> table{};
@@ -21,7 +28,8 @@ constexpr std::array<std::uint8_t, 256> kClass = [] {
     if (digit) table[static_cast<std::size_t>(c)] |= kDigit | kIdentRest;
     if (c == '$') table[static_cast<std::size_t>(c)] |= kIdentRest;
   }
-  for (const char c : std::string_view("~!@#^&|`?+-*/%<>=")) table[static_cast<unsigned char>(c)] |= kOperatorChar;
+  for (const char c : std::string_view("~!@#^&|`?+-*/%<>="))
+    table[static_cast<unsigned char>(c)] |= kOperatorChar;
   for (const char c : std::string_view(",()[].;:+-*/%^<>=")) table[static_cast<unsigned char>(c)] |= kSelf;
   return table;
 }();
@@ -40,7 +48,8 @@ class Lexer {
       while (skip_blanks(), at_ < text_.size()) next();
       add(TokenKind::kEnd, at_, {});
     } catch (Error& error) {
-      list_.tokens.push_back({static_cast<std::uint32_t>(start_), 0, TokenKind::kError, Keyword::kNotKeyword, {}});
+      list_.tokens.push_back(
+          {static_cast<std::uint32_t>(start_), 0, TokenKind::kError, Keyword::kNotKeyword, {}});
       list_.error = std::move(error);
     }
     return std::move(list_);
@@ -50,9 +59,10 @@ class Lexer {
   [[nodiscard]] char look(std::size_t ahead = 0) const {
     return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0';
   }
-  void add(TokenKind kind, std::size_t start, std::string_view value, Keyword keyword = Keyword::kNotKeyword) {
-    list_.tokens.push_back({static_cast<std::uint32_t>(start), static_cast<std::uint32_t>(at_ - start), kind, keyword,
-                            value});
+  void add(TokenKind kind, std::size_t start, std::string_view value,
+           Keyword keyword = Keyword::kNotKeyword) {
+    list_.tokens.push_back(
+        {static_cast<std::uint32_t>(start), static_cast<std::uint32_t>(at_ - start), kind, keyword, value});
   }
   /// The text shown goes from the token's start to where the lexer stands.
   [[noreturn]] void fail(std::string_view what) const { throw lexical_error(text_, start_, at_, what); }
@@ -107,8 +117,10 @@ class Lexer {
     const char second = look(1);
     if (second == '\'') {
       if (c == 'e' || c == 'E') return escape_string();
-      if (c == 'b' || c == 'B') return digits_string(TokenKind::kBitString, "unterminated bit string literal");
-      if (c == 'x' || c == 'X') return digits_string(TokenKind::kHexString, "unterminated hexadecimal string literal");
+      if (c == 'b' || c == 'B')
+        return digits_string(TokenKind::kBitString, "unterminated bit string literal");
+      if (c == 'x' || c == 'X')
+        return digits_string(TokenKind::kHexString, "unterminated hexadecimal string literal");
       if (c == 'n' || c == 'N') {
         ++at_;
         return add(TokenKind::kKeyword, start_, "nchar", Keyword::kNchar);
@@ -139,8 +151,10 @@ class Lexer {
     std::size_t size = kIdentifierBytesMax;
     while ((static_cast<unsigned char>(name[size]) & 0xc0) == 0x80) --size;
     if (notices_ != nullptr) {
-      notices_->push_back({Severity::kNotice, error(sqlstate::kNameTooLong, "identifier \"{}\" will be truncated to \"{}\"",
-                                                    name, name.substr(0, size)).at(-1)});
+      notices_->push_back(
+          {Severity::kNotice, error(sqlstate::kNameTooLong, "identifier \"{}\" will be truncated to \"{}\"",
+                                    name, name.substr(0, size))
+                                  .at(-1)});
     }
     return name.substr(0, size);
   }
@@ -157,7 +171,8 @@ class Lexer {
     return text_.substr(begin, at_++ - begin);
   }
 
-  /// Literals continue in another one behind blanks with a newline (SQL: <separator>). Stands behind a closing quote.
+  /// Literals continue in another one behind blanks with a newline (SQL: <separator>). Stands behind a
+  /// closing quote.
   bool continues() {
     std::size_t p = at_;
     bool newline = false;
@@ -218,7 +233,8 @@ class Lexer {
       end = at_;
     } while (continues());
     const char escape = unicode_escape_character(end);
-    add(TokenKind::kString, start_, decode_unicode(undouble(joined, '\'', arena_), escape, arena_, text_, start_ + 3));
+    add(TokenKind::kString, start_,
+        decode_unicode(undouble(joined, '\'', arena_), escape, arena_, text_, start_ + 3));
   }
 
   void quoted_identifier(bool unicode) {
@@ -319,7 +335,8 @@ class Lexer {
   }
 
   void digits(bool& underscores) {
-    while (is(look(), kDigit) || (look() == '_' && at_ > start_ && is(text_[at_ - 1], kDigit) && is(look(1), kDigit))) {
+    while (is(look(), kDigit) ||
+           (look() == '_' && at_ > start_ && is(text_[at_ - 1], kDigit) && is(look(1), kDigit))) {
       underscores |= look() == '_';
       ++at_;
     }
@@ -374,7 +391,8 @@ class Lexer {
     }
     std::uint64_t value = 0;
     const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
-    if (digits.empty() || text_[p - 1] == '_' || code != std::errc{} || end != digits.data() + digits.size()) return false;
+    if (digits.empty() || text_[p - 1] == '_' || code != std::errc{} || end != digits.data() + digits.size())
+      return false;
     at_ = p;
     add_number(arena_.copy(std::to_string(value)), false);
     return true;
@@ -392,8 +410,8 @@ class Lexer {
 
 TokenList tokenize(std::string_view text, Arena& arena, std::vector<Notice>* notices) {
   if (text.size() >= kStatementBytesMax) {
-    throw error(sqlstate::kProgramLimitExceeded, "statement is too long").with_detail(
-        fmt::format("The limit is {} bytes.", kStatementBytesMax));
+    throw error(sqlstate::kProgramLimitExceeded, "statement is too long")
+        .with_detail(fmt::format("The limit is {} bytes.", kStatementBytesMax));
   }
   check_utf8(text);
   return Lexer(text, arena, notices).run();

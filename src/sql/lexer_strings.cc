@@ -14,7 +14,9 @@ int hex_digit(char c) {
 
 /// Length of the valid sequence at `p`, or 0 (RFC 3629: no overlong forms, no surrogates).
 std::size_t sequence_length(std::string_view text, std::size_t p) {
-  const auto byte = [&](std::size_t i) { return p + i < text.size() ? static_cast<unsigned char>(text[p + i]) : 0u; };
+  const auto byte = [&](std::size_t i) {
+    return p + i < text.size() ? static_cast<unsigned char>(text[p + i]) : 0u;
+  };
   const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80u; };
   const unsigned c = byte(0);
   if (c < 0x80) return c == 0 ? 0 : 1;
@@ -24,7 +26,8 @@ std::size_t sequence_length(std::string_view text, std::size_t p) {
     return 3;
   }
   if (c >= 0xf0 && c <= 0xf4) {
-    if (!tail(1) || !tail(2) || !tail(3) || (c == 0xf0 && byte(1) < 0x90) || (c == 0xf4 && byte(1) > 0x8f)) return 0;
+    if (!tail(1) || !tail(2) || !tail(3) || (c == 0xf0 && byte(1) < 0x90) || (c == 0xf4 && byte(1) > 0x8f))
+      return 0;
     return 4;
   }
   return 0;
@@ -50,7 +53,9 @@ void append_utf8(std::string& out, std::uint32_t c) {
 
 bool is_high(std::uint32_t c) { return c >= 0xd800 && c <= 0xdbff; }
 bool is_low(std::uint32_t c) { return c >= 0xdc00 && c <= 0xdfff; }
-std::uint32_t join(std::uint32_t high, std::uint32_t low) { return 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff); }
+std::uint32_t join(std::uint32_t high, std::uint32_t low) {
+  return 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff);
+}
 
 std::size_t sequence_length_wanted(unsigned char c) {
   if (c >= 0xf0 && c <= 0xf7) return 4;
@@ -73,7 +78,8 @@ void check_utf8(std::string_view text) {
       for (std::size_t i = 0; i < wanted && p + i < text.size(); ++i) {
         bytes += fmt::format("{}0x{:02x}", i == 0 ? "" : " ", static_cast<unsigned char>(text[p + i]));
       }
-      throw error(sqlstate::kCharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": {}", bytes);
+      throw error(sqlstate::kCharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": {}",
+                  bytes);
     }
     p += length;
   }
@@ -82,7 +88,8 @@ void check_utf8(std::string_view text) {
 Error lexical_error(std::string_view text, std::size_t start, std::size_t end, std::string_view what) {
   const auto position = static_cast<std::int32_t>(start);
   if (start >= text.size()) return error(sqlstate::kSyntaxError, "{} at end of input", what).at(position);
-  return error(sqlstate::kSyntaxError, "{} at or near \"{}\"", what, text.substr(start, end - start)).at(position);
+  return error(sqlstate::kSyntaxError, "{} at or near \"{}\"", what, text.substr(start, end - start))
+      .at(position);
 }
 
 std::string_view undouble(std::string_view raw, char quote, Arena& arena) {
@@ -116,13 +123,15 @@ std::string_view decode_unicode(std::string_view raw, char escape, Arena& arena,
     for (std::size_t k = 0; k < (six ? 6u : 4u); ++k) {
       const int digit = first + k < raw.size() ? hex_digit(raw[first + k]) : -1;
       if (digit < 0) {
-        throw error(sqlstate::kSyntaxError, "invalid Unicode escape").at(static_cast<std::int32_t>(offset + i))
+        throw error(sqlstate::kSyntaxError, "invalid Unicode escape")
+            .at(static_cast<std::int32_t>(offset + i))
             .with_hint("Unicode escapes must be \\XXXX or \\+XXXXXX.");
       }
       c = c * 16 + static_cast<std::uint32_t>(digit);
     }
-    if (c == 0 || c > 0x10ffff) throw error(sqlstate::kSyntaxError, "invalid Unicode escape value")
-        .at(static_cast<std::int32_t>(offset + i));
+    if (c == 0 || c > 0x10ffff)
+      throw error(sqlstate::kSyntaxError, "invalid Unicode escape value")
+          .at(static_cast<std::int32_t>(offset + i));
     if (is_low(c) != (high != 0)) throw fail(i, "invalid Unicode surrogate pair");
     if (is_high(c)) {
       high = c;
@@ -173,7 +182,8 @@ std::size_t EscapeDecoder::escape(std::size_t at) {
   if (c == 'x' && at + 2 < text_.size() && hex_digit(text_[at + 2]) >= 0) {
     int value = 0;
     std::size_t p = at + 2;
-    for (; p < text_.size() && p < at + 4 && hex_digit(text_[p]) >= 0; ++p) value = value * 16 + hex_digit(text_[p]);
+    for (; p < text_.size() && p < at + 4 && hex_digit(text_[p]) >= 0; ++p)
+      value = value * 16 + hex_digit(text_[p]);
     out_ += static_cast<char>(value);
     made_bytes_ = true;
     return p;
@@ -192,13 +202,15 @@ std::size_t EscapeDecoder::unicode(std::size_t at) {
     const std::size_t p = at + 2 + k;
     const int digit = p < text_.size() ? hex_digit(text_[p]) : -1;
     if (digit < 0) {
-      throw error(sqlstate::kInvalidEscapeSequence, "invalid Unicode escape").at(static_cast<std::int32_t>(at))
+      throw error(sqlstate::kInvalidEscapeSequence, "invalid Unicode escape")
+          .at(static_cast<std::int32_t>(at))
           .with_hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.");
     }
     c = c * 16 + static_cast<std::uint32_t>(digit);
   }
   const std::size_t end = at + 2 + count;
-  if (is_low(c) != (high_surrogate_ != 0)) throw lexical_error(text_, at, end, "invalid Unicode surrogate pair");
+  if (is_low(c) != (high_surrogate_ != 0))
+    throw lexical_error(text_, at, end, "invalid Unicode surrogate pair");
   if (is_high(c)) {
     high_surrogate_ = c;
     return end;

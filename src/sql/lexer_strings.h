@@ -13,13 +13,16 @@ namespace rustbd::sql {
 /// Throws 22021 as PostgreSQL does for the first bad sequence, or a zero byte.
 void check_utf8(std::string_view text);
 
-/// `what at or near "…"` with text [start, end), position start; at the end of the text `what at end of input`.
-[[nodiscard]] Error lexical_error(std::string_view text, std::size_t start, std::size_t end, std::string_view what);
+/// `what at or near "…"` with text [start, end), position start; at the end of the text `what at end of
+/// input`.
+[[nodiscard]] Error lexical_error(std::string_view text, std::size_t start, std::size_t end,
+                                  std::string_view what);
 
 /// Turns each doubled `quote` into one.
 std::string_view undouble(std::string_view raw, char quote, Arena& arena);
 
-/// \XXXX and \+XXXXXX of U& literals, with `escape` for the backslash. `offset`: where raw stands in the text.
+/// \XXXX and \+XXXXXX of U& literals, with `escape` for the backslash. `offset`: where raw stands in the
+/// text.
 std::string_view decode_unicode(std::string_view raw, char escape, Arena& arena, std::string_view text,
                                 std::size_t offset);
 

@@ -6,8 +6,9 @@ namespace rustbd::sql {
 /// Stands behind ALTER <object>.
 Node* Parser::alter_table(ObjectType object, std::int32_t location) {
   const bool missing_ok = if_exists();
-  RelationRef* relation = object == ObjectType::kTable || object == ObjectType::kForeignTable ? relation_expression()
-                                                                                              : qualified_name();
+  RelationRef* relation = object == ObjectType::kTable || object == ObjectType::kForeignTable
+                              ? relation_expression()
+                              : qualified_name();
   if (accept(K::kRename)) return relation_rename(object, relation, missing_ok, location);
   if (at(K::kSet) && at(K::kSchema, 1)) {
     at_ += 2;
@@ -26,7 +27,8 @@ Node* Parser::alter_table(ObjectType object, std::int32_t location) {
   return node;
 }
 
-Node* Parser::relation_rename(ObjectType object, RelationRef* relation, bool missing_ok, std::int32_t location) {
+Node* Parser::relation_rename(ObjectType object, RelationRef* relation, bool missing_ok,
+                              std::int32_t location) {
   auto* node = make<RenameStatement>(location);
   node->object = object;
   node->relation_object = object;
@@ -54,10 +56,18 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
   AlterTableCommand& c = *command;
   (void)object;
   switch (peek().keyword) {
-    case K::kAdd: alter_add(c); break;
-    case K::kDrop: alter_drop(c); break;
-    case K::kAlter: alter_column(c); break;
-    case K::kSet: alter_set(c); break;
+    case K::kAdd:
+      alter_add(c);
+      break;
+    case K::kDrop:
+      alter_drop(c);
+      break;
+    case K::kAlter:
+      alter_column(c);
+      break;
+    case K::kSet:
+      alter_set(c);
+      break;
     case K::kReset:
       ++at_;
       c.type = T::kResetOptions;
@@ -113,9 +123,17 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
       expect(K::kOf);
       c.type = T::kNotOf;
       break;
-    case K::kEnable: ++at_; alter_enable(c, true); break;
-    case K::kDisable: ++at_; alter_enable(c, false); break;
-    case K::kReplica: alter_replica_identity(c); break;
+    case K::kEnable:
+      ++at_;
+      alter_enable(c, true);
+      break;
+    case K::kDisable:
+      ++at_;
+      alter_enable(c, false);
+      break;
+    case K::kReplica:
+      alter_replica_identity(c);
+      break;
     case K::kAttach:
       ++at_;
       expect(K::kPartition);
@@ -130,7 +148,8 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
       c.relation = qualified_name();
       c.value = accept(K::kConcurrently) ? "concurrently" : accept(K::kFinalize) ? "finalize" : "";
       break;
-    default: fail();
+    default:
+      fail();
   }
   return command;
 }
@@ -246,7 +265,7 @@ void Parser::alter_column_set(AlterTableCommand& command) {
       return;
     case K::kData:
     case K::kType:
-      accept(K::kData);
+      if (!accept(K::kData) && tokens_.tokens[at_ - 1].keyword == K::kSet) fail();
       expect(K::kType);
       command.type = T::kAlterType;
       command.column = make<ColumnDefinition>();
@@ -255,7 +274,8 @@ void Parser::alter_column_set(AlterTableCommand& command) {
       if (accept(K::kCollate)) command.column->collation = any_name();
       if (accept(K::kUsing)) command.expression = expression();
       return;
-    default: break;
+    default:
+      break;
   }
   if (at('(')) {
     command.type = T::kSetColumnOptions;
@@ -327,13 +347,17 @@ void Parser::alter_enable(AlterTableCommand& command, bool enable) {
   const bool rule = accept(K::kRule);
   if (!rule) expect(K::kTrigger);
   if (rule) {
-    command.type = always ? T::kEnableAlwaysRule : replica ? T::kEnableReplicaRule
-                   : enable ? T::kEnableRule : T::kDisableRule;
+    command.type = always    ? T::kEnableAlwaysRule
+                   : replica ? T::kEnableReplicaRule
+                   : enable  ? T::kEnableRule
+                             : T::kDisableRule;
     command.value = column_id();
     return;
   }
-  command.type = always ? T::kEnableAlwaysTrigger : replica ? T::kEnableReplicaTrigger
-                 : enable ? T::kEnableTrigger : T::kDisableTrigger;
+  command.type = always    ? T::kEnableAlwaysTrigger
+                 : replica ? T::kEnableReplicaTrigger
+                 : enable  ? T::kEnableTrigger
+                           : T::kDisableTrigger;
   const bool general = !always && !replica && at_any(K::kAll, K::kUser);
   command.quoted = !general;
   command.value = general ? next().value : column_id();

@@ -3,8 +3,8 @@
 
 namespace rustbd::sql {
 
-FunctionCall* Parser::system_call(std::string_view name, std::initializer_list<Node*> arguments, std::int32_t location,
-                                  bool sql_syntax) {
+FunctionCall* Parser::system_call(std::string_view name, std::initializer_list<Node*> arguments,
+                                  std::int32_t location, bool sql_syntax) {
   auto* node = make<FunctionCall>(location);
   node->name = list_of<std::string_view>({"pg_catalog", name});
   node->arguments = list_of<Node*>(arguments);
@@ -64,7 +64,8 @@ void Parser::call_arguments(FunctionCall& call) {
 }
 
 Node* Parser::argument() {
-  const bool named = is_type_function_name(peek()) && (at(TokenKind::kColonEquals, 1) || at(TokenKind::kEqualsGreater, 1));
+  const bool named =
+      is_type_function_name(peek()) && (at(TokenKind::kColonEquals, 1) || at(TokenKind::kEqualsGreater, 1));
   if (!named) return expression();
   auto* node = make<NamedArgument>();
   node->name = next().value;
@@ -80,7 +81,9 @@ void Parser::call_suffixes(FunctionCall& call) {
     if (!at(K::kOrder)) fail();
     const auto order = optional_order_by();
     expect(')');
-    const auto reject = [&](std::string_view what) { throw error(sqlstate::kSyntaxError, "{}", what).at(within_at); };
+    const auto reject = [&](std::string_view what) {
+      throw error(sqlstate::kSyntaxError, "{}", what).at(within_at);
+    };
     if (!call.order_by.empty()) reject("cannot use multiple ORDER BY clauses with WITHIN GROUP");
     if (call.distinct) reject("cannot use DISTINCT with WITHIN GROUP");
     if (call.variadic) reject("cannot use VARIADIC with WITHIN GROUP");
@@ -109,7 +112,8 @@ WindowDefinition* Parser::over_clause() {
 WindowDefinition* Parser::window_specification() {
   auto* window = make<WindowDefinition>();
   expect('(');
-  if (is_column_id(peek()) && !at_any(K::kPartition, K::kRange, K::kRows, K::kGroups)) window->reference = next().value;
+  if (is_column_id(peek()) && !at_any(K::kPartition, K::kRange, K::kRows, K::kGroups))
+    window->reference = next().value;
   if (accept(K::kPartition)) {
     expect(K::kBy);
     window->partition_by = expression_list();
@@ -125,7 +129,8 @@ FrameBound Parser::frame_bound(Node*& offset, std::int32_t& location) {
   const bool unbounded = at(K::kUnbounded) && (at(K::kPreceding, 1) || at(K::kFollowing, 1));
   if (unbounded) {
     ++at_;
-    return next().keyword == K::kPreceding ? FrameBound::kUnboundedPreceding : FrameBound::kUnboundedFollowing;
+    return next().keyword == K::kPreceding ? FrameBound::kUnboundedPreceding
+                                           : FrameBound::kUnboundedFollowing;
   }
   if (accept2(K::kCurrent, K::kRow)) return FrameBound::kCurrentRow;
   offset = expression();
@@ -136,7 +141,9 @@ FrameBound Parser::frame_bound(Node*& offset, std::int32_t& location) {
 
 void Parser::frame_clause(WindowDefinition& window) {
   const Keyword mode = next().keyword;
-  window.frame = mode == K::kRange ? FrameMode::kRange : mode == K::kRows ? FrameMode::kRows : FrameMode::kGroups;
+  window.frame = mode == K::kRange  ? FrameMode::kRange
+                 : mode == K::kRows ? FrameMode::kRows
+                                    : FrameMode::kGroups;
   std::int32_t start_at = -1;
   std::int32_t end_at = -1;
   window.frame_between = accept(K::kBetween);
@@ -148,12 +155,14 @@ void Parser::frame_clause(WindowDefinition& window) {
   const auto reject = [](std::int32_t where, std::string_view what) {
     throw error(sqlstate::kWindowingError, "{}", what).at(where);
   };
-  if (window.start == FrameBound::kUnboundedFollowing) reject(start_at, "frame start cannot be UNBOUNDED FOLLOWING");
+  if (window.start == FrameBound::kUnboundedFollowing)
+    reject(start_at, "frame start cannot be UNBOUNDED FOLLOWING");
   if (!window.frame_between && window.start == FrameBound::kOffsetFollowing) {
     reject(start_at, "frame starting from following row cannot end with current row");
   }
   if (window.frame_between) {
-    if (window.end == FrameBound::kUnboundedPreceding) reject(end_at, "frame end cannot be UNBOUNDED PRECEDING");
+    if (window.end == FrameBound::kUnboundedPreceding)
+      reject(end_at, "frame end cannot be UNBOUNDED PRECEDING");
     if (window.start == FrameBound::kCurrentRow && window.end == FrameBound::kOffsetPreceding) {
       reject(end_at, "frame starting from current row cannot have preceding rows");
     }
@@ -181,21 +190,42 @@ Node* Parser::sql_value_function() {
   F type;
   bool with_precision = false;
   switch (peek().keyword) {
-    case K::kCurrentDate: type = F::kCurrentDate; break;
-    case K::kCurrentTime: type = F::kCurrentTime, with_precision = true; break;
-    case K::kCurrentTimestamp: type = F::kCurrentTimestamp, with_precision = true; break;
-    case K::kLocaltime: type = F::kLocalTime, with_precision = true; break;
-    case K::kLocaltimestamp: type = F::kLocalTimestamp, with_precision = true; break;
-    case K::kCurrentRole: type = F::kCurrentRole; break;
-    case K::kCurrentUser: type = F::kCurrentUser; break;
-    case K::kUser: type = F::kUser; break;
-    case K::kSessionUser: type = F::kSessionUser; break;
-    case K::kCurrentCatalog: type = F::kCurrentCatalog; break;
+    case K::kCurrentDate:
+      type = F::kCurrentDate;
+      break;
+    case K::kCurrentTime:
+      type = F::kCurrentTime, with_precision = true;
+      break;
+    case K::kCurrentTimestamp:
+      type = F::kCurrentTimestamp, with_precision = true;
+      break;
+    case K::kLocaltime:
+      type = F::kLocalTime, with_precision = true;
+      break;
+    case K::kLocaltimestamp:
+      type = F::kLocalTimestamp, with_precision = true;
+      break;
+    case K::kCurrentRole:
+      type = F::kCurrentRole;
+      break;
+    case K::kCurrentUser:
+      type = F::kCurrentUser;
+      break;
+    case K::kUser:
+      type = F::kUser;
+      break;
+    case K::kSessionUser:
+      type = F::kSessionUser;
+      break;
+    case K::kCurrentCatalog:
+      type = F::kCurrentCatalog;
+      break;
     case K::kCurrentSchema:
       if (at('(', 1) || at(TokenKind::kString, 1)) return nullptr;
       type = F::kCurrentSchema;
       break;
-    default: return nullptr;
+    default:
+      return nullptr;
   }
   auto* node = make<SqlValueFunction>();
   node->type = type;
@@ -211,13 +241,32 @@ Node* Parser::sql_value_function() {
 
 bool Parser::at_special_call() const {
   switch (peek().keyword) {
-    case K::kCollation: return at(K::kFor, 1);
-    case K::kCast: return true;
-    case K::kCoalesce: case K::kGreatest: case K::kLeast: case K::kNullif: case K::kExtract: case K::kOverlay:
-    case K::kPosition: case K::kSubstring: case K::kTrim: case K::kNormalize: case K::kTreat: case K::kXmlconcat:
-    case K::kXmlelement: case K::kXmlexists: case K::kXmlforest: case K::kXmlparse: case K::kXmlpi: case K::kXmlroot:
-    case K::kXmlserialize: return at('(', 1);
-    default: return false;
+    case K::kCollation:
+      return at(K::kFor, 1);
+    case K::kCast:
+      return true;
+    case K::kCoalesce:
+    case K::kGreatest:
+    case K::kLeast:
+    case K::kNullif:
+    case K::kExtract:
+    case K::kOverlay:
+    case K::kPosition:
+    case K::kSubstring:
+    case K::kTrim:
+    case K::kNormalize:
+    case K::kTreat:
+    case K::kXmlconcat:
+    case K::kXmlelement:
+    case K::kXmlexists:
+    case K::kXmlforest:
+    case K::kXmlparse:
+    case K::kXmlpi:
+    case K::kXmlroot:
+    case K::kXmlserialize:
+      return at('(', 1);
+    default:
+      return false;
   }
 }
 
@@ -231,7 +280,8 @@ Node* Parser::special_call() {
       expect(')');
       return system_call("pg_collation_for", {argument}, start);
     }
-    case K::kCast: return cast_call();
+    case K::kCast:
+      return cast_call();
     case K::kCoalesce: {
       auto* node = make<CoalesceExpression>();
       ++at_;
@@ -254,12 +304,18 @@ Node* Parser::special_call() {
       expect(')');
       return node;
     }
-    case K::kExtract: return extract_call();
-    case K::kOverlay: return overlay_call();
-    case K::kPosition: return position_call();
-    case K::kSubstring: return substring_call();
-    case K::kTrim: return trim_call();
-    case K::kNormalize: return normalize_call();
+    case K::kExtract:
+      return extract_call();
+    case K::kOverlay:
+      return overlay_call();
+    case K::kPosition:
+      return position_call();
+    case K::kSubstring:
+      return substring_call();
+    case K::kTrim:
+      return trim_call();
+    case K::kNormalize:
+      return normalize_call();
     case K::kTreat: {
       at_ += 2;
       Node* argument = expression();
@@ -268,7 +324,8 @@ Node* Parser::special_call() {
       expect(')');
       return system_call(type->name.back(), {argument}, start, false);
     }
-    default: return unsupported_call();
+    default:
+      return unsupported_call();
   }
 }
 

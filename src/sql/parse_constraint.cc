@@ -17,7 +17,9 @@ void Parser::column_qualifiers(ColumnDefinition& column) {
     }
     const bool negated = at(K::kNot) && at(K::kDeferrable, 1);
     if (negated || at_any(K::kDeferrable, K::kInitially)) {
-      std::string_view what = negated ? "NOT DEFERRABLE" : at(K::kDeferrable) ? "DEFERRABLE" : "INITIALLY DEFERRED";
+      std::string_view what = negated              ? "NOT DEFERRABLE"
+                              : at(K::kDeferrable) ? "DEFERRABLE"
+                                                   : "INITIALLY DEFERRED";
       at_ += negated ? 2 : 1;
       bool deferred = false;
       if (what.starts_with('I')) {
@@ -88,13 +90,15 @@ Constraint* Parser::column_constraint_element() {
       unique_constraint(*constraint, false);
       return constraint;
     }
-    case K::kGenerated: return generated_constraint(start);
+    case K::kGenerated:
+      return generated_constraint(start);
     case K::kReferences: {
       auto* constraint = of(ConstraintType::kForeignKey);
       references_clause(*constraint);
       return constraint;
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -118,7 +122,8 @@ Constraint* Parser::generated_constraint(std::int32_t location) {
   constraint->expression = expression();
   expect_all(')', K::kStored);
   if (!constraint->identity_always) {
-    throw error(sqlstate::kSyntaxError, "for a generated column, GENERATED ALWAYS must be specified").at(when_at);
+    throw error(sqlstate::kSyntaxError, "for a generated column, GENERATED ALWAYS must be specified")
+        .at(when_at);
   }
   return constraint;
 }
@@ -197,7 +202,8 @@ Constraint* Parser::table_constraint_element() {
       references_clause(*constraint);
       constraint_attributes(*constraint, "FOREIGN KEY", true, true, false);
       return constraint;
-    default: fail();
+    default:
+      fail();
   }
 }
 
@@ -273,15 +279,17 @@ ReferentialAction Parser::referential_action(Constraint& constraint, bool of_del
   if (!to_null) expect(K::kDefault);
   const NameList columns = optional_columns();
   if (!columns.empty() && !of_delete) {
-    throw error(sqlstate::kFeatureNotSupported, "a column list with {} is only supported for ON DELETE actions",
-                to_null ? "SET NULL" : "SET DEFAULT").at(on_at);
+    throw error(sqlstate::kFeatureNotSupported,
+                "a column list with {} is only supported for ON DELETE actions",
+                to_null ? "SET NULL" : "SET DEFAULT")
+        .at(on_at);
   }
   if (of_delete) constraint.on_delete_columns = columns;
   return to_null ? ReferentialAction::kSetNull : ReferentialAction::kSetDefault;
 }
 
-void Parser::constraint_attributes(Constraint& constraint, std::string_view kind, bool deferrable, bool not_valid,
-                                   bool no_inherit) {
+void Parser::constraint_attributes(Constraint& constraint, std::string_view kind, bool deferrable,
+                                   bool not_valid, bool no_inherit) {
   bool not_deferrable = false;
   bool immediate = false;
   const auto reject = [&](std::string_view what) {
@@ -309,7 +317,8 @@ void Parser::constraint_attributes(Constraint& constraint, std::string_view kind
       break;
     }
     if (not_deferrable && constraint.initially_deferred) {
-      throw error(sqlstate::kSyntaxError, "constraint declared INITIALLY DEFERRED must be DEFERRABLE").at(start);
+      throw error(sqlstate::kSyntaxError, "constraint declared INITIALLY DEFERRED must be DEFERRABLE")
+          .at(start);
     }
     if ((not_deferrable && constraint.deferrable) || (immediate && constraint.initially_deferred)) {
       throw error(sqlstate::kSyntaxError, "conflicting constraint properties").at(start);

@@ -106,7 +106,8 @@ Assignment* Parser::set_clause() {
   if (assignment->is_multiple) {
     const auto* row = try_as<RowExpression>(assignment->value);
     if (row != nullptr && row->fields.size() != assignment->targets.size()) {
-      throw error(sqlstate::kSyntaxError, "number of columns does not match number of values").at(row->location);
+      throw error(sqlstate::kSyntaxError, "number of columns does not match number of values")
+          .at(row->location);
     }
   }
   return assignment;
@@ -146,7 +147,8 @@ Node* Parser::merge_statement(WithClause* with) {
   expect(K::kOn);
   merge->on = expression();
   ListBuilder<MergeWhen*> whens(arena_);
-  do whens.push(merge_when()); while (at(K::kWhen));
+  do whens.push(merge_when());
+  while (at(K::kWhen));
   merge->whens = whens.take();
   merge->returning = returning_clause();
   return merge;

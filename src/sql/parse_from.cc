@@ -34,7 +34,8 @@ bool Parser::join_type(JoinType& type) {
 
 Node* Parser::join_tail(Node* left) {
   for (std::int32_t links = 0; at_join(); ++links) {
-    if (links > kNestingMax) throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded").at(location());
+    if (links > kNestingMax)
+      throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded").at(location());
     const std::int32_t start = location();
     if (at_any(K::kCross, K::kNatural)) {
       auto* join = make<JoinExpression>(start);
@@ -103,8 +104,8 @@ Node* Parser::table_primary() {
   std::size_t ahead = 0;
   while (is_label(peek(ahead)) && at('.', ahead + 1)) ahead += 2;
   const bool no_parentheses = at_any(K::kCurrentDate, K::kCurrentTime, K::kCurrentTimestamp, K::kLocaltime,
-                                     K::kLocaltimestamp, K::kCurrentRole, K::kCurrentUser, K::kUser, K::kSessionUser,
-                                     K::kCurrentCatalog, K::kCurrentSchema);
+                                     K::kLocaltimestamp, K::kCurrentRole, K::kCurrentUser, K::kUser,
+                                     K::kSessionUser, K::kCurrentCatalog, K::kCurrentSchema);
   const bool special = at_special_call();
   const bool may_be_call = ahead > 0 || is_type_function_name(peek());
   if (no_parentheses || special || (may_be_call && is_label(peek(ahead)) && at('(', ahead + 1)) ||

@@ -37,41 +37,64 @@ Option* Parser::role_option(bool create) {
       expect(K::kPassword);
       return make_option("password", string_node(string_literal(), start), start);
     case K::kUnencrypted:
-      throw error(sqlstate::kFeatureNotSupported, "UNENCRYPTED PASSWORD is no longer supported").at(start).with_hint(
-          "Remove UNENCRYPTED to store the password in encrypted form instead.");
-    case K::kInherit: ++at_; return make_option("inherit", boolean_node(true, start), start);
+      throw error(sqlstate::kFeatureNotSupported, "UNENCRYPTED PASSWORD is no longer supported")
+          .at(start)
+          .with_hint("Remove UNENCRYPTED to store the password in encrypted form instead.");
+    case K::kInherit:
+      ++at_;
+      return make_option("inherit", boolean_node(true, start), start);
     case K::kConnection:
       ++at_;
       expect(K::kLimit);
-      return make_option("connectionlimit", integer_node(static_cast<std::int32_t>(signed_integer()), start), start);
+      return make_option("connectionlimit", integer_node(static_cast<std::int32_t>(signed_integer()), start),
+                         start);
     case K::kValid:
       ++at_;
       expect(K::kUntil);
       return make_option("validUntil", string_node(string_literal(), start), start);
-    case K::kUser: ++at_; return roles("rolemembers");
-    default: break;
+    case K::kUser:
+      ++at_;
+      return roles("rolemembers");
+    default:
+      break;
   }
   if (create) {
     switch (peek().keyword) {
-      case K::kSysid: ++at_; return make_option("sysid", integer_node(integer_literal(), start), start);
-      case K::kAdmin: ++at_; return roles("adminmembers");
-      case K::kRole: ++at_; return roles("rolemembers");
+      case K::kSysid:
+        ++at_;
+        return make_option("sysid", integer_node(integer_literal(), start), start);
+      case K::kAdmin:
+        ++at_;
+        return roles("adminmembers");
+      case K::kRole:
+        ++at_;
+        return roles("rolemembers");
       case K::kIn:
         ++at_;
         if (!accept(K::kRole)) expect(K::kGroup);
         return roles("addroleto");
-      default: break;
+      default:
+        break;
     }
   }
   if (!at(TokenKind::kIdentifier)) return nullptr;
-  struct Flag { std::string_view word, name; bool value; };
+  struct Flag {
+    std::string_view word, name;
+    bool value;
+  };
   constexpr Flag kFlags[] = {
-      {"superuser", "superuser", true}, {"nosuperuser", "superuser", false},
-      {"createrole", "createrole", true}, {"nocreaterole", "createrole", false},
-      {"replication", "isreplication", true}, {"noreplication", "isreplication", false},
-      {"createdb", "createdb", true}, {"nocreatedb", "createdb", false},
-      {"login", "canlogin", true}, {"nologin", "canlogin", false},
-      {"bypassrls", "bypassrls", true}, {"nobypassrls", "bypassrls", false},
+      {"superuser", "superuser", true},
+      {"nosuperuser", "superuser", false},
+      {"createrole", "createrole", true},
+      {"nocreaterole", "createrole", false},
+      {"replication", "isreplication", true},
+      {"noreplication", "isreplication", false},
+      {"createdb", "createdb", true},
+      {"nocreatedb", "createdb", false},
+      {"login", "canlogin", true},
+      {"nologin", "canlogin", false},
+      {"bypassrls", "bypassrls", true},
+      {"nobypassrls", "bypassrls", false},
       {"noinherit", "inherit", false},
   };
   const std::string_view word = next().value;
@@ -159,7 +182,8 @@ Node* Parser::grant_statement(bool is_grant) {
     if (!all->columns.empty()) privileges.push(all);
     if (!at(K::kOn)) fail();
   } else {
-    do privileges.push(privilege()); while (accept(','));
+    do privileges.push(privilege());
+    while (accept(','));
   }
   const Keyword direction = is_grant ? K::kTo : K::kFrom;
   if (at(direction)) return grant_roles(privileges, is_grant, admin_for, node->location);
@@ -184,7 +208,8 @@ Node* Parser::grant_statement(bool is_grant) {
   return node;
 }
 
-Node* Parser::grant_roles(const ListBuilder<Privilege*>& names, bool is_grant, bool admin, std::int32_t location) {
+Node* Parser::grant_roles(const ListBuilder<Privilege*>& names, bool is_grant, bool admin,
+                          std::int32_t location) {
   auto* node = make<GrantRoleStatement>(location);
   ++at_;
   node->is_grant = is_grant;
@@ -192,7 +217,8 @@ Node* Parser::grant_roles(const ListBuilder<Privilege*>& names, bool is_grant, b
   ListBuilder<std::string_view> roles(arena_);
   for (const Privilege* name : names.take()) {
     if (!name->columns.empty()) {
-      throw error(sqlstate::kSyntaxError, "column names cannot be included in GRANT/REVOKE ROLE").at(name->location);
+      throw error(sqlstate::kSyntaxError, "column names cannot be included in GRANT/REVOKE ROLE")
+          .at(name->location);
     }
     roles.push(name->name);
   }
@@ -228,31 +254,59 @@ void Parser::grant_target(GrantStatement& grant) {
     ++at_;
     const Keyword kind = next().keyword;
     grant.target = GrantTarget::kAllInSchema;
-    grant.object = kind == K::kTables ? O::kTable : kind == K::kSequences ? O::kSequence
-                   : kind == K::kFunctions ? O::kFunction : kind == K::kProcedures ? O::kProcedure : O::kRoutine;
+    grant.object = kind == K::kTables       ? O::kTable
+                   : kind == K::kSequences  ? O::kSequence
+                   : kind == K::kFunctions  ? O::kFunction
+                   : kind == K::kProcedures ? O::kProcedure
+                                            : O::kRoutine;
     if (grant.object == O::kRoutine && kind != K::kRoutines) --at_, fail();
     expect_all(K::kIn, K::kSchema);
     grant.objects = comma_list<Node*>([this]() -> Node* { return object_name(O::kSchema); });
     return;
   }
   switch (peek().keyword) {
-    case K::kTable: ++at_; return relations(O::kTable);
-    case K::kSequence: ++at_; return relations(O::kSequence);
+    case K::kTable:
+      ++at_;
+      return relations(O::kTable);
+    case K::kSequence:
+      ++at_;
+      return relations(O::kSequence);
     case K::kForeign:
       ++at_;
       if (accept(K::kServer)) return names(O::kServer);
       expect_all(K::kData, K::kWrapper);
       return names(O::kForeignDataWrapper);
-    case K::kFunction: ++at_; return names(O::kFunction);
-    case K::kProcedure: ++at_; return names(O::kProcedure);
-    case K::kRoutine: ++at_; return names(O::kRoutine);
-    case K::kDatabase: ++at_; return names(O::kDatabase);
-    case K::kDomain: ++at_; return names(O::kDomain);
-    case K::kLanguage: ++at_; return names(O::kLanguage);
-    case K::kLarge: ++at_; expect(K::kObject); return names(O::kLargeObject);
-    case K::kSchema: ++at_; return names(O::kSchema);
-    case K::kTablespace: ++at_; return names(O::kTablespace);
-    case K::kType: ++at_; return names(O::kType);
+    case K::kFunction:
+      ++at_;
+      return names(O::kFunction);
+    case K::kProcedure:
+      ++at_;
+      return names(O::kProcedure);
+    case K::kRoutine:
+      ++at_;
+      return names(O::kRoutine);
+    case K::kDatabase:
+      ++at_;
+      return names(O::kDatabase);
+    case K::kDomain:
+      ++at_;
+      return names(O::kDomain);
+    case K::kLanguage:
+      ++at_;
+      return names(O::kLanguage);
+    case K::kLarge:
+      ++at_;
+      expect(K::kObject);
+      return names(O::kLargeObject);
+    case K::kSchema:
+      ++at_;
+      return names(O::kSchema);
+    case K::kTablespace:
+      ++at_;
+      return names(O::kTablespace);
+    case K::kType:
+      ++at_;
+      return names(O::kType);
     case K::kParameter:
       ++at_;
       grant.object = O::kParameter;
@@ -261,7 +315,8 @@ void Parser::grant_target(GrantStatement& grant) {
         return name_node(any_name(), start);
       });
       return;
-    default: return relations(O::kTable);
+    default:
+      return relations(O::kTable);
   }
 }
 
@@ -293,13 +348,24 @@ Node* Parser::alter_default_privileges(std::int32_t location) {
   }
   expect(K::kOn);
   switch (peek().keyword) {
-    case K::kTables: node->object = ObjectType::kTable; break;
-    case K::kSequences: node->object = ObjectType::kSequence; break;
+    case K::kTables:
+      node->object = ObjectType::kTable;
+      break;
+    case K::kSequences:
+      node->object = ObjectType::kSequence;
+      break;
     case K::kFunctions:
-    case K::kRoutines: node->object = ObjectType::kFunction; break;
-    case K::kTypes: node->object = ObjectType::kType; break;
-    case K::kSchemas: node->object = ObjectType::kSchema; break;
-    default: fail();
+    case K::kRoutines:
+      node->object = ObjectType::kFunction;
+      break;
+    case K::kTypes:
+      node->object = ObjectType::kType;
+      break;
+    case K::kSchemas:
+      node->object = ObjectType::kSchema;
+      break;
+    default:
+      fail();
   }
   ++at_;
   expect(node->is_grant ? K::kTo : K::kFrom);

@@ -54,11 +54,13 @@ SelectStatement* Parser::set_operation_tail(SelectStatement* left, int minimum) 
   for (std::int32_t links = 0;; ++links) {
     const int power = at_any(K::kUnion, K::kExcept) ? 1 : at(K::kIntersect) ? 2 : 0;
     if (power == 0 || power < minimum) return left;
-    if (links > kChainMax) throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded").at(location());
+    if (links > kChainMax)
+      throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded").at(location());
     auto* node = make<SelectStatement>();
     const Keyword op = next().keyword;
-    node->set_operation = op == K::kUnion ? SetOperation::kUnion : op == K::kExcept ? SetOperation::kExcept
-                                                                                   : SetOperation::kIntersect;
+    node->set_operation = op == K::kUnion    ? SetOperation::kUnion
+                          : op == K::kExcept ? SetOperation::kExcept
+                                             : SetOperation::kIntersect;
     node->set_all = accept(K::kAll);
     if (!node->set_all) accept(K::kDistinct);
     node->left = left;
@@ -87,7 +89,8 @@ SelectStatement* Parser::select_primary() {
 SelectStatement* Parser::values_clause() {
   auto* select = make<SelectStatement>();
   expect(K::kValues);
-  select->values = comma_list<NodeList>([this] { return parenthesized<Node*>([this] { return expression(); }); });
+  select->values =
+      comma_list<NodeList>([this] { return parenthesized<Node*>([this] { return expression(); }); });
   return select;
 }
 
@@ -105,8 +108,8 @@ SelectStatement* Parser::simple_select() {
   }
   const bool plain = select->distinct == DistinctType::kNone || select->distinct == DistinctType::kAll;
   const bool empty = plain && (at(TokenKind::kEnd) || at(';') || at(')') || at_query_continuation() ||
-                               at_any(K::kInto, K::kFrom, K::kWhere, K::kGroup, K::kHaving, K::kWindow, K::kOn, K::kWith,
-                                      K::kReturning));
+                               at_any(K::kInto, K::kFrom, K::kWhere, K::kGroup, K::kHaving, K::kWindow,
+                                      K::kOn, K::kWith, K::kReturning));
   if (!empty) select->targets = target_list();
   if (accept(K::kInto)) into_clause(*select);
   if (accept(K::kFrom)) select->from = from_list();
@@ -224,10 +227,12 @@ SelectStatement* Parser::select_tail(SelectStatement* query, WithClause* with) {
   if (limit.limit != nullptr) {
     if (query->limit != nullptr) reject(limit.limit->location, "multiple LIMIT clauses not allowed");
     query->limit = limit.limit;
-    if (limit.ties && query->order_by.empty()) reject(-1, "WITH TIES cannot be specified without ORDER BY clause");
+    if (limit.ties && query->order_by.empty())
+      reject(-1, "WITH TIES cannot be specified without ORDER BY clause");
     if (limit.ties) {
       for (const auto* clause : query->locking) {
-        if (clause->wait == LockWait::kSkipLocked) reject(-1, "SKIP LOCKED and WITH TIES options cannot be used together");
+        if (clause->wait == LockWait::kSkipLocked)
+          reject(-1, "SKIP LOCKED and WITH TIES options cannot be used together");
       }
     }
     query->limit_with_ties = limit.ties;
@@ -263,7 +268,8 @@ void Parser::limit_part(LimitClause& clause) {
   clause.limit = accept(K::kAll) ? make<Literal>(start) : expression();
   if (at(',')) {
     throw error(sqlstate::kSyntaxError, "LIMIT #,# syntax is not supported")
-        .with_hint("Use separate LIMIT and OFFSET clauses.").at(limit_at);
+        .with_hint("Use separate LIMIT and OFFSET clauses.")
+        .at(limit_at);
   }
 }
 
@@ -377,10 +383,14 @@ Node* Parser::preparable_statement() {
     return select_statement();
   }
   switch (peek().keyword) {
-    case K::kInsert: return insert_statement(with);
-    case K::kUpdate: return update_statement(with);
-    case K::kDelete: return delete_statement(with);
-    default: break;
+    case K::kInsert:
+      return insert_statement(with);
+    case K::kUpdate:
+      return update_statement(with);
+    case K::kDelete:
+      return delete_statement(with);
+    default:
+      break;
   }
   if (with == nullptr) fail();
   return select_tail(set_operations(1), with);

@@ -11,9 +11,11 @@ Node* Parser::create_table(Persistence persistence, std::int32_t location) {
   table->if_not_exists = if_not_exists();
   table->relation = qualified_name();
   table->relation->persistence = persistence;
-  const bool names_only = at('(') && (only_create_as_ || (is_column_id(peek(1)) && (at(',', 2) || at(')', 2))));
+  const bool names_only =
+      at('(') && (only_create_as_ || (is_column_id(peek(1)) && (at(',', 2) || at(')', 2))));
   if (names_only) return create_table_as(table->relation, parenthesized_columns(), *table, location);
-  if (only_create_as_ || (!at('(') && !at_any(K::kOf, K::kPartition))) return create_table_as(table->relation, {}, *table, location);
+  if (only_create_as_ || (!at('(') && !at_any(K::kOf, K::kPartition)))
+    return create_table_as(table->relation, {}, *table, location);
   create_table_body(*table);
   create_table_tail(*table);
   return table;
@@ -119,7 +121,8 @@ Node* Parser::create_materialized_view(Persistence persistence, std::int32_t loc
 
 Node* Parser::table_element(bool typed) {
   const bool exclude = at(K::kExclude) && (at('(', 1) || at(K::kUsing, 1));
-  if (exclude || at_any(K::kConstraint, K::kCheck, K::kUnique, K::kPrimary, K::kForeign)) return table_constraint();
+  if (exclude || at_any(K::kConstraint, K::kCheck, K::kUnique, K::kPrimary, K::kForeign))
+    return table_constraint();
   if (!typed && at(K::kLike)) return like_clause();
   if (!typed) return column_definition();
   auto* column = make<ColumnDefinition>();
@@ -155,17 +158,38 @@ LikeClause* Parser::like_clause() {
     const bool include = next().keyword == K::kIncluding;
     std::uint32_t bit = 0;
     switch (peek().keyword) {
-      case K::kComments: bit = kLikeComments; break;
-      case K::kCompression: bit = kLikeCompression; break;
-      case K::kConstraints: bit = kLikeConstraints; break;
-      case K::kDefaults: bit = kLikeDefaults; break;
-      case K::kGenerated: bit = kLikeGenerated; break;
-      case K::kIdentity: bit = kLikeIdentity; break;
-      case K::kIndexes: bit = kLikeIndexes; break;
-      case K::kStatistics: bit = kLikeStatistics; break;
-      case K::kStorage: bit = kLikeStorage; break;
-      case K::kAll: bit = kLikeAll; break;
-      default: fail();
+      case K::kComments:
+        bit = kLikeComments;
+        break;
+      case K::kCompression:
+        bit = kLikeCompression;
+        break;
+      case K::kConstraints:
+        bit = kLikeConstraints;
+        break;
+      case K::kDefaults:
+        bit = kLikeDefaults;
+        break;
+      case K::kGenerated:
+        bit = kLikeGenerated;
+        break;
+      case K::kIdentity:
+        bit = kLikeIdentity;
+        break;
+      case K::kIndexes:
+        bit = kLikeIndexes;
+        break;
+      case K::kStatistics:
+        bit = kLikeStatistics;
+        break;
+      case K::kStorage:
+        bit = kLikeStorage;
+        break;
+      case K::kAll:
+        bit = kLikeAll;
+        break;
+      default:
+        fail();
     }
     ++at_;
     like->options = include ? like->options | bit : like->options & ~bit;
@@ -218,7 +242,8 @@ PartitionBound* Parser::partition_bound() {
     const std::int32_t start = location();
     const std::string_view name = non_reserved_word();
     if (name != "modulus" && name != "remainder") {
-      throw error(sqlstate::kSyntaxError, "unrecognized hash partition bound specification \"{}\"", name).at(start);
+      throw error(sqlstate::kSyntaxError, "unrecognized hash partition bound specification \"{}\"", name)
+          .at(start);
     }
     (name == "modulus" ? bound->modulus : bound->remainder) = integer_literal();
   } while (accept(','));
@@ -303,7 +328,8 @@ Node* Parser::create_index(std::int32_t location, bool unique) {
   index->relation = relation_expression();
   if (accept(K::kUsing)) index->access_method = column_id();
   index->columns = parenthesized<IndexElement*>([this] { return index_element(); });
-  if (accept(K::kInclude)) index->including = parenthesized<IndexElement*>([this] { return index_element(); });
+  if (accept(K::kInclude))
+    index->including = parenthesized<IndexElement*>([this] { return index_element(); });
   if (accept(K::kNulls)) {
     index->nulls_not_distinct = accept(K::kNot);
     expect(K::kDistinct);
@@ -342,13 +368,22 @@ Option* Parser::sequence_option() {
   const std::int32_t start = location();
   const auto number = [&](std::string_view name) { return make_option(name, numeric_only(), start); };
   switch (next().keyword) {
-    case K::kAs: return make_option("as", simple_type(), start);
-    case K::kCache: return number("cache");
-    case K::kCycle: return make_option("cycle", boolean_node(true, start), start);
-    case K::kIncrement: accept(K::kBy); return number("increment");
-    case K::kMaxvalue: return number("maxvalue");
-    case K::kMinvalue: return number("minvalue");
-    case K::kStart: accept(K::kWith); return number("start");
+    case K::kAs:
+      return make_option("as", simple_type(), start);
+    case K::kCache:
+      return number("cache");
+    case K::kCycle:
+      return make_option("cycle", boolean_node(true, start), start);
+    case K::kIncrement:
+      accept(K::kBy);
+      return number("increment");
+    case K::kMaxvalue:
+      return number("maxvalue");
+    case K::kMinvalue:
+      return number("minvalue");
+    case K::kStart:
+      accept(K::kWith);
+      return number("start");
     case K::kOwned: {
       expect(K::kBy);
       const std::int32_t name_at = location();
@@ -364,7 +399,8 @@ Option* Parser::sequence_option() {
         return number("restart");
       }
       return make_option("restart", nullptr, start);
-    default: break;
+    default:
+      break;
   }
   if (accept(K::kCycle)) return make_option("cycle", boolean_node(false, start), start);
   if (accept(K::kMaxvalue)) return make_option("maxvalue", nullptr, start);
@@ -394,7 +430,8 @@ Node* Parser::create_view(Persistence persistence, bool or_replace, std::int32_t
   }
   if (!view->recursive) return view;
   if (view->check_option != CheckOption::kNone) {
-    throw error(sqlstate::kFeatureNotSupported, "WITH CHECK OPTION not supported on recursive views").at(check_at);
+    throw error(sqlstate::kFeatureNotSupported, "WITH CHECK OPTION not supported on recursive views")
+        .at(check_at);
   }
   // WITH RECURSIVE name (columns) AS (query) SELECT columns FROM name
   auto* cte = make<CommonTableExpression>(-1);

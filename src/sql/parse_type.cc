@@ -10,13 +10,20 @@ constexpr std::int32_t kMonth = 1 << 1, kYear = 1 << 2, kDay = 1 << 3, kHour = 1
 
 std::int32_t field_bit(Keyword keyword) {
   switch (keyword) {
-    case Keyword::kYear: return kYear;
-    case Keyword::kMonth: return kMonth;
-    case Keyword::kDay: return kDay;
-    case Keyword::kHour: return kHour;
-    case Keyword::kMinute: return kMinute;
-    case Keyword::kSecond: return kSecond;
-    default: return 0;
+    case Keyword::kYear:
+      return kYear;
+    case Keyword::kMonth:
+      return kMonth;
+    case Keyword::kDay:
+      return kDay;
+    case Keyword::kHour:
+      return kHour;
+    case Keyword::kMinute:
+      return kMinute;
+    case Keyword::kSecond:
+      return kSecond;
+    default:
+      return 0;
   }
 }
 
@@ -53,7 +60,7 @@ void Parser::array_bounds(TypeName& type) {
     }
     bounds.push(bound);
   }
-  const bool keyword_form = bounds.size() > 0;   // `int ARRAY[3]` has one dimension
+  const bool keyword_form = bounds.size() > 0;  // `int ARRAY[3]` has one dimension
   while (!keyword_form && accept('[')) {
     bounds.push(at(']') ? -1 : integer_literal());
     expect(']');
@@ -69,15 +76,34 @@ bool Parser::at_type_keyword() const {
   const bool text_next = at(TokenKind::kString, 1);
   const bool text_or_paren = text_next || at('(', 1);
   switch (peek().keyword) {
-    case K::kInt: case K::kInteger: case K::kSmallint: case K::kBigint: case K::kReal: case K::kBoolean:
+    case K::kInt:
+    case K::kInteger:
+    case K::kSmallint:
+    case K::kBigint:
+    case K::kReal:
+    case K::kBoolean:
       return text_next;
-    case K::kDouble: return at(K::kPrecision, 1);
-    case K::kFloat: case K::kDecimal: case K::kDec: case K::kNumeric: case K::kInterval: return text_or_paren;
-    case K::kBit: case K::kCharacter: case K::kChar: case K::kNchar: case K::kVarchar:
+    case K::kDouble:
+      return at(K::kPrecision, 1);
+    case K::kFloat:
+    case K::kDecimal:
+    case K::kDec:
+    case K::kNumeric:
+    case K::kInterval:
+      return text_or_paren;
+    case K::kBit:
+    case K::kCharacter:
+    case K::kChar:
+    case K::kNchar:
+    case K::kVarchar:
       return text_or_paren || at(K::kVarying, 1);
-    case K::kNational: return at(K::kCharacter, 1) || at(K::kChar, 1);
-    case K::kTimestamp: case K::kTime: return text_or_paren || at(K::kWith, 1) || at(K::kWithout, 1);
-    default: return false;
+    case K::kNational:
+      return at(K::kCharacter, 1) || at(K::kChar, 1);
+    case K::kTimestamp:
+    case K::kTime:
+      return text_or_paren || at(K::kWith, 1) || at(K::kWithout, 1);
+    default:
+      return false;
   }
 }
 
@@ -91,7 +117,8 @@ TypeName* Parser::simple_type() {
         const std::int32_t precision_at = location();
         const std::int32_t precision = integer_literal();
         expect(')');
-        type->modifiers = list_of<Node*>({integer_node(kFullRange, -1), integer_node(precision, precision_at)});
+        type->modifiers =
+            list_of<Node*>({integer_node(kFullRange, -1), integer_node(precision, precision_at)});
       } else {
         interval_fields(*type);
       }
@@ -119,25 +146,43 @@ TypeName* Parser::keyword_type(CharacterStyle style) {
     return system_type(name, start);
   };
   switch (peek().keyword) {
-    case K::kInt: case K::kInteger: return simple("int4");
-    case K::kSmallint: return simple("int2");
-    case K::kBigint: return simple("int8");
-    case K::kReal: return simple("float4");
-    case K::kBoolean: return simple("bool");
-    case K::kFloat: return float_type();
+    case K::kInt:
+    case K::kInteger:
+      return simple("int4");
+    case K::kSmallint:
+      return simple("int2");
+    case K::kBigint:
+      return simple("int8");
+    case K::kReal:
+      return simple("float4");
+    case K::kBoolean:
+      return simple("bool");
+    case K::kFloat:
+      return float_type();
     case K::kDouble:
       if (!at(K::kPrecision, 1)) return nullptr;
       ++at_;
       return simple("float8");
-    case K::kDecimal: case K::kDec: case K::kNumeric: {
+    case K::kDecimal:
+    case K::kDec:
+    case K::kNumeric: {
       TypeName* type = simple("numeric");
       optional_modifiers(*type);
       return type;
     }
-    case K::kBit: return bit_type(style);
-    case K::kCharacter: case K::kChar: case K::kNchar: case K::kVarchar: case K::kNational: return character_type(style);
-    case K::kTimestamp: case K::kTime: return datetime_type();
-    default: return nullptr;
+    case K::kBit:
+      return bit_type(style);
+    case K::kCharacter:
+    case K::kChar:
+    case K::kNchar:
+    case K::kVarchar:
+    case K::kNational:
+      return character_type(style);
+    case K::kTimestamp:
+    case K::kTime:
+      return datetime_type();
+    default:
+      return nullptr;
   }
 }
 
@@ -148,7 +193,8 @@ TypeName* Parser::float_type() {
   const std::int32_t precision_at = location();
   const std::int32_t precision = integer_literal();
   if (precision < 1) {
-    throw error(sqlstate::kInvalidParameterValue, "precision for type float must be at least 1 bit").at(precision_at);
+    throw error(sqlstate::kInvalidParameterValue, "precision for type float must be at least 1 bit")
+        .at(precision_at);
   }
   if (precision > 53) {
     throw error(sqlstate::kInvalidParameterValue, "precision for type float must be less than 54 bits")
@@ -211,7 +257,8 @@ TypeName* Parser::datetime_type() {
   } else if (accept(K::kWithout)) {
     expect_all(K::kTime, K::kZone);
   }
-  TypeName* type = system_type(timestamp ? (zone ? "timestamptz" : "timestamp") : (zone ? "timetz" : "time"), start);
+  TypeName* type =
+      system_type(timestamp ? (zone ? "timestamptz" : "timestamp") : (zone ? "timetz" : "time"), start);
   if (precision != nullptr) type->modifiers = list_of<Node*>({precision});
   return type;
 }
@@ -231,7 +278,8 @@ void Parser::interval_fields(TypeName& type) {
     ++at_;
     // All fields between: bits of one family are neighbours, days stand apart.
     for (const std::int32_t bit : {kDay, kHour, kMinute, kSecond, kMonth, kYear}) {
-      const bool inside = first == kYear ? (bit == kYear || bit == kMonth) : (bit >= first && bit <= last && bit >= kDay);
+      const bool inside =
+          first == kYear ? (bit == kYear || bit == kMonth) : (bit >= first && bit <= last && bit >= kDay);
       if (inside) mask |= bit;
     }
   }

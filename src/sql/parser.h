@@ -1,6 +1,6 @@
 // SQL text to AST: PostgreSQL 15's dialect, hand-written recursive descent with operator precedence.
-// Errors: Error with PostgreSQL's text, state 42601 (54001 for nesting deeper than kNestingMax, 22021 for bad UTF-8,
-// 0A000, …) and position, a byte offset in `text`.
+// Errors: Error with PostgreSQL's text, state 42601 (54001 for nesting deeper than kNestingMax, 22021 for bad
+// UTF-8, 0A000, …) and position, a byte offset in `text`.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace rustbd::sql {
 
-/// How deep statements and expressions may nest, and how long a chain like `a + b + c …` (which makes a tree that
-/// leans left) may be.
+/// How deep statements and expressions may nest, and how long a chain like `a + b + c …` (which makes a tree
+/// that leans left) may be.
 inline constexpr std::int32_t kNestingMax = 1000;
 inline constexpr std::int32_t kChainMax = 4000;
 
@@ -25,8 +25,8 @@ struct RawStatement {
   std::int32_t end = 0;
 };
 
-/// Parses all statements of `text` (empty ones leave nothing). The AST lives in `arena` and does not refer to `text`.
-/// `notices`, when given, gets the NOTICEs (identifier truncated).
+/// Parses all statements of `text` (empty ones leave nothing). The AST lives in `arena` and does not refer to
+/// `text`. `notices`, when given, gets the NOTICEs (identifier truncated).
 std::vector<RawStatement> parse(std::string_view text, Arena& arena, std::vector<Notice>* notices = nullptr);
 
 /// Parses one expression, as in a stored default or check.

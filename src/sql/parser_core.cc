@@ -23,7 +23,8 @@ void Parser::fail_with(std::string_view what) const {
   const Token& token = peek();
   if (token.kind == TokenKind::kError) throw Error(*tokens_.error);
   if (token.kind == TokenKind::kEnd) {
-    throw error(sqlstate::kSyntaxError, "{} at end of input", what).at(static_cast<std::int32_t>(text_.size()));
+    throw error(sqlstate::kSyntaxError, "{} at end of input", what)
+        .at(static_cast<std::int32_t>(text_.size()));
   }
   throw lexical_error(text_, token.offset, token.offset + token.length, what);
 }
@@ -90,7 +91,8 @@ bool Parser::is_bare_label(const Token& token) const {
 
 bool Parser::is_non_reserved(const Token& token) const {
   return token.kind == TokenKind::kIdentifier ||
-         (token.kind == TokenKind::kKeyword && keyword_info(token.keyword).keyword_class != KeywordClass::kReserved);
+         (token.kind == TokenKind::kKeyword &&
+          keyword_info(token.keyword).keyword_class != KeywordClass::kReserved);
 }
 
 std::string_view Parser::column_id() {
@@ -155,7 +157,8 @@ RelationRef* Parser::relation_from(NameList parts, std::int32_t location) {
   if (parts.size() > 3) {
     std::string name;
     for (const auto part : parts) (name += name.empty() ? "" : ".") += part;
-    throw error(sqlstate::kSyntaxError, "improper qualified name (too many dotted names): {}", name).at(location);
+    throw error(sqlstate::kSyntaxError, "improper qualified name (too many dotted names): {}", name)
+        .at(location);
   }
   relation->name = parts.back();
   if (parts.size() > 1) relation->schema = parts[parts.size() - 2];
@@ -187,10 +190,17 @@ RoleSpec* Parser::role_spec() {
   if (!is_non_reserved(token) && !at_any(K::kCurrentRole, K::kCurrentUser, K::kSessionUser)) fail();
   ++at_;
   switch (token.keyword) {
-    case K::kCurrentRole: role->type = RoleSpecType::kCurrentRole; return role;
-    case K::kCurrentUser: role->type = RoleSpecType::kCurrentUser; return role;
-    case K::kSessionUser: role->type = RoleSpecType::kSessionUser; return role;
-    default: break;
+    case K::kCurrentRole:
+      role->type = RoleSpecType::kCurrentRole;
+      return role;
+    case K::kCurrentUser:
+      role->type = RoleSpecType::kCurrentUser;
+      return role;
+    case K::kSessionUser:
+      role->type = RoleSpecType::kSessionUser;
+      return role;
+    default:
+      break;
   }
   if (token.value == "public") {
     role->type = RoleSpecType::kPublic;
@@ -205,15 +215,19 @@ RoleSpec* Parser::role_spec() {
 std::string_view Parser::role_id() {
   const auto* role = role_spec();
   switch (role->type) {
-    case RoleSpecType::kName: return role->name;
+    case RoleSpecType::kName:
+      return role->name;
     case RoleSpecType::kPublic:
       throw error(sqlstate::kReservedName, "role name \"public\" is reserved").at(role->location);
     case RoleSpecType::kSessionUser:
-      throw error(sqlstate::kReservedName, "SESSION_USER cannot be used as a role name here").at(role->location);
+      throw error(sqlstate::kReservedName, "SESSION_USER cannot be used as a role name here")
+          .at(role->location);
     case RoleSpecType::kCurrentUser:
-      throw error(sqlstate::kReservedName, "CURRENT_USER cannot be used as a role name here").at(role->location);
+      throw error(sqlstate::kReservedName, "CURRENT_USER cannot be used as a role name here")
+          .at(role->location);
     case RoleSpecType::kCurrentRole:
-      throw error(sqlstate::kReservedName, "CURRENT_ROLE cannot be used as a role name here").at(role->location);
+      throw error(sqlstate::kReservedName, "CURRENT_ROLE cannot be used as a role name here")
+          .at(role->location);
   }
   RUSTBD_UNREACHABLE();
 }
@@ -301,8 +315,12 @@ std::vector<RawStatement> parse(std::string_view text, Arena& arena, std::vector
   return Parser(text, arena, notices).statements();
 }
 
-Node* parse_expression(std::string_view text, Arena& arena) { return Parser(text, arena, nullptr).only_expression(); }
+Node* parse_expression(std::string_view text, Arena& arena) {
+  return Parser(text, arena, nullptr).only_expression();
+}
 
-TypeName* parse_type_name(std::string_view text, Arena& arena) { return Parser(text, arena, nullptr).only_type(); }
+TypeName* parse_type_name(std::string_view text, Arena& arena) {
+  return Parser(text, arena, nullptr).only_type();
+}
 
 }  // namespace rustbd::sql

@@ -1,7 +1,8 @@
-// The parser's inside: one class, its functions spread over parse_*.cc by kind of statement. Not for other layers.
+// The parser's inside: one class, its functions spread over parse_*.cc by kind of statement. Not for other
+// layers.
 //
-// Rules that keep error positions equal to PostgreSQL's: never go back; look at one token (two where PostgreSQL's own
-// lexer does); a token that no rule takes is the error.
+// Rules that keep error positions equal to PostgreSQL's: never go back; look at one token (two where
+// PostgreSQL's own lexer does); a token that no rule takes is the error.
 #pragma once
 
 #include <cstring>
@@ -42,8 +43,24 @@ class ListBuilder {
 
 /// Binding powers, low to high, as in PostgreSQL's table of operators.
 enum Power : int {
-  kAnyPower = 0, kOrPower, kAndPower, kNotPower, kIsPower, kComparePower, kLikePower, kEscapePower, kOperatorPower,
-  kAddPower, kMultiplyPower, kPowerPower, kAtPower, kCollatePower, kSignPower, kSubscriptPower, kCastPower, kPrimaryPower,
+  kAnyPower = 0,
+  kOrPower,
+  kAndPower,
+  kNotPower,
+  kIsPower,
+  kComparePower,
+  kLikePower,
+  kEscapePower,
+  kOperatorPower,
+  kAddPower,
+  kMultiplyPower,
+  kPowerPower,
+  kAtPower,
+  kCollatePower,
+  kSignPower,
+  kSubscriptPower,
+  kCastPower,
+  kPrimaryPower,
 };
 
 class Parser {
@@ -56,13 +73,21 @@ class Parser {
 
  private:
   using K = Keyword;
-  struct Parentheses { SelectStatement* query = nullptr; List<Node*> items{}; std::int32_t location = -1; };
+  struct Parentheses {
+    SelectStatement* query = nullptr;
+    List<Node*> items{};
+    std::int32_t location = -1;
+  };
   struct DepthGuard {
     explicit DepthGuard(Parser& parser);
     ~DepthGuard() { --parser_.depth_; }
     Parser& parser_;
   };
-  struct OperatorName { NameList schema; std::string_view op; std::int32_t location = -1; };
+  struct OperatorName {
+    NameList schema;
+    std::string_view op;
+    std::int32_t location = -1;
+  };
   enum class CharacterStyle : std::uint8_t { kDefinition, kLiteral };
 
   // --- tokens (parser_core.cc)
@@ -70,11 +95,17 @@ class Parser {
     const std::size_t i = at_ + ahead;
     return i < tokens_.tokens.size() ? tokens_.tokens[i] : tokens_.tokens.back();
   }
-  [[nodiscard]] bool at(Keyword keyword, std::size_t ahead = 0) const { return peek(ahead).keyword == keyword; }
-  [[nodiscard]] bool at(char c, std::size_t ahead = 0) const { return peek(ahead).kind == static_cast<TokenKind>(c); }
+  [[nodiscard]] bool at(Keyword keyword, std::size_t ahead = 0) const {
+    return peek(ahead).keyword == keyword;
+  }
+  [[nodiscard]] bool at(char c, std::size_t ahead = 0) const {
+    return peek(ahead).kind == static_cast<TokenKind>(c);
+  }
   [[nodiscard]] bool at(TokenKind kind, std::size_t ahead = 0) const { return peek(ahead).kind == kind; }
   template <class... Keywords>
-  [[nodiscard]] bool at_any(Keywords... keywords) const { return (at(keywords) || ...); }
+  [[nodiscard]] bool at_any(Keywords... keywords) const {
+    return (at(keywords) || ...);
+  }
   template <class What>
   bool accept(What what) {
     if (!at(what)) return false;
@@ -93,10 +124,12 @@ class Parser {
     if (!accept(what)) fail();
   }
   template <class... What>
-  void expect_all(What... what) { (expect(what), ...); }
+  void expect_all(What... what) {
+    (expect(what), ...);
+  }
   const Token& next() { return tokens_.tokens[at_ < tokens_.tokens.size() - 1 ? at_++ : at_]; }
-  [[noreturn]] void fail() const;                                    // syntax error at the next token
-  [[noreturn]] void fail_with(std::string_view what) const;         // `what` at or near the next token
+  [[noreturn]] void fail() const;                            // syntax error at the next token
+  [[noreturn]] void fail_with(std::string_view what) const;  // `what` at or near the next token
   [[nodiscard]] std::string_view source(std::int32_t begin, std::int32_t end) const;
   [[nodiscard]] std::int32_t location() const { return static_cast<std::int32_t>(peek().offset); }
   [[nodiscard]] std::int32_t previous_end() const;
@@ -108,7 +141,9 @@ class Parser {
     return node;
   }
   template <class T>
-  T* make() { return make<T>(location()); }
+  T* make() {
+    return make<T>(location());
+  }
   template <class T>
   List<T> list_of(std::initializer_list<T> items) {
     return arena_.copy(std::span<const T>(items.begin(), items.size()));
@@ -117,7 +152,8 @@ class Parser {
   template <class T, class Item>
   List<T> comma_list(Item item) {
     ListBuilder<T> list(arena_);
-    do list.push(item()); while (accept(','));
+    do list.push(item());
+    while (accept(','));
     return list.take();
   }
   /// ( item, … )
@@ -130,11 +166,11 @@ class Parser {
   }
 
   // --- names (parser_core.cc)
-  [[nodiscard]] bool is_column_id(const Token& token) const;         // PostgreSQL's ColId
+  [[nodiscard]] bool is_column_id(const Token& token) const;  // PostgreSQL's ColId
   [[nodiscard]] bool is_type_function_name(const Token& token) const;
-  [[nodiscard]] bool is_label(const Token& token) const;             // ColLabel
+  [[nodiscard]] bool is_label(const Token& token) const;  // ColLabel
   [[nodiscard]] bool is_bare_label(const Token& token) const;
-  [[nodiscard]] bool is_non_reserved(const Token& token) const;      // NonReservedWord
+  [[nodiscard]] bool is_non_reserved(const Token& token) const;  // NonReservedWord
   std::string_view column_id();
   std::string_view type_function_name();
   std::string_view label();
@@ -142,25 +178,25 @@ class Parser {
   std::string_view string_literal();
   std::int32_t integer_literal();
   std::int64_t signed_integer();
-  NameList column_list();                                            // a, b, c
-  NameList parenthesized_columns();                                  // (a, b)
+  NameList column_list();            // a, b, c
+  NameList parenthesized_columns();  // (a, b)
   NameList optional_columns();
-  NameList any_name();                                               // a.b.c
+  NameList any_name();  // a.b.c
   RelationRef* qualified_name();
   RelationRef* relation_from(NameList parts, std::int32_t location);
-  RelationRef* relation_expression();                                // ONLY t, t *
+  RelationRef* relation_expression();  // ONLY t, t *
   RoleSpec* role_spec();
   std::string_view role_id();
   List<RoleSpec*> role_list();
   bool if_exists();
   bool if_not_exists();
-  bool cascade_behavior();                                           // CASCADE | RESTRICT | nothing
+  bool cascade_behavior();  // CASCADE | RESTRICT | nothing
   Literal* boolean_node(bool value, std::int32_t location);
   Literal* string_node(std::string_view text, std::int32_t location);
   Literal* integer_node(std::int32_t value, std::int32_t location);
   Literal* numeric_only();
-  OperatorName any_operator();                                       // behind OPERATOR( or bare, may be qualified
-  [[nodiscard]] bool at_operator() const;                            // all_Op
+  OperatorName any_operator();             // behind OPERATOR( or bare, may be qualified
+  [[nodiscard]] bool at_operator() const;  // all_Op
 
   // --- expressions (parse_expression.cc, parse_primary.cc, parse_call.cc)
   Node* expression() { return expression(kAnyPower, false); }
@@ -177,11 +213,11 @@ class Parser {
   Node* any_all(Node* left, const OperatorName& op);
   Node* bool_chain(Node* left, bool is_or);
   Node* negate(Node* operand, std::int32_t location);
-  [[nodiscard]] int infix_power(bool restricted) const;              // -1: the next token is no infix operator
+  [[nodiscard]] int infix_power(bool restricted) const;  // -1: the next token is no infix operator
   Node* primary();
   Node* keyword_primary();
   Node* parenthesized_primary();
-  Parentheses parentheses();                                         // ( query ) or ( a, b, … )
+  Parentheses parentheses();  // ( query ) or ( a, b, … )
   SubLink* scalar_sub_link(SelectStatement* query, std::int32_t location);
   Node* row_tail(Node* row);
   Node* name_primary();
@@ -197,8 +233,8 @@ class Parser {
   Node* sql_value_function();
   Node* special_call();
   Node* unsupported_call();
-  FunctionCall* system_call(std::string_view name, std::initializer_list<Node*> arguments, std::int32_t location,
-                            bool sql_syntax = true);
+  FunctionCall* system_call(std::string_view name, std::initializer_list<Node*> arguments,
+                            std::int32_t location, bool sql_syntax = true);
   Node* extract_call();
   Node* overlay_call();
   Node* position_call();
@@ -210,7 +246,7 @@ class Parser {
   void call_arguments(FunctionCall& call);
   void call_suffixes(FunctionCall& call);
   Node* argument();
-  Node* function_expression_windowless();                            // as a FROM item
+  Node* function_expression_windowless();  // as a FROM item
   [[nodiscard]] bool at_special_call() const;
   NodeList expression_list();
   WindowDefinition* over_clause();
@@ -225,10 +261,10 @@ class Parser {
   // --- types (parse_type.cc)
   TypeName* type_name();
   TypeName* simple_type();
-  TypeName* function_type();                                         // rejects %TYPE with 0A000
+  TypeName* function_type();  // rejects %TYPE with 0A000
   TypeName* generic_type();
   TypeName* system_type(std::string_view name, std::int32_t location);
-  TypeName* keyword_type(CharacterStyle style);                      // nullptr: the next token starts none
+  TypeName* keyword_type(CharacterStyle style);  // nullptr: the next token starts none
   TypeName* character_type(CharacterStyle style);
   TypeName* bit_type(CharacterStyle style);
   TypeName* datetime_type();
@@ -239,9 +275,9 @@ class Parser {
   [[nodiscard]] bool at_type_keyword() const;
 
   // --- queries (parse_select.cc, parse_from.cc)
-  [[nodiscard]] bool at_query() const;                               // SELECT, VALUES, TABLE, WITH
+  [[nodiscard]] bool at_query() const;  // SELECT, VALUES, TABLE, WITH
   [[nodiscard]] bool at_query_in_parentheses(std::size_t ahead = 0) const;
-  SelectStatement* select_statement();                               // with or without parentheses
+  SelectStatement* select_statement();  // with or without parentheses
   SelectStatement* select_no_parentheses();
   SelectStatement* select_in_parentheses();
   SelectStatement* set_operations(int minimum);
@@ -250,9 +286,14 @@ class Parser {
   SelectStatement* simple_select();
   SelectStatement* values_clause();
   SelectStatement* select_tail(SelectStatement* query, WithClause* with);
-  SelectStatement* continue_query(SelectStatement* parenthesized);   // behind `( query )` that may go on
+  SelectStatement* continue_query(SelectStatement* parenthesized);  // behind `( query )` that may go on
   [[nodiscard]] bool at_query_continuation() const;
-  struct LimitClause { Node* limit = nullptr; Node* offset = nullptr; bool ties = false; bool present = false; };
+  struct LimitClause {
+    Node* limit = nullptr;
+    Node* offset = nullptr;
+    bool ties = false;
+    bool present = false;
+  };
   LimitClause limit_clause();
   void limit_part(LimitClause& clause);
   void fetch_part(LimitClause& clause);
@@ -305,7 +346,8 @@ class Parser {
   Node* create_table(Persistence persistence, std::int32_t location);
   void create_table_body(CreateTableStatement& table);
   void create_table_tail(CreateTableStatement& table);
-  Node* create_table_as(RelationRef* relation, NameList columns, CreateTableStatement& table, std::int32_t location);
+  Node* create_table_as(RelationRef* relation, NameList columns, CreateTableStatement& table,
+                        std::int32_t location);
   Node* create_materialized_view(Persistence persistence, std::int32_t location);
   bool with_data_clause();
   Node* table_element(bool typed);
@@ -327,7 +369,7 @@ class Parser {
   LikeClause* like_clause();
   PartitionSpec* partition_spec();
   PartitionBound* partition_bound();
-  List<Option*> definition_options();                                // ( name [= value], … ), reloptions
+  List<Option*> definition_options();  // ( name [= value], … ), reloptions
   Option* definition_option(bool name_spaces);
   Node* definition_argument();
   OnCommit on_commit_clause();
@@ -379,7 +421,8 @@ class Parser {
   Option* function_option();
   void function_body(CreateFunctionStatement& function);
   /// RENAME TO, OWNER TO, SET SCHEMA; anything else is `unsupported_name`.
-  Node* alter_generic(ObjectType object, ObjectName* name, std::string_view unsupported_name, std::int32_t location);
+  Node* alter_generic(ObjectType object, ObjectName* name, std::string_view unsupported_name,
+                      std::int32_t location);
   Node* alter_type(std::int32_t location);
   Node* alter_role(RoleKind kind, std::int32_t location);
   Node* alter_database(std::int32_t location);
@@ -395,7 +438,7 @@ class Parser {
   void copy_source(CopyStatement& copy);
   void copy_old_options(CopyStatement& copy, ListBuilder<Option*>& options);
   bool copy_old_option(ListBuilder<Option*>& options);
-  List<Option*> generic_options();                                   // ( name [value], … ) of COPY, EXPLAIN, VACUUM
+  List<Option*> generic_options();  // ( name [value], … ) of COPY, EXPLAIN, VACUUM
   Option* generic_option();
   Node* boolean_or_string();
   Node* transaction_statement();
@@ -431,11 +474,11 @@ class Parser {
   Node* unsupported(std::string_view name, std::int32_t location);
 
   Arena& arena_;
-  std::string_view text_;            // in the arena
+  std::string_view text_;  // in the arena
   TokenList tokens_;
   std::size_t at_ = 0;
   std::int32_t depth_ = 0;
-  bool only_create_as_ = false;      // under EXPLAIN: of CREATE only CREATE TABLE AS and materialized views
+  bool only_create_as_ = false;  // under EXPLAIN: of CREATE only CREATE TABLE AS and materialized views
 };
 
 }  // namespace rustbd::sql

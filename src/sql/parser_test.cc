@@ -28,24 +28,41 @@ std::string repeated(std::string_view part, std::size_t times) {
 }
 
 TEST(Lexer, MakesTokens) {
-  struct Case { std::string_view text; TokenKind kind; std::string_view value; };
+  struct Case {
+    std::string_view text;
+    TokenKind kind;
+    std::string_view value;
+  };
   const std::string long_name(70, 'a');
   const Case cases[] = {
-      {"Abc", TokenKind::kIdentifier, "abc"},       {"\"Abc\"\"d\"", TokenKind::kIdentifier, "Abc\"d"},
-      {"SELECT", TokenKind::kKeyword, "select"},    {"12", TokenKind::kInteger, "12"},
-      {"2147483648", TokenKind::kNumeric, "2147483648"}, {"1.", TokenKind::kNumeric, "1."},
-      {".5e3", TokenKind::kNumeric, ".5e3"},        {"0x1F", TokenKind::kInteger, "31"},
-      {"0o17", TokenKind::kInteger, "15"},          {"0b101", TokenKind::kInteger, "5"},
-      {"1_000", TokenKind::kInteger, "1000"},       {"1_0.2_5", TokenKind::kNumeric, "10.25"},
-      {"'a''b'", TokenKind::kString, "a'b"},        {"E'a\\n\\101\\x42'", TokenKind::kString, "a\nAB"},
+      {"Abc", TokenKind::kIdentifier, "abc"},
+      {"\"Abc\"\"d\"", TokenKind::kIdentifier, "Abc\"d"},
+      {"SELECT", TokenKind::kKeyword, "select"},
+      {"12", TokenKind::kInteger, "12"},
+      {"2147483648", TokenKind::kNumeric, "2147483648"},
+      {"1.", TokenKind::kNumeric, "1."},
+      {".5e3", TokenKind::kNumeric, ".5e3"},
+      {"0x1F", TokenKind::kInteger, "31"},
+      {"0o17", TokenKind::kInteger, "15"},
+      {"0b101", TokenKind::kInteger, "5"},
+      {"1_000", TokenKind::kInteger, "1000"},
+      {"1_0.2_5", TokenKind::kNumeric, "10.25"},
+      {"'a''b'", TokenKind::kString, "a'b"},
+      {"E'a\\n\\101\\x42'", TokenKind::kString, "a\nAB"},
       {"E'\\u00e9\\U0001F600'", TokenKind::kString, "\u00e9\U0001F600"},
       {"E'\\ud83d\\ude00'", TokenKind::kString, "\U0001F600"},
-      {"U&'d\\0061\\+000062'", TokenKind::kString, "dab"}, {"$$a'b$$", TokenKind::kString, "a'b"},
-      {"$x$a$$b$x$", TokenKind::kString, "a$$b"},   {"'a'\n  'b'", TokenKind::kString, "ab"},
-      {"B'10'", TokenKind::kBitString, "10"},       {"x'1f'", TokenKind::kHexString, "1f"},
-      {"$12", TokenKind::kParameter, "12"},         {"<->", TokenKind::kOperator, "<->"},
-      {"@-", TokenKind::kOperator, "@-"},           {"!=", TokenKind::kNotEquals, "<>"},
-      {"::", TokenKind::kTypecast, ""},             {"=>", TokenKind::kEqualsGreater, "=>"},
+      {"U&'d\\0061\\+000062'", TokenKind::kString, "dab"},
+      {"$$a'b$$", TokenKind::kString, "a'b"},
+      {"$x$a$$b$x$", TokenKind::kString, "a$$b"},
+      {"'a'\n  'b'", TokenKind::kString, "ab"},
+      {"B'10'", TokenKind::kBitString, "10"},
+      {"x'1f'", TokenKind::kHexString, "1f"},
+      {"$12", TokenKind::kParameter, "12"},
+      {"<->", TokenKind::kOperator, "<->"},
+      {"@-", TokenKind::kOperator, "@-"},
+      {"!=", TokenKind::kNotEquals, "<>"},
+      {"::", TokenKind::kTypecast, ""},
+      {"=>", TokenKind::kEqualsGreater, "=>"},
       {long_name, TokenKind::kIdentifier, std::string_view(long_name).substr(0, 63)},
   };
   for (const Case& c : cases) {
@@ -61,8 +78,12 @@ TEST(Lexer, MakesTokens) {
 }
 
 TEST(Lexer, CutsOperatorsAsPostgreSQL) {
-  struct Case { std::string_view text; std::size_t tokens; };
-  const Case cases[] = {{"7%-2", 3}, {"a<-1", 4}, {"a=-1", 4}, {"a*-1", 4}, {"a@-1", 3}, {"a--b", 1}, {"a/*b*/+c", 3}};
+  struct Case {
+    std::string_view text;
+    std::size_t tokens;
+  };
+  const Case cases[] = {{"7%-2", 3}, {"a<-1", 4}, {"a=-1", 4},    {"a*-1", 4},
+                        {"a@-1", 3}, {"a--b", 1}, {"a/*b*/+c", 3}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.text);
     Arena arena;
@@ -75,13 +96,14 @@ TEST(Lexer, TellsAboutLongIdentifiers) {
   std::vector<Notice> notices;
   tokenize("select " + std::string(62, 'a') + "\u00e9\u00e9", arena, &notices);
   ASSERT_EQ(notices.size(), 1u);
-  EXPECT_EQ(notices[0].content.message, "identifier \"" + std::string(62, 'a') + "\u00e9\u00e9\" will be truncated to \"" +
-                                            std::string(62, 'a') + "\"");
+  EXPECT_EQ(notices[0].content.message, "identifier \"" + std::string(62, 'a') +
+                                            "\u00e9\u00e9\" will be truncated to \"" + std::string(62, 'a') +
+                                            "\"");
 }
 
 TEST(Lexer, RefusesBadUtf8) {
-  for (const std::string_view text : {"select '\xff'", "select '\xc0\x80'", "select '\xed\xa0\x80'", "select '\xe2\x82'",
-                                      "select E'\\xff'"}) {
+  for (const std::string_view text : {"select '\xff'", "select '\xc0\x80'", "select '\xed\xa0\x80'",
+                                      "select '\xe2\x82'", "select E'\\xff'"}) {
     EXPECT_EQ(state_of(text), "22021");
   }
   EXPECT_EQ(state_of(std::string_view("select \0", 8)), "22021");
@@ -107,7 +129,9 @@ TEST(Keywords, AreFoundAndQuoted) {
 
 // Deparsed text shows how operators bind: parentheses stay only where they matter.
 TEST(Precedence, IsPostgreSQLs) {
-  struct Case { std::string_view text, canonical; };
+  struct Case {
+    std::string_view text, canonical;
+  };
   const Case cases[] = {
       {"a or b and not c = d", "a OR b AND NOT c = d"},
       {"(a or b) and c", "(a OR b) AND c"},
@@ -160,7 +184,8 @@ TEST(Parser, DoesNotKeepTheText) {
 }
 
 TEST(Parser, LimitsNesting) {
-  for (const std::string_view open : {"(", "array[", "case when ", "not ", "- ", "f(", "(select ", "x in (select "}) {
+  for (const std::string_view open :
+       {"(", "array[", "case when ", "not ", "- ", "f(", "(select ", "x in (select "}) {
     SCOPED_TRACE(open);
     EXPECT_EQ(state_of("select " + repeated(open, 100000)), "54001");
   }
@@ -177,8 +202,9 @@ TEST(Parser, LimitsNesting) {
 
 TEST(Deparse, SurvivesTheDeepestTrees) {
   Arena arena;
-  for (const std::string& text : {"select 1" + repeated(" + 1", 3000), "select " + repeated("(1 + ", 300) + "1" +
-                                  repeated(")", 300), "select 1" + repeated(" union all select 1", 3000)}) {
+  for (const std::string& text :
+       {"select 1" + repeated(" + 1", 3000), "select " + repeated("(1 + ", 300) + "1" + repeated(")", 300),
+        "select 1" + repeated(" union all select 1", 3000)}) {
     const std::string once = deparse(parse(text, arena)[0].statement);
     EXPECT_EQ(deparse(parse(once, arena)[0].statement), once);
   }
@@ -186,7 +212,9 @@ TEST(Deparse, SurvivesTheDeepestTrees) {
 
 // Valid in later versions or in RustBD only.
 TEST(Parser, AcceptsSupersets) {
-  struct Case { std::string_view text, canonical; };
+  struct Case {
+    std::string_view text, canonical;
+  };
   const Case cases[] = {
       {"select 0x1F + 1_000", "SELECT 31 + 1000"},
       {"select * from (select 1)", "SELECT * FROM (SELECT 1)"},
@@ -202,7 +230,8 @@ TEST(Parser, AcceptsSupersets) {
 
 TEST(Parser, NamesWhatIsNotSupported) {
   Arena arena;
-  const auto* node = try_as<UnsupportedStatement>(parse("create trigger g before insert on t for each row", arena)[0].statement);
+  const auto* node = try_as<UnsupportedStatement>(
+      parse("create trigger g before insert on t for each row", arena)[0].statement);
   ASSERT_NE(node, nullptr);
   EXPECT_EQ(node->name, "CREATE TRIGGER");
   EXPECT_EQ(state_of("create function f(a t.x%type) returns int language sql as 'x'"), "0A000");
@@ -210,11 +239,13 @@ TEST(Parser, NamesWhatIsNotSupported) {
 
 // Any garbage gives an error with a position inside the text, never a crash.
 TEST(Parser, EndsOnGarbage) {
-  constexpr std::string_view kWords[] = {"select", "from", "(", ")", ",", "a", "1", "'x'", "join", "on", "where", "and",
-                                         "not", "in", "between", "like", "order", "by", "union", "values", "insert",
-                                         "into", "update", "set", "=", "create", "table", "with", "as", "[", "]", "::",
-                                         ".", "*", "case", "when", "then", "end", "over", "row", "array", ";", "-", "is",
-                                         "null", "distinct", "int", "interval", "default", "for", "group", "any"};
+  constexpr std::string_view kWords[] = {
+      "select",   "from",   "(",        ")",       ",",      "a",       "1",    "'x'",    "join",
+      "on",       "where",  "and",      "not",     "in",     "between", "like", "order",  "by",
+      "union",    "values", "insert",   "into",    "update", "set",     "=",    "create", "table",
+      "with",     "as",     "[",        "]",       "::",     ".",       "*",    "case",   "when",
+      "then",     "end",    "over",     "row",     "array",  ";",       "-",    "is",     "null",
+      "distinct", "int",    "interval", "default", "for",    "group",   "any"};
   std::uint64_t seed = 42;
   std::size_t failed = 0;
   for (int round = 0; round < 20000; ++round) {
