@@ -1,0 +1,257 @@
+#include <gtest/gtest.h>
+
+#include "rustbd/txn/testing/test_database.h"
+
+namespace rustbd::txn {
+namespace {
+
+using testing::AccountIds;
+using testing::Row;
+using testing::run;
+using testing::Seen;
+using testing::TestDatabase;
+
+/// A session of a test: a locker and at most one transaction.
+struct Session {
+  Session(TestDatabase& db, std::int32_t pid) : database(db), locker(db.system().make_locker(pid)) {}
+  ~Session() {
+    if (txn && !txn->finished()) database.abort(*txn);
+    txn.reset();
+  }
+  Transaction& begin(Isolation isolation = Isolation::kReadCommitted) {
+    txn = database.system().begin(*locker, {.isolation = isolation});
+    txn->begin_statement();
+    return *txn;
+  }
+  void commit() { ASSERT_TRUE(database.commit(*txn).ok()); }
+  void abort() { database.abort(*txn); }
+  TestDatabase& database;
+  std::unique_ptr<Locker> locker;
+  std::unique_ptr<Transaction> txn;
+};
+
+struct TxnTest : ::testing::Test {
+  void SetUp() override {
+    db.options.background = false;
+    db.open();
+    ids = db.make_accounts();
+    table.emplace(db.table(ids));
+  }
+  void TearDown() override { table.reset(); }
+  Outcome insert(Transaction& txn, std::int64_t id, std::int64_t value, RowId* row = nullptr,
+                 std::optional<std::string> note = {}) {
+    const Row r(id, value, std::move(note));
+    return table->insert(txn, r.ref(), {}, row);
+  }
+  Outcome set_value(Transaction& txn, RowId row, std::int64_t value, std::uint64_t accept = 0) {
+    const Row r(0, value, {});
+    static constexpr ColumnNumber kValue[1] = {1};
+    return table->update(txn, row, kValue, r.ref(1), {}, accept);
+  }
+  std::vector<std::int64_t> values(const ReadView& view) {
+    std::vector<std::int64_t> out;
+    for (const auto& s : TestDatabase::scan(*table, view)) out.push_back(*s.value);
+    return out;
+  }
+  TestDatabase db{1};
+  AccountIds ids;
+  std::optional<Table> table;
+};
+
+TEST_F(TxnTest, InsertScanCommit) {
+  Session a(db, 1), b(db, 2);
+  Transaction& t = a.begin();
+  RowId row;
+  ASSERT_TRUE(insert(t, 1, 10, &row, "a long note that does not fit inline").ok());
+  EXPECT_EQ(values(t.view()), std::vector<std::int64_t>{});  // its own command does not see it
+  t.begin_statement();
+  EXPECT_EQ(values(t.view()), std::vector<std::int64_t>{10});
+  EXPECT_EQ(values(b.begin().view()), std::vector<std::int64_t>{});
+  a.commit();
+  EXPECT_EQ(values(b.txn->view()), std::vector<std::int64_t>{});
+  b.txn->begin_statement();
+  EXPECT_EQ(values(b.txn->view()), std::vector<std::int64_t>{10});
+  const auto seen = TestDatabase::scan(*table, b.txn->view());
+  EXPECT_EQ(seen[0].note, "a long note that does not fit inline");
+  EXPECT_EQ(seen[0].row, row.raw());
+}
+
+TEST_F(TxnTest, SurvivesRestart) {
+  {
+    Session a(db, 1);
+    Transaction& t = a.begin();
+    for (int i = 0; i < 3000; ++i) ASSERT_TRUE(run([&] { return insert(t, i, i * 2, nullptr, std::to_string(i)); }).ok());
+    a.commit();
+  }
+  table.reset();
+  db.crash();
+  db.open();
+  EXPECT_FALSE(db.system().created());
+  table.emplace(db.table(ids));
+  {
+    Session a(db, 1);
+    EXPECT_EQ(values(a.begin().view()).size(), 3000u);
+    EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+    ASSERT_TRUE(insert(*a.txn, 5000, 1).ok());
+    EXPECT_EQ(insert(*a.txn, 17, 1).status, Status::kDuplicate);
+    a.commit();
+  }
+  table.reset();
+  db.close();
+  db.open();
+  table.emplace(db.table(ids));
+  Session a(db, 1);
+  EXPECT_EQ(values(a.begin().view()).size(), 3001u);
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+}
+
+TEST_F(TxnTest, AbortTakesEverythingBack) {
+  Session a(db, 1);
+  RowId row, other;
+  Transaction* t = &a.begin();
+  ASSERT_TRUE(insert(*t, 1, 10, &row).ok());
+  ASSERT_TRUE(insert(*t, 2, 20, &other).ok());
+  a.commit();
+  t = &a.begin();
+  ASSERT_TRUE(set_value(*t, row, 11).ok());
+  ASSERT_TRUE(table->remove(*t, other, {}).ok());
+  ASSERT_TRUE(insert(*t, 3, 30).ok());
+  t->begin_statement();
+  EXPECT_EQ(values(t->view()), (std::vector<std::int64_t>{11, 30}));
+  a.abort();
+  EXPECT_EQ(values(a.begin().view()), (std::vector<std::int64_t>{10, 20}));
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+}
+
+TEST_F(TxnTest, ConflictsByIsolation) {
+  Session a(db, 1), b(db, 2), c(db, 3);
+  RowId row;
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 1, 10, &row).ok());
+  a.commit();
+  a.begin();
+  b.begin();
+  c.begin(Isolation::kRepeatableRead);
+  ASSERT_TRUE(set_value(*a.txn, row, 11).ok());
+  Outcome waiting = set_value(*b.txn, row, 12);
+  ASSERT_TRUE(waiting.blocked());
+  EXPECT_FALSE(waiting.token.fired());
+  Outcome waiting_c = set_value(*c.txn, row, 13);
+  ASSERT_TRUE(waiting_c.blocked());
+  a.commit();
+  EXPECT_TRUE(waiting.token.fired());
+  EXPECT_EQ(set_value(*b.txn, row, 12).status, Status::kConflict);
+  types::ChunkBuffer out;
+  std::uint64_t version = 0;
+  ASSERT_TRUE(table->fetch_newest(*b.txn, row, testing::kAllColumns, out, &version).ok());
+  EXPECT_EQ(testing::read_row(out.chunk(), 0).value, 11);
+  ASSERT_TRUE(set_value(*b.txn, row, 12, version).ok());
+  EXPECT_FALSE(waiting_c.token.fired());  // the next writer has the row now
+  b.commit();
+  EXPECT_TRUE(waiting_c.token.fired());
+  EXPECT_EQ(set_value(*c.txn, row, 13).status, Status::kSerialization);
+}
+
+TEST_F(TxnTest, DeadlockOfRows) {
+  Session a(db, 1), b(db, 2);
+  RowId first, second;
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 1, 10, &first).ok());
+  ASSERT_TRUE(insert(*a.txn, 2, 20, &second).ok());
+  a.commit();
+  a.begin();
+  b.begin();
+  ASSERT_TRUE(set_value(*a.txn, first, 1).ok());
+  ASSERT_TRUE(set_value(*b.txn, second, 2).ok());
+  ASSERT_TRUE(set_value(*a.txn, second, 3).blocked());
+  EXPECT_EQ(set_value(*b.txn, first, 4).status, Status::kDeadlock);
+  EXPECT_NE(b.locker->deadlock_detail().find("Process 2 waits for ShareLock on transaction"), std::string::npos)
+      << b.locker->deadlock_detail();
+  b.abort();
+  ASSERT_TRUE(set_value(*a.txn, second, 3).ok());
+  a.commit();
+}
+
+TEST_F(TxnTest, UniqueKeys) {
+  Session a(db, 1), b(db, 2);
+  RowId row;
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 1, 10, &row).ok());
+  b.begin();
+  Outcome waiting = insert(*b.txn, 1, 11);
+  ASSERT_TRUE(waiting.blocked());
+  a.commit();
+  ASSERT_TRUE(waiting.token.fired());
+  Outcome duplicate = insert(*b.txn, 1, 11);
+  EXPECT_EQ(duplicate.status, Status::kDuplicate);
+  EXPECT_EQ(duplicate.row, row);
+  EXPECT_EQ(duplicate.row_state, ConflictState::kCommitted);
+  EXPECT_EQ(duplicate.index, ids.by_id);
+  b.abort();
+  // A key that its deleter has not committed: wait; after the commit it is free.
+  a.begin();
+  ASSERT_TRUE(table->remove(*a.txn, row, {}).ok());
+  b.begin();
+  ASSERT_TRUE(insert(*b.txn, 1, 12).blocked());
+  a.commit();
+  ASSERT_TRUE(insert(*b.txn, 1, 12).ok());
+  EXPECT_EQ(insert(*b.txn, 1, 13).row_state, ConflictState::kOwnCommand);
+  b.txn->begin_statement();
+  EXPECT_EQ(insert(*b.txn, 1, 13).row_state, ConflictState::kOwnEarlier);
+  b.commit();
+  db.system().collect_garbage();
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+}
+
+TEST_F(TxnTest, IndexScanSeesVisibleKeysInOrder) {
+  Session a(db, 1), b(db, 2);
+  std::vector<RowId> rows(100);
+  a.begin();
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(insert(*a.txn, i, (i * 37) % 100, &rows[i]).ok());
+  a.commit();
+  b.begin(Isolation::kRepeatableRead);
+  a.begin();
+  for (int i = 0; i < 100; i += 2) ASSERT_TRUE(set_value(*a.txn, rows[i], 1000 + i).ok());
+  a.commit();
+  const auto old_rows = TestDatabase::index_scan(*table, ids.by_value, b.txn->view(), KeyRange::all());
+  ASSERT_EQ(old_rows.size(), 100u);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(old_rows[i].value, i);
+  a.begin();
+  KeyRange range;
+  range.lower = TestDatabase::key(*table, ids.by_value, 1000);
+  range.has_lower = true;
+  range.lower_inclusive = false;
+  auto backward = TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), range, ScanDirection::kBackward);
+  ASSERT_EQ(backward.size(), 49u);
+  EXPECT_EQ(backward.front().value, 1098);
+  EXPECT_EQ(backward.back().value, 1002);
+  b.commit();
+  db.system().collect_garbage();
+  EXPECT_EQ(db.system().statistics().versions, 0u);
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+  EXPECT_EQ(TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), KeyRange::all()).size(), 100u);
+}
+
+TEST_F(TxnTest, Savepoints) {
+  Session a(db, 1);
+  RowId row;
+  Transaction& t = a.begin();
+  ASSERT_TRUE(insert(t, 1, 10, &row).ok());
+  t.begin_statement();
+  const Savepoint sp = t.savepoint();
+  ASSERT_TRUE(set_value(t, row, 11).ok());
+  ASSERT_TRUE(insert(t, 2, 20).ok());
+  db.rollback_to(t, sp);
+  t.begin_statement();
+  EXPECT_EQ(values(t.view()), std::vector<std::int64_t>{10});
+  ASSERT_TRUE(insert(t, 2, 21).ok());
+  a.commit();
+  table.reset();
+  db.crash();
+  db.open();
+  table.emplace(db.table(ids));
+  EXPECT_EQ(values(a.begin().view()), (std::vector<std::int64_t>{10, 21}));
+}
+
+}  // namespace
+}  // namespace rustbd::txn
