@@ -74,6 +74,7 @@ struct Sixteen { std::uint64_t lo, hi; };
 }  // namespace
 
 void RowTable::append(const Vector* columns, const Selection& selection, Row* rows) {
+  if (selection.count == 0) return;
   Row places[types::kVectorSize];
   if (rows == nullptr) rows = places;
   for (std::uint32_t i = 0; i < selection.count; ++i) rows[i] = append_row();

@@ -16,10 +16,11 @@ using plan::NodeKind;
 using plan::PlanNodePtr;
 using types::TypeRef;
 
-inline const TypeRef kInt4Type = types::make_type(types::oid::kInt4);
-inline const TypeRef kInt8Type = types::make_type(types::oid::kInt8);
-inline const TypeRef kBoolType = types::make_type(types::oid::kBool);
-inline const TypeRef kTextType = types::make_type(types::oid::kText);
+// Written out: the type table may not be there yet while globals are made.
+inline const TypeRef kInt4Type{types::oid::kInt4, -1, types::Phys::kI32};
+inline const TypeRef kInt8Type{types::oid::kInt8, -1, types::Phys::kI64};
+inline const TypeRef kBoolType{types::oid::kBool, -1, types::Phys::kBool};
+inline const TypeRef kTextType{types::oid::kText, -1, types::Phys::kStr, 0, types::collation::kDefault};
 
 using IntRow = std::vector<std::optional<std::int32_t>>;
 
