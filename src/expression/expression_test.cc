@@ -13,7 +13,9 @@ namespace oid = types::oid;
 using types::Chunk;
 using types::Vector;
 
-const TypeRef kInt4 = types::make_type(oid::kInt4), kBool = types::make_type(oid::kBool), kText = types::make_type(oid::kText);
+// Constant-initialised: the type table may not be ready while globals are made.
+constexpr TypeRef kInt4{oid::kInt4, -1, types::Phys::kI32}, kBool{oid::kBool, -1, types::Phys::kBool},
+    kText{oid::kText, -1, types::Phys::kStr, 0, types::collation::kDefault};
 constexpr Oid kInt4Add = 177, kInt4Div = 154, kInt4Eq = 65, kInt4Lt = 66, kInt4Gt = 147, kTextCat = 1258;
 
 ExpressionPtr integer(std::int32_t v) { return make_constant({kInt4, false, Datum::of(v)}); }

@@ -25,6 +25,8 @@ Datum coerce_string(const Datum& value, Oid type, std::int32_t limit, bool is_ex
   if (type != oid::kBpchar) return value;
   const std::int32_t missing = limit - count_chars(text);
   if (missing <= 0) return value;
+  if (static_cast<std::int64_t>(text.size()) + missing > types::Str::kMaxBytes)
+    throw error(sqlstate::kInternalError, "invalid memory alloc request size {}", static_cast<std::int64_t>(text.size()) + missing + 4);
   char* padded = static_cast<char*>(arena.allocate(text.size() + static_cast<std::size_t>(missing), 1));
   std::memcpy(padded, text.data(), text.size());
   std::memset(padded + text.size(), ' ', static_cast<std::size_t>(missing));

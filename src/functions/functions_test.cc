@@ -10,6 +10,7 @@
 #include "rustbd/functions/test_context.h"
 #include "rustbd/types/array.h"
 #include "rustbd/types/compare.h"
+#include "rustbd/types/numeric.h"
 
 namespace rustbd::functions {
 
@@ -348,7 +349,7 @@ TEST(Aggregates, AnswerAsPostgresDoesWholeAndInParts) {
       {2107, int8, {"9223372036854775807", "9223372036854775807"}, "18446744073709551614"},
       {2101, int4, {"1", "2", "2"}, "1.6666666666666667"},
       {2101, int4, {"1", "0", "0"}, "0.33333333333333333333"},
-      {2103, numeric, {"1.50", "2.5", "1e30"}, "333333333333333333333333333334.6666666666666667"},
+      {2103, numeric, {"1.50", "2.5", "1e30"}, "333333333333333333333333333334.67"},
       {2114, numeric, {"1.5", "2.25", "-1e40"}, "-9999999999999999999999999999999999999996.25"},
       {2114, numeric, {"1", "NaN"}, "NaN"},
       {2114, decimal(15, 2), {"1.5", "2.25"}, "3.75"},
