@@ -1,4 +1,6 @@
 // Expressions to text, with parentheses only where the precedences ask for them.
+#include <vector>
+
 #include "rustbd/sql/deparse_impl.h"
 #include "rustbd/sql/parser_impl.h"
 
@@ -134,9 +136,22 @@ void Printer::operator_node(const OperatorExpression& node) {
     operand(node.right, power == kSignPower ? kSignPower : power + 1);
     return;
   }
-  operand(node.left, power == kComparePower ? power + 1 : power);
-  text(" ").operator_name(node.schema, node.op).text(" ");
-  operand(node.right, power + 1);
+  // Chains like a + b + c lean left and may be long: a loop goes down to the first operand.
+  std::vector<const OperatorExpression*> chain{&node};
+  const auto left_minimum = [](const OperatorExpression* op) {
+    const int own = power_of(op);
+    return own == kComparePower ? own + 1 : own;
+  };
+  for (;;) {
+    const auto* left = try_as<OperatorExpression>(chain.back()->left);
+    if (left == nullptr || left->left == nullptr || power_of(left) < left_minimum(chain.back())) break;
+    chain.push_back(left);
+  }
+  operand(chain.back()->left, left_minimum(chain.back()));
+  for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+    text(" ").operator_name((*link)->schema, (*link)->op).text(" ");
+    operand((*link)->right, power_of(*link) + 1);
+  }
 }
 
 void Printer::sub_link(const SubLink& node) {

@@ -1,4 +1,6 @@
 // Queries and data modification to text.
+#include <vector>
+
 #include "rustbd/sql/deparse_impl.h"
 
 namespace rustbd::sql {
@@ -114,11 +116,20 @@ void Printer::cte(const CommonTableExpression& node) {
 void Printer::select(const SelectStatement& node) {
   with(node.with);
   if (node.set_operation != SetOperation::kNone) {
-    const int power = set_power(node);
-    set_operand(*node.left, power);
+    // Long chains of UNION lean left: a loop goes down to the first operand.
+    std::vector<const SelectStatement*> chain{&node};
+    for (;;) {
+      const SelectStatement* left = chain.back()->left;
+      const bool inside = left->set_operation != SetOperation::kNone && !has_tail(*left);
+      if (!inside || set_power(*left) < set_power(*chain.back())) break;
+      chain.push_back(left);
+    }
+    set_operand(*chain.back()->left, set_power(*chain.back()));
     constexpr std::string_view kWords[] = {"", " UNION ", " INTERSECT ", " EXCEPT "};
-    text(kWords[static_cast<std::size_t>(node.set_operation)]).flag(node.set_all, "ALL ");
-    set_operand(*node.right, power + 1);
+    for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+      text(kWords[static_cast<std::size_t>((*link)->set_operation)]).flag((*link)->set_all, "ALL ");
+      set_operand(*(*link)->right, set_power(**link) + 1);
+    }
   } else {
     select_body(node);
   }

@@ -17,6 +17,8 @@ namespace rustbd::sql {
 /// that leans left) may be.
 inline constexpr std::int32_t kNestingMax = 1000;
 inline constexpr std::int32_t kChainMax = 4000;
+/// Stack the parser may use; reached before kNestingMax only where frames are large (sanitizers).
+inline constexpr std::int64_t kStackBytesMax = std::int64_t{5} << 20;
 
 /// One statement of a text: [begin, end) is its bytes, without the semicolon and the blanks around.
 struct RawStatement {

@@ -10,7 +10,9 @@ Parser::Parser(std::string_view text, Arena& arena, std::vector<Notice>* notices
     : arena_(arena), text_(arena.copy(text)), tokens_(tokenize(text_, arena, notices)) {}
 
 Parser::DepthGuard::DepthGuard(Parser& parser) : parser_(parser) {
-  if (++parser_.depth_ > kNestingMax) {
+  const char* const here = static_cast<const char*>(__builtin_frame_address(0));
+  const auto stack_bytes = parser_.stack_base_ - here;  // stacks grow down on every platform we run on
+  if (++parser_.depth_ > kNestingMax || stack_bytes > kStackBytesMax) {
     throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded")
         .with_detail(fmt::format("A statement may nest {} levels deep.", kNestingMax))
         .at(parser_.location());

@@ -478,6 +478,7 @@ class Parser {
   TokenList tokens_;
   std::size_t at_ = 0;
   std::int32_t depth_ = 0;
+  const char* const stack_base_ = static_cast<const char*>(__builtin_frame_address(0));
   bool only_create_as_ = false;  // under EXPLAIN: of CREATE only CREATE TABLE AS and materialized views
 };
 
