@@ -272,7 +272,7 @@ types::TypeRef parse_type(Session::Parts& parts, const catalog::CatalogSnapshot&
   const auto input = bind_input(parts, catalog, path);
   const auto* name = sql::parse_type_name(text, arena);
   try {
-    return binder::resolve_type(*name, input);
+    return binder::bind_type(*name, input);
   } catch (Error& e) {
     e.position = -1;
     throw;
