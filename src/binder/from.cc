@@ -199,7 +199,7 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
         if ((*it)->name == ref.name) return scan_cte(**it, ref);
   }
   auto relation = find_relation(ref, input_);
-  if (relation->kind != catalog::RelationKind::kView) return bind_stored(relation, ref, level);
+  if (relation->kind != catalog::RelationKind::kView || relation->view_sql.empty()) return bind_stored(relation, ref, level);
   // A view is its query, bound anew under the names of its own schema search.
   if (++view_depth_ > kViewDepthMax) throw error(sqlstate::kInvalidRecursion, "infinite recursion detected in rules for relation \"{}\"", relation->name);
   require(relation->oid, 1);

@@ -1,0 +1,7 @@
+#include "rustbd/catalog/pg_catalog/fills.h"
+
+namespace rustbd::catalog {
+
+std::span<const NamedFill> code_fills() { return {}; }
+
+}  // namespace rustbd::catalog
