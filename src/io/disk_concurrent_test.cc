@@ -42,7 +42,8 @@ TEST_P(DiskConcurrent, ThreadsDoNotDisturbEachOther) {
   std::filesystem::remove_all(root);
 }
 
-INSTANTIATE_TEST_SUITE_P(Disks, DiskConcurrent, testing::Values(DiskBackend::kThreads, DiskBackend::kAutomatic));
+INSTANTIATE_TEST_SUITE_P(Disks, DiskConcurrent,
+                         testing::Values(DiskBackend::kThreads, DiskBackend::kAutomatic));
 
 }  // namespace
 }  // namespace rustbd::io

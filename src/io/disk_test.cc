@@ -1,4 +1,5 @@
-// All backends through the same questions: the two real ones over a temporary directory, and the simulated one.
+// All backends through the same questions: the two real ones over a temporary directory, and the simulated
+// one.
 #include "rustbd/io/disk.h"
 
 #include <gtest/gtest.h>
@@ -85,7 +86,8 @@ TEST_P(DiskTest, ManyAsynchronousOperationsAtOnce) {
     r.done.wait_blocking();
     ASSERT_TRUE(r.status);
   }
-  IoRequest sync{.status = std::unexpected{IoFailure::kBusy}, .done = WaitToken::make(WaitReason::kDurability)};
+  IoRequest sync{.status = std::unexpected{IoFailure::kBusy},
+                 .done = WaitToken::make(WaitReason::kDurability)};
   file->datasync_async(&sync);
   sync.done.wait_blocking();
   EXPECT_TRUE(sync.status);

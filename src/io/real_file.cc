@@ -30,11 +30,17 @@ std::string_view to_text(IoFailure failure) {
 
 IoFailure failure_of(int error_number) {
   switch (error_number) {
-    case ENOSPC: case EDQUOT: return IoFailure::kNoSpace;
-    case ENOENT: case ENOTDIR: return IoFailure::kNotFound;
-    case EEXIST: case ENOTEMPTY: return IoFailure::kExists;
-    case EACCES: case EPERM: case EROFS: return IoFailure::kDenied;
-    case EWOULDBLOCK: case EBUSY: return IoFailure::kBusy;
+    case ENOSPC:
+    case EDQUOT: return IoFailure::kNoSpace;
+    case ENOENT:
+    case ENOTDIR: return IoFailure::kNotFound;
+    case EEXIST:
+    case ENOTEMPTY: return IoFailure::kExists;
+    case EACCES:
+    case EPERM:
+    case EROFS: return IoFailure::kDenied;
+    case EWOULDBLOCK:
+    case EBUSY: return IoFailure::kBusy;
     default: return IoFailure::kDevice;
   }
 }
@@ -57,7 +63,8 @@ RealFile::~RealFile() { ::close(fd_); }
 void RealFile::check_alignment(std::uint64_t offset, std::span<const std::byte> bytes) const {
   if (!aligned_) return;
   RUSTBD_ASSERT(offset % 4096 == 0 && bytes.size() % 4096 == 0, "direct I/O in whole blocks");
-  RUSTBD_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0, "direct I/O from aligned buffers");
+  RUSTBD_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0,
+                "direct I/O from aligned buffers");
 }
 
 IoResult<> RealFile::read(std::uint64_t offset, std::span<std::byte> into) {
@@ -87,7 +94,8 @@ IoResult<> RealFile::write(std::uint64_t offset, std::span<const std::byte> from
 }
 
 IoResult<> RealFile::datasync() {
-  if (::fdatasync(fd_) != 0) return last_failure();  // EINTR included: nothing is known then, and it is never retried
+  if (::fdatasync(fd_) != 0)
+    return last_failure();  // EINTR included: nothing is known then, and it is never retried
   return {};
 }
 
@@ -122,7 +130,8 @@ IoResult<std::unique_ptr<File>> RealDisk::open(const std::string& path, OpenOpti
   if (options.create) flags |= O_CREAT;
   const std::string name = absolute(path);
   int fd = ::open(name.c_str(), flags | (options.direct ? O_DIRECT : 0), 0600);
-  if (fd < 0 && options.direct && errno == EINVAL) fd = ::open(name.c_str(), flags, 0600);  // tmpfs, some overlays
+  if (fd < 0 && options.direct && errno == EINVAL)
+    fd = ::open(name.c_str(), flags, 0600);  // tmpfs, some overlays
   if (fd < 0) return last_failure();
   return make_file(fd, options.direct);
 }

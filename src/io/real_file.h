@@ -9,7 +9,8 @@ namespace rustbd::io {
 
 IoFailure failure_of(int error_number);
 
-/// A file by descriptor. Blocking forms call the kernel on the caller's thread; the async ones belong to the backend.
+/// A file by descriptor. Blocking forms call the kernel on the caller's thread; the async ones belong to the
+/// backend.
 class RealFile : public File {
  public:
   RealFile(int fd, bool aligned) : fd_(fd), aligned_(aligned) {}

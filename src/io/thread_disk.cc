@@ -1,5 +1,5 @@
-// The fallback backend: asynchronous operations run as blocking calls on a few I/O threads. Also the one that the
-// thread sanitizer understands.
+// The fallback backend: asynchronous operations run as blocking calls on a few I/O threads. Also the one that
+// the thread sanitizer understands.
 #include <pthread.h>
 
 #include <condition_variable>
@@ -31,7 +31,8 @@ class IoThreads {
   void submit(Job job) {
     std::lock_guard lock{mutex_};
     jobs_.push_back(std::move(job));
-    work_.notify_one();  // under the mutex: once the job is done, the disk may be destroyed, which takes it first
+    work_.notify_one();  // under the mutex: once the job is done, the disk may be destroyed, which takes it
+                         // first
   }
 
  private:
@@ -98,6 +99,8 @@ class ThreadDisk final : public RealDisk {
 
 }  // namespace
 
-std::unique_ptr<Disk> make_thread_disk(std::string root) { return std::make_unique<ThreadDisk>(std::move(root)); }
+std::unique_ptr<Disk> make_thread_disk(std::string root) {
+  return std::make_unique<ThreadDisk>(std::move(root));
+}
 
 }  // namespace rustbd::io

@@ -1,4 +1,5 @@
-// The io_uring backend: submission from any thread under a short mutex, one thread reaps completions and fires tokens.
+// The io_uring backend: submission from any thread under a short mutex, one thread reaps completions and
+// fires tokens.
 #include <liburing.h>
 #include <pthread.h>
 
@@ -88,8 +89,8 @@ class Ring {
       const int result = cqe->res;
       io_uring_cqe_seen(&ring_, cqe);
       {
-        // Before *op is looked at: the submitter wrote it under this mutex, and what passes through the kernel is no
-        // synchronisation that the memory model (or the thread sanitizer) knows.
+        // Before *op is looked at: the submitter wrote it under this mutex, and what passes through the
+        // kernel is no synchronisation that the memory model (or the thread sanitizer) knows.
         std::lock_guard lock{mutex_};
         --in_flight_;
         submit_waiting();
@@ -109,7 +110,8 @@ class Ring {
     if (result < 0) return finish(op, std::unexpected{failure_of(-result)});
     if (sync) return finish(op, {});
     if (result == 0 && op->bytes > 0) {
-      return finish(op, std::unexpected{op->kind == Operation::Kind::kRead ? IoFailure::kShort : IoFailure::kNoSpace});
+      return finish(
+          op, std::unexpected{op->kind == Operation::Kind::kRead ? IoFailure::kShort : IoFailure::kNoSpace});
     }
     op->data += result;
     op->offset += static_cast<std::uint64_t>(result);
@@ -145,7 +147,8 @@ class UringFile final : public RealFile {
   void datasync_async(IoRequest* request) override { start(Operation::Kind::kSync, 0, nullptr, 0, request); }
 
  private:
-  void start(Operation::Kind kind, std::uint64_t offset, std::byte* data, std::size_t bytes, IoRequest* request) {
+  void start(Operation::Kind kind, std::uint64_t offset, std::byte* data, std::size_t bytes,
+             IoRequest* request) {
     ring_.submit(new Operation{kind, descriptor(), offset, data, bytes, request});
   }
   Ring& ring_;

@@ -34,7 +34,8 @@ class Closer {
   const LogEnd& end_;
 };
 
-// Blocks since the last recorded durable_lsn: after a failed sync the OS cache may show what the disk does not hold.
+// Blocks since the last recorded durable_lsn: after a failed sync the OS cache may show what the disk does
+// not hold.
 io::IoResult<> Closer::rewrite_tail() {
   if (end_.durable.is_none()) return {};
   std::uint64_t at = block_floor(geometry_.to_stream(std::min(end_.durable, end_.end)));
@@ -87,7 +88,8 @@ io::IoResult<> Closer::put(std::uint64_t stream, ByteSpan bytes) {
     const std::size_t n = std::min<std::uint64_t>(bytes.size(), geometry_.payload_bytes() - inside);
     const auto file = disk_.open(path(number), {});
     if (!file) return std::unexpected{file.error()};
-    if (const auto written = (*file)->write(kSegmentHeaderBytes + inside, bytes.first(n)); !written) return written;
+    if (const auto written = (*file)->write(kSegmentHeaderBytes + inside, bytes.first(n)); !written)
+      return written;
     if (const auto synced = (*file)->datasync(); !synced) return synced;
     bytes = bytes.subspan(n);
     stream += n;

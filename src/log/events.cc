@@ -9,11 +9,14 @@ namespace {
 void write_null_map(ByteWriter& out, std::span<const ColumnValue> values) {
   for (std::size_t i = 0; i < values.size(); i += 8) {
     std::uint8_t bits = 0;
-    for (std::size_t k = i; k < values.size() && k < i + 8; ++k) bits |= static_cast<std::uint8_t>(values[k].is_null) << (k - i);
+    for (std::size_t k = i; k < values.size() && k < i + 8; ++k)
+      bits |= static_cast<std::uint8_t>(values[k].is_null) << (k - i);
     out.fixed(bits);
   }
 }
-bool bit_of(ByteSpan map, std::size_t i) { return (static_cast<std::uint8_t>(map[i / 8]) >> (i % 8) & 1) != 0; }
+bool bit_of(ByteSpan map, std::size_t i) {
+  return (static_cast<std::uint8_t>(map[i / 8]) >> (i % 8) & 1) != 0;
+}
 
 void write_value(ByteWriter& out, ColumnForm form, const ColumnValue& value) {
   switch (form.form) {
@@ -52,7 +55,8 @@ bool read_values(ByteReader& in, std::size_t count, std::vector<ColumnValue>& va
   if (!in.ok()) return false;
   values.clear();
   values.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) values.push_back(bit_of(nulls, i) ? ColumnValue{} : read_value(in, form_of(i)));
+  for (std::size_t i = 0; i < count; ++i)
+    values.push_back(bit_of(nulls, i) ? ColumnValue{} : read_value(in, form_of(i)));
   return in.ok();
 }
 
@@ -64,7 +68,8 @@ RowId& previous_of(std::vector<std::pair<TableId, RowId>>& all, TableId table) {
 
 }  // namespace
 
-void write_row_image(ByteWriter& out, std::span<const ColumnForm> forms, std::span<const ColumnValue> values) {
+void write_row_image(ByteWriter& out, std::span<const ColumnForm> forms,
+                     std::span<const ColumnValue> values) {
   RUSTBD_ASSERT(forms.size() == values.size());
   write_values(out, values, [&](std::size_t i) { return forms[i]; });
 }
@@ -72,13 +77,15 @@ bool read_row_image(ByteReader& in, std::span<const ColumnForm> forms, std::vect
   return read_values(in, forms.size(), values, [&](std::size_t i) { return forms[i]; });
 }
 
-void write_update_body(ByteWriter& out, std::span<const ColumnForm> table_forms, std::span<const std::uint16_t> changed,
-                       std::span<const ColumnValue> before, std::span<const ColumnValue> after) {
+void write_update_body(ByteWriter& out, std::span<const ColumnForm> table_forms,
+                       std::span<const std::uint16_t> changed, std::span<const ColumnValue> before,
+                       std::span<const ColumnValue> after) {
   RUSTBD_ASSERT(changed.size() == before.size() && changed.size() == after.size());
   std::size_t at = 0;
   for (std::size_t i = 0; i < table_forms.size(); i += 8) {
     std::uint8_t bits = 0;
-    for (; at < changed.size() && changed[at] < i + 8; ++at) bits |= static_cast<std::uint8_t>(1u << (changed[at] - i));
+    for (; at < changed.size() && changed[at] < i + 8; ++at)
+      bits |= static_cast<std::uint8_t>(1u << (changed[at] - i));
     out.fixed(bits);
   }
   RUSTBD_ASSERT(at == changed.size(), "changed columns are ascending and exist");
@@ -86,8 +93,9 @@ void write_update_body(ByteWriter& out, std::span<const ColumnForm> table_forms,
   write_values(out, before, form_of);
   write_values(out, after, form_of);
 }
-bool read_update_body(ByteReader& in, std::span<const ColumnForm> table_forms, std::vector<std::uint16_t>& changed,
-                      std::vector<ColumnValue>& before, std::vector<ColumnValue>& after) {
+bool read_update_body(ByteReader& in, std::span<const ColumnForm> table_forms,
+                      std::vector<std::uint16_t>& changed, std::vector<ColumnValue>& before,
+                      std::vector<ColumnValue>& after) {
   const ByteSpan map = in.raw((table_forms.size() + 7) / 8);
   if (!in.ok()) return false;
   changed.clear();

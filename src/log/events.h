@@ -1,11 +1,12 @@
 // Events inside a batch: `u8 op, varint table_id, zigzag varint rowid delta, varint body length, body`.
 //
-// The delta counts from the previous rowid of the same table in the same batch (0 before the first). The body's length
-// makes events skippable: replay can route them by (table, rowid) without knowing any table's columns.
-// Bodies: INSERT and DELETE: a row image. UPDATE: column map, before image and after image of the changed columns.
-// DDL: u32 object, u8 kind, text. TRUNCATE: varint new table id (the event's id is the old one). SEQ: zigzag varint
-// value, u8 called (table_id is the sequence, rowid 0). MESSAGE: varint-length prefix, bytes.
-// A row image: null map (bit i: column i is NULL; in UPDATE one bit per changed column), then the non-null values.
+// The delta counts from the previous rowid of the same table in the same batch (0 before the first). The
+// body's length makes events skippable: replay can route them by (table, rowid) without knowing any table's
+// columns. Bodies: INSERT and DELETE: a row image. UPDATE: column map, before image and after image of the
+// changed columns. DDL: u32 object, u8 kind, text. TRUNCATE: varint new table id (the event's id is the old
+// one). SEQ: zigzag varint value, u8 called (table_id is the sequence, rowid 0). MESSAGE: varint-length
+// prefix, bytes. A row image: null map (bit i: column i is NULL; in UPDATE one bit per changed column), then
+// the non-null values.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,14 @@
 namespace rustbd::log {
 
 enum class EventOp : std::uint8_t {
-  kInsert = 1, kUpdate = 2, kDelete = 3, kSegment = 4, kDdl = 5, kTruncate = 6, kSequence = 7, kMessage = 8,
+  kInsert = 1,
+  kUpdate = 2,
+  kDelete = 3,
+  kSegment = 4,
+  kDdl = 5,
+  kTruncate = 6,
+  kSequence = 7,
+  kMessage = 8,
 };
 
 struct Event {
@@ -30,8 +38,8 @@ struct Event {
   ByteSpan body;  // borrowed from the batch
 };
 
-/// How a column's value is written. kInteger: zigzag varint (stored forms I16 I32 I64, and U32); kFixed: `width` bytes;
-/// kVariable: varint length, bytes.
+/// How a column's value is written. kInteger: zigzag varint (stored forms I16 I32 I64, and U32); kFixed:
+/// `width` bytes; kVariable: varint length, bytes.
 enum class ValueForm : std::uint8_t { kInteger, kFixed, kVariable };
 struct ColumnForm {
   ValueForm form = ValueForm::kVariable;
@@ -48,15 +56,28 @@ struct ColumnValue {
 void write_row_image(ByteWriter& out, std::span<const ColumnForm> forms, std::span<const ColumnValue> values);
 bool read_row_image(ByteReader& in, std::span<const ColumnForm> forms, std::vector<ColumnValue>& values);
 
-/// UPDATE body. `changed` holds indexes into the table's columns, ascending; before and after have one value for each.
-void write_update_body(ByteWriter& out, std::span<const ColumnForm> table_forms, std::span<const std::uint16_t> changed,
-                       std::span<const ColumnValue> before, std::span<const ColumnValue> after);
-bool read_update_body(ByteReader& in, std::span<const ColumnForm> table_forms, std::vector<std::uint16_t>& changed,
-                      std::vector<ColumnValue>& before, std::vector<ColumnValue>& after);
+/// UPDATE body. `changed` holds indexes into the table's columns, ascending; before and after have one value
+/// for each.
+void write_update_body(ByteWriter& out, std::span<const ColumnForm> table_forms,
+                       std::span<const std::uint16_t> changed, std::span<const ColumnValue> before,
+                       std::span<const ColumnValue> after);
+bool read_update_body(ByteReader& in, std::span<const ColumnForm> table_forms,
+                      std::vector<std::uint16_t>& changed, std::vector<ColumnValue>& before,
+                      std::vector<ColumnValue>& after);
 
-struct DdlBody { std::uint32_t object = 0; std::uint8_t kind = 0; std::string_view text; };
-struct SequenceBody { std::int64_t value = 0; bool called = false; };
-struct MessageBody { std::string_view prefix; ByteSpan content; };
+struct DdlBody {
+  std::uint32_t object = 0;
+  std::uint8_t kind = 0;
+  std::string_view text;
+};
+struct SequenceBody {
+  std::int64_t value = 0;
+  bool called = false;
+};
+struct MessageBody {
+  std::string_view prefix;
+  ByteSpan content;
+};
 bool read_ddl_body(ByteSpan body, DdlBody& out);
 bool read_truncate_body(ByteSpan body, TableId& new_table);
 bool read_sequence_body(ByteSpan body, SequenceBody& out);
@@ -70,7 +91,10 @@ class EventWriter {
   EventWriter& operator=(const EventWriter&) = delete;
 
   /// For rollback to a savepoint.
-  struct Position { std::size_t bytes = 0; std::uint32_t events = 0; };
+  struct Position {
+    std::size_t bytes = 0;
+    std::uint32_t events = 0;
+  };
 
   /// Begins an event; the body is what is written to the returned writer until end_event().
   ByteWriter& begin_event(EventOp op, TableId table, RowId row);

@@ -7,7 +7,12 @@
 namespace rustbd::log {
 namespace {
 
-struct Model { EventOp op; TableId table; RowId row; Bytes body; };
+struct Model {
+  EventOp op;
+  TableId table;
+  RowId row;
+  Bytes body;
+};
 
 Bytes random_bytes(io::SeededRandom& random, std::size_t below) {
   Bytes bytes(random.below(below));
@@ -47,7 +52,8 @@ TEST(Events, RandomSequencesWithSavepointsMatchAModel) {
         model.resize(savepoints.back().second);
         savepoints.pop_back();
       } else {
-        Model m{static_cast<EventOp>(1 + random.below(8)), TableId{static_cast<std::uint32_t>(random.below(3) << 14)},
+        Model m{static_cast<EventOp>(1 + random.below(8)),
+                TableId{static_cast<std::uint32_t>(random.below(3) << 14)},
                 RowId{random.chance(100) ? random.next_u64() : random.below(1000)}, random_bytes(random, 40)};
         writer.add(m.op, m.table, m.row, m.body);
         model.push_back(std::move(m));
@@ -118,17 +124,20 @@ TEST(Events, SpecialBodies) {
   EXPECT_TRUE(reader.ok());
 }
 
-// Goal: no input makes a decoder read over its end (the address sanitizer watches) or hang. Method: good bytes with
-// random flips, cuts and noise; everything that still decodes is walked.
+// Goal: no input makes a decoder read over its end (the address sanitizer watches) or hang. Method: good
+// bytes with random flips, cuts and noise; everything that still decodes is walked.
 TEST(Events, MutatedBytesNeverHurt) {
-  const std::vector<ColumnForm> forms{{ValueForm::kInteger, 0}, {ValueForm::kVariable, 0}, {ValueForm::kFixed, 8}};
+  const std::vector<ColumnForm> forms{
+      {ValueForm::kInteger, 0}, {ValueForm::kVariable, 0}, {ValueForm::kFixed, 8}};
   std::uint64_t refused = 0;
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     io::SeededRandom random{seed};
     EventWriter writer;
-    for (int i = 0; i < 5; ++i) writer.add(EventOp::kInsert, TableId{3}, RowId{random.below(99)}, random_bytes(random, 30));
+    for (int i = 0; i < 5; ++i)
+      writer.add(EventOp::kInsert, TableId{3}, RowId{random.below(99)}, random_bytes(random, 30));
     Bytes bytes(writer.bytes().begin(), writer.bytes().end());
-    for (std::uint64_t n = random.below(4); n > 0; --n) bytes[random.below(bytes.size())] ^= static_cast<std::byte>(random.below(256));
+    for (std::uint64_t n = random.below(4); n > 0; --n)
+      bytes[random.below(bytes.size())] ^= static_cast<std::byte>(random.below(256));
     bytes.resize(random.below(bytes.size() + 1));
     const Bytes exact = bytes;  // its own allocation, so that one byte too far is seen
     EventReader reader{exact};

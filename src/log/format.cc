@@ -15,13 +15,15 @@ Fragment load_fragment(const std::byte* from) {
   return {Lsn{load<std::uint64_t>(from)}, load<std::uint32_t>(from + 8)};
 }
 
-std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t body_crc, std::size_t body_bytes) {
+std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t body_crc,
+                        std::size_t body_bytes) {
   header.crc = 0;
   const std::uint32_t head = crc32c(crc32c(0, &salt, sizeof salt), &header, sizeof header);
   return body_bytes == 0 ? head : crc32c_combine(head, body_crc, body_bytes);
 }
 
-PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events, Fragment fragment) {
+PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events,
+                            Fragment fragment) {
   PreparedBatch batch;
   if (has_fragment(info.kind)) {
     store_fragment(fragment, batch.prefix.data());

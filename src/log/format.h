@@ -1,9 +1,9 @@
 // The bytes of the log: segment header, batch header, fragments, and where a position lies in which segment.
 //
-// An Lsn is a byte position in the endless log. Segment n holds the positions [n*S, (n+1)*S), its first 4096 bytes are
-// its header. Batches start at multiples of 8 and may cross a segment end: they go on at byte 4096 of the next one.
-// "Stream position": the same position without the header bytes; batches are contiguous there.
-// A PAD's checksum covers its header alone, and its body is skipped, whatever it holds.
+// An Lsn is a byte position in the endless log. Segment n holds the positions [n*S, (n+1)*S), its first 4096
+// bytes are its header. Batches start at multiples of 8 and may cross a segment end: they go on at byte 4096
+// of the next one. "Stream position": the same position without the header bytes; batches are contiguous
+// there. A PAD's checksum covers its header alone, and its body is skipped, whatever it holds.
 #pragma once
 
 #include <array>
@@ -27,21 +27,31 @@ inline constexpr std::size_t kBatchAlignment = 8;
 struct SegmentHeader {  // the first 64 of 4096 bytes; the rest is zero
   char magic[8];        // "RUSTBDWL"
   std::uint32_t version;
-  std::uint32_t crc;    // CRC-32C over the 4096 bytes with this field 0
+  std::uint32_t crc;  // CRC-32C over the 4096 bytes with this field 0
   std::uint64_t first_lsn;
   std::uint64_t segment_no;
   std::uint64_t wal_uuid;
   std::uint64_t timeline;
   std::uint32_t key_id;  // 0: not encrypted
   std::uint32_t zero;
-  std::uint64_t salt;    // random, new at each start
+  std::uint64_t salt;  // random, new at each start
 };
 static_assert(sizeof(SegmentHeader) == 64 && offsetof(SegmentHeader, first_lsn) == 16 &&
               offsetof(SegmentHeader, key_id) == 48 && offsetof(SegmentHeader, salt) == 56);
 
 enum class BatchKind : std::uint8_t {
-  kCommit = 1, kFragment = 2, kCommitLarge = 3, kAbortLarge = 4, kPrepare = 5, kCommitPrepared = 6,
-  kAbortPrepared = 7, kNonTransactional = 8, kCheckpoint = 9, kPad = 10, kConfig = 11, kPrepareLarge = 12,
+  kCommit = 1,
+  kFragment = 2,
+  kCommitLarge = 3,
+  kAbortLarge = 4,
+  kPrepare = 5,
+  kCommitPrepared = 6,
+  kAbortPrepared = 7,
+  kNonTransactional = 8,
+  kCheckpoint = 9,
+  kPad = 10,
+  kConfig = 11,
+  kPrepareLarge = 12,
 };
 inline constexpr std::uint8_t kFlagEncrypted = 1;
 inline constexpr std::uint8_t kFlagCompressed = 2;
@@ -59,7 +69,7 @@ struct BatchHeader {
   std::uint64_t wall_clock_us = 0;
   std::uint64_t durable_lsn = 0;  // as known when written
   std::uint32_t n_events = 0;
-  std::uint32_t prev_crc = 0;     // crc of the batch before; 0 in a PAD that recovery wrote without knowing it
+  std::uint32_t prev_crc = 0;  // crc of the batch before; 0 in a PAD that recovery wrote without knowing it
   std::uint64_t leader_epoch = 0;
   std::uint32_t group = 0;
   std::uint32_t role_oid = 0;
@@ -67,13 +77,14 @@ struct BatchHeader {
   std::uint32_t key_id = 0;
   std::uint32_t zero2 = 0;
 };
-static_assert(sizeof(BatchHeader) == 96 && offsetof(BatchHeader, lsn) == 8 && offsetof(BatchHeader, crc) == 20 &&
-              offsetof(BatchHeader, durable_lsn) == 48 && offsetof(BatchHeader, prev_crc) == 60 &&
-              offsetof(BatchHeader, leader_epoch) == 64 && offsetof(BatchHeader, role_oid) == 76 &&
-              offsetof(BatchHeader, catalog_version) == 80 && offsetof(BatchHeader, key_id) == 88);
+static_assert(sizeof(BatchHeader) == 96 && offsetof(BatchHeader, lsn) == 8 &&
+              offsetof(BatchHeader, crc) == 20 && offsetof(BatchHeader, durable_lsn) == 48 &&
+              offsetof(BatchHeader, prev_crc) == 60 && offsetof(BatchHeader, leader_epoch) == 64 &&
+              offsetof(BatchHeader, role_oid) == 76 && offsetof(BatchHeader, catalog_version) == 80 &&
+              offsetof(BatchHeader, key_id) == 88);
 
-/// Start of the body of FRAGMENT, COMMIT_LARGE, ABORT_LARGE and PREPARE_LARGE: of the fragment at prev_lsn only the
-/// first `keep` events count. prev_lsn none: there is no earlier one. 12 bytes on disk.
+/// Start of the body of FRAGMENT, COMMIT_LARGE, ABORT_LARGE and PREPARE_LARGE: of the fragment at prev_lsn
+/// only the first `keep` events count. prev_lsn none: there is no earlier one. 12 bytes on disk.
 struct Fragment {
   Lsn prev_lsn;
   std::uint32_t keep = 0;
@@ -90,7 +101,8 @@ Fragment load_fragment(const std::byte* from);
 /// Where segments begin and end. All components of one log share one geometry.
 class Geometry {
  public:
-  constexpr explicit Geometry(std::uint64_t segment_bytes = kSegmentBytesDefault) : segment_bytes_(segment_bytes) {}
+  constexpr explicit Geometry(std::uint64_t segment_bytes = kSegmentBytesDefault)
+      : segment_bytes_(segment_bytes) {}
   [[nodiscard]] constexpr std::uint64_t segment_bytes() const { return segment_bytes_; }
   [[nodiscard]] constexpr std::uint64_t payload_bytes() const { return segment_bytes_ - kSegmentHeaderBytes; }
   [[nodiscard]] constexpr std::uint64_t segment_of(Lsn lsn) const { return lsn.raw() / segment_bytes_; }
@@ -101,7 +113,8 @@ class Geometry {
   }
   [[nodiscard]] constexpr std::uint64_t to_stream(Lsn lsn) const {
     const std::uint64_t inside = lsn.raw() % segment_bytes_;
-    return segment_of(lsn) * payload_bytes() + (inside < kSegmentHeaderBytes ? 0 : inside - kSegmentHeaderBytes);
+    return segment_of(lsn) * payload_bytes() +
+           (inside < kSegmentHeaderBytes ? 0 : inside - kSegmentHeaderBytes);
   }
   /// A position at a segment's end is the first batch position of the next one.
   [[nodiscard]] constexpr Lsn to_lsn(std::uint64_t stream) const {
@@ -120,16 +133,18 @@ class Geometry {
 };
 
 /// The crc of a batch from that of its body; header.crc is ignored. PADs pass body_crc 0 and body_bytes 0.
-std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t body_crc, std::size_t body_bytes);
+std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t body_crc,
+                        std::size_t body_bytes);
 
-/// A finished batch before it has its place in the log. Borrows the events: they stay until LogWriter::fill() is over.
+/// A finished batch before it has its place in the log. Borrows the events: they stay until LogWriter::fill()
+/// is over.
 struct PreparedBatch {
-  BatchHeader header;                      // kind, txid, role_oid, catalog_version, n_events, len are set
+  BatchHeader header;  // kind, txid, role_oid, catalog_version, n_events, len are set
   std::array<std::byte, kFragmentBytes> prefix{};
-  std::uint32_t prefix_bytes = 0;          // 0 or kFragmentBytes
+  std::uint32_t prefix_bytes = 0;  // 0 or kFragmentBytes
   ByteSpan events;
   std::uint32_t body_crc = 0;
-  std::uint64_t sequence = 0;              // of all batches of this writer; set by LogWriter::assign()
+  std::uint64_t sequence = 0;  // of all batches of this writer; set by LogWriter::assign()
   [[nodiscard]] std::uint64_t ring_bytes() const { return Geometry::padded(header.len); }
 };
 
@@ -140,15 +155,16 @@ struct BatchInfo {
   std::uint64_t catalog_version = 0;
 };
 /// Sums the body once; O(bytes), so call it before the commit mutex. `fragment` only for kinds that have one.
-PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events, Fragment fragment = {});
+PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events,
+                            Fragment fragment = {});
 
 /// A batch read back. Spans live until the reader moves on.
 struct BatchView {
   Lsn start;
-  Lsn end;               // where the next one stands; what durable_lsn has to reach
+  Lsn end;  // where the next one stands; what durable_lsn has to reach
   BatchHeader header;
-  Fragment fragment;     // only if has_fragment(kind)
-  ByteSpan events;       // body behind the fragment
+  Fragment fragment;  // only if has_fragment(kind)
+  ByteSpan events;    // body behind the fragment
 };
 
 /// 20 digits of the first Lsn, ".wal".

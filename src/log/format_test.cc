@@ -26,7 +26,8 @@ std::uint32_t slow_crc(ByteSpan bytes) {
 
 TEST(Format, GoldenCommitBatch) {
   EventWriter events;
-  constexpr ColumnForm forms[] = {{ValueForm::kInteger, 0}, {ValueForm::kVariable, 0}, {ValueForm::kFixed, 4}};
+  constexpr ColumnForm forms[] = {
+      {ValueForm::kInteger, 0}, {ValueForm::kVariable, 0}, {ValueForm::kFixed, 4}};
   const std::uint32_t fixed = 0x01020304;
   ColumnValue row[3];
   row[0] = {false, -3, {}};
@@ -38,11 +39,25 @@ TEST(Format, GoldenCommitBatch) {
   write_row_image(events.begin_event(EventOp::kDelete, TableId{16384}, RowId{99}), forms, row);
   events.end_event();
   const std::string expected_events =
-      "01" "808001" "c801" "09" "00" "05" "026162" "04030201"  // insert: table, +100, 9 bytes, no null, -3, 'ab', fixed
-      "03" "808001" "01" "06" "02" "05" "04030201";            // delete: -1 row, 6 bytes, column 1 null
+      "01"
+      "808001"
+      "c801"
+      "09"
+      "00"
+      "05"
+      "026162"
+      "04030201"  // insert: table, +100, 9 bytes, no null, -3, 'ab', fixed
+      "03"
+      "808001"
+      "01"
+      "06"
+      "02"
+      "05"
+      "04030201";  // delete: -1 row, 6 bytes, column 1 null
   EXPECT_EQ(hex(events.bytes()), expected_events);
 
-  PreparedBatch batch = prepare_batch({BatchKind::kCommit, TransactionId{7}, 10, 3}, events.bytes(), events.count());
+  PreparedBatch batch =
+      prepare_batch({BatchKind::kCommit, TransactionId{7}, 10, 3}, events.bytes(), events.count());
   batch.header.lsn = 4096;
   batch.header.commit_ts = 0x11;
   batch.header.wall_clock_us = 0x22;
@@ -51,10 +66,26 @@ TEST(Format, GoldenCommitBatch) {
   const std::uint64_t salt = 0x0807060504030201;
   batch.header.crc = batch_crc(salt, batch.header, batch.body_crc, batch.events.size());
   const std::string head = hex({reinterpret_cast<const std::byte*>(&batch.header), sizeof batch.header});
-  const std::string before_crc = "52444254" "01" "00" "0000" "0010000000000000" "7c000000";
-  const std::string after_crc = "0700000000000000" "1100000000000000" "2200000000000000" "3300000000000000"
-                                "02000000" "ddccbbaa" "0000000000000000" "00000000" "0a000000"
-                                "0300000000000000" "00000000" "00000000";
+  const std::string before_crc =
+      "52444254"
+      "01"
+      "00"
+      "0000"
+      "0010000000000000"
+      "7c000000";
+  const std::string after_crc =
+      "0700000000000000"
+      "1100000000000000"
+      "2200000000000000"
+      "3300000000000000"
+      "02000000"
+      "ddccbbaa"
+      "0000000000000000"
+      "00000000"
+      "0a000000"
+      "0300000000000000"
+      "00000000"
+      "00000000";
   EXPECT_EQ(head.substr(0, 40), before_crc);
   EXPECT_EQ(head.substr(48), after_crc);
   Bytes summed;
@@ -83,7 +114,8 @@ TEST(Format, GeometrySkipsSegmentHeaders) {
   EXPECT_EQ(g.to_lsn(12288), Lsn{16384 + 4096});
   EXPECT_EQ(g.next_batch(Lsn{16384 - 96}, 96), Lsn{16384 + 4096});       // ends with the segment
   EXPECT_EQ(g.next_batch(Lsn{16384 - 96}, 101), Lsn{16384 + 4096 + 8});  // crosses, padded to 8
-  for (std::uint64_t stream = 0; stream < 40000; stream += 8) ASSERT_EQ(g.to_stream(g.to_lsn(stream)), stream);
+  for (std::uint64_t stream = 0; stream < 40000; stream += 8)
+    ASSERT_EQ(g.to_stream(g.to_lsn(stream)), stream);
 }
 
 TEST(Format, SegmentHeaderRoundTripAndDamage) {

@@ -52,9 +52,10 @@ TEST_P(LogConcurrent, ManyClientsCommitInOrder) {
       io::SeededRandom mine{static_cast<std::uint64_t>(c)};
       for (int i = 0; i < kEach; ++i) {
         EventWriter events;
-        events.add(EventOp::kInsert, TableId{static_cast<std::uint32_t>(c + 1)}, RowId{static_cast<std::uint64_t>(i + 1)},
-                   Bytes(mine.chance(50) ? mine.below(9000) : 100));
-        PreparedBatch batch = prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
+        events.add(EventOp::kInsert, TableId{static_cast<std::uint32_t>(c + 1)},
+                   RowId{static_cast<std::uint64_t>(i + 1)}, Bytes(mine.chance(50) ? mine.below(9000) : 100));
+        PreparedBatch batch =
+            prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
         Reservation room;
         if (log.reserve_blocking(batch.ring_bytes(), &room) != ReserveStatus::kReserved) ++lost;
         {
@@ -88,7 +89,8 @@ TEST_P(LogConcurrent, ManyClientsCommitInOrder) {
   EXPECT_EQ(ts, last_ts) << reader.problem();
 }
 
-INSTANTIATE_TEST_SUITE_P(Disks, LogConcurrent, testing::Values(io::DiskBackend::kThreads, io::DiskBackend::kAutomatic));
+INSTANTIATE_TEST_SUITE_P(Disks, LogConcurrent,
+                         testing::Values(io::DiskBackend::kThreads, io::DiskBackend::kAutomatic));
 
 }  // namespace
 }  // namespace rustbd::log

@@ -48,8 +48,10 @@ LogReader::OpenSegment* LogReader::segment(std::uint64_t number) {
       Bytes block(kSegmentHeaderBytes);
       if (!fresh->file->read(0, block)) return nullptr;
       fresh->header = decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes>{block});
-      fresh->damaged = !fresh->header && std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; });
-      if (fresh->header && fresh->header->first_lsn != geometry_.first_lsn(number).raw()) fresh->header.reset();
+      fresh->damaged = !fresh->header &&
+                       std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; });
+      if (fresh->header && fresh->header->first_lsn != geometry_.first_lsn(number).raw())
+        fresh->header.reset();
     }
   } else if (file.error() != io::IoFailure::kNotFound) {
     return nullptr;
@@ -106,7 +108,8 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view) {
   if (!home->header) return Check::kInvalid;
   const std::uint64_t salt = home->header->salt;
   // A batch that goes on in the next segment counts only with that one's header: they were synced together.
-  if (const std::uint64_t last = (stream + header.len - 1) / geometry_.payload_bytes(); last != home->number) {
+  if (const std::uint64_t last = (stream + header.len - 1) / geometry_.payload_bytes();
+      last != home->number) {
     const OpenSegment* other = segment(last);
     if (other == nullptr) return Check::kIoError;
     if (!other->header || other->header->salt != salt) return Check::kInvalid;
@@ -114,7 +117,8 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view) {
   into.resize(header.kind == BatchKind::kPad ? 0 : header.len - sizeof header);
   read = read_stream(stream + sizeof header, into);
   if (read != Check::kValid) return read;
-  if (batch_crc(salt, header, crc32c(0, into.data(), into.size()), into.size()) != header.crc) return Check::kInvalid;
+  if (batch_crc(salt, header, crc32c(0, into.data(), into.size()), into.size()) != header.crc)
+    return Check::kInvalid;
   view.start = at;
   view.end = geometry_.next_batch(at, header.len);
   view.header = header;
@@ -123,8 +127,8 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view) {
   return Check::kValid;
 }
 
-// 0 stands for "unknown": in a PAD by which recovery closed a log of which it had read no batch, and in the first batch
-// after that.
+// 0 stands for "unknown": in a PAD by which recovery closed a log of which it had read no batch, and in the
+// first batch after that.
 bool LogReader::continues_chain(const BatchHeader& header, Lsn at) const {
   if (!chain_ || header.prev_crc == *chain_) return true;
   const bool opens_segment = geometry_.first_batch(geometry_.segment_of(at)) == at;
@@ -136,7 +140,8 @@ ReadOutcome LogReader::next() {
   for (;;) {
     if (!limit_.is_none() && position_ >= limit_) return ReadOutcome::kEnd;
     const Check check = load_batch(position_, buffer_, batch_);
-    if (check == Check::kIoError) return broken(check, fmt::format("log cannot be read at {}", position_.raw()));
+    if (check == Check::kIoError)
+      return broken(check, fmt::format("log cannot be read at {}", position_.raw()));
     if (check == Check::kInvalid || !continues_chain(batch_.header, position_)) return judge_end();
     chain_ = batch_.header.crc;
     position_ = batch_.end;
@@ -158,10 +163,13 @@ ReadOutcome LogReader::judge_end() {
   const OpenSegment* home = segment(number);
   if (home == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
   const bool here = home->header.has_value(), exists = home->file != nullptr;
-  if (!here && end != geometry_.first_batch(number))  // something before it had been written under a valid header
-    return broken(Check::kInvalid, fmt::format("the log segment that holds {} is missing or damaged", end.raw()));
+  if (!here &&
+      end != geometry_.first_batch(number))  // something before it had been written under a valid header
+    return broken(Check::kInvalid,
+                  fmt::format("the log segment that holds {} is missing or damaged", end.raw()));
   const auto all = list_segments(disk_, directory_);
-  if (!all && all.error() != io::IoFailure::kNotFound) return broken(Check::kIoError, "the log cannot be listed");
+  if (!all && all.error() != io::IoFailure::kNotFound)
+    return broken(Check::kIoError, "the log cannot be listed");
   for (const Lsn first : all.value_or(std::vector<Lsn>{})) {
     const std::uint64_t candidate = geometry_.segment_of(first);
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
@@ -169,13 +177,16 @@ ReadOutcome LogReader::judge_end() {
     if (opened == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
     if (!opened->header && !opened->damaged) continue;
     if (!exists && candidate > number)
-      return broken(Check::kInvalid, fmt::format("log segment {} is missing", segment_name(geometry_.first_lsn(number))));
+      return broken(Check::kInvalid,
+                    fmt::format("log segment {} is missing", segment_name(geometry_.first_lsn(number))));
     Lsn proof;
     const Check found = find_proof_behind(end, candidate, &proof);
-    if (found == Check::kIoError) return broken(found, fmt::format("log segment {} cannot be read", segment_name(first)));
+    if (found == Check::kIoError)
+      return broken(found, fmt::format("log segment {} cannot be read", segment_name(first)));
     if (found == Check::kValid) {
-      return broken(Check::kInvalid, fmt::format("log damaged at {}: the batch at {} says that it had been durable",
-                                                 end.raw(), proof.raw()));
+      return broken(Check::kInvalid,
+                    fmt::format("log damaged at {}: the batch at {} says that it had been durable", end.raw(),
+                                proof.raw()));
     }
   }
   return ReadOutcome::kEnd;
@@ -191,7 +202,8 @@ LogReader::Check LogReader::is_proof(Lsn candidate, Lsn end, bool has_salt) {
   }
   BatchHeader first, second;
   const auto load_header = [&](Lsn at, BatchHeader& header) {
-    const Check read = read_stream(geometry_.to_stream(at), {reinterpret_cast<std::byte*>(&header), sizeof header});
+    const Check read =
+        read_stream(geometry_.to_stream(at), {reinterpret_cast<std::byte*>(&header), sizeof header});
     return read == Check::kValid && !plausible(header, at) ? Check::kInvalid : read;
   };
   if (const Check check = load_header(candidate, first); check != Check::kValid) return check;
@@ -200,7 +212,8 @@ LogReader::Check LogReader::is_proof(Lsn candidate, Lsn end, bool has_salt) {
   return second.prev_crc == first.crc && Lsn{second.durable_lsn} > end ? Check::kValid : Check::kInvalid;
 }
 
-// Looks at every possible position of the segment for a valid batch that was written when `end` was durable already.
+// Looks at every possible position of the segment for a valid batch that was written when `end` was durable
+// already.
 LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof) {
   const std::uint64_t first = std::max(geometry_.to_stream(end), segment_number * geometry_.payload_bytes());
   const std::uint64_t last = (segment_number + 1) * geometry_.payload_bytes();
@@ -210,7 +223,8 @@ LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_num
     if (in == nullptr) return Check::kIoError;
     const bool has_salt = in->header.has_value();
     const std::uint64_t offset = kSegmentHeaderBytes + at % geometry_.payload_bytes();
-    const std::uint64_t stored = in->file_bytes > offset ? (in->file_bytes - offset) / kBatchAlignment * kBatchAlignment : 0;
+    const std::uint64_t stored =
+        in->file_bytes > offset ? (in->file_bytes - offset) / kBatchAlignment * kBatchAlignment : 0;
     if (stored == 0) return Check::kInvalid;
     chunk.resize(std::min({kWindowBytes, last - at, stored}));
     if (!in->file->read(offset, chunk)) return Check::kIoError;
@@ -256,7 +270,8 @@ std::optional<std::vector<FragmentRef>> LogReader::read_fragment_chain(const Bat
     if (link.lsn >= before || !read_at(link.lsn, content, view)) return std::nullopt;
     if (view.header.kind != BatchKind::kFragment || view.header.txid != last.header.txid ||
         link.keep > view.header.n_events) {
-      problem_ = fmt::format("the batch at {} is not the fragment that {} continues", link.lsn.raw(), before.raw());
+      problem_ =
+          fmt::format("the batch at {} is not the fragment that {} continues", link.lsn.raw(), before.raw());
       return std::nullopt;
     }
     chain.push_back(link);

@@ -1,11 +1,11 @@
 // Reads batches back: recovery, fragments of large transactions, and everything else that follows the log.
 //
-// A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts) and the
-// chain of prev_crc match, and all segments that it touches have valid headers. The first invalid one is the end of the log (a torn tail) unless a valid batch behind it says
-// that it had been durable, or a kept segment is missing: then an acknowledged record is damaged (storage.md 7.6).
-// Where a segment's header itself is damaged, its batches cannot be verified; two neighbours there that agree on their
-// place and chain count as proof too.
-// Threads: one at a time. Blocks on disk reads.
+// A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts)
+// and the chain of prev_crc match, and all segments that it touches have valid headers. The first invalid one
+// is the end of the log (a torn tail) unless a valid batch behind it says that it had been durable, or a kept
+// segment is missing: then an acknowledged record is damaged (storage.md 7.6). Where a segment's header
+// itself is damaged, its batches cannot be verified; two neighbours there that agree on their place and chain
+// count as proof too. Threads: one at a time. Blocks on disk reads.
 #pragma once
 
 #include <functional>
@@ -24,20 +24,20 @@ namespace rustbd::log {
 
 enum class ReadOutcome : std::uint8_t {
   kBatch,
-  kEnd,       // torn or clean end (or the limit): position() is where the log ends
-  kDamaged,   // an acknowledged batch is damaged: XX001
+  kEnd,      // torn or clean end (or the limit): position() is where the log ends
+  kDamaged,  // an acknowledged batch is damaged: XX001
   kIoError,
 };
 
 /// What an end of log looks like to the one who goes on from there.
 struct LogEnd {
   Lsn end;
-  std::uint32_t last_crc = 0;     // 0: no batch was read
-  std::uint64_t salt = 0;         // of the segment that holds the end; 0: it has no valid header
-  std::uint64_t wal_uuid = 0;     // 0: no segment with a valid header was seen (the log never held a batch)
+  std::uint32_t last_crc = 0;  // 0: no batch was read
+  std::uint64_t salt = 0;      // of the segment that holds the end; 0: it has no valid header
+  std::uint64_t wal_uuid = 0;  // 0: no segment with a valid header was seen (the log never held a batch)
   std::uint64_t timeline = 1;
   CommitTimestamp last_ts;
-  Lsn durable;                    // the highest durable_lsn that a batch recorded
+  Lsn durable;  // the highest durable_lsn that a batch recorded
 };
 
 struct FragmentRef {
@@ -64,10 +64,11 @@ class LogReader {
   /// After kDamaged or kIoError: what and where, for the operator.
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
-  /// The batch at `lsn`, independent of next(): its checksum is verified, its chain is not. The content lives in `into`.
+  /// The batch at `lsn`, independent of next(): its checksum is verified, its chain is not. The content lives
+  /// in `into`.
   bool read_at(Lsn lsn, Bytes& into, BatchView& view);
-  /// The fragments before `last` (a batch with a fragment head), oldest first, each with the number of its events that
-  /// count. nullopt: a link is broken.
+  /// The fragments before `last` (a batch with a fragment head), oldest first, each with the number of its
+  /// events that count. nullopt: a link is broken.
   std::optional<std::vector<FragmentRef>> read_fragment_chain(const BatchView& last);
   /// All events that count of a batch and, if it has a fragment head, of its chain, in order. False: damaged.
   bool for_each_event(const BatchView& last, const std::function<void(const Event&)>& visit);
@@ -103,7 +104,7 @@ class LogReader {
   BatchView batch_;
   Lsn position_;
   Lsn limit_;
-  std::optional<std::uint32_t> chain_;              // crc that the next batch must name
+  std::optional<std::uint32_t> chain_;  // crc that the next batch must name
   CommitTimestamp last_ts_;
   Lsn durable_;
   Lsn seek_;
@@ -113,8 +114,9 @@ class LogReader {
 /// A log that has no batch yet: position of the first one, a new salt.
 LogStart fresh_log(io::Random& random, std::uint64_t wal_uuid, std::uint64_t timeline = 1);
 
-/// Makes the end that recovery found final: rewrites the last valid blocks (the OS cache may lie after an earlier
-/// failed sync), closes the segment with a PAD, and syncs. Only then may a LogWriter be opened on the result.
+/// Makes the end that recovery found final: rewrites the last valid blocks (the OS cache may lie after an
+/// earlier failed sync), closes the segment with a PAD, and syncs. Only then may a LogWriter be opened on the
+/// result.
 io::IoResult<LogStart> close_log(io::Disk& disk, io::Random& random, const std::string& directory,
                                  const Geometry& geometry, const LogEnd& end);
 

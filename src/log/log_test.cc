@@ -45,7 +45,8 @@ class Rig {
   std::optional<Lsn> commit(const std::string& content, bool dawdle = false) {
     EventWriter events;
     events.add_message("", as_bytes(content));
-    PreparedBatch batch = prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
+    PreparedBatch batch =
+        prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
     Reservation room;
     last_status = writer->reserve_blocking(batch.ring_bytes(), &room);
     if (last_status != ReserveStatus::kReserved) return std::nullopt;
@@ -65,7 +66,8 @@ class Rig {
     return content;
   }
   /// All commits from `from` on.
-  ReadOutcome read_all(Lsn from, std::vector<Batch>& out, LogEnd* end = nullptr, std::string* problem = nullptr) {
+  ReadOutcome read_all(Lsn from, std::vector<Batch>& out, LogEnd* end = nullptr,
+                       std::string* problem = nullptr) {
     return read_from(disk, from, out, end, problem);
   }
   static ReadOutcome read_from(io::Disk& disk, Lsn from, std::vector<Batch>& out, LogEnd* end = nullptr,
@@ -112,7 +114,8 @@ void run_clients(Rig& rig, std::size_t clients, int commits_each) {
 }
 
 // After a crash: what was acknowledged is there, and nothing but a prefix of what was attempted.
-void check_survivors(const Rig& rig, ReadOutcome outcome, const std::vector<Batch>& survived, std::string_view problem) {
+void check_survivors(const Rig& rig, ReadOutcome outcome, const std::vector<Batch>& survived,
+                     std::string_view problem) {
   ASSERT_EQ(outcome, ReadOutcome::kEnd) << problem;
   ASSERT_LE(survived.size(), rig.attempted.size());
   for (std::size_t i = 0; i < survived.size(); ++i) ASSERT_EQ(survived[i], rig.attempted[i]) << "batch " << i;
@@ -172,7 +175,8 @@ TEST(Log, PowerCutAtEachOperationKeepsWhatWasAcknowledged) {
 TEST(Log, ManyLivesWithCrashesAtRandomOperations) {
   for (std::uint64_t seed = 100; seed < 160; ++seed) {
     SCOPED_TRACE(seed);
-    Rig rig{seed, {.torn_sector_per_mille = 100, .latency_us_max = static_cast<std::uint32_t>(seed % 3 * 100)}};
+    Rig rig{seed,
+            {.torn_sector_per_mille = 100, .latency_us_max = static_cast<std::uint32_t>(seed % 3 * 100)}};
     LogStart start = fresh_log(rig.random, 99);
     for (int life = 0; life < 5; ++life) {
       SCOPED_TRACE(life);
@@ -257,7 +261,8 @@ TEST(Log, ADamagedLastBatchIsATornTailUntilThePadHasRecordedIt) {
   }
 }
 
-// A batch that is whole in itself but follows another one than stands before it (the remains of an earlier life).
+// A batch that is whole in itself but follows another one than stands before it (the remains of an earlier
+// life).
 TEST(Log, ABatchOfAnotherChainIsNotTaken) {
   Rig rig{13};
   const std::vector<Lsn> places = write_some(rig, 5);
@@ -266,7 +271,8 @@ TEST(Log, ABatchOfAnotherChainIsNotTaken) {
   rig.disk.restart();
   const std::string path = "wal/" + segment_name(Lsn{0});
   Bytes all = rig.disk.content(path);
-  const auto segment = decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes>{all.data(), kSegmentHeaderBytes});
+  const auto segment =
+      decode_segment_header(std::span<const std::byte, kSegmentHeaderBytes>{all.data(), kSegmentHeaderBytes});
   ASSERT_TRUE(segment);
   const std::size_t at = places[4].raw();  // the last batch, so that nothing behind it proves anything
   auto header = load<BatchHeader>(all.data() + at);
@@ -329,7 +335,8 @@ TEST(Log, FullDiskRefusesWritesAndARecycledSegmentLetsThemGoOn) {
   rig.close();
   std::vector<Batch> read;
   EXPECT_EQ(rig.read_all(keep, read), ReadOutcome::kEnd);
-  EXPECT_EQ(read, std::vector<Batch>(rig.attempted.begin() + static_cast<std::ptrdiff_t>(before), rig.attempted.end()));
+  EXPECT_EQ(read, std::vector<Batch>(rig.attempted.begin() + static_cast<std::ptrdiff_t>(before),
+                                     rig.attempted.end()));
 }
 
 TEST(Log, OldSegmentsAreRecycledOrRemoved) {
@@ -365,18 +372,20 @@ TEST(Log, FragmentChainsFollowTheirLinks) {
   ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
   const auto write = [&](BatchKind kind, std::uint64_t txid, int first, int n, Fragment fragment) {
     EventWriter events;
-    for (int i = first; i < first + n; ++i) events.add(EventOp::kInsert, TableId{9}, RowId{static_cast<std::uint64_t>(i)}, {});
-    PreparedBatch batch = prepare_batch({kind, TransactionId{txid}}, events.bytes(), events.count(), fragment);
+    for (int i = first; i < first + n; ++i)
+      events.add(EventOp::kInsert, TableId{9}, RowId{static_cast<std::uint64_t>(i)}, {});
+    PreparedBatch batch =
+        prepare_batch({kind, TransactionId{txid}}, events.bytes(), events.count(), fragment);
     Reservation room;
     EXPECT_EQ(rig.writer->reserve_blocking(batch.ring_bytes(), &room), ReserveStatus::kReserved);
     return rig.writer->append(batch, room);
   };
   const Lsn a = write(BatchKind::kFragment, 1, 0, 5, {});
-  (void)write(BatchKind::kFragment, 2, 100, 5, {});                 // of another transaction
-  (void)write(BatchKind::kFragment, 1, 5, 5, {a, 5});               // rolled back to a savepoint before it
+  (void)write(BatchKind::kFragment, 2, 100, 5, {});    // of another transaction
+  (void)write(BatchKind::kFragment, 1, 5, 5, {a, 5});  // rolled back to a savepoint before it
   const Lsn c = write(BatchKind::kFragment, 1, 10, 4, {a, 3});
   (void)write(BatchKind::kCommitLarge, 1, 20, 2, {c, 4});
-  (void)write(BatchKind::kCommitLarge, 2, 30, 1, {c, 4});           // broken: the chain of another transaction
+  (void)write(BatchKind::kCommitLarge, 2, 30, 1, {c, 4});  // broken: the chain of another transaction
   rig.close();
   LogReader reader{rig.disk, "wal", kGeometry};
   reader.seek(kGeometry.first_batch(0));
@@ -384,7 +393,8 @@ TEST(Log, FragmentChainsFollowTheirLinks) {
   int broken = 0;
   while (reader.next() == ReadOutcome::kBatch) {
     if (reader.batch().header.kind != BatchKind::kCommitLarge) continue;
-    if (!reader.for_each_event(reader.batch(), [&](const Event& e) { rows.push_back(e.row.raw()); })) ++broken;
+    if (!reader.for_each_event(reader.batch(), [&](const Event& e) { rows.push_back(e.row.raw()); }))
+      ++broken;
   }
   EXPECT_EQ(rows, (std::vector<std::uint64_t>{0, 1, 2, 10, 11, 12, 13, 20, 21}));
   EXPECT_EQ(broken, 1);
@@ -404,8 +414,8 @@ TEST(Log, ReaderStopsAtItsLimitInALiveLog) {
   }
 }
 
-// Goal: random damage never crashes the reader, never gives a batch that was not written, and is never taken for a torn
-// tail: the PAD at the end (undamaged here) has recorded all of it as durable.
+// Goal: random damage never crashes the reader, never gives a batch that was not written, and is never taken
+// for a torn tail: the PAD at the end (undamaged here) has recorded all of it as durable.
 TEST(Log, RandomDamageIsNeverTakenForDataOrATornTail) {
   Rig rig{20};
   const std::vector<Lsn> places = write_some(rig, 30);

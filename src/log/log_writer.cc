@@ -67,7 +67,8 @@ LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& regi
       filled_ts_(start.last_ts.raw()) {
   RUSTBD_ASSERT(options_.segment_bytes % kBlockBytes == 0 && options_.ring_bytes % kBlockBytes == 0);
   RUSTBD_ASSERT(options_.ring_bytes <= geometry_.payload_bytes(), "the ring fits into a segment");
-  RUSTBD_ASSERT(geometry_.first_batch(geometry_.segment_of(start.first)) == start.first, "a start opens a new segment");
+  RUSTBD_ASSERT(geometry_.first_batch(geometry_.segment_of(start.first)) == start.first,
+                "a start opens a new segment");
   segments_ = std::make_unique<SegmentStore>(
       environment_, SegmentStore::Options{options_.directory, geometry_, options_.preallocate_zeros, [this] {
                                             wake_space_waiters();
@@ -75,8 +76,9 @@ LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& regi
                                           }});
   position_metric_ = registry.gauge_callback("rustbd_wal_position_bytes", "Durable end of the log",
                                              [this] { return static_cast<double>(durable_lsn().raw()); });
-  retained_metric_ = registry.gauge_callback("rustbd_wal_retained_bytes", "Size of the log's files",
-                                             [this] { return static_cast<double>(segments_->retained_bytes()); });
+  retained_metric_ = registry.gauge_callback("rustbd_wal_retained_bytes", "Size of the log's files", [this] {
+    return static_cast<double>(segments_->retained_bytes());
+  });
 }
 
 io::IoResult<std::unique_ptr<LogWriter>> LogWriter::open(const io::Environment& environment,
@@ -121,7 +123,8 @@ ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation,
   const std::uint64_t end = tail_ + reserved_ + bytes;
   if (end > room && no_space) return {ReserveStatus::kNoSpace, {}};
   if (end > room || end > ring_start_ + options_.ring_bytes)
-    return {ReserveStatus::kWait, space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
+    return {ReserveStatus::kWait,
+            space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
   reserved_ += bytes;
   reservation->writer_ = this;
   reservation->bytes_ += bytes;
@@ -155,7 +158,8 @@ Lsn LogWriter::assign(PreparedBatch& batch, CommitTimestamp commit_ts) {
   BatchHeader& header = batch.header;
   header.commit_ts = commit_ts.raw();
   header.durable_lsn = durable_lsn_.load(std::memory_order_acquire);
-  if (header.wall_clock_us == 0) header.wall_clock_us = static_cast<std::uint64_t>(environment_.clock->wall_us());
+  if (header.wall_clock_us == 0)
+    header.wall_clock_us = static_cast<std::uint64_t>(environment_.clock->wall_us());
   const std::uint64_t bytes = batch.ring_bytes();
   std::lock_guard lock{place_mutex_};
   RUSTBD_ASSERT(reserved_ >= bytes, "room is reserved before a place is given");
@@ -280,7 +284,8 @@ io::IoResult<> LogWriter::flush() {
   return {};
 }
 
-// [from, to) lies in file_. Whole blocks: the first one is rewritten with the same beginning, the last one ends in zeros.
+// [from, to) lies in file_. Whole blocks: the first one is rewritten with the same beginning, the last one
+// ends in zeros.
 io::IoResult<> LogWriter::write_part(std::uint64_t from, std::uint64_t to) {
   const std::uint64_t first = block_floor(from), last = block_floor(to);
   const std::uint64_t end = last == to ? to : last + kBlockBytes;
@@ -294,7 +299,8 @@ io::IoResult<> LogWriter::write_part(std::uint64_t from, std::uint64_t to) {
       at += n;
     }
     std::memset(out, 0, end - to);
-    return file_->write(kSegmentHeaderBytes + begin % geometry_.payload_bytes(), {staging_.get(), end - begin});
+    return file_->write(kSegmentHeaderBytes + begin % geometry_.payload_bytes(),
+                        {staging_.get(), end - begin});
   };
   if (end - first <= kStagingBytes) return stage(first);
   if (const auto written = write_blocks(first, last); !written) return written;
@@ -345,7 +351,8 @@ void LogWriter::publish_durable() {
   std::vector<Waiter> woken;
   {
     std::lock_guard lock{wait_mutex_};
-    const auto done = std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.end > end; });
+    const auto done =
+        std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.end > end; });
     woken.assign(std::make_move_iterator(done), std::make_move_iterator(waiters_.end()));
     waiters_.erase(done, waiters_.end());
   }

@@ -8,12 +8,12 @@
 //   unlock; writer.fill(prepared, reservation); gate.exit
 //   co_await writer.durable(end); if (!writer.is_durable(end)) -> 58030, outcome unknown
 //
-// Invariants: (1) a batch is contiguous in the stream and batches stand in assign() order; (2) durable_lsn() never goes
-// back and stands at batch ends; (3) durable_lsn() >= end only after a successful datasync of all bytes before end;
-// (4) after one failed write or datasync nothing becomes durable any more, all waiters are woken, on_fatal is called.
-// Threads: all public methods from any thread, unless said otherwise. Every assign() must be followed by its fill().
-// Source: group commit as in DeWitt et al., SIGMOD 1984; filled ranges behind one counter as in Aether (Johnson et al.,
-// VLDB 2010).
+// Invariants: (1) a batch is contiguous in the stream and batches stand in assign() order; (2) durable_lsn()
+// never goes back and stands at batch ends; (3) durable_lsn() >= end only after a successful datasync of all
+// bytes before end; (4) after one failed write or datasync nothing becomes durable any more, all waiters are
+// woken, on_fatal is called. Threads: all public methods from any thread, unless said otherwise. Every
+// assign() must be followed by its fill(). Source: group commit as in DeWitt et al., SIGMOD 1984; filled
+// ranges behind one counter as in Aether (Johnson et al., VLDB 2010).
 #pragma once
 
 #include <atomic>
@@ -36,21 +36,22 @@ struct LogOptions {
   std::string directory = "wal";
   std::uint64_t segment_bytes = kSegmentBytesDefault;  // multiple of 4096
   std::uint64_t ring_bytes = kRingBytesDefault;        // multiple of 4096, at most a segment's payload
-  std::chrono::microseconds idle_pad_delay{8000};      // a PAD that records durable_lsn, this long after the last flush
+  std::chrono::microseconds idle_pad_delay{
+      8000};  // a PAD that records durable_lsn, this long after the last flush
   std::chrono::microseconds commit_delay{0};
-  bool preallocate_zeros = true;                       // false: fallocate only (tests, small machines)
+  bool preallocate_zeros = true;  // false: fallocate only (tests, small machines)
   /// Called on the log thread after all waiters are woken. Empty: message and exit code 70.
   std::function<void(io::IoFailure)> on_fatal;
 };
 
 /// Where a log goes on: made by fresh_log() or close_log() (log_reader.h).
 struct LogStart {
-  Lsn first;                     // of the first batch, at a segment's first batch position
+  Lsn first;  // of the first batch, at a segment's first batch position
   std::uint32_t prev_crc = 0;
   std::uint64_t wal_uuid = 0;
   std::uint64_t timeline = 1;
-  std::uint64_t salt = 0;        // new at each start
-  CommitTimestamp last_ts;       // of the last batch that survived
+  std::uint64_t salt = 0;   // new at each start
+  CommitTimestamp last_ts;  // of the last batch that survived
 };
 
 enum class ReserveStatus : std::uint8_t {
@@ -87,20 +88,23 @@ class LogWriter {
  public:
   /// Makes the first segment and starts the log thread. `environment`'s parts and `registry` outlive it.
   /// Blocks: for start-up only.
-  static io::IoResult<std::unique_ptr<LogWriter>> open(const io::Environment& environment, metrics::Registry& registry,
-                                                       LogOptions options, const LogStart& start);
+  static io::IoResult<std::unique_ptr<LogWriter>> open(const io::Environment& environment,
+                                                       metrics::Registry& registry, LogOptions options,
+                                                       const LogStart& start);
   ~LogWriter();  // stop()s if that was not done
 
-  /// Largest batch (ring_bytes()) that may be reserved: a quarter of the ring. Bigger ones are written as fragments.
+  /// Largest batch (ring_bytes()) that may be reserved: a quarter of the ring. Bigger ones are written as
+  /// fragments.
   [[nodiscard]] std::uint64_t batch_bytes_max() const { return options_.ring_bytes / 4; }
-  /// Adds to `reservation`. Never waits itself. While no further segment can be made, ordinary writes are refused when
-  /// the current segment is full; `essential` ones (what frees room: DROP, TRUNCATE, marks) may use the one ahead too.
+  /// Adds to `reservation`. Never waits itself. While no further segment can be made, ordinary writes are
+  /// refused when the current segment is full; `essential` ones (what frees room: DROP, TRUNCATE, marks) may
+  /// use the one ahead too.
   ReserveOutcome reserve(std::uint64_t bytes, Reservation* reservation, bool essential = false);
   /// The same, awaiting room. For threads that may block and have no gate open.
   ReserveStatus reserve_blocking(std::uint64_t bytes, Reservation* reservation, bool essential = false);
 
-  /// Gives the batch its place and completes its header. Calls for batches with a commit_ts come in commit_ts order:
-  /// the caller holds its commit mutex. Returns the batch's start; its end is end_of(batch).
+  /// Gives the batch its place and completes its header. Calls for batches with a commit_ts come in commit_ts
+  /// order: the caller holds its commit mutex. Returns the batch's start; its end is end_of(batch).
   /// @pre a reservation of at least batch.ring_bytes() is held; fill() follows without any wait.
   Lsn assign(PreparedBatch& batch, CommitTimestamp commit_ts = {});
   /// Copies the batch to its place. Its part of the reservation was used up by assign().
@@ -120,7 +124,8 @@ class LogWriter {
     return CommitTimestamp{durable_ts_.load(std::memory_order_acquire)};
   }
   [[nodiscard]] bool is_durable(Lsn end) const { return durable_lsn() >= end; }
-  /// Fires when durable_lsn() >= end, or when the log has failed: check is_durable() afterwards. Empty if it is already.
+  /// Fires when durable_lsn() >= end, or when the log has failed: check is_durable() afterwards. Empty if it
+  /// is already.
   io::WaitToken durable(Lsn end);
   [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
   /// True while no further segment can be made for lack of disk space.
@@ -135,17 +140,26 @@ class LogWriter {
  private:
   friend class Reservation;
   // A batch that was copied reports itself here. end: stream position, 0: not yet.
-  struct Slot { std::atomic<std::uint64_t> end{0}; std::uint64_t commit_ts = 0; };
-  struct Waiter { Lsn end; io::WaitToken token; };
+  struct Slot {
+    std::atomic<std::uint64_t> end{0};
+    std::uint64_t commit_ts = 0;
+  };
+  struct Waiter {
+    Lsn end;
+    io::WaitToken token;
+  };
   struct Metrics {
     explicit Metrics(metrics::Registry& registry);
     metrics::Counter& bytes;
     metrics::Histogram& sync_seconds;
     metrics::Histogram& group_size;
   };
-  struct FreeAligned { void operator()(std::byte* p) const; };
+  struct FreeAligned {
+    void operator()(std::byte* p) const;
+  };
   using AlignedBuffer = std::unique_ptr<std::byte[], FreeAligned>;
-  LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options, const LogStart& start);
+  LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
+            const LogStart& start);
 
   void give_back(std::uint64_t bytes);
   void copy_to_ring(std::uint64_t at, ByteSpan bytes);
@@ -172,44 +186,44 @@ class LogWriter {
   const LogStart start_;
   Metrics metrics_;
   std::unique_ptr<SegmentStore> segments_;
-  const AlignedBuffer ring_;                        // stream position p lies at p % ring_bytes
-  const AlignedBuffer staging_;                     // small flushes and tail blocks; log thread only
-  std::vector<Slot> slots_;                         // batch n reports in slot n % size; more slots than batches fit
+  const AlignedBuffer ring_;     // stream position p lies at p % ring_bytes
+  const AlignedBuffer staging_;  // small flushes and tail blocks; log thread only
+  std::vector<Slot> slots_;      // batch n reports in slot n % size; more slots than batches fit
 
-  mutable std::mutex place_mutex_;                  // protects the six below
-  std::uint64_t tail_;                              // stream position
-  std::uint64_t reserved_ = 0;                      // bytes reserved and not yet assigned
-  std::uint64_t ring_start_;                        // stream position of the first byte that must stay in the ring
+  mutable std::mutex place_mutex_;  // protects the six below
+  std::uint64_t tail_;              // stream position
+  std::uint64_t reserved_ = 0;      // bytes reserved and not yet assigned
+  std::uint64_t ring_start_;        // stream position of the first byte that must stay in the ring
   std::uint32_t prev_crc_;
   std::uint64_t batches_ = 0;
   std::vector<io::WaitToken> space_waiters_;
 
-  std::mutex wait_mutex_;                           // protects waiters_
+  std::mutex wait_mutex_;  // protects waiters_
   std::vector<Waiter> waiters_;
   std::atomic<std::uint64_t> durable_lsn_;
   std::atomic<std::uint64_t> durable_ts_;
   std::atomic<bool> failed_{false};
 
-  std::mutex wake_mutex_;                           // protects work_
+  std::mutex wake_mutex_;  // protects work_
   io::WaitToken work_;
   std::atomic<bool> asleep_{false};
   std::atomic<bool> stopping_{false};
 
   // The log thread's own.
   std::uint64_t next_slot_ = 0;
-  std::uint64_t filled_;                            // stream positions
+  std::uint64_t filled_;  // stream positions
   std::uint64_t flushed_;
   std::uint64_t filled_ts_;
   std::uint64_t group_batches_ = 0;
   std::uint64_t idle_pad_end_ = 0;
-  bool pad_wanted_ = false;                         // what was flushed last is not recorded as durable yet
+  bool pad_wanted_ = false;  // what was flushed last is not recorded as durable yet
   std::int64_t flushed_at_us_ = 0;
   std::unique_ptr<io::File> file_;
   std::uint64_t file_segment_ = 0;
 
   std::unique_ptr<io::BackgroundThread> thread_;
   metrics::Registry::Callback position_metric_, retained_metric_;
-  bool stopped_ = false;                            // by the one who calls stop()
+  bool stopped_ = false;  // by the one who calls stop()
 };
 
 }  // namespace rustbd::log

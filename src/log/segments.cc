@@ -16,7 +16,9 @@ constexpr char kSegmentMagic[8] = {'R', 'U', 'S', 'T', 'B', 'D', 'W', 'L'};
 constexpr std::size_t kZeroBytes = 1u << 20;
 constexpr std::chrono::seconds kRetryAfterNoSpace{1};
 
-struct FreeBlocks { void operator()(std::byte* p) const { std::free(p); } };
+struct FreeBlocks {
+  void operator()(std::byte* p) const { std::free(p); }
+};
 std::unique_ptr<std::byte[], FreeBlocks> zeroed_blocks(std::size_t bytes) {
   auto* p = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes));
   RUSTBD_ASSERT(p != nullptr, "out of memory");
@@ -75,7 +77,8 @@ std::string SegmentStore::path(std::uint64_t number) const {
 
 io::IoResult<> SegmentStore::start(std::uint64_t first) {
   io::Disk& disk = *environment_.disk;
-  if (const auto made = disk.make_directory(options_.directory); !made && made.error() != io::IoFailure::kExists)
+  if (const auto made = disk.make_directory(options_.directory);
+      !made && made.error() != io::IoFailure::kExists)
     return made;
   const auto slash = options_.directory.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : options_.directory.substr(0, slash);
@@ -208,14 +211,14 @@ void SegmentStore::remove_surplus() {
       number = old_.front();
       old_.pop_front();
     }
-    if (!environment_.disk->remove(path(number))) return;  // it stays as a file; the next start lists it again
+    if (!environment_.disk->remove(path(number)))
+      return;  // it stays as a file; the next start lists it again
   }
 }
 
 void SegmentStore::run() {
   while (!stopping_ && !broken_) {
-    while (!stopping_ && prepare_next()) {
-    }
+    while (!stopping_ && prepare_next()) {}
     remove_surplus();
     io::WaitToken token;
     {

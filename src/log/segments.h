@@ -1,8 +1,8 @@
 // The segment files of a log: naming, headers, preallocation of two ahead, recycling of those no longer kept.
 //
-// Invariants: (1) a file gets a zeroed, synced header before it takes the name of a future segment, so stale batches in
-// it are never taken for new ones; (2) nothing at or behind keep is touched; (3) at most two segments are ahead.
-// Threads: any; one background thread does the work.
+// Invariants: (1) a file gets a zeroed, synced header before it takes the name of a future segment, so stale
+// batches in it are never taken for new ones; (2) nothing at or behind keep is touched; (3) at most two
+// segments are ahead. Threads: any; one background thread does the work.
 #pragma once
 
 #include <atomic>
@@ -42,14 +42,18 @@ class SegmentStore {
   SegmentStore(const io::Environment& environment, Options options);
   ~SegmentStore();  // stop()s
 
-  /// Makes the directory and segment `first` (reuses a file of that name), zeroes the headers of all later files, and
-  /// starts preparing. Blocks.
+  /// Makes the directory and segment `first` (reuses a file of that name), zeroes the headers of all later
+  /// files, and starts preparing. Blocks.
   io::IoResult<> start(std::uint64_t first);
-  /// The file of segment `number` <= prepared_until(), opened for direct I/O. By the log thread, in ascending order.
+  /// The file of segment `number` <= prepared_until(), opened for direct I/O. By the log thread, in ascending
+  /// order.
   io::IoResult<std::unique_ptr<io::File>> take(std::uint64_t number);
   /// Segments up to this one can be written without asking the file system for room.
-  [[nodiscard]] std::uint64_t prepared_until() const { return prepared_until_.load(std::memory_order_acquire); }
-  /// The second segment ahead could not be made for lack of space. Tried again every second and after set_keep().
+  [[nodiscard]] std::uint64_t prepared_until() const {
+    return prepared_until_.load(std::memory_order_acquire);
+  }
+  /// The second segment ahead could not be made for lack of space. Tried again every second and after
+  /// set_keep().
   [[nodiscard]] bool out_of_space() const { return out_of_space_.load(std::memory_order_acquire); }
   /// A segment could not be made for another reason: the log cannot go on.
   [[nodiscard]] bool broken() const { return broken_.load(std::memory_order_acquire); }
@@ -73,12 +77,12 @@ class SegmentStore {
 
   const io::Environment environment_;
   const Options options_;
-  mutable std::mutex mutex_;              // protects the ones below
-  std::deque<std::uint64_t> old_;         // existing segments before the current one, ascending
+  mutable std::mutex mutex_;       // protects the ones below
+  std::deque<std::uint64_t> old_;  // existing segments before the current one, ascending
   std::uint64_t current_ = 0;
   Lsn keep_;
-  io::WaitToken work_;                    // the thread sleeps on it
-  bool pending_ = false;                  // work was announced while the thread was busy
+  io::WaitToken work_;    // the thread sleeps on it
+  bool pending_ = false;  // work was announced while the thread was busy
   std::atomic<std::uint64_t> prepared_until_{0};
   std::atomic<bool> out_of_space_{false};
   std::atomic<bool> broken_{false};

@@ -30,7 +30,8 @@ std::uint64_t Counter::value() const {
 Histogram::Histogram(std::vector<double> bounds) : bounds_(std::move(bounds)) {
   RUSTBD_ASSERT(std::adjacent_find(bounds_.begin(), bounds_.end(), std::greater_equal<>{}) == bounds_.end(),
                 "histogram bounds ascend");
-  for (Shard& shard : shards_) shard.buckets = std::make_unique<std::atomic<std::uint64_t>[]>(bounds_.size() + 1);
+  for (Shard& shard : shards_)
+    shard.buckets = std::make_unique<std::atomic<std::uint64_t>[]>(bounds_.size() + 1);
 }
 
 void Histogram::observe(double value) {
@@ -82,8 +83,11 @@ std::vector<double> duration_bounds() { return exponential_bounds(10e-6, 2, 24);
 
 namespace {
 
-struct Reader { std::function<double()> read; };
-using Instrument = std::variant<std::unique_ptr<Counter>, std::unique_ptr<Gauge>, std::unique_ptr<Histogram>, Reader>;
+struct Reader {
+  std::function<double()> read;
+};
+using Instrument =
+    std::variant<std::unique_ptr<Counter>, std::unique_ptr<Gauge>, std::unique_ptr<Histogram>, Reader>;
 
 struct Series {
   Labels labels;
@@ -98,13 +102,16 @@ struct Family {
 
 bool good_name(std::string_view name) {
   const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
-  return (name.starts_with("rustbd_") || name.starts_with("process_")) && std::all_of(name.begin(), name.end(), good);
+  return (name.starts_with("rustbd_") || name.starts_with("process_")) &&
+         std::all_of(name.begin(), name.end(), good);
 }
 
 prometheus::ClientMetric to_client(const Series& series, Kind kind) {
   prometheus::ClientMetric out;
   for (const auto& [name, value] : series.labels) out.label.push_back({name, value});
-  const auto set_number = [&](double value) { kind == Kind::kCounter ? out.counter.value = value : out.gauge.value = value; };
+  const auto set_number = [&](double value) {
+    kind == Kind::kCounter ? out.counter.value = value : out.gauge.value = value;
+  };
   if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&series.instrument)) {
     set_number(static_cast<double>((*counter)->value()));
   } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&series.instrument)) {
@@ -137,8 +144,10 @@ struct Registry::Impl final : prometheus::Collectable {
     std::lock_guard lock{mutex};
     auto [it, fresh] = families.try_emplace(std::move(name), Family{kind, std::move(help), {}});
     RUSTBD_ASSERT(it->second.kind == kind, "a metric family has one kind");
-    for (const auto& other : it->second.series) RUSTBD_ASSERT(other->labels != labels, "metric declared twice");
-    it->second.series.push_back(std::make_unique<Series>(Series{std::move(labels), std::move(instrument), 0}));
+    for (const auto& other : it->second.series)
+      RUSTBD_ASSERT(other->labels != labels, "metric declared twice");
+    it->second.series.push_back(
+        std::make_unique<Series>(Series{std::move(labels), std::move(instrument), 0}));
     return *it->second.series.back();
   }
   std::vector<prometheus::MetricFamily> Collect() const override {
@@ -170,7 +179,8 @@ Gauge& Registry::gauge(std::string name, std::string help, Labels labels) {
                             std::make_unique<Gauge>());
   return *std::get<std::unique_ptr<Gauge>>(series.instrument);
 }
-Histogram& Registry::histogram(std::string name, std::string help, std::vector<double> bounds, Labels labels) {
+Histogram& Registry::histogram(std::string name, std::string help, std::vector<double> bounds,
+                               Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kHistogram, std::move(labels),
                             std::make_unique<Histogram>(std::move(bounds)));
   return *std::get<std::unique_ptr<Histogram>>(series.instrument);
@@ -178,15 +188,16 @@ Histogram& Registry::histogram(std::string name, std::string help, std::vector<d
 
 Registry::Callback Registry::gauge_callback(std::string name, std::string help, std::function<double()> read,
                                             Labels labels) {
-  Series& series = impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels), Reader{std::move(read)});
+  Series& series =
+      impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels), Reader{std::move(read)});
   std::lock_guard lock{impl_->mutex};
   series.callback_id = impl_->next_callback++;
   return Callback{this, series.callback_id};
 }
-Registry::Callback Registry::counter_callback(std::string name, std::string help, std::function<double()> read,
-                                              Labels labels) {
-  Series& series =
-      impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels), Reader{std::move(read)});
+Registry::Callback Registry::counter_callback(std::string name, std::string help,
+                                              std::function<double()> read, Labels labels) {
+  Series& series = impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels),
+                              Reader{std::move(read)});
   std::lock_guard lock{impl_->mutex};
   series.callback_id = impl_->next_callback++;
   return Callback{this, series.callback_id};
@@ -207,7 +218,8 @@ void Registry::Callback::reset() {
 void Registry::forget(std::uint64_t callback_id) {
   std::lock_guard lock{impl_->mutex};
   for (auto it = impl_->families.begin(); it != impl_->families.end(); ++it) {
-    if (std::erase_if(it->second.series, [&](const auto& s) { return s->callback_id == callback_id; }) == 0) continue;
+    if (std::erase_if(it->second.series, [&](const auto& s) { return s->callback_id == callback_id; }) == 0)
+      continue;
     if (it->second.series.empty()) impl_->families.erase(it);
     return;
   }

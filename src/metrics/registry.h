@@ -1,8 +1,8 @@
 // Counters, gauges, histograms and the registry that renders them for Prometheus (text format 0.0.4).
 //
-// Invariants: (1) a counter's inc() is one relaxed add on a cache line of the calling thread's shard; (2) a pair of
-// name and labels exists once in a registry; (3) instruments live as long as their registry and never move.
-// Threads: all methods from any thread. One registry per database instance, handed down by reference.
+// Invariants: (1) a counter's inc() is one relaxed add on a cache line of the calling thread's shard; (2) a
+// pair of name and labels exists once in a registry; (3) instruments live as long as their registry and never
+// move. Threads: all methods from any thread. One registry per database instance, handed down by reference.
 #pragma once
 
 #include <array>
@@ -32,7 +32,9 @@ class Counter {
   [[nodiscard]] std::uint64_t value() const;
 
  private:
-  struct alignas(64) Cell { std::atomic<std::uint64_t> value{0}; };
+  struct alignas(64) Cell {
+    std::atomic<std::uint64_t> value{0};
+  };
   std::array<Cell, kShards> cells_;
 };
 
@@ -92,8 +94,8 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
-  /// Names start with "rustbd_" or "process_" and hold [a-z0-9_]. A second instrument of the same name must be of the
-  /// same kind and have other labels: anything else is a bug and stops the process.
+  /// Names start with "rustbd_" or "process_" and hold [a-z0-9_]. A second instrument of the same name must
+  /// be of the same kind and have other labels: anything else is a bug and stops the process.
   Counter& counter(std::string name, std::string help, Labels labels = {});
   Gauge& gauge(std::string name, std::string help, Labels labels = {});
   Histogram& histogram(std::string name, std::string help, std::vector<double> bounds = duration_bounds(),

@@ -18,7 +18,9 @@ TEST(Registry, RendersTextFormat) {
   const std::string text = registry.expose();
   EXPECT_THAT(text, HasSubstr("# HELP rustbd_queries_total Total number of queries\n"
                               "# TYPE rustbd_queries_total counter\nrustbd_queries_total 3\n"));
-  EXPECT_THAT(text, HasSubstr("rustbd_errors_total{sqlstate=\"22012\"} 1\nrustbd_errors_total{sqlstate=\"23505\"} 2\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("rustbd_errors_total{sqlstate=\"22012\"} 1\nrustbd_errors_total{sqlstate=\"23505\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE rustbd_active_connections gauge\nrustbd_active_connections 5\n"));
 }
 

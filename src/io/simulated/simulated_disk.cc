@@ -40,7 +40,8 @@ struct Names {
       case NameChange::Kind::kDirectory: directories.insert(change.name); break;
       case NameChange::Kind::kRemoveDirectory: directories.erase(change.name); break;
       case NameChange::Kind::kRename:
-        if (const auto it = files.find(change.name); it != files.end() && it->second == change.inode) files.erase(it);
+        if (const auto it = files.find(change.name); it != files.end() && it->second == change.inode)
+          files.erase(it);
         files[change.to] = change.inode;
         break;
     }
@@ -55,7 +56,10 @@ std::string normal(const std::string& path) { return path == "." ? std::string{}
 
 std::unexpected<IoFailure> failed(IoFailure why) { return std::unexpected{why}; }
 
-struct Planned { std::string part; std::uint32_t count; };
+struct Planned {
+  std::string part;
+  std::uint32_t count;
+};
 
 bool take(std::vector<Planned>& planned, const std::string& path) {
   for (Planned& p : planned) {
@@ -70,7 +74,8 @@ bool take(std::vector<Planned>& planned, const std::string& path) {
 }  // namespace
 
 struct SimulatedDisk::State {
-  State(std::uint64_t seed, SimulatedFaults f, SimulatedExecutor* e) : random(seed), faults(std::move(f)), executor(e) {}
+  State(std::uint64_t seed, SimulatedFaults f, SimulatedExecutor* e)
+      : random(seed), faults(std::move(f)), executor(e) {}
 
   mutable std::mutex mutex;  // protects everything below
   SeededRandom random;
@@ -102,13 +107,16 @@ struct SimulatedDisk::State {
     if (dies) return failed(IoFailure::kDevice);
     return {};
   }
-  bool has_directory(const std::string& path) const { return path.empty() || current.directories.contains(path); }
+  bool has_directory(const std::string& path) const {
+    return path.empty() || current.directories.contains(path);
+  }
 
   // --- one file ---
   IoResult<> grow(Inode& inode, std::uint64_t to, const std::string& path) {
     if (to > inode.current_bytes) {
       const std::uint64_t more = to - inode.current_bytes;
-      if (faults.capacity_bytes != 0 && used + more > faults.capacity_bytes) return failed(IoFailure::kNoSpace);
+      if (faults.capacity_bytes != 0 && used + more > faults.capacity_bytes)
+        return failed(IoFailure::kNoSpace);
       if (rolls_for(faults.no_space, path)) return failed(IoFailure::kNoSpace);
       used += more;
       inode.current_bytes = to;
@@ -138,7 +146,8 @@ struct SimulatedDisk::State {
       std::uint64_t at = 0;
       while (at < change.data.size()) {
         const std::uint64_t position = change.offset + at;
-        std::uint64_t n = std::min<std::uint64_t>(kSectorBytes - position % kSectorBytes, change.data.size() - at);
+        std::uint64_t n =
+            std::min<std::uint64_t>(kSectorBytes - position % kSectorBytes, change.data.size() - at);
         const std::uint64_t next = at + n;
         const bool torn = faults.torn_sector_per_mille != 0 && random.chance(faults.torn_sector_per_mille);
         if (torn) n = random.below(n);
@@ -171,7 +180,10 @@ struct SimulatedDisk::State {
 class SimulatedFile final : public File {
  public:
   SimulatedFile(SimulatedDisk::State& state, InodeRef inode, std::string path, OpenOptions options)
-      : state_(state), inode_(std::move(inode)), path_(std::move(path)), options_(options),
+      : state_(state),
+        inode_(std::move(inode)),
+        path_(std::move(path)),
+        options_(options),
         generation_(state.generation) {}
 
   void read_async(std::uint64_t offset, std::span<std::byte> into, IoRequest* request) override {
@@ -181,7 +193,9 @@ class SimulatedFile final : public File {
     finish(request, do_write(offset, from));
   }
   void datasync_async(IoRequest* request) override { finish(request, do_datasync()); }
-  IoResult<> read(std::uint64_t offset, std::span<std::byte> into) override { return pause(do_read(offset, into)); }
+  IoResult<> read(std::uint64_t offset, std::span<std::byte> into) override {
+    return pause(do_read(offset, into));
+  }
   IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) override {
     return pause(do_write(offset, from));
   }
@@ -223,7 +237,8 @@ class SimulatedFile final : public File {
   void check_alignment(std::uint64_t offset, std::span<const std::byte> bytes) const {
     if (!options_.direct) return;
     RUSTBD_ASSERT(offset % 4096 == 0 && bytes.size() % 4096 == 0, "direct I/O in whole blocks");
-    RUSTBD_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0, "direct I/O from aligned buffers");
+    RUSTBD_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0,
+                  "direct I/O from aligned buffers");
   }
   IoResult<> do_read(std::uint64_t offset, std::span<std::byte> into) {
     check_alignment(offset, into);
@@ -248,7 +263,8 @@ class SimulatedFile final : public File {
       const std::uint64_t places = (inode_->current_bytes - from.size()) / SparseImage::kChunkBytes + 1;
       offset = state_.random.below(places) * SparseImage::kChunkBytes;
     }
-    const bool broken = take(state_.failing_writes, path_) || state_.rolls_for(state_.faults.write_error, path_);
+    const bool broken =
+        take(state_.failing_writes, path_) || state_.rolls_for(state_.faults.write_error, path_);
     if (broken) from = from.first(state_.random.below(from.size() + 1));
     if (!from.empty()) {
       inode_->current.write(offset, from);
@@ -262,7 +278,8 @@ class SimulatedFile final : public File {
     if (dead()) return failed(IoFailure::kDevice);
     if (state_.count()) return failed(IoFailure::kDevice);
     if (take(state_.failing_syncs, path_) || state_.rolls_for(state_.faults.sync_error, path_)) {
-      // As Linux does: the pages count as clean from now on, so a second sync would succeed without writing them.
+      // As Linux does: the pages count as clean from now on, so a second sync would succeed without writing
+      // them.
       state_.settle_by_chance(*inode_);
       return failed(IoFailure::kDevice);
     }
@@ -358,7 +375,8 @@ IoResult<> SimulatedDisk::rename(const std::string& from, const std::string& to)
   std::lock_guard lock{state_->mutex};
   if (state_->crashed) return failed(IoFailure::kDevice);
   const auto it = state_->current.files.find(from);
-  if (it == state_->current.files.end() || !state_->has_directory(parent_of(to))) return failed(IoFailure::kNotFound);
+  if (it == state_->current.files.end() || !state_->has_directory(parent_of(to)))
+    return failed(IoFailure::kNotFound);
   if (from == to) return {};
   const InodeRef inode = it->second;
   if (const auto old = state_->current.files.find(to); old != state_->current.files.end())

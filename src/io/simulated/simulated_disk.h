@@ -1,11 +1,11 @@
 // A disk in memory that crashes, tears, lies and rots, all from one seed.
 //
-// Per file it keeps a durable image and the list of writes since the last sync, cut in sectors of 512 bytes. After a
-// crash each un-synced sector is independently old, new or (option) torn; a creation, rename or removal whose
-// directory was not synced may be lost (per directory some prefix of them survives).
-// Without an executor an operation is complete before the call returns. With one, asynchronous operations complete as
-// tasks after the configured latency, and so do blocking calls on its background threads; blocking calls elsewhere
-// complete at once.
+// Per file it keeps a durable image and the list of writes since the last sync, cut in sectors of 512 bytes.
+// After a crash each un-synced sector is independently old, new or (option) torn; a creation, rename or
+// removal whose directory was not synced may be lost (per directory some prefix of them survives). Without an
+// executor an operation is complete before the call returns. With one, asynchronous operations complete as
+// tasks after the configured latency, and so do blocking calls on its background threads; blocking calls
+// elsewhere complete at once.
 #pragma once
 
 #include <cstdint>
@@ -26,23 +26,24 @@ inline constexpr std::size_t kSectorBytes = 512;
 
 /// Rates are per million operations. All zero: a disk that only crashes when told to.
 struct SimulatedFaults {
-  std::uint32_t read_error = 0;         // EIO
-  std::uint32_t write_error = 0;        // EIO, the write may have happened in part
-  std::uint32_t sync_error = 0;         // EIO, and what was not synced may stay so for ever
-  std::uint32_t no_space = 0;           // ENOSPC of a write, allocate or create
-  std::uint32_t lost_write = 0;         // acknowledged, never applied
-  std::uint32_t misdirected_write = 0;  // acknowledged, applied at another block of the file
-  std::uint32_t bit_rot = 0;            // per 4 KiB block at restart()
+  std::uint32_t read_error = 0;             // EIO
+  std::uint32_t write_error = 0;            // EIO, the write may have happened in part
+  std::uint32_t sync_error = 0;             // EIO, and what was not synced may stay so for ever
+  std::uint32_t no_space = 0;               // ENOSPC of a write, allocate or create
+  std::uint32_t lost_write = 0;             // acknowledged, never applied
+  std::uint32_t misdirected_write = 0;      // acknowledged, applied at another block of the file
+  std::uint32_t bit_rot = 0;                // per 4 KiB block at restart()
   std::uint32_t torn_sector_per_mille = 0;  // of the un-synced sectors at a crash
-  std::uint64_t capacity_bytes = 0;     // 0: endless. A write that needs more gets ENOSPC
-  std::uint32_t latency_us_max = 0;     // uniform 0..max, with an executor only
+  std::uint64_t capacity_bytes = 0;         // 0: endless. A write that needs more gets ENOSPC
+  std::uint32_t latency_us_max = 0;         // uniform 0..max, with an executor only
   std::function<bool(std::string_view path)> applies_to;  // empty: to all files
 };
 
 /// Threads: any. Destroy after all files opened from it.
 class SimulatedDisk final : public Disk {
  public:
-  explicit SimulatedDisk(std::uint64_t seed, SimulatedFaults faults = {}, SimulatedExecutor* executor = nullptr);
+  explicit SimulatedDisk(std::uint64_t seed, SimulatedFaults faults = {},
+                         SimulatedExecutor* executor = nullptr);
   ~SimulatedDisk() override;
 
   IoResult<std::unique_ptr<File>> open(const std::string& path, OpenOptions options) override;
@@ -55,9 +56,11 @@ class SimulatedDisk final : public Disk {
   IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) override;
   [[nodiscard]] std::string_view name() const override { return "simulated"; }
 
-  /// Changing operations so far: write, datasync, allocate, truncate, create, remove, rename, sync_directory, mkdir.
+  /// Changing operations so far: write, datasync, allocate, truncate, create, remove, rename, sync_directory,
+  /// mkdir.
   [[nodiscard]] std::uint64_t operations() const;
-  /// The power fails in the `nth` changing operation from now (1: the next one). It may have taken effect in part.
+  /// The power fails in the `nth` changing operation from now (1: the next one). It may have taken effect in
+  /// part.
   void crash_at(std::uint64_t nth);
   /// The power fails now. Every operation gives kDevice until restart().
   void crash();

@@ -15,8 +15,8 @@ std::unique_ptr<File> open(SimulatedDisk& disk, const std::string& path, bool cr
   return file ? std::move(*file) : nullptr;
 }
 
-// Goal: after a crash each sector holds what the last sync made durable or one of the later writes, and synced bytes are
-// never lost. Model: per sector the set of values that it may have.
+// Goal: after a crash each sector holds what the last sync made durable or one of the later writes, and
+// synced bytes are never lost. Model: per sector the set of values that it may have.
 TEST(SimulatedDisk, ACrashLeavesEachSectorOldOrNew) {
   constexpr std::size_t kSectors = 32;
   int old_seen = 0, new_seen = 0;
@@ -90,7 +90,7 @@ TEST(SimulatedDisk, CrashAtTheNthOperation) {
       good += (*file)->write(0, filled(10, 1)).has_value();  // 2
       good += (*file)->datasync().has_value();               // 3
     }
-    good += disk.sync_directory(".").has_value();            // 4
+    good += disk.sync_directory(".").has_value();  // 4
     EXPECT_EQ(good, nth - 1);
     EXPECT_TRUE(disk.crashed());
     disk.restart();

@@ -113,7 +113,8 @@ SimulatedExecutor::SimulatedExecutor(std::uint64_t seed, std::size_t worker_coun
   BlockingHook& hook = blocking_hook_of_thread();
   previous_hook_[0] = reinterpret_cast<void*>(hook.wait);
   previous_hook_[1] = hook.context;
-  hook = {[](void* self, const WaitToken& token) { static_cast<SimulatedExecutor*>(self)->block_on(token); }, this};
+  hook = {[](void* self, const WaitToken& token) { static_cast<SimulatedExecutor*>(self)->block_on(token); },
+          this};
 }
 
 SimulatedExecutor::~SimulatedExecutor() {
@@ -124,7 +125,9 @@ SimulatedExecutor::~SimulatedExecutor() {
 
 Lane& SimulatedExecutor::workers() { return *pool_; }
 Clock& SimulatedExecutor::clock() { return *clock_; }
-std::unique_ptr<Lane> SimulatedExecutor::make_serial_lane(std::string) { return std::make_unique<SerialLane>(*this); }
+std::unique_ptr<Lane> SimulatedExecutor::make_serial_lane(std::string) {
+  return std::make_unique<SerialLane>(*this);
+}
 bool SimulatedExecutor::on_background_thread() const { return executor_of_background == this; }
 
 void SimulatedExecutor::post_pool(Job job) {
@@ -149,7 +152,8 @@ std::unique_ptr<BackgroundThread> SimulatedExecutor::start_background(std::strin
     background_of_thread = b;
     executor_of_background = this;
     blocking_hook_of_thread() = {
-        [](void* self, const WaitToken& token) { static_cast<SimulatedExecutor*>(self)->block_on(token); }, this};
+        [](void* self, const WaitToken& token) { static_cast<SimulatedExecutor*>(self)->block_on(token); },
+        this};
     {
       std::unique_lock lock{baton_mutex_};
       baton_changed_.wait(lock, [&] { return baton_ == b; });
@@ -200,7 +204,8 @@ void SimulatedExecutor::block_on(const WaitToken& token) {
     baton_changed_.wait(lock, [&] { return baton_ == self; });
     return;
   }
-  while (!token.fired()) RUSTBD_ASSERT(step(), "simulation: nothing can run and the awaited event never fires");
+  while (!token.fired())
+    RUSTBD_ASSERT(step(), "simulation: nothing can run and the awaited event never fires");
 }
 
 bool SimulatedExecutor::fire_next_timer(std::int64_t not_after_us) {
@@ -248,8 +253,7 @@ void SimulatedExecutor::run(Ready ready) {
 
 bool SimulatedExecutor::step() {
   RUSTBD_ASSERT(!on_background_thread());
-  while (fire_next_timer(clock_->now_us)) {
-  }
+  while (fire_next_timer(clock_->now_us)) {}
   Ready ready;
   if (pop_random(&ready)) {
     clock_->now_us += kStepUs;
@@ -260,8 +264,7 @@ bool SimulatedExecutor::step() {
 }
 
 void SimulatedExecutor::run_until_idle() {
-  while (step()) {
-  }
+  while (step()) {}
 }
 
 void SimulatedExecutor::run_for(std::chrono::microseconds span) {
@@ -271,7 +274,8 @@ void SimulatedExecutor::run_for(std::chrono::microseconds span) {
 
 void SimulatedExecutor::stop() {
   for (const auto& background : backgrounds_) {
-    if (!background->over) std::fprintf(stderr, "simulation: background thread %s runs on\n", background->name.c_str());
+    if (!background->over)
+      std::fprintf(stderr, "simulation: background thread %s runs on\n", background->name.c_str());
     RUSTBD_ASSERT(background->over, "background threads end before the executor stops");
     if (background->thread.joinable()) background->thread.join();
   }

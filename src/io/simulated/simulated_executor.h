@@ -1,12 +1,11 @@
-// A deterministic executor: every posted job, timer and I/O completion is a task; the seed picks the next one; virtual
-// time jumps to the next timer when nothing else can run.
+// A deterministic executor: every posted job, timer and I/O completion is a task; the seed picks the next
+// one; virtual time jumps to the next timer when nothing else can run.
 //
-// Background threads are OS threads of their own, but a baton lets exactly one thread run at any moment, and only at
-// block_on does it change hands, to a thread that the seed chose: a run is a pure function of the seed.
-// A background body must therefore not wait for another thread by any means but block_on (or blocking File calls), and
-// must not hold a mutex while it does.
-// Invariants: (1) one thread runs at a time; (2) time moves only while nobody can run; (3) same seed and same program
-// give the same trace_hash().
+// Background threads are OS threads of their own, but a baton lets exactly one thread run at any moment, and
+// only at block_on does it change hands, to a thread that the seed chose: a run is a pure function of the
+// seed. A background body must therefore not wait for another thread by any means but block_on (or blocking
+// File calls), and must not hold a mutex while it does. Invariants: (1) one thread runs at a time; (2) time
+// moves only while nobody can run; (3) same seed and same program give the same trace_hash().
 #pragma once
 
 #include <condition_variable>
@@ -22,8 +21,9 @@
 
 namespace rustbd::io {
 
-/// Create it and run it on one thread. While it lives, WaitToken::wait_blocking() on that thread and on its background
-/// threads runs other tasks. Destroy it after stop(); every background thread must have ended by then.
+/// Create it and run it on one thread. While it lives, WaitToken::wait_blocking() on that thread and on its
+/// background threads runs other tasks. Destroy it after stop(); every background thread must have ended by
+/// then.
 class SimulatedExecutor final : public Executor {
  public:
   explicit SimulatedExecutor(std::uint64_t seed, std::size_t worker_count = 2);
@@ -34,8 +34,8 @@ class SimulatedExecutor final : public Executor {
   std::unique_ptr<Lane> make_serial_lane(std::string name) override;
   std::unique_ptr<BackgroundThread> start_background(std::string name, Job body) override;
   WaitToken after(std::chrono::microseconds delay) override;
-  /// On the creating thread (outside or inside a job): runs tasks until the token fires; stops the process if nothing
-  /// can run any more (a deadlock). On a background thread: gives the baton away until then.
+  /// On the creating thread (outside or inside a job): runs tasks until the token fires; stops the process if
+  /// nothing can run any more (a deadlock). On a background thread: gives the baton away until then.
   void block_on(const WaitToken& token) override;
   void stop() override;
 
@@ -62,13 +62,17 @@ class SimulatedExecutor final : public Executor {
   class VirtualClock;
   struct Background;
   class BackgroundHandle;
-  struct Ready {          // a job of the pool, the head of a serial lane, or a background thread to go on
+  struct Ready {  // a job of the pool, the head of a serial lane, or a background thread to go on
     Lane* lane = nullptr;
     Job job;
     SerialLane* serial = nullptr;
     Background* background = nullptr;
   };
-  struct Timer { std::int64_t due_us; std::uint64_t sequence; WaitToken token; };
+  struct Timer {
+    std::int64_t due_us;
+    std::uint64_t sequence;
+    WaitToken token;
+  };
 
   void post_pool(Job job);
   void enqueue(Ready ready);
@@ -82,15 +86,15 @@ class SimulatedExecutor final : public Executor {
   SeededRandom random_;
   std::unique_ptr<PoolLane> pool_;
   std::unique_ptr<VirtualClock> clock_;
-  std::mutex mutex_;                        // protects ready_, timers_: a foreign thread may post too
+  std::mutex mutex_;  // protects ready_, timers_: a foreign thread may post too
   std::vector<Ready> ready_;
-  std::vector<Timer> timers_;               // heap by (due, sequence)
+  std::vector<Timer> timers_;  // heap by (due, sequence)
   std::uint64_t timer_sequence_ = 0;
   std::uint64_t trace_hash_ = 0;
   std::uint64_t steps_ = 0;
   std::mutex baton_mutex_;
   std::condition_variable baton_changed_;
-  Background* baton_ = nullptr;             // who may run; nullptr: the creating thread
+  Background* baton_ = nullptr;  // who may run; nullptr: the creating thread
   std::vector<std::shared_ptr<Background>> backgrounds_;
   std::uint64_t background_count_ = 0;
   void* previous_hook_[2] = {nullptr, nullptr};

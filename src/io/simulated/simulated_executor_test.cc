@@ -102,7 +102,8 @@ TEST(SimulatedExecutor, RunsCoroutines) {
 
 TEST(SimulatedExecutorDeathTest, ADeadlockIsReported) {
   SimulatedExecutor executor{5};
-  EXPECT_EXIT(executor.block_on(WaitToken::make(WaitReason::kTask)), testing::ExitedWithCode(70), "never fires");
+  EXPECT_EXIT(executor.block_on(WaitToken::make(WaitReason::kTask)), testing::ExitedWithCode(70),
+              "never fires");
 }
 
 }  // namespace

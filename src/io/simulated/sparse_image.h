@@ -1,4 +1,5 @@
-// The bytes of a simulated file: chunks of 4 KiB that exist only where something was written; copies share chunks.
+// The bytes of a simulated file: chunks of 4 KiB that exist only where something was written; copies share
+// chunks.
 #pragma once
 
 #include <algorithm>
