@@ -23,7 +23,7 @@ bool is_string(Oid type) {
          type == oid::kCstring;
 }
 
-/// boxed() for one strict argument; instantiated here because its body is a template of machine.cc's class.
+/// Calls put(row, value, is_null) for each selected row of one strict argument.
 template <class Machine, class Body>
 void each_value(Machine&& put, const Vector& a, const Selection& selection, Body&& body) {
   for (std::uint32_t i = 0; i < selection.count; ++i) {

@@ -1,4 +1,6 @@
 // Dates, times and intervals: arithmetic, conversions, age, makers, time zones. The calendar is types/datetime.h.
+#include <cmath>
+
 #include "rustbd/base/error.h"
 #include "rustbd/functions/kernel_table.h"
 #include "rustbd/functions/text_tools.h"
@@ -101,7 +103,10 @@ void interval_minus(EvalContext&, Args a, const bool*, Datum& out, bool*) { out 
 void interval_negative(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_negate(a[0].interval)); }
 void interval_times(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_multiply(a[0].interval, a[1].f64)); }
 void times_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_multiply(a[1].interval, a[0].f64)); }
-void interval_over(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_divide(a[0].interval, a[1].f64)); }
+void interval_over(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  if (std::isnan(a[1].f64)) throw error(sqlstate::kDatetimeFieldOverflow, "interval out of range");
+  out = Datum::of(types::interval_divide(a[0].interval, a[1].f64));
+}
 template <Interval (*F)(const Interval&)> void justify(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].interval)); }
 
 void age_between(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::age(a[0].i64, a[1].i64)); }
@@ -160,8 +165,14 @@ void timestamptz_zone(EvalContext&, Args a, const bool*, Datum& out, bool*) { ou
 void timetz_zone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timetz_at_zone(a[1].timetz, types::resolve_zone(text_of(a[0])), c.statement->transaction_timestamp_us()));
 }
-void timestamp_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamp_at_zone(a[1].i64, zone_of_interval(a[0].interval))); }
-void timestamptz_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamptz_at_zone(a[1].i64, zone_of_interval(a[0].interval))); }
+void timestamp_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  if (!types::is_finite_timestamp(a[1].i64)) { out = a[1]; return; }
+  out = Datum::of(types::timestamp_at_zone(a[1].i64, zone_of_interval(a[0].interval)));
+}
+void timestamptz_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  if (!types::is_finite_timestamp(a[1].i64)) { out = a[1]; return; }
+  out = Datum::of(types::timestamptz_at_zone(a[1].i64, zone_of_interval(a[0].interval)));
+}
 void timetz_izone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timetz_at_zone(a[1].timetz, zone_of_interval(a[0].interval), c.statement->transaction_timestamp_us()));
 }
@@ -174,7 +185,8 @@ void make_timestamptz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_to_timestamptz(timestamp_of(a), zone(c)));
 }
 void make_timestamptz_at(EvalContext&, Args a, const bool*, Datum& out, bool*) {
-  out = Datum::of(types::timestamp_at_zone(timestamp_of(a), types::resolve_zone(text_of(a[6]))));
+  const std::int64_t local = timestamp_of(a);
+  out = Datum::of(types::timestamp_at_zone(local, types::resolve_zone(text_of(a[6]))));
 }
 void make_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::make_interval(a[0].i32, a[1].i32, a[2].i32, a[3].i32, a[4].i32, a[5].i32, a[6].f64));

@@ -99,7 +99,7 @@ double rint_of(double x) { return std::rint(x); }
 double trunc_of(double x) { return std::trunc(x); }
 double ceil_of(double x) { return std::ceil(x); }
 double floor_of(double x) { return std::floor(x); }
-double sign_of(double x) { return x > 0 ? 1 : (x < 0 ? -1 : (std::isnan(x) ? x : 0)); }
+double sign_of(double x) { return x > 0 ? 1 : (x < 0 ? -1 : 0); }
 double cbrt_of(double x) { return std::cbrt(x); }
 double sqrt_of(double x) {
   if (x < 0) throw error(sqlstate::kInvalidArgumentForPower, "cannot take square root of a negative number");
@@ -164,12 +164,12 @@ double degrees_of(double x) {
 double radians_of(double x) { return x * (std::numbers::pi / 180); }
 
 // Functions in degrees are exact where the mathematical result is: scaled so that 30, 45 and 60 degrees come out right.
-const double kSin30 = std::sin(30 * (std::numbers::pi / 180)), kOneMinusCos60 = 1 - std::cos(60 * (std::numbers::pi / 180)),
-             kTan45 = std::tan(45 * (std::numbers::pi / 180));
+const double kSin30 = std::sin(30 * (std::numbers::pi / 180)), kOneMinusCos60 = 1 - std::cos(60 * (std::numbers::pi / 180));
 double sine_to_30(double x) { return std::sin(x * (std::numbers::pi / 180)) / kSin30 / 2; }
 double cosine_to_60(double x) { return 1 - (1 - std::cos(x * (std::numbers::pi / 180))) / kOneMinusCos60 / 2; }
 double sine_to_90(double x) { return x <= 30 ? sine_to_30(x) : cosine_to_60(90 - x); }
 double cosine_to_90(double x) { return x <= 60 ? cosine_to_60(x) : sine_to_30(90 - x); }
+const double kTan45 = sine_to_90(45) / cosine_to_90(45), kCot45 = cosine_to_90(45) / sine_to_90(45);
 double sind_of(double x) {
   if (std::isnan(x)) return x;
   x = std::fmod(finite(x), 360);
@@ -204,7 +204,7 @@ double cotd_of(double x) {
   if (x < 0) { x = -x; sign = -1; }
   if (x > 180) { x = 360 - x; sign = -sign; }
   if (x > 90) { x = 180 - x; sign = -sign; }
-  const double r = sign * ((cosine_to_90(x) / sine_to_90(x)) * kTan45);
+  const double r = sign * ((cosine_to_90(x) / sine_to_90(x)) / kCot45);
   return r == 0 ? 0 : r;
 }
 const double kAsinHalf = std::asin(0.5), kAcosHalf = std::acos(0.5), kAtanOne = std::atan(1.0);

@@ -156,6 +156,7 @@ class DateWriter {
     names(item, k, hour, weekday);
   }
   [[nodiscard]] std::int64_t iso_year() const {
+    if (m_.is_interval) return m_.civil.year;
     const int y = types::iso_year_of(m_.civil.year, m_.civil.month, m_.civil.day);
     return y <= 0 ? 1 - y : y;
   }
@@ -167,6 +168,9 @@ class DateWriter {
   void names(const Item& item, std::string_view k, std::int64_t hour, int weekday) {
     const CivilTime& c = m_.civil;
     const std::string lower = to_lower(k);
+    if (m_.is_interval && lower != "am" && lower != "pm" && lower != "a.m." && lower != "p.m." && lower != "rm")
+      throw error(sqlstate::kInvalidDatetimeFormat, "invalid format specification for an interval value")
+          .with_hint("Intervals are not tied to specific calendar dates.");
     if (lower == "month") return c.month == 0 ? void() : word(item, kMonths[c.month - 1], 9);
     if (lower == "mon") return c.month == 0 ? void() : word(item, kMonths[c.month - 1].substr(0, 3), 0);
     if (lower == "day") return word(item, kDays[weekday], 9);
@@ -443,7 +447,7 @@ NumberFormat parse_number_format(std::string_view f) {
   return n;
 }
 std::string roman(std::int64_t v, bool fill) {
-  if (v < 1 || v > 3999) return fill ? "###############" : "###############";
+  if (v < 1 || v > 3999) return std::string(15, '#');
   static constexpr std::pair<int, std::string_view> parts[] = {{1000, "M"}, {900, "CM"}, {500, "D"}, {400, "CD"}, {100, "C"}, {90, "XC"}, {50, "L"}, {40, "XL"}, {10, "X"}, {9, "IX"}, {5, "V"}, {4, "IV"}, {1, "I"}};
   std::string out;
   for (const auto& [value, text] : parts) while (v >= value) { out += text; v -= value; }
@@ -527,7 +531,7 @@ Datum number_to_char(EvalContext& c, const Numeric& value, std::string_view form
   const NumberFormat f = parse_number_format(format);
   if (f.roman) {
     const Numeric rounded = types::round(value, 0, *c.arena);
-    return text_result(c, roman(types::is_finite(rounded) ? types::numeric_to_int64(rounded) : 0, f.fill));
+    return text_result(c, roman(types::is_finite(rounded) ? types::numeric_to_int32(rounded) : 0, f.fill));
   }
   if (f.exponent) return text_result(c, write_exponent(f, types::numeric_to_double(value)));
   return text_result(c, write_number(f, value, *c.arena));
@@ -548,10 +552,14 @@ void to_number(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   std::string digits;
   bool negative = false, point = false;
   int whole = 0, fraction = 0;
+  const bool groups = std::ranges::find(f.items, ",") != f.items.end();
   for (const char ch : text_of(a[0])) {
     if (ch == '-' || ch == '<') negative = true;
     else if (ch == '.' && f.fraction > 0 && !point) { point = true; digits += '.'; }
     else if (ch == '.' && f.fraction == 0) break;
+    else if (ch == ',' && !groups) {  // takes the place of a digit
+      if (++whole >= f.whole) break;
+    }
     else if (ch >= '0' && ch <= '9') {
       if (point ? fraction >= f.fraction : whole >= f.whole) break;
       ++(point ? fraction : whole);

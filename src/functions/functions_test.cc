@@ -110,6 +110,8 @@ struct Caller {
       types::output_text(out, resolved.result, statement.io_context, text);
       // A cast of bool to text gives the word, its output function the letter.
       if (resolved.result.oid == oid::kBool) return out.boolean ? "true" : "false";
+      // Of the three-way comparisons only the sign is promised.
+      if (f.name.ends_with("cmp")) return out.i32 < 0 ? "-" : (out.i32 > 0 ? "+" : "0");
       if (resolved.result.oid == oid::kBpchar) text.erase(text.find_last_not_of(' ') + 1);
       return text;
     } catch (const Error& e) {
@@ -134,6 +136,10 @@ TEST(Functions, AnswerAsPostgresDoes) {
       got = caller.call(*f, argument_types, texts);
     } catch (const Error& e) {
       got = "INPUT " + e.message;
+    }
+    if (f->name.ends_with("cmp") && got.size() == 1) {
+      const char sign = r.back()[0] == '-' ? '-' : (r.back() == "0" ? '0' : '+');
+      got = got[0] == sign ? r.back() : got;
     }
     ++all;
     if (got == r.back()) continue;

@@ -1,4 +1,6 @@
 // numeric without static scale; the arithmetic is types/numeric.h.
+#include <algorithm>
+
 #include "rustbd/base/error.h"
 #include "rustbd/functions/kernel_table.h"
 #include "rustbd/functions/vector_kernel.h"
@@ -38,7 +40,8 @@ template <Numeric (*F)(const Numeric&)>
 void plain(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric)); }
 template <Numeric (*F)(const Numeric&, int, Arena&)>
 void scaled(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
-  out = Datum::of(F(a[0].numeric, a[1].i32, *c.arena));
+  constexpr std::int32_t kLargestScale = types::kNumericMaxScale;
+  out = Datum::of(F(a[0].numeric, std::clamp(a[1].i32, -kLargestScale, kLargestScale), *c.arena));
 }
 template <Numeric (*F)(const Numeric&, int, Arena&)>
 void whole(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric, 0, *c.arena)); }

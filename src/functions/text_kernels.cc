@@ -246,7 +246,7 @@ void ascii(EvalContext&, Args a, const bool*, Datum& out, bool*) {
 }
 void chr(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::int32_t code = a[0].i32;
-  if (code < 0) throw error(sqlstate::kProgramLimitExceeded, "character number must be positive");
+  if (code < 0) throw error(sqlstate::kInvalidParameterValue, "character number must be positive");
   if (code == 0) throw error(sqlstate::kProgramLimitExceeded, "null character not permitted");
   if (code > 0x10FFFF) throw error(sqlstate::kProgramLimitExceeded, "requested character too large for encoding: {}", code);
   if (code >= 0xD800 && code <= 0xDFFF)
