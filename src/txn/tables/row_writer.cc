@@ -104,7 +104,14 @@ Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
   storage::Status status;
   if (after.split_tree != nullptr) status = after.split_tree->split(after.split_key, after.split_row);
   else if (after.split_leaf) status = state_.tree->split_leaf(after.split_row, format_.rows);
-  else if (after.read_overflow) {
+  else if (!after.look_at.is_none()) {
+    storage::SharedGuard leaf;
+    status = state_.tree->fix_leaf(after.look_at, &leaf);
+    LeafView view;
+    if (status && LeafView::open(leaf.data(), format_.rows, &view) && view.find(after.look_at) == storage::kNoSlot) {
+      s_.gone.push_back(after.look_at);  // row ids are never reused: its entry is a leftover for ever
+    }
+  } else if (after.read_overflow) {
     std::string bytes(after.overflow.bytes, '\0');
     storage::OverflowRead read(after.overflow, bytes.data());
     status = read.run(parts_.buffer());
@@ -319,18 +326,21 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
 }
 
 RowWriter::Step RowWriter::check_others(const IndexPart& part, ByteSpan key, RowId row, std::span<const RowId> others,
-                                        const LeafView* own_leaf, PageId own_page, Outcome* out, After* after) {
+                                        const LeafView* own_leaf, Outcome* out, After* after) {
   for (const RowId other : others) {
     if (other == row) continue;
-    PageId page;
-    if (const auto status = state_.tree->locate(other, &page); !status) return status_step(status, out);
-    if (own_leaf != nullptr && page == own_page) {
+    if (std::find(s_.gone.begin(), s_.gone.end(), other) != s_.gone.end()) continue;
+    if (own_leaf != nullptr && other.raw() >= own_leaf->base_rowid() && other.raw() < own_leaf->high_fence()) {
       const ChainHead chain = parts_.versions.head(state_.id, other);
       if (const Step step = judge_other(part, key, other, *own_leaf, chain, out, after); step != Step::kDone) return step;
       continue;
     }
     storage::OptimisticGuard guard;
-    if (const auto status = state_.tree->fix_leaf(other, &guard); !status) return status_step(status, out);
+    if (const auto status = state_.tree->fix_leaf(other, &guard); !status) {
+      // It may lie below the base of the very leaf that is latched here: looked at without latches.
+      if (status.outcome == storage::Outcome::kRestart) after->look_at = other;
+      return status_step(status, out);
+    }
     LeafView leaf;
     if (!LeafView::open(guard.data(), format_.rows, &leaf)) {
       if (!guard.check()) return Step::kRestart;
@@ -353,7 +363,7 @@ RowWriter::Step RowWriter::check_others(const IndexPart& part, ByteSpan key, Row
 }
 
 /// Latches the leaves of all new entries, checking the unique ones.
-RowWriter::Step RowWriter::add_entries(EntryLatches& latches, const LeafView* own_leaf, PageId own_page, RowId row,
+RowWriter::Step RowWriter::add_entries(EntryLatches& latches, const LeafView* own_leaf, RowId row,
                                        const WriteExtras& extras, Outcome* out, After* after) {
   for (const auto& e : s_.entries) {
     const storage::IndexLayout& index = *e.part->layout;
@@ -368,7 +378,7 @@ RowWriter::Step RowWriter::add_entries(EntryLatches& latches, const LeafView* ow
       if (status) status = probe.collect(&others);
       if (!status) return status_step(status, out);
       const bool later = extras.deferred != nullptr && (!extras.deferrable_only || index.deferrable);
-      Step step = check_others(*e.part, e.key, row, others, own_leaf, own_page, out, after);
+      Step step = check_others(*e.part, e.key, row, others, own_leaf, out, after);
       if (step == Step::kReturn && out->status == Status::kDuplicate && later) {
         extras.deferred->suspects.push_back({state_.id, index.id, row, e.key});
         *out = {};
@@ -408,13 +418,12 @@ Outcome RowWriter::check_unique(const IndexPart& part, ByteSpan key, RowId row) 
       append_entry_key(format_, *part.layout, cells, s_.arena, present, &has_null);
       if (as_chars(present) != as_chars(key)) return Step::kDone;
     }
-    const PageId page = own.page_id();
     storage::UniqueProbe probe;
     std::vector<RowId> others;
     auto status = probe.start(*part.tree, key);
     if (status) status = probe.collect(&others);
     if (!status) return status_step(status, out);
-    return check_others(part, key, row, others, &leaf, page, out, after);
+    return check_others(part, key, row, others, &leaf, out, after);
   });
 }
 
@@ -516,7 +525,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row)
       return Step::kRestart;
     }
     EntryLatches entries(s_.entries.size());
-    if (const Step step = add_entries(entries, &page, leaf.page_id(), id, extras, out, after); step != Step::kDone) {
+    if (const Step step = add_entries(entries, &page, id, extras, out, after); step != Step::kDone) {
       return step;
     }
     if (auto dirty = entries.mark_dirty(); !dirty) return dirty_step(dirty, out);
@@ -648,7 +657,7 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
         return Step::kRestart;
       }
       EntryLatches entries(s_.entries.size());
-      if (const Step step = add_entries(entries, &page, leaf.page_id(), row, extras, out, after); step != Step::kDone) {
+      if (const Step step = add_entries(entries, &page, row, extras, out, after); step != Step::kDone) {
         return step;
       }
       if (auto dirty = entries.mark_dirty(); !dirty) return dirty_step(dirty, out);

@@ -39,12 +39,14 @@ struct WriteScratch {
   Bytes payload, body;
   std::vector<Staged> staged;
   std::vector<Known> known;
+  std::vector<RowId> gone;     // other rows of a unique key that are no more
 
   void begin() {
     arena.reset();
     full.clear();
     entries.clear();
     computed.clear();
+    gone.clear();
     payload.clear();
     body.clear();
   }
@@ -107,6 +109,7 @@ class RowWriter {
     LockKey wait_key;
     RowLockMode wait_mode = RowLockMode::kNone;
     TxnState* running = nullptr;
+    RowId look_at;
     bool read_overflow = false;
     storage::OverflowRef overflow;
   };
@@ -127,10 +130,10 @@ class RowWriter {
 
   Step check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode, std::uint64_t accept_newer, Outcome* out,
                       After* after);
-  Step add_entries(EntryLatches& latches, const storage::LeafView* own_leaf, PageId own_page, RowId row,
+  Step add_entries(EntryLatches& latches, const storage::LeafView* own_leaf, RowId row,
                    const WriteExtras& extras, Outcome* out, After* after);
   Step check_others(const IndexPart& part, ByteSpan key, RowId row, std::span<const RowId> others,
-                    const storage::LeafView* own_leaf, PageId own_page, Outcome* out, After* after);
+                    const storage::LeafView* own_leaf, Outcome* out, After* after);
   Step judge_other(const IndexPart& part, ByteSpan key, RowId other, const storage::LeafView& leaf, ChainHead chain,
                    Outcome* out, After* after);
   UndoRec* push_record(UndoOp op, std::uint8_t flags, RowId row);
