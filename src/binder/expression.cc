@@ -36,6 +36,11 @@ ExpressionPtr Binder::literal(const sql::Literal& literal) {
       std::int64_t i8 = 0;
       const auto* end = literal.text.data() + literal.text.size();
       const auto [at, failure] = std::from_chars(literal.text.data(), end, i8);
+      if (failure == std::errc{} && at == end && i8 >= INT32_MIN && i8 <= INT32_MAX) {   // -2147483648
+        v.type = types::make_type(oid::kInt4);
+        v.datum = types::Datum::of(static_cast<std::int32_t>(i8));
+        break;
+      }
       if (failure == std::errc{} && at == end) {
         v.type = types::make_type(oid::kInt8);
         v.datum = types::Datum::of(i8);
