@@ -27,7 +27,9 @@ constexpr std::size_t kSetThreshold = 16;
 
 class Compiler {
  public:
-  Compiler(Program::Impl& program, const ColumnMap& layout) : program_(program), layout_(layout) { scopes_.emplace_back(); }
+  Compiler(Program::Impl& program, const ColumnMap& layout) : program_(program), layout_(layout) {
+    scopes_.emplace_back();
+  }
 
   Register compile(const Expression& e, Block& block) {
     const std::uint64_t shape = shape_of(e);
@@ -37,7 +39,10 @@ class Compiler {
         for (const Known& k : *scope) if (k.shape == shape && same(*k.expression, e)) return k.at;
       }
     }
-    const std::size_t scope = e.kind == Kind::kConstant || e.kind == Kind::kColumn || e.kind == Kind::kParameter ? 0 : scopes_.size() - 1;
+    const std::size_t scope =
+        e.kind == Kind::kConstant || e.kind == Kind::kColumn || e.kind == Kind::kParameter
+            ? 0
+            : scopes_.size() - 1;
     const Register at = compile_new(e, block);
     if (shareable) scopes_[scope].push_back({shape, &e, at});
     return at;
@@ -126,8 +131,8 @@ class Compiler {
   Register in_list(const Expression& e, Block& block) {
     const auto& f = e.function;
     const bool constants = std::all_of(e.args.begin() + 1, e.args.end(), [&](const auto& a) {
-      return a->kind == Kind::kConstant && a->type.phys == e.args[0]->type.phys && a->type.scale == e.args[0]->type.scale &&
-             a->type.oid == e.args[0]->type.oid;
+      return a->kind == Kind::kConstant && a->type.phys == e.args[0]->type.phys &&
+             a->type.scale == e.args[0]->type.scale && a->type.oid == e.args[0]->type.oid;
     });
     const bool plain = f.declaration != nullptr && f.declaration->arguments.size() == 2 &&
                        f.declaration->arguments[0] == f.declaration->arguments[1];
@@ -144,7 +149,8 @@ class Compiler {
     return finish(std::move(in), block);
   }
   Register field(const Expression& e, Block& block) {
-    if (e.args[0]->kind == Kind::kRow && e.index < e.args[0]->args.size()) return compile(*e.args[0]->args[e.index], block);
+    if (e.args[0]->kind == Kind::kRow && e.index < e.args[0]->args.size())
+      return compile(*e.args[0]->args[e.index], block);
     throw not_supported("selecting a field of a composite value");
   }
 
@@ -201,7 +207,8 @@ void conjuncts_of(const Expression& e, std::vector<const Expression*>& out) {
 Program::Program() : impl_(std::make_unique<Impl>()) {}
 Program::~Program() = default;
 
-std::unique_ptr<Program> Program::compile(std::span<const Expression* const> expressions, const ColumnMap& layout) {
+std::unique_ptr<Program> Program::compile(std::span<const Expression* const> expressions,
+                                          const ColumnMap& layout) {
   std::unique_ptr<Program> program{new Program()};
   Impl& impl = *program->impl_;
   const bool one_predicate = expressions.size() == 1 && expressions[0]->type.oid == types::oid::kBool;

@@ -13,7 +13,8 @@ using types::Vector;
 
 Program::Local::Local(const Program::Impl& p) : registers(p.registers.size()), buffers(p.registers.size()),
                                                 has_buffer(p.registers.size()), program(&p) {
-  for (const ConstantRegister& c : p.constants) registers[c.at] = types::make_constant(c.value, c.is_null, c.phys, constants);
+  for (const ConstantRegister& c : p.constants)
+    registers[c.at] = types::make_constant(c.value, c.is_null, c.phys, constants);
 }
 void Program::LocalDeleter::operator()(Local* local) const { delete local; }
 Program::LocalPtr Program::make_local() const { return LocalPtr{new Local(*impl_)}; }
@@ -30,7 +31,8 @@ void begin(Program::Local& local, const Program::Impl& program, const RunContext
     RUSTBD_ASSERT(p.index < run.parameters.size(), "a parameter without a value");
     const types::Value& v = run.parameters[p.index];
     Datum value = v.datum;
-    if (!v.is_null && p.type.oid == types::oid::kNumeric && (v.type.phys != p.type.phys || v.type.scale != p.type.scale))
+    if (!v.is_null && p.type.oid == types::oid::kNumeric &&
+        (v.type.phys != p.type.phys || v.type.scale != p.type.scale))
       value = types::convert_decimal(v.datum, v.type, p.type, local.arena);
     local.registers[p.at] = types::make_constant(value, v.is_null, p.type.phys, local.arena);
   }
@@ -85,7 +87,8 @@ Selection Program::filter(Local& local, const RunContext& run, const Chunk& in) 
 }
 
 types::Value evaluate_constant(const Expression& e, const RunContext& run, Arena& arena) {
-  if (e.kind == Kind::kConstant) return {e.type, e.is_null, e.is_null ? Datum{} : types::copy_datum(e.value, e.type.phys, arena)};
+  if (e.kind == Kind::kConstant)
+    return {e.type, e.is_null, e.is_null ? Datum{} : types::copy_datum(e.value, e.type.phys, arena)};
   const Expression* list[] = {&e};
   const auto program = Program::compile(list, {});
   const auto local = program->make_local();

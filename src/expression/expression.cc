@@ -46,7 +46,9 @@ ExpressionPtr make_constant(const types::Value& value, std::int32_t location) {
   return e;
 }
 ExpressionPtr make_null(const TypeRef& type) { return make_constant({type, true, Datum{}}); }
-ExpressionPtr make_bool(bool value) { return make_constant({types::make_type(oid::kBool), false, Datum::of(value)}); }
+ExpressionPtr make_bool(bool value) {
+  return make_constant({types::make_type(oid::kBool), false, Datum::of(value)});
+}
 ExpressionPtr make_column(ColumnId column, const TypeRef& type, std::int32_t location) {
   auto e = std::make_unique<Expression>();
   e->kind = Kind::kColumn;
@@ -55,7 +57,8 @@ ExpressionPtr make_column(ColumnId column, const TypeRef& type, std::int32_t loc
   e->location = location;
   return e;
 }
-ExpressionPtr make_call(functions::ResolvedFunction function, std::vector<ExpressionPtr> args, std::int32_t location) {
+ExpressionPtr make_call(functions::ResolvedFunction function, std::vector<ExpressionPtr> args,
+                        std::int32_t location) {
   auto e = std::make_unique<Expression>();
   e->kind = Kind::kCall;
   e->type = function.result;
@@ -77,8 +80,12 @@ ExpressionPtr make_junction(Kind kind, std::vector<ExpressionPtr> parts) {
   return e;
 }
 }  // namespace
-ExpressionPtr make_and(std::vector<ExpressionPtr> conjuncts) { return make_junction(Kind::kAnd, std::move(conjuncts)); }
-ExpressionPtr make_or(std::vector<ExpressionPtr> disjuncts) { return make_junction(Kind::kOr, std::move(disjuncts)); }
+ExpressionPtr make_and(std::vector<ExpressionPtr> conjuncts) {
+  return make_junction(Kind::kAnd, std::move(conjuncts));
+}
+ExpressionPtr make_or(std::vector<ExpressionPtr> disjuncts) {
+  return make_junction(Kind::kOr, std::move(disjuncts));
+}
 
 namespace {
 
@@ -90,7 +97,8 @@ bool same_optional(const ExpressionPtr& a, const ExpressionPtr& b) {
 }
 bool same_keys(const std::vector<OrderKey>& a, const std::vector<OrderKey>& b) {
   return std::ranges::equal(a, b, [](const OrderKey& x, const OrderKey& y) {
-    return x.descending == y.descending && x.nulls_first == y.nulls_first && same(*x.expression, *y.expression);
+    return x.descending == y.descending && x.nulls_first == y.nulls_first &&
+           same(*x.expression, *y.expression);
   });
 }
 /// Representation, not SQL equality: 1.0 and 1.00 differ, as do 0.0 and -0.0.
@@ -102,7 +110,8 @@ bool same_value(const Expression& a, const Expression& b) {
     types::append_stored(b.value, b.type.phys, y);
     return x == y;
   }
-  return std::memcmp(static_cast<const void*>(&a.value), static_cast<const void*>(&b.value), types::width_of(a.type.phys)) == 0;
+  return std::memcmp(static_cast<const void*>(&a.value), static_cast<const void*>(&b.value),
+                     types::width_of(a.type.phys)) == 0;
 }
 
 }  // namespace
@@ -110,9 +119,10 @@ bool same_value(const Expression& a, const Expression& b) {
 bool same(const Expression& a, const Expression& b) {
   if (&a == &b) return true;
   if (a.kind != b.kind || a.type != b.type || a.args.size() != b.args.size()) return false;
-  if (a.index != b.index || a.column != b.column || a.outer_levels != b.outer_levels || a.test != b.test || a.all != b.all ||
-      a.negated != b.negated || a.distinct != b.distinct || a.star != b.star || a.subquery != b.subquery ||
-      a.subquery_kind != b.subquery_kind || a.window_function != b.window_function)
+  if (a.index != b.index || a.column != b.column || a.outer_levels != b.outer_levels || a.test != b.test ||
+      a.all != b.all || a.negated != b.negated || a.distinct != b.distinct || a.star != b.star ||
+      a.subquery != b.subquery || a.subquery_kind != b.subquery_kind ||
+      a.window_function != b.window_function)
     return false;
   if (a.function.declaration != b.function.declaration || a.function.kernels != b.function.kernels ||
       a.aggregate.declaration != b.aggregate.declaration || a.aggregate.kernels != b.aggregate.kernels)
@@ -149,8 +159,18 @@ bool any(const Expression& e, bool (*test)(const Expression&)) {
 bool has_stable_text(Oid type) {
   switch (type) {
     case oid::kBool: case oid::kInt2: case oid::kInt4: case oid::kInt8: case oid::kFloat4: case oid::kFloat8:
-    case oid::kNumeric: case oid::kText: case oid::kVarchar: case oid::kBpchar: case oid::kName: case oid::kChar:
-    case oid::kUuid: case oid::kOid: case oid::kUnknown: case oid::kInt4Array: case oid::kInt8Array: case oid::kTextArray:
+    case oid::kNumeric:
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kBpchar:
+    case oid::kName:
+    case oid::kChar:
+    case oid::kUuid:
+    case oid::kOid:
+    case oid::kUnknown:
+    case oid::kInt4Array:
+    case oid::kInt8Array:
+    case oid::kTextArray:
       return true;
     default: return false;
   }
@@ -160,8 +180,8 @@ bool is_not_immutable(const Expression& e) {
     case Kind::kParameter: case Kind::kSubquery: case Kind::kAggregate: case Kind::kWindow: return true;
     case Kind::kTypedInput: return !has_stable_text(e.type.oid) || !has_stable_text(e.args[0]->type.oid);
     default:
-      return e.function.declaration != nullptr &&
-             (!e.function.declaration->is(functions::kImmutable) || e.function.declaration->is(functions::kSetReturning));
+      return e.function.declaration != nullptr && (!e.function.declaration->is(functions::kImmutable) ||
+                                                   e.function.declaration->is(functions::kSetReturning));
   }
 }
 
@@ -176,20 +196,26 @@ bool is_immutable(const Expression& e) { return !any(e, &is_not_immutable); }
 bool can_error(const Expression& e) {
   return any(e, [](const Expression& x) {
     switch (x.kind) {
-      case Kind::kTypedInput: case Kind::kCoerceLength: case Kind::kSubquery: case Kind::kPhysicalCast: case Kind::kArray: return true;
+      case Kind::kTypedInput:
+      case Kind::kCoerceLength:
+      case Kind::kSubquery:
+      case Kind::kPhysicalCast:
+      case Kind::kArray:
+        return true;
       default: return x.function.declaration != nullptr && x.function.declaration->is(functions::kCanError);
     }
   });
 }
 bool is_constant(const Expression& e) {
   return !any(e, [](const Expression& x) {
-    return x.kind == Kind::kColumn || x.kind == Kind::kParameter || x.kind == Kind::kSubquery || x.kind == Kind::kAggregate ||
-           x.kind == Kind::kWindow;
+    return x.kind == Kind::kColumn || x.kind == Kind::kParameter || x.kind == Kind::kSubquery ||
+           x.kind == Kind::kAggregate || x.kind == Kind::kWindow;
   });
 }
 void collect_columns(const Expression& e, std::vector<ColumnId>& out) {
   visit(e, [&](const Expression& x) {
-    if (x.kind == Kind::kColumn && x.outer_levels == 0 && std::ranges::find(out, x.column) == out.end()) out.push_back(x.column);
+    if (x.kind == Kind::kColumn && x.outer_levels == 0 && std::ranges::find(out, x.column) == out.end())
+      out.push_back(x.column);
   });
 }
 bool contains(const Expression& e, Kind kind) {

@@ -19,7 +19,9 @@ constexpr TypeRef kInt4{oid::kInt4, -1, types::Phys::kI32}, kBool{oid::kBool, -1
 constexpr Oid kInt4Add = 177, kInt4Div = 154, kInt4Eq = 65, kInt4Lt = 66, kInt4Gt = 147, kTextCat = 1258;
 
 ExpressionPtr integer(std::int32_t v) { return make_constant({kInt4, false, Datum::of(v)}); }
-ExpressionPtr string(const char* v) { return make_constant({kText, false, Datum::of(types::Str{std::string_view{v}})}); }
+ExpressionPtr string(const char* v) {
+  return make_constant({kText, false, Datum::of(types::Str{std::string_view{v}})});
+}
 ExpressionPtr column(ColumnId id, const TypeRef& type = kInt4) { return make_column(id, type); }
 template <class... Args> std::vector<ExpressionPtr> list(Args... args) {
   std::vector<ExpressionPtr> out;
@@ -93,7 +95,9 @@ using Rows = std::vector<std::string>;
 TEST(Evaluator, CaseRunsBranchesOnlyWhereChosen) {
   Table t{{10, 10, -999, 7}, {2, 0, 0, 0}};
   // case when b > 0 then a / b else -1 end
-  const auto e = node(Kind::kCase, kInt4, list(call(kInt4Gt, column(2), integer(0)), call(kInt4Div, column(1), column(2)), integer(-1)));
+  const auto e =
+      node(Kind::kCase, kInt4,
+           list(call(kInt4Gt, column(2), integer(0)), call(kInt4Div, column(1), column(2)), integer(-1)));
   EXPECT_EQ(evaluate(*e, t), (Rows{"5", "-1", "-1", "-1"}));
   EXPECT_THROW(evaluate(*call(kInt4Div, column(1), column(2)), t), Error);
 }
@@ -109,8 +113,10 @@ TEST(Evaluator, AndAndOrAreThreeValued) {
   for (const int p : {0, 1, -999}) for (const int q : {0, 1, -999}) { x.push_back(p); y.push_back(q); }
   Table t{x, y};
   const auto truth = [](ColumnId id) { return call(kInt4Eq, column(id), integer(1)); };
-  EXPECT_EQ(evaluate(*make_and(list(truth(1), truth(2))), t), (Rows{"f", "f", "f", "f", "t", "null", "f", "null", "null"}));
-  EXPECT_EQ(evaluate(*make_or(list(truth(1), truth(2))), t), (Rows{"f", "t", "null", "t", "t", "t", "null", "t", "null"}));
+  EXPECT_EQ(evaluate(*make_and(list(truth(1), truth(2))), t),
+            (Rows{"f", "f", "f", "f", "t", "null", "f", "null", "null"}));
+  EXPECT_EQ(evaluate(*make_or(list(truth(1), truth(2))), t),
+            (Rows{"f", "t", "null", "t", "t", "t", "null", "t", "null"}));
   EXPECT_EQ(evaluate(*node(Kind::kNot, kBool, list(truth(1))), t)[8], "null");
 }
 
@@ -131,7 +137,8 @@ TEST(Evaluator, UnselectedRowsAreNotComputed) {
 TEST(Evaluator, FilterNarrowsConjunctByConjunct) {
   Table t{{1, 6, 8, -999}, {0, 3, 9, 1}};
   // b > 0 and a / b = 2: the division sees no zero.
-  const auto e = make_and(list(call(kInt4Gt, column(2), integer(0)), call(kInt4Eq, call(kInt4Div, column(1), column(2)), integer(2))));
+  const auto e = make_and(list(call(kInt4Gt, column(2), integer(0)),
+                               call(kInt4Eq, call(kInt4Div, column(1), column(2)), integer(2))));
   const Expression* expressions[] = {e.get()};
   const auto program = Program::compile(expressions, kLayout);
   const auto local = program->make_local();
@@ -176,12 +183,14 @@ TEST(Evaluator, InListAsLoopAndAsSetAgree) {
 TEST(Evaluator, ArraysAndAny) {
   Table t{{1, 2, -999}, {2, 2, 2}};
   const TypeRef array_type = types::make_type(oid::kInt4Array);
-  auto any = node(Kind::kScalarArray, kBool, list(column(1), node(Kind::kArray, array_type, list(column(2), integer(7)))));
+  auto any = node(Kind::kScalarArray, kBool,
+                  list(column(1), node(Kind::kArray, array_type, list(column(2), integer(7)))));
   any->function = resolved(kInt4Eq, {kInt4, kInt4});
   EXPECT_EQ(evaluate(*any, t), (Rows{"f", "t", "null"}));
   any->all = true;
   EXPECT_EQ(evaluate(*any, t), (Rows{"f", "f", "null"}));
-  const auto second = node(Kind::kSubscript, kInt4, list(node(Kind::kArray, array_type, list(column(2), integer(7))), column(1)));
+  const auto second = node(Kind::kSubscript, kInt4,
+                           list(node(Kind::kArray, array_type, list(column(2), integer(7))), column(1)));
   EXPECT_EQ(evaluate(*second, t), (Rows{"2", "7", "null"}));
 }
 
@@ -193,7 +202,8 @@ TEST(Evaluator, NullIfDistinctGreatestAndTests) {
   auto distinct = node(Kind::kIsDistinct, kBool, list(column(1), column(2)));
   distinct->function = resolved(kInt4Eq, {kInt4, kInt4});
   EXPECT_EQ(evaluate(*distinct, t), (Rows{"f", "t", "t", "f"}));
-  EXPECT_EQ(evaluate(*node(Kind::kGreatest, kInt4, list(column(1), column(2))), t), (Rows{"1", "3", "4", "null"}));
+  EXPECT_EQ(evaluate(*node(Kind::kGreatest, kInt4, list(column(1), column(2))), t),
+            (Rows{"1", "3", "4", "null"}));
   auto test = node(Kind::kBooleanTest, kBool, list(call(kInt4Eq, column(1), column(2))));
   test->test = BooleanTest::kNotTrue;
   EXPECT_EQ(evaluate(*test, t), (Rows{"f", "t", "t", "t"}));
@@ -226,7 +236,9 @@ TEST(Expression, CloneIsSameAndDifferencesShow) {
 TEST(Expression, SqlTextIsThatOfExplain) {
   const ColumnNamer names = [](ColumnId id) { return "t.c" + std::to_string(id); };
   EXPECT_EQ(to_sql(*call(kInt4Lt, column(1), integer(5)), names), "(t.c1 < 5)");
-  EXPECT_EQ(to_sql(*make_and(list(call(kInt4Lt, column(1), integer(-5)), node(Kind::kIsNull, kBool, list(column(2))))), names),
+  EXPECT_EQ(to_sql(*make_and(list(call(kInt4Lt, column(1), integer(-5)),
+                                  node(Kind::kIsNull, kBool, list(column(2))))),
+                   names),
             "((t.c1 < '-5'::integer) AND (t.c2 IS NULL))");
   EXPECT_EQ(to_sql(*call(kTextCat, node(Kind::kTypedInput, kText, list(column(1))), string("it's")), names),
             "((t.c1)::text || 'it''s'::text)");

@@ -15,7 +15,8 @@ using types::Phys;
 using types::Selection;
 using types::Vector;
 
-Machine::Machine(Program::Local& local, const RunContext& run, std::uint32_t rows) : local_(local), run_(run), rows_(rows) {}
+Machine::Machine(Program::Local& local, const RunContext& run, std::uint32_t rows)
+    : local_(local), run_(run), rows_(rows) {}
 
 void Machine::run(const Block& block, const Selection& selection) {
   if (selection.count == 0) {
@@ -68,7 +69,8 @@ void Machine::step(const Instruction& in, const Selection& selection) {
   }
 }
 
-// ---- registers --------------------------------------------------------------------------------------------------
+// ---- registers
+// --------------------------------------------------------------------------------------------------
 
 Vector& Machine::fresh(Register at) {
   if (!local_.has_buffer[at]) {
@@ -136,7 +138,8 @@ template <class Body> void Machine::boxed(const Instruction& in, const Selection
   if (constant) out.form = Form::kConst;
 }
 
-// ---- calls ------------------------------------------------------------------------------------------------------
+// ---- calls
+// ------------------------------------------------------------------------------------------------------
 
 EvalContext Machine::context_of(const Instruction& in) {
   EvalContext c;
@@ -186,8 +189,8 @@ void Machine::call(const Instruction& in, const Selection& selection) {
   if (constant) out.form = Form::kConst;
 }
 
-void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection, std::uint32_t rows,
-                           Vector& out) {
+void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+                           std::uint32_t rows, Vector& out) {
   const auto& kernels = *in.function.kernels;
   const auto* declaration = in.function.declaration;
   const bool strict = declaration->is(functions::kStrict);
@@ -213,7 +216,8 @@ void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& arg
   if (run.count != 0) {
     if (kernels.vector != nullptr) {
       EvalContext context = context_of(in);
-      kernels.vector(context, args.data(), static_cast<std::uint32_t>(args.size()), run, rows, out, local_.buffers[in.out].fresh_validity());
+      kernels.vector(context, args.data(), static_cast<std::uint32_t>(args.size()), run, rows, out,
+                     local_.buffers[in.out].fresh_validity());
     } else {
       call_scalar(in, args, run, out);
     }
@@ -227,10 +231,12 @@ void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& arg
   }
 }
 
-void Machine::call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection, Vector& out) {
+void Machine::call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+                          Vector& out) {
   EvalContext context = context_of(in);
   const auto scalar = in.function.kernels->scalar;
-  if (scalar == nullptr) throw not_supported("set-returning function {} in this place", in.function.declaration->name);
+  if (scalar == nullptr)
+    throw not_supported("set-returning function {} in this place", in.function.declaration->name);
   const std::size_t n = args.size();
   local_.datums.resize(n + 1);
   std::vector<char> nulls(n + 1, 0);
@@ -251,7 +257,8 @@ void Machine::call_scalar(const Instruction& in, const std::vector<Vector>& args
   }
 }
 
-// ---- lazy constructs --------------------------------------------------------------------------------------------
+// ---- lazy constructs
+// --------------------------------------------------------------------------------------------
 
 void Machine::junction(const Instruction& in, const Selection& selection) {
   // AND is decided by a false, OR by a true; rows not decided go on.
@@ -297,7 +304,8 @@ void Machine::case_when(const Instruction& in, const Selection& selection) {
       std::uint32_t y = 0, n = 0;
       for (std::uint32_t i = 0; i < open.count; ++i) {
         const auto row = open[i];
-        if (truth.is_valid(row) && truth.values<bool>()[truth.slot(row)]) yes[y++] = static_cast<std::uint16_t>(row);
+        if (truth.is_valid(row) && truth.values<bool>()[truth.slot(row)])
+          yes[y++] = static_cast<std::uint16_t>(row);
         else no[n++] = static_cast<std::uint16_t>(row);
       }
       if (y != open.count) chosen = {yes, y};
@@ -336,9 +344,11 @@ void Machine::coalesce(const Instruction& in, const Selection& selection) {
   for (std::uint32_t i = 0; i < open.count; ++i) set_null(out, in.out, open[i]);
 }
 
-// ---- equality ---------------------------------------------------------------------------------------------------
+// ---- equality
+// ---------------------------------------------------------------------------------------------------
 
-Selection Machine::equal_rows(const Instruction& in, Register left, Register right, const Selection& selection, Vector* truth) {
+Selection Machine::equal_rows(const Instruction& in, Register left, Register right,
+                              const Selection& selection, Vector* truth) {
   const Vector a = local_.registers[left], b = local_.registers[right];
   Selection both = selection;
   if (a.validity != nullptr || b.validity != nullptr) {
@@ -400,7 +410,8 @@ void Machine::is_distinct(const Instruction& in, const Selection& selection) {
     const auto row = selection[i];
     result[row] = (a.is_valid(row) != b.is_valid(row)) != in.negated;
   }
-  for (std::uint32_t i = 0; i < both.count; ++i) result[both[i]] = truth.values<bool>()[both[i]] == in.negated;
+  for (std::uint32_t i = 0; i < both.count; ++i)
+    result[both[i]] = truth.values<bool>()[both[i]] == in.negated;
 }
 
 void Machine::is_null(const Instruction& in, const Selection& selection, bool when) {

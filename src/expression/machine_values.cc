@@ -19,8 +19,8 @@ using types::Vector;
 namespace {
 
 bool is_string(Oid type) {
-  return type == oid::kText || type == oid::kVarchar || type == oid::kBpchar || type == oid::kName || type == oid::kUnknown ||
-         type == oid::kCstring;
+  return type == oid::kText || type == oid::kVarchar || type == oid::kBpchar || type == oid::kName ||
+         type == oid::kUnknown || type == oid::kCstring;
 }
 
 /// Calls put(row, value, is_null) for each selected row of one strict argument.
@@ -46,17 +46,20 @@ void Machine::physical_cast(const Instruction& in, const Selection& selection) {
     if (null) set_null(out, in.out, row);
     else types::store_datum(static_cast<char*>(out.data) + std::size_t{row} * out.width, d, out.width);
   };
-  if (from.phys == Phys::kD64 && in.type.phys == Phys::kD128 && from.scale == in.type.scale && a.form == Form::kFlat) {
+  if (from.phys == Phys::kD64 && in.type.phys == Phys::kD128 && from.scale == in.type.scale &&
+      a.form == Form::kFlat) {
     const auto* values = a.values<std::int64_t>();
     auto* wide = out.values<types::Int128>();
     for (std::uint32_t i = 0; i < rows.count; ++i) {
       const auto v = values[rows[i]];
       wide[rows[i]] = v == types::kD64Nan ? types::kD128Nan : v;
     }
-    if (a.validity != nullptr) std::copy_n(a.validity, types::kValidityWords, out.validity = validity(in.out));
+    if (a.validity != nullptr)
+      std::copy_n(a.validity, types::kValidityWords, out.validity = validity(in.out));
     return;
   }
-  each_value(put, a, rows, [&](const Datum& d) { return types::convert_decimal(d, from, in.type, local_.arena); });
+  each_value(put, a, rows,
+             [&](const Datum& d) { return types::convert_decimal(d, from, in.type, local_.arena); });
   if (constant) out.form = Form::kConst;
 }
 
@@ -83,7 +86,9 @@ void Machine::typed_input(const Instruction& in, const Selection& selection) {
       types::output_text(d, from, io, text);
       view = local_.arena.copy(std::string_view{text});
     }
-    if (!is_string(in.type.oid)) return types::input_text(is_string(from.oid) ? std::string_view{local_.arena.copy(view)} : view, in.type, io);
+    if (!is_string(in.type.oid))
+      return types::input_text(is_string(from.oid) ? std::string_view{local_.arena.copy(view)} : view,
+                               in.type, io);
     const Datum string = Datum::of(types::Str{view});
     TypeRef plain = in.type;
     plain.typmod = -1;
@@ -120,13 +125,15 @@ void Machine::array(const Instruction& in, const Selection& selection) {
     types::ArrayBuilder builder{element};
     std::vector<types::Dimension> dims;
     const auto mismatch = [] {
-      return error(sqlstate::kArraySubscriptError, "multidimensional arrays must have array expressions with matching dimensions");
+      return error(sqlstate::kArraySubscriptError,
+                   "multidimensional arrays must have array expressions with matching dimensions");
     };
     for (std::size_t a = 0; a < in.args.size(); ++a) {
       const Vector& v = local_.registers[in.args[a]];
       const bool valid = v.is_valid(row);
       if (!nested) {
-        builder.add(valid ? types::to_element(v.datum(row), in.argument_types[a], local_.arena) : Datum{}, !valid);
+        builder.add(valid ? types::to_element(v.datum(row), in.argument_types[a], local_.arena) : Datum{},
+                    !valid);
         continue;
       }
       if (!valid) { if (dims.empty() && a == 0) continue; throw mismatch(); }
@@ -138,7 +145,8 @@ void Machine::array(const Instruction& in, const Selection& selection) {
         dims.push_back({static_cast<std::int32_t>(in.args.size()), 1});
         for (const auto& dim : view.dimensions()) dims.push_back(dim);
       }
-      if (!std::equal(view.dimensions().begin(), view.dimensions().end(), dims.begin() + 1, dims.end())) throw mismatch();
+      if (!std::equal(view.dimensions().begin(), view.dimensions().end(), dims.begin() + 1, dims.end()))
+        throw mismatch();
       for (types::ArrayView::Cursor c{view, local_.arena}; c.next();) builder.add(c.value(), c.is_null());
     }
     result[row] = dims.empty() ? builder.finish(local_.arena) : builder.finish(dims, local_.arena);
@@ -149,8 +157,8 @@ void Machine::array(const Instruction& in, const Selection& selection) {
 namespace {
 
 /// array[l1:u1, ...]: the part inside the bounds, renumbered from 1; empty where nothing is inside.
-types::Str slice(const types::ArrayView& view, std::span<const std::int32_t> lower, std::span<const std::int32_t> upper,
-                 Arena& arena) {
+types::Str slice(const types::ArrayView& view, std::span<const std::int32_t> lower,
+                 std::span<const std::int32_t> upper, Arena& arena) {
   types::ArrayBuilder builder{view.element_type()};
   const int n = view.ndim();
   std::vector<types::Dimension> dims(static_cast<std::size_t>(n));
@@ -203,8 +211,12 @@ void Machine::subscript(const Instruction& in, const Selection& selection) {
       } else {
         lower.clear();
         upper.clear();
-        for (std::size_t k = 0; k + 1 < numbers.size(); k += 2) { lower.push_back(numbers[k]); upper.push_back(numbers[k + 1]); }
-        if (static_cast<int>(lower.size()) > view.ndim()) value = Datum::of(types::ArrayBuilder{view.element_type()}.finish(local_.arena));
+        for (std::size_t k = 0; k + 1 < numbers.size(); k += 2) {
+          lower.push_back(numbers[k]);
+          upper.push_back(numbers[k + 1]);
+        }
+        if (static_cast<int>(lower.size()) > view.ndim())
+          value = Datum::of(types::ArrayBuilder{view.element_type()}.finish(local_.arena));
         else value = Datum::of(slice(view, lower, upper, local_.arena));
       }
     }
@@ -237,8 +249,10 @@ void Machine::scalar_array(const Instruction& in, const Selection& selection) {
       const bool nulls[2] = {left_null, c.is_null()};
       if (strict && nulls[1]) { unknown = true; continue; }
       pair[1] = c.value();
-      if (types_of_call.size() == 2 && types_of_call[1].oid == oid::kNumeric && types_of_call[1].phys != Phys::kNumeric)
-        pair[1] = types::convert_decimal(pair[1], types::make_type(oid::kNumeric), types_of_call[1], local_.arena);
+      if (types_of_call.size() == 2 && types_of_call[1].oid == oid::kNumeric &&
+          types_of_call[1].phys != Phys::kNumeric)
+        pair[1] =
+            types::convert_decimal(pair[1], types::make_type(oid::kNumeric), types_of_call[1], local_.arena);
       Datum value;
       bool null = false;
       scalar(context, pair, nulls, value, &null);

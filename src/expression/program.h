@@ -22,7 +22,8 @@ enum class Op : std::uint8_t {
 struct Block;
 struct ConstantSet;
 
-/// One step. Arguments and blocks as `op` needs them; everything else is copied from the expression, which may die.
+/// One step. Arguments and blocks as `op` needs them; everything else is copied from the expression, which
+/// may die.
 struct Instruction {
   Op op{};
   Register out = 0;
@@ -101,13 +102,17 @@ class Machine {
   std::uint64_t* validity(Register at);
   void set_null(Vector& v, Register at, std::uint32_t row);
   void alias(Register out, Register from);
-  std::uint16_t* new_rows(std::uint32_t count) { return static_cast<std::uint16_t*>(local_.arena.allocate(count * 2 + 2, 8)); }
+  std::uint16_t* new_rows(std::uint32_t count) {
+    return static_cast<std::uint16_t*>(local_.arena.allocate(count * 2 + 2, 8));
+  }
   bool all_constant(const Instruction& in) const;
   void copy_rows(Register out, Register from, const Selection& selection);
 
   void call(const Instruction& in, const Selection& selection);
-  void call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection, std::uint32_t rows, Vector& out);
-  void call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection, Vector& out);
+  void call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+                    std::uint32_t rows, Vector& out);
+  void call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+                   Vector& out);
   functions::EvalContext context_of(const Instruction& in);
   void junction(const Instruction& in, const Selection& selection);
   void case_when(const Instruction& in, const Selection& selection);
@@ -117,7 +122,8 @@ class Machine {
   void is_distinct(const Instruction& in, const Selection& selection);
   void is_null(const Instruction& in, const Selection& selection, bool when);
   /// Rows where both arguments are not null, and the truth of the instruction's function there.
-  Selection equal_rows(const Instruction& in, Register left, Register right, const Selection& selection, Vector* truth);
+  Selection equal_rows(const Instruction& in, Register left, Register right, const Selection& selection,
+                       Vector* truth);
   /// Calls body(row, out, &is_null) for each row, once when all arguments are constant.
   template <class Body> void boxed(const Instruction& in, const Selection& selection, Body&& body);
   void physical_cast(const Instruction& in, const Selection& selection);

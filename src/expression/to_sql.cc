@@ -1,4 +1,5 @@
-// SQL text of expressions as PostgreSQL's EXPLAIN writes it: every operator in parentheses, constants with their type.
+// SQL text of expressions as PostgreSQL's EXPLAIN writes it: every operator in parentheses, constants with
+// their type.
 #include <algorithm>
 
 #include "rustbd/base/error.h"
@@ -51,7 +52,8 @@ class Deparser {
       case Kind::kIsNotNull: return "(" + text(*e.args[0]) + " IS NOT NULL)";
       case Kind::kBooleanTest: return ("(" + text(*e.args[0])).append(boolean_test(e.test)) + ")";
       case Kind::kIsDistinct: return "(" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + ")";
-      case Kind::kIsNotDistinct: return "(NOT (" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + "))";
+      case Kind::kIsNotDistinct:
+        return "(NOT (" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + "))";
       case Kind::kCase: return case_when(e);
       case Kind::kCoalesce: return "COALESCE(" + list(e.args) + ")";
       case Kind::kNullIf: return "NULLIF(" + list(e.args) + ")";
@@ -62,7 +64,8 @@ class Deparser {
       case Kind::kFieldSelect: return "(" + text(*e.args[0]) + fmt::format(").f{}", e.index + 1);
       case Kind::kSubscript: return subscript(e);
       case Kind::kScalarArray:
-        return "(" + text(*e.args[0]) + " " + operator_name(e) + (e.all ? " ALL (" : " ANY (") + text(*e.args[1]) + "))";
+        return "(" + text(*e.args[0]) + " " + operator_name(e) + (e.all ? " ALL (" : " ANY (") +
+               text(*e.args[1]) + "))";
       case Kind::kInList: return in_list(e);
       case Kind::kAggregate: case Kind::kWindow: return aggregate(e);
       case Kind::kSubquery: return fmt::format("(SubPlan {})", e.subquery + 1);
@@ -96,7 +99,8 @@ class Deparser {
       }
       case oid::kNumeric: {
         const std::string digits = value_text(e.value, e.type);
-        const bool plain = digits[0] != '-' && digits.find('.') != std::string::npos && digits.find_first_not_of("0123456789.") == std::string::npos;
+        const bool plain = digits[0] != '-' && digits.find('.') != std::string::npos &&
+                           digits.find_first_not_of("0123456789.") == std::string::npos;
         return plain ? digits : "'" + digits + "'::numeric";
       }
       case oid::kUnknown: return quote(e.value.str.view());
@@ -108,8 +112,10 @@ class Deparser {
       return quote(inner.value.str.view()) + "::" + type_name(to);
     return "(" + text(inner) + ")::" + type_name(to);
   }
-  /// The operator whose function the call has, for these argument counts; nullptr when it is a plain function.
-  static const functions::OperatorDeclaration* operator_of(const functions::ResolvedFunction& f, std::size_t arguments) {
+  /// The operator whose function the call has, for these argument counts; nullptr when it is a plain
+  /// function.
+  static const functions::OperatorDeclaration* operator_of(const functions::ResolvedFunction& f,
+                                                           std::size_t arguments) {
     if (f.declaration == nullptr) return nullptr;
     for (const auto& op : functions::Registry::instance().all_operators()) {
       if (op.function == f.declaration->oid && (op.left == 0 ? 1u : 2u) == arguments) return &op;
@@ -126,7 +132,8 @@ class Deparser {
       if (e.args.size() == 1) return "(" + std::string{op->name} + " " + text(*e.args[0]) + ")";
       return "(" + text(*e.args[0]) + " " + std::string{op->name} + " " + text(*e.args[1]) + ")";
     }
-    const auto* declared = e.args.empty() ? nullptr : functions::Registry::instance().cast(e.args[0]->type.oid, e.type.oid);
+    const auto* declared =
+        e.args.empty() ? nullptr : functions::Registry::instance().cast(e.args[0]->type.oid, e.type.oid);
     if (declared != nullptr && declared->function == f->oid) {
       return cast(*e.args[0], e.type);
     }
@@ -134,7 +141,8 @@ class Deparser {
   }
   std::string case_when(const Expression& e) {
     std::string out = "CASE";
-    for (std::size_t i = 0; i + 1 < e.args.size(); i += 2) out += " WHEN " + text(*e.args[i]) + " THEN " + text(*e.args[i + 1]);
+    for (std::size_t i = 0; i + 1 < e.args.size(); i += 2)
+      out += " WHEN " + text(*e.args[i]) + " THEN " + text(*e.args[i + 1]);
     const Expression& otherwise = *e.args.back();
     out += " ELSE " + text(otherwise);
     return out + " END";
@@ -161,7 +169,8 @@ class Deparser {
   }
   /// Constants as PostgreSQL shows its array constant; others as an ARRAY constructor.
   std::string in_list(const Expression& e) {
-    const bool constants = std::all_of(e.args.begin() + 1, e.args.end(), [](const auto& a) { return a->kind == Kind::kConstant; });
+    const bool constants = std::all_of(e.args.begin() + 1, e.args.end(),
+                                       [](const auto& a) { return a->kind == Kind::kConstant; });
     std::string array;
     if (constants && e.args.size() > 1) {
       std::string items;

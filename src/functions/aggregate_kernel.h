@@ -27,7 +27,8 @@ struct AggregateLoops {
     }
     std::memcpy(state, static_cast<const void*>(&s), sizeof(State));
   }
-  static void update_grouped(EvalContext& c, void* const* states, const Vector* args, const Selection& selection) {
+  static void update_grouped(EvalContext& c, void* const* states, const Vector* args,
+                             const Selection& selection) {
     const Operand<Value> values(c, args[0], selection);
     for (std::uint32_t i = 0; i < selection.count; ++i)
       A::add(c, *static_cast<State*>(states[i]), values[selection[i]]);
@@ -48,7 +49,9 @@ struct AggregateLoops {
     k.combine = &combine;
     k.finalize = &finalize;
     if constexpr (requires(const State& s, Bytes& out) { A::serialize(s, out); }) {
-      k.serialize = [](const void* state, Bytes& out) { A::serialize(*static_cast<const State*>(state), out); };
+      k.serialize = [](const void* state, Bytes& out) {
+        A::serialize(*static_cast<const State*>(state), out);
+      };
       k.deserialize = [](EvalContext& c, ByteReader& in, void* state) {
         init(state);
         A::deserialize(c, in, *static_cast<State*>(state));
@@ -65,8 +68,10 @@ struct RowAggregateLoops {
   static void update_all(EvalContext& c, void* state, const Vector* args, const Selection& selection) {
     for_each_row(selection, [&](std::uint32_t row) { A::add(c, *static_cast<State*>(state), args, row); });
   }
-  static void update_grouped(EvalContext& c, void* const* states, const Vector* args, const Selection& selection) {
-    for (std::uint32_t i = 0; i < selection.count; ++i) A::add(c, *static_cast<State*>(states[i]), args, selection[i]);
+  static void update_grouped(EvalContext& c, void* const* states, const Vector* args,
+                             const Selection& selection) {
+    for (std::uint32_t i = 0; i < selection.count; ++i)
+      A::add(c, *static_cast<State*>(states[i]), args, selection[i]);
   }
   static AggregateKernels kernels() {
     AggregateKernels k;
@@ -82,7 +87,9 @@ struct RowAggregateLoops {
       A::finalize(c, *static_cast<const State*>(state), out, is_null);
     };
     if constexpr (requires(const State& s, Bytes& out) { A::serialize(s, out); }) {
-      k.serialize = [](const void* state, Bytes& out) { A::serialize(*static_cast<const State*>(state), out); };
+      k.serialize = [](const void* state, Bytes& out) {
+        A::serialize(*static_cast<const State*>(state), out);
+      };
       k.deserialize = [](EvalContext& c, ByteReader& in, void* state) {
         std::memset(state, 0, sizeof(State));
         A::deserialize(c, in, *static_cast<State*>(state));

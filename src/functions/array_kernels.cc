@@ -30,7 +30,8 @@ void dims(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   const ArrayView view{a[0].str};
   *is_null = view.ndim() == 0;
   std::string text;
-  for (const Dimension& d : view.dimensions()) text += fmt::format("[{}:{}]", d.lower, d.lower + d.length - 1);
+  for (const Dimension& d : view.dimensions())
+    text += fmt::format("[{}:{}]", d.lower, d.lower + d.length - 1);
   out = text_result(c, text);
 }
 void ndims(EvalContext&, Args a, const bool*, Datum& out, bool* is_null) {
@@ -44,13 +45,15 @@ template <Bound B> void bound(EvalContext&, Args a, const bool*, Datum& out, boo
   *is_null = a[1].i32 < 1 || a[1].i32 > view.ndim();
   if (*is_null) return;
   const Dimension& d = view.dimension(a[1].i32 - 1);
-  out = Datum::of(std::int32_t{B == Bound::kLower ? d.lower : (B == Bound::kUpper ? d.lower + d.length - 1 : d.length)});
+  out = Datum::of(
+      std::int32_t{B == Bound::kLower ? d.lower : (B == Bound::kUpper ? d.lower + d.length - 1 : d.length)});
 }
 void cardinality(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(static_cast<std::int32_t>(ArrayView{a[0].str}.size()));
 }
 
-void extend(EvalContext& c, Args a, const bool* nulls, Datum& out, std::size_t array, std::size_t element, bool at_end) {
+void extend(EvalContext& c, Args a, const bool* nulls, Datum& out, std::size_t array, std::size_t element,
+            bool at_end) {
   ArrayBuilder builder{element_oid(c, array)};
   std::vector<Dimension> shape;
   if (nulls[array] || ArrayView{a[array].str}.ndim() == 0) {
@@ -66,11 +69,16 @@ void extend(EvalContext& c, Args a, const bool* nulls, Datum& out, std::size_t a
   }
   out = Datum::of(builder.finish(shape, *c.arena));
 }
-void append(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) { extend(c, a, nulls, out, 0, 1, true); }
-void prepend(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) { extend(c, a, nulls, out, 1, 0, false); }
+void append(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
+  extend(c, a, nulls, out, 0, 1, true);
+}
+void prepend(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
+  extend(c, a, nulls, out, 1, 0, false);
+}
 
 [[noreturn]] void incompatible(std::string detail) {
-  throw error(sqlstate::kArraySubscriptError, "cannot concatenate incompatible arrays").with_detail(std::move(detail));
+  throw error(sqlstate::kArraySubscriptError, "cannot concatenate incompatible arrays")
+      .with_detail(std::move(detail));
 }
 void cat(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0] || nulls[1]) {
@@ -99,7 +107,8 @@ void cat(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
       incompatible("Arrays with differing dimensions are not compatible for concatenation.");
     ++shape[0].length;
   } else {
-    incompatible(fmt::format("Arrays of {} and {} dimensions are not compatible for concatenation.", x.ndim(), y.ndim()));
+    incompatible(fmt::format("Arrays of {} and {} dimensions are not compatible for concatenation.", x.ndim(),
+                             y.ndim()));
   }
   ArrayBuilder builder{x.element_type()};
   add_all(builder, x, *c.arena);
@@ -115,7 +124,9 @@ void one_dimensional(const ArrayView& view, std::string_view what) {
 }
 void position_from(EvalContext& c, Args a, const bool* nulls, std::int32_t start, Datum& out, bool* is_null) {
   const ArrayView view{a[0].str};
-  if (view.ndim() > 1) throw error(sqlstate::kFeatureNotSupported, "searching for elements in multidimensional arrays is not supported");
+  if (view.ndim() > 1)
+    throw error(sqlstate::kFeatureNotSupported,
+                "searching for elements in multidimensional arrays is not supported");
   const TypeRef type = element_of(view);
   *is_null = true;
   std::int32_t at = view.ndim() == 0 ? 1 : view.dimension(0).lower;
@@ -138,7 +149,9 @@ void position_start(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*
 void positions(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0]) { *is_null = true; return; }
   const ArrayView view{a[0].str};
-  if (view.ndim() > 1) throw error(sqlstate::kFeatureNotSupported, "searching for elements in multidimensional arrays is not supported");
+  if (view.ndim() > 1)
+    throw error(sqlstate::kFeatureNotSupported,
+                "searching for elements in multidimensional arrays is not supported");
   const TypeRef type = element_of(view);
   ArrayBuilder builder{types::oid::kInt4};
   std::int32_t at = view.ndim() == 0 ? 1 : view.dimension(0).lower;
@@ -149,11 +162,14 @@ void positions(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_n
 void remove(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0]) { *is_null = true; return; }
   const ArrayView view{a[0].str};
-  if (view.ndim() > 1) throw error(sqlstate::kFeatureNotSupported, "removing elements from multidimensional arrays is not supported");
+  if (view.ndim() > 1)
+    throw error(sqlstate::kFeatureNotSupported,
+                "removing elements from multidimensional arrays is not supported");
   const TypeRef type = element_of(view);
   ArrayBuilder builder{view.element_type()};
   for (ArrayView::Cursor cursor{view, *c.arena}; cursor.next();)
-    if (!same_element(cursor.value(), cursor.is_null(), a[1], nulls[1], type)) builder.add(cursor.value(), cursor.is_null());
+    if (!same_element(cursor.value(), cursor.is_null(), a[1], nulls[1], type))
+      builder.add(cursor.value(), cursor.is_null());
   if (builder.size() == view.size()) { out = a[0]; return; }
   const Dimension shape[] = {{static_cast<std::int32_t>(builder.size()), view.dimension(0).lower}};
   out = Datum::of(builder.size() == 0 ? builder.finish(*c.arena) : builder.finish(shape, *c.arena));
@@ -165,7 +181,8 @@ void replace(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_nul
   const TypeRef type = element_of(view);
   ArrayBuilder builder{view.element_type()};
   for (ArrayView::Cursor cursor{view, *c.arena}; cursor.next();) {
-    if (same_element(cursor.value(), cursor.is_null(), a[1], nulls[1], type)) builder.add(nulls[2] ? Datum{} : a[2], nulls[2]);
+    if (same_element(cursor.value(), cursor.is_null(), a[1], nulls[1], type))
+      builder.add(nulls[2] ? Datum{} : a[2], nulls[2]);
     else builder.add(cursor.value(), cursor.is_null());
   }
   out = Datum::of(builder.finish(view.dimensions(), *c.arena));
@@ -174,35 +191,42 @@ void trim(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const ArrayView view{a[0].str};
   const std::int32_t length = view.ndim() == 0 ? 0 : view.dimension(0).length, n = a[1].i32;
   if (n < 0 || n > length)
-    throw error(sqlstate::kArraySubscriptError, "number of elements to trim must be between 0 and {}", length);
+    throw error(sqlstate::kArraySubscriptError, "number of elements to trim must be between 0 and {}",
+                length);
   ArrayBuilder builder{view.element_type()};
   if (length == 0 || n == length) { out = Datum::of(builder.finish(*c.arena)); return; }
   std::vector<Dimension> shape{view.dimensions().begin(), view.dimensions().end()};
   shape[0].length -= n;
   for (Dimension& d : shape) d.lower = 1;
-  const std::uint32_t keep = view.size() / static_cast<std::uint32_t>(length) * static_cast<std::uint32_t>(length - n);
-  for (ArrayView::Cursor cursor{view, *c.arena}; builder.size() < keep && cursor.next();) builder.add(cursor.value(), cursor.is_null());
+  const std::uint32_t keep =
+      view.size() / static_cast<std::uint32_t>(length) * static_cast<std::uint32_t>(length - n);
+  for (ArrayView::Cursor cursor{view, *c.arena}; builder.size() < keep && cursor.next();)
+    builder.add(cursor.value(), cursor.is_null());
   out = Datum::of(builder.finish(shape, *c.arena));
 }
 void fill(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
   const std::size_t n = c.argument_types.size();
-  if (nulls[1] || (n > 2 && nulls[2])) throw error(sqlstate::kNullValueNotAllowed, "dimension array or low bound array cannot be null");
+  if (nulls[1] || (n > 2 && nulls[2]))
+    throw error(sqlstate::kNullValueNotAllowed, "dimension array or low bound array cannot be null");
   const ArrayView lengths{a[1].str};
   std::vector<Dimension> shape;
   std::uint64_t total = 1;
   for (ArrayView::Cursor cursor{lengths, *c.arena}; cursor.next();) {
     if (cursor.is_null()) throw error(sqlstate::kNullValueNotAllowed, "dimension values cannot be null");
-    if (cursor.value().i32 < 0) throw error(SqlState{"22023"}, "array size exceeds the maximum allowed ({})", types::kMaxArrayElements);
+    if (cursor.value().i32 < 0)
+      throw error(SqlState{"22023"}, "array size exceeds the maximum allowed ({})", types::kMaxArrayElements);
     shape.push_back({cursor.value().i32, 1});
     total *= static_cast<std::uint64_t>(cursor.value().i32);
     if (total > types::kMaxArrayElements)
-      throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})", types::kMaxArrayElements);
+      throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})",
+                  types::kMaxArrayElements);
   }
   if (n > 2) {
     std::size_t i = 0;
     const ArrayView lowers{a[2].str};
     if (lowers.size() != shape.size())
-      throw error(sqlstate::kArraySubscriptError, "wrong number of array subscripts").with_detail("Low bound array has different size than dimensions array.");
+      throw error(sqlstate::kArraySubscriptError, "wrong number of array subscripts")
+          .with_detail("Low bound array has different size than dimensions array.");
     for (ArrayView::Cursor cursor{lowers, *c.arena}; cursor.next(); ++i) shape[i].lower = cursor.value().i32;
   }
   ArrayBuilder builder{c.argument_types[0].oid};
@@ -223,8 +247,12 @@ bool contained(const ArrayView& part, const ArrayView& whole, Arena& arena) {
     if (cursor.is_null() || !contains_element(whole, cursor.value(), type, arena)) return false;
   return true;
 }
-void contains(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(contained(ArrayView{a[1].str}, ArrayView{a[0].str}, *c.arena)); }
-void is_contained(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(contained(ArrayView{a[0].str}, ArrayView{a[1].str}, *c.arena)); }
+void contains(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(contained(ArrayView{a[1].str}, ArrayView{a[0].str}, *c.arena));
+}
+void is_contained(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(contained(ArrayView{a[0].str}, ArrayView{a[1].str}, *c.arena));
+}
 void overlap(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const ArrayView x{a[0].str}, y{a[1].str};
   const TypeRef type = element_of(x);
@@ -240,7 +268,8 @@ void width_bucket(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const TypeRef type = element_of(view);
   std::int32_t n = 0;
   for (ArrayView::Cursor cursor{view, *c.arena}; cursor.next();) {
-    if (cursor.is_null()) throw error(sqlstate::kNullValueNotAllowed, "thresholds array must not contain NULLs");
+    if (cursor.is_null())
+      throw error(sqlstate::kNullValueNotAllowed, "thresholds array must not contain NULLs");
     if (types::compare(a[0], cursor.value(), type) >= 0) ++n;
   }
   out = Datum::of(n);

@@ -1,4 +1,5 @@
-// Functions behind PostgreSQL's casts: numbers among each other, strings among each other, lengths, reg* and bool.
+// Functions behind PostgreSQL's casts: numbers among each other, strings among each other, lengths, reg* and
+// bool.
 #include <cmath>
 
 #include "rustbd/base/error.h"
@@ -50,7 +51,10 @@ struct IntToBool : NeverFails {
 };
 struct IntToChar {
   using Left = std::int32_t; using Result = std::int8_t;
-  static bool run(std::int32_t a, std::int8_t& out) { out = static_cast<std::int8_t>(a); return a < -128 || a > 127; }
+  static bool run(std::int32_t a, std::int8_t& out) {
+    out = static_cast<std::int8_t>(a);
+    return a < -128 || a > 127;
+  }
   [[noreturn]] static void fail(std::int32_t) {
     throw error(sqlstate::kNumericValueOutOfRange, "\"char\" out of range");
   }
@@ -73,13 +77,16 @@ void numeric_float4(EvalContext&, const Datum* a, const bool*, Datum& out, bool*
   out = Datum::of(types::numeric_to_float(a[0].numeric));
 }
 
-void bool_text(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = text_part(a[0].boolean ? "true" : "false"); }
+void bool_text(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = text_part(a[0].boolean ? "true" : "false");
+}
 void char_text(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   const char byte = static_cast<char>(a[0].i8);
   if (byte == 0) { out = text_part(""); return; }
   if ((byte & 0x80) != 0) {  // as charout: octal
     const auto u = static_cast<unsigned char>(byte);
-    const char octal[4] = {'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)), static_cast<char>('0' + (u & 7))};
+    const char octal[4] = {'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)),
+                           static_cast<char>('0' + (u & 7))};
     out = text_part({octal, 4});
     return;
   }
@@ -94,7 +101,9 @@ void text_char(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   }
   out.i8 = text.empty() ? 0 : static_cast<std::int8_t>(text[0]);
 }
-void strip(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(strip_blanks(a[0].str)); }
+void strip(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(strip_blanks(a[0].str));
+}
 void same(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = a[0]; }
 /// At most 63 bytes, cut between characters.
 void to_name(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {

@@ -26,7 +26,8 @@ Datum coerce_string(const Datum& value, Oid type, std::int32_t limit, bool is_ex
   const std::int32_t missing = limit - count_chars(text);
   if (missing <= 0) return value;
   if (static_cast<std::int64_t>(text.size()) + missing > types::Str::kMaxBytes)
-    throw error(sqlstate::kInternalError, "invalid memory alloc request size {}", static_cast<std::int64_t>(text.size()) + missing + 4);
+    throw error(sqlstate::kInternalError, "invalid memory alloc request size {}",
+                static_cast<std::int64_t>(text.size()) + missing + 4);
   char* padded = static_cast<char*>(arena.allocate(text.size() + static_cast<std::size_t>(missing), 1));
   std::memcpy(padded, text.data(), text.size());
   std::memset(padded + text.size(), ' ', static_cast<std::size_t>(missing));
@@ -35,8 +36,9 @@ Datum coerce_string(const Datum& value, Oid type, std::int32_t limit, bool is_ex
 
 [[noreturn]] void numeric_overflow(int precision, int scale) {
   throw error(sqlstate::kNumericValueOutOfRange, "numeric field overflow")
-      .with_detail(fmt::format("A field with precision {}, scale {} must round to an absolute value less than {}{}.", precision,
-                               scale, precision == scale ? "" : "10^", precision == scale ? 1 : precision - scale));
+      .with_detail(fmt::format(
+          "A field with precision {}, scale {} must round to an absolute value less than {}{}.", precision,
+          scale, precision == scale ? "" : "10^", precision == scale ? 1 : precision - scale));
 }
 
 Datum coerce_numeric(const Datum& value, const TypeRef& from, const TypeRef& to, Arena& arena) {
@@ -49,7 +51,8 @@ Datum coerce_numeric(const Datum& value, const TypeRef& from, const TypeRef& to,
     if (scaled >= limit || scaled <= -limit) numeric_overflow(precision, scale);
     return Datum::of(static_cast<std::int64_t>(scaled));
   }
-  const types::Numeric n = types::apply_numeric_typmod(types::datum_to_numeric(value, from, arena), to.typmod, arena);
+  const types::Numeric n =
+      types::apply_numeric_typmod(types::datum_to_numeric(value, from, arena), to.typmod, arena);
   TypeRef general = types::make_type(oid::kNumeric);
   return types::convert_decimal(Datum::of(n), general, to, arena);
 }
@@ -62,7 +65,8 @@ bool needs_length_coercion(const TypeRef& from, const TypeRef& to) {
   return true;
 }
 
-Datum coerce_length(const Datum& value, const TypeRef& from, const TypeRef& to, bool is_explicit, Arena& arena) {
+Datum coerce_length(const Datum& value, const TypeRef& from, const TypeRef& to, bool is_explicit,
+                    Arena& arena) {
   switch (to.oid) {
     case oid::kVarchar: case oid::kBpchar:
       return to.typmod < 4 ? value : coerce_string(value, to.oid, to.typmod - 4, is_explicit, arena);
@@ -75,7 +79,8 @@ Datum coerce_length(const Datum& value, const TypeRef& from, const TypeRef& to, 
       if (to.typmod >= 0) out.timetz.micros = types::round_time(value.timetz.micros, to.typmod);
       return out;
     }
-    case oid::kInterval: return to.typmod < 0 ? value : Datum::of(types::apply_interval_typmod(value.interval, to.typmod));
+    case oid::kInterval:
+      return to.typmod < 0 ? value : Datum::of(types::apply_interval_typmod(value.interval, to.typmod));
     default: return value;
   }
 }

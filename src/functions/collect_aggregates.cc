@@ -1,5 +1,6 @@
-// Aggregates that keep all their values: string_agg, array_agg, and the ordered-set ones (mode, percentile_*), whose
-// arguments are (direct argument, value) and whose rows come sorted as WITHIN GROUP says.
+// Aggregates that keep all their values: string_agg, array_agg, and the ordered-set ones (mode,
+// percentile_*), whose arguments are (direct argument, value) and whose rows come sorted as WITHIN GROUP
+// says.
 #include <cmath>
 
 #include "rustbd/base/error.h"
@@ -121,7 +122,12 @@ struct CollectedBase {
   using State = Collected;
   static void combine(EvalContext& c, State& s, const State& from) {
     if (from.count == 0) return;
-    if (s.count == 0) { s.fraction = from.fraction; s.fractions = from.fractions; s.fraction_null = from.fraction_null; s.phys = from.phys; }
+    if (s.count == 0) {
+      s.fraction = from.fraction;
+      s.fractions = from.fractions;
+      s.fraction_null = from.fraction_null;
+      s.phys = from.phys;
+    }
     s.bytes.append(from.bytes.data, from.bytes.size, *c.arena);
     s.count += from.count;
     s.nulls += from.nulls;
@@ -181,9 +187,11 @@ struct ArrayOfArrays : CollectedBase {
         dims.push_back({static_cast<std::int32_t>(s.count), 1});
         for (const auto& dim : view.dimensions()) dims.push_back(dim);
       }
-      if (view.ndim() + 1 != static_cast<int>(dims.size()) || !std::equal(view.dimensions().begin(), view.dimensions().end(), dims.begin() + 1))
+      if (view.ndim() + 1 != static_cast<int>(dims.size()) ||
+          !std::equal(view.dimensions().begin(), view.dimensions().end(), dims.begin() + 1))
         throw error(sqlstate::kArraySubscriptError, "cannot accumulate arrays of different dimensionality");
-      for (types::ArrayView::Cursor cursor{view, *c.arena}; cursor.next();) builder.add(cursor.value(), cursor.is_null());
+      for (types::ArrayView::Cursor cursor{view, *c.arena}; cursor.next();)
+        builder.add(cursor.value(), cursor.is_null());
     });
     out = Datum::of(builder.finish(dims, *c.arena));
   }
@@ -225,7 +233,8 @@ struct PercentileBase : CollectedBase {
   }
   static void check(double fraction) {
     if (!(fraction >= 0 && fraction <= 1))
-      throw error(sqlstate::kNumericValueOutOfRange, "percentile value {:g} is not between 0 and 1", fraction);
+      throw error(sqlstate::kNumericValueOutOfRange, "percentile value {:g} is not between 0 and 1",
+                  fraction);
   }
 };
 struct DiscreteRule {
@@ -237,11 +246,13 @@ struct DiscreteRule {
 struct ContinuousRule {
   static Datum at(EvalContext& c, const std::vector<Datum>& values, double fraction) {
     const double position = fraction * static_cast<double>(values.size() - 1);
-    const auto low = static_cast<std::size_t>(std::floor(position)), high = static_cast<std::size_t>(std::ceil(position));
+    const auto low = static_cast<std::size_t>(std::floor(position)),
+               high = static_cast<std::size_t>(std::ceil(position));
     if (low == high) return values[low];
     const double part = position - static_cast<double>(low);
     if (c.argument_types[1].phys == Phys::kInterval) {
-      const auto step = types::interval_multiply(types::interval_subtract(values[high].interval, values[low].interval), part);
+      const auto step = types::interval_multiply(
+          types::interval_subtract(values[high].interval, values[low].interval), part);
       return Datum::of(types::interval_add(values[low].interval, step));
     }
     return Datum::of(values[low].f64 + part * (values[high].f64 - values[low].f64));

@@ -93,7 +93,10 @@ template <Order O> struct Intervals : NeverFails {
 };
 template <Order O> struct TimeTzs : NeverFails {
   using Left = TimeTz; using Right = TimeTz; using Result = bool;
-  static bool run(const TimeTz& a, const TimeTz& b, bool& out) { out = holds<O>(types::compare_timetz(a, b)); return false; }
+  static bool run(const TimeTz& a, const TimeTz& b, bool& out) {
+    out = holds<O>(types::compare_timetz(a, b));
+    return false;
+  }
 };
 
 struct SixNames { std::string_view eq, ne, lt, le, gt, ge; };
@@ -116,7 +119,9 @@ void add_numbers(KernelTable& t, const SixNames& n) { add_six<NumberPair<L, R>::
 /// Boxed: any order given by a function of two datums.
 using Comparer = int (*)(EvalContext&, const Datum&, const Datum&);
 template <Comparer C, Order O>
-void boxed(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(holds<O>(C(c, a[0], a[1]))); }
+void boxed(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(holds<O>(C(c, a[0], a[1])));
+}
 template <Comparer C>
 void add_boxed(KernelTable& t, const SixNames& n, bool can_error) {
   t.scalar(n.eq, &boxed<C, Order::kEq>, can_error);
@@ -127,7 +132,9 @@ void add_boxed(KernelTable& t, const SixNames& n, bool can_error) {
   t.scalar(n.ge, &boxed<C, Order::kGe>, can_error);
 }
 
-int by_type(EvalContext& c, const Datum& a, const Datum& b) { return types::compare(a, b, c.argument_types[0]); }
+int by_type(EvalContext& c, const Datum& a, const Datum& b) {
+  return types::compare(a, b, c.argument_types[0]);
+}
 
 template <class T> int three_way(T a, T b) { return a < b ? -1 : (a > b ? 1 : 0); }
 /// Never fails: a date beyond the range of timestamps is later than all finite ones.
@@ -150,7 +157,9 @@ int timestamptz_date(EvalContext& c, const Datum& a, const Datum& b) { return -d
 int timestamp_timestamptz(EvalContext& c, const Datum& a, const Datum& b) {
   return three_way(types::timestamp_to_timestamptz(a.i64, session_zone(c)), b.i64);
 }
-int timestamptz_timestamp(EvalContext& c, const Datum& a, const Datum& b) { return -timestamp_timestamptz(c, b, a); }
+int timestamptz_timestamp(EvalContext& c, const Datum& a, const Datum& b) {
+  return -timestamp_timestamptz(c, b, a);
+}
 
 template <class T>
 void number_order(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
@@ -159,8 +168,12 @@ void number_order(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) 
 void type_order(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(std::int32_t{by_type(c, a[0], a[1])});
 }
-void larger(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = by_type(c, a[0], a[1]) >= 0 ? a[0] : a[1]; }
-void smaller(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = by_type(c, a[0], a[1]) <= 0 ? a[0] : a[1]; }
+void larger(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  out = by_type(c, a[0], a[1]) >= 0 ? a[0] : a[1];
+}
+void smaller(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  out = by_type(c, a[0], a[1]) <= 0 ? a[0] : a[1];
+}
 
 void add_integers(KernelTable& t) {
   using I2 = std::int16_t;
@@ -182,7 +195,8 @@ void add_integers(KernelTable& t) {
   add_numbers<std::uint64_t>(t, {"xid8eq", "xid8ne", "xid8lt", "xid8le", "xid8gt", "xid8ge"});
   add_numbers<I4>(t, {"date_eq", "date_ne", "date_lt", "date_le", "date_gt", "date_ge"});
   add_numbers<I8>(t, {"time_eq", "time_ne", "time_lt", "time_le", "time_gt", "time_ge"});
-  add_numbers<I8>(t, {"timestamp_eq", "timestamp_ne", "timestamp_lt", "timestamp_le", "timestamp_gt", "timestamp_ge"});
+  add_numbers<I8>(
+      t, {"timestamp_eq", "timestamp_ne", "timestamp_lt", "timestamp_le", "timestamp_gt", "timestamp_ge"});
   using EqualOids = Numbers<Order::kEq, Oid, Oid>;
   using DifferentOids = Numbers<Order::kNe, Oid, Oid>;
   t.vector("xideq", &binary_vector<EqualOids>, &binary_scalar<EqualOids>, false);
@@ -193,36 +207,56 @@ void add_integers(KernelTable& t) {
 void add_others(KernelTable& t) {
   add_numbers<float>(t, {"float4eq", "float4ne", "float4lt", "float4le", "float4gt", "float4ge"});
   add_numbers<double>(t, {"float8eq", "float8ne", "float8lt", "float8le", "float8gt", "float8ge"});
-  add_numbers<float, double>(t, {"float48eq", "float48ne", "float48lt", "float48le", "float48gt", "float48ge"});
-  add_numbers<double, float>(t, {"float84eq", "float84ne", "float84lt", "float84le", "float84gt", "float84ge"});
+  add_numbers<float, double>(t,
+                             {"float48eq", "float48ne", "float48lt", "float48le", "float48gt", "float48ge"});
+  add_numbers<double, float>(t,
+                             {"float84eq", "float84ne", "float84lt", "float84le", "float84gt", "float84ge"});
   add_six<Texts>(t, {"texteq", "textne", "text_lt", "text_le", "text_gt", "text_ge"});
   add_six<Texts>(t, {"nameeq", "namene", "namelt", "namele", "namegt", "namege"});
   add_six<Texts>(t, {"nameeqtext", "namenetext", "namelttext", "nameletext", "namegttext", "namegetext"});
   add_six<Texts>(t, {"texteqname", "textnename", "textltname", "textlename", "textgtname", "textgename"});
   add_six<Texts>(t, {"byteaeq", "byteane", "bytealt", "byteale", "byteagt", "byteage"});
-  add_six<Texts>(t, {"texteq", "textne", "text_pattern_lt", "text_pattern_le", "text_pattern_gt", "text_pattern_ge"});
+  add_six<Texts>(
+      t, {"texteq", "textne", "text_pattern_lt", "text_pattern_le", "text_pattern_gt", "text_pattern_ge"});
   add_six<Blanked>(t, {"bpchareq", "bpcharne", "bpcharlt", "bpcharle", "bpchargt", "bpcharge"});
-  add_six<Blanked>(t, {"bpchareq", "bpcharne", "bpchar_pattern_lt", "bpchar_pattern_le", "bpchar_pattern_gt", "bpchar_pattern_ge"});
+  add_six<Blanked>(t, {"bpchareq", "bpcharne", "bpchar_pattern_lt", "bpchar_pattern_le", "bpchar_pattern_gt",
+                       "bpchar_pattern_ge"});
   add_six<Uuids>(t, {"uuid_eq", "uuid_ne", "uuid_lt", "uuid_le", "uuid_gt", "uuid_ge"});
-  add_six<Intervals>(t, {"interval_eq", "interval_ne", "interval_lt", "interval_le", "interval_gt", "interval_ge"});
+  add_six<Intervals>(
+      t, {"interval_eq", "interval_ne", "interval_lt", "interval_le", "interval_gt", "interval_ge"});
   add_six<TimeTzs>(t, {"timetz_eq", "timetz_ne", "timetz_lt", "timetz_le", "timetz_gt", "timetz_ge"});
   add_boxed<by_type>(t, {"array_eq", "array_ne", "array_lt", "array_le", "array_gt", "array_ge"}, false);
-  add_boxed<by_type>(t, {"oidvectoreq", "oidvectorne", "oidvectorlt", "oidvectorle", "oidvectorgt", "oidvectorge"}, false);
+  add_boxed<by_type>(
+      t, {"oidvectoreq", "oidvectorne", "oidvectorlt", "oidvectorle", "oidvectorgt", "oidvectorge"}, false);
 }
 
 void add_mixed_dates(KernelTable& t) {
-  add_boxed<date_timestamp>(t, {"date_eq_timestamp", "date_ne_timestamp", "date_lt_timestamp", "date_le_timestamp",
-                                "date_gt_timestamp", "date_ge_timestamp"}, false);
-  add_boxed<timestamp_date>(t, {"timestamp_eq_date", "timestamp_ne_date", "timestamp_lt_date", "timestamp_le_date",
-                                "timestamp_gt_date", "timestamp_ge_date"}, false);
-  add_boxed<date_timestamptz>(t, {"date_eq_timestamptz", "date_ne_timestamptz", "date_lt_timestamptz", "date_le_timestamptz",
-                                  "date_gt_timestamptz", "date_ge_timestamptz"}, true);
-  add_boxed<timestamptz_date>(t, {"timestamptz_eq_date", "timestamptz_ne_date", "timestamptz_lt_date", "timestamptz_le_date",
-                                  "timestamptz_gt_date", "timestamptz_ge_date"}, true);
-  add_boxed<timestamp_timestamptz>(t, {"timestamp_eq_timestamptz", "timestamp_ne_timestamptz", "timestamp_lt_timestamptz",
-                                       "timestamp_le_timestamptz", "timestamp_gt_timestamptz", "timestamp_ge_timestamptz"}, true);
-  add_boxed<timestamptz_timestamp>(t, {"timestamptz_eq_timestamp", "timestamptz_ne_timestamp", "timestamptz_lt_timestamp",
-                                       "timestamptz_le_timestamp", "timestamptz_gt_timestamp", "timestamptz_ge_timestamp"}, true);
+  add_boxed<date_timestamp>(t,
+                            {"date_eq_timestamp", "date_ne_timestamp", "date_lt_timestamp",
+                             "date_le_timestamp", "date_gt_timestamp", "date_ge_timestamp"},
+                            false);
+  add_boxed<timestamp_date>(t,
+                            {"timestamp_eq_date", "timestamp_ne_date", "timestamp_lt_date",
+                             "timestamp_le_date", "timestamp_gt_date", "timestamp_ge_date"},
+                            false);
+  add_boxed<date_timestamptz>(t,
+                              {"date_eq_timestamptz", "date_ne_timestamptz", "date_lt_timestamptz",
+                               "date_le_timestamptz", "date_gt_timestamptz", "date_ge_timestamptz"},
+                              true);
+  add_boxed<timestamptz_date>(t,
+                              {"timestamptz_eq_date", "timestamptz_ne_date", "timestamptz_lt_date",
+                               "timestamptz_le_date", "timestamptz_gt_date", "timestamptz_ge_date"},
+                              true);
+  add_boxed<timestamp_timestamptz>(
+      t,
+      {"timestamp_eq_timestamptz", "timestamp_ne_timestamptz", "timestamp_lt_timestamptz",
+       "timestamp_le_timestamptz", "timestamp_gt_timestamptz", "timestamp_ge_timestamptz"},
+      true);
+  add_boxed<timestamptz_timestamp>(
+      t,
+      {"timestamptz_eq_timestamp", "timestamptz_ne_timestamp", "timestamptz_lt_timestamp",
+       "timestamptz_le_timestamp", "timestamptz_gt_timestamp", "timestamptz_ge_timestamp"},
+      true);
 }
 
 }  // namespace
@@ -238,14 +272,17 @@ void register_comparison_kernels(KernelTable& t) {
   t.scalar("date_cmp", &number_order<std::int32_t>, false);
   t.scalar("time_cmp", &number_order<std::int64_t>, false);
   t.scalar("timestamp_cmp", &number_order<std::int64_t>, false);
-  for (const std::string_view name : {"bttextcmp", "btnamecmp", "bpcharcmp", "byteacmp", "btfloat4cmp", "btfloat8cmp", "btboolcmp",
-                                      "interval_cmp", "timetz_cmp", "uuid_cmp", "btarraycmp", "enum_cmp"})
+  for (const std::string_view name :
+       {"bttextcmp", "btnamecmp", "bpcharcmp", "byteacmp", "btfloat4cmp", "btfloat8cmp", "btboolcmp",
+        "interval_cmp", "timetz_cmp", "uuid_cmp", "btarraycmp", "enum_cmp"})
     t.scalar(name, &type_order, false);
-  for (const std::string_view name : {"text_larger", "bpchar_larger", "date_larger", "time_larger", "timetz_larger",
-                                      "timestamp_larger", "interval_larger", "array_larger", "enum_larger"})
+  for (const std::string_view name :
+       {"text_larger", "bpchar_larger", "date_larger", "time_larger", "timetz_larger", "timestamp_larger",
+        "interval_larger", "array_larger", "enum_larger"})
     t.scalar(name, &larger, false);
-  for (const std::string_view name : {"text_smaller", "bpchar_smaller", "date_smaller", "time_smaller", "timetz_smaller",
-                                      "timestamp_smaller", "interval_smaller", "array_smaller", "enum_smaller"})
+  for (const std::string_view name :
+       {"text_smaller", "bpchar_smaller", "date_smaller", "time_smaller", "timetz_smaller",
+        "timestamp_smaller", "interval_smaller", "array_smaller", "enum_smaller"})
     t.scalar(name, &smaller, false);
 }
 

@@ -1,4 +1,5 @@
-// Dates, times and intervals: arithmetic, conversions, age, makers, time zones. The calendar is types/datetime.h.
+// Dates, times and intervals: arithmetic, conversions, age, makers, time zones. The calendar is
+// types/datetime.h.
 #include <cmath>
 
 #include "rustbd/base/error.h"
@@ -18,10 +19,14 @@ using Args = const Datum*;
 
 const TimeZone& zone(EvalContext& c) { return types::zone_of(c.statement->io().settings); }
 
-// ---- hot: date and integer --------------------------------------------------------------------------------------
+// ---- hot: date and integer
+// --------------------------------------------------------------------------------------
 struct DatePlus : NeverFails {
   using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
-  static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) { out = types::date_add_days(a, b); return false; }
+  static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) {
+    out = types::date_add_days(a, b);
+    return false;
+  }
 };
 struct DateMinusDays : NeverFails {
   using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
@@ -33,7 +38,10 @@ struct DateMinusDays : NeverFails {
 };
 struct DateDifference : NeverFails {
   using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
-  static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) { out = types::date_subtract(a, b); return false; }
+  static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) {
+    out = types::date_subtract(a, b);
+    return false;
+  }
 };
 struct DateToTimestamp : NeverFails {
   using Left = std::int32_t; using Result = std::int64_t;
@@ -45,11 +53,17 @@ struct TimestampToDate : NeverFails {
 };
 struct TimestampPlus : NeverFails {
   using Left = std::int64_t; using Right = Interval; using Result = std::int64_t;
-  static bool run(std::int64_t a, const Interval& b, std::int64_t& out) { out = types::timestamp_add(a, b); return false; }
+  static bool run(std::int64_t a, const Interval& b, std::int64_t& out) {
+    out = types::timestamp_add(a, b);
+    return false;
+  }
 };
 
-// ---- boxed ------------------------------------------------------------------------------------------------------
-void integer_plus_date(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::date_add_days(a[1].i32, a[0].i32)); }
+// ---- boxed
+// ------------------------------------------------------------------------------------------------------
+void integer_plus_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::date_add_days(a[1].i32, a[0].i32));
+}
 void date_plus_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_add(types::date_to_timestamp(a[0].i32), a[1].interval));
 }
@@ -57,10 +71,15 @@ void interval_plus_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_add(types::date_to_timestamp(a[1].i32), a[0].interval));
 }
 void date_minus_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
-  out = Datum::of(types::timestamp_add(types::date_to_timestamp(a[0].i32), types::interval_negate(a[1].interval)));
+  out = Datum::of(
+      types::timestamp_add(types::date_to_timestamp(a[0].i32), types::interval_negate(a[1].interval)));
 }
-void date_plus_time(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::date_add_time(a[0].i32, a[1].i64)); }
-void time_plus_date(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::date_add_time(a[1].i32, a[0].i64)); }
+void date_plus_time(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::date_add_time(a[0].i32, a[1].i64));
+}
+void time_plus_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::date_add_time(a[1].i32, a[0].i64));
+}
 void date_plus_timetz(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::datetimetz_to_timestamptz(a[0].i32, a[1].timetz));
 }
@@ -85,38 +104,71 @@ void interval_plus_timestamptz(EvalContext& c, Args a, const bool*, Datum& out, 
 void timestamptz_minus(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamptz_add(a[0].i64, types::interval_negate(a[1].interval), zone(c)));
 }
-void timestamp_difference(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamp_subtract(a[0].i64, a[1].i64)); }
-void time_difference(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(Interval{a[0].i64 - a[1].i64, 0, 0}); }
-void time_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::time_add(a[0].i64, a[1].interval)); }
-void interval_plus_time(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::time_add(a[1].i64, a[0].interval)); }
-/// Only the microseconds of the interval count, so turning its sign around cannot overflow in days and months.
+void timestamp_difference(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timestamp_subtract(a[0].i64, a[1].i64));
+}
+void time_difference(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(Interval{a[0].i64 - a[1].i64, 0, 0});
+}
+void time_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::time_add(a[0].i64, a[1].interval));
+}
+void interval_plus_time(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::time_add(a[1].i64, a[0].interval));
+}
+/// Only the microseconds of the interval count, so turning its sign around cannot overflow in days and
+/// months.
 void time_minus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::time_add(a[0].i64, Interval{-(a[1].interval.micros % types::kUsPerDay), 0, 0}));
 }
-void timetz_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timetz_add(a[0].timetz, a[1].interval)); }
-void interval_plus_timetz(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timetz_add(a[1].timetz, a[0].interval)); }
+void timetz_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timetz_add(a[0].timetz, a[1].interval));
+}
+void interval_plus_timetz(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timetz_add(a[1].timetz, a[0].interval));
+}
 void timetz_minus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timetz_add(a[0].timetz, Interval{-(a[1].interval.micros % types::kUsPerDay), 0, 0}));
 }
-void interval_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_add(a[0].interval, a[1].interval)); }
-void interval_minus(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_subtract(a[0].interval, a[1].interval)); }
-void interval_negative(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_negate(a[0].interval)); }
-void interval_times(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_multiply(a[0].interval, a[1].f64)); }
-void times_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_multiply(a[1].interval, a[0].f64)); }
+void interval_plus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_add(a[0].interval, a[1].interval));
+}
+void interval_minus(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_subtract(a[0].interval, a[1].interval));
+}
+void interval_negative(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_negate(a[0].interval));
+}
+void interval_times(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_multiply(a[0].interval, a[1].f64));
+}
+void times_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_multiply(a[1].interval, a[0].f64));
+}
 void interval_over(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   if (std::isnan(a[1].f64)) throw error(sqlstate::kDatetimeFieldOverflow, "interval out of range");
   out = Datum::of(types::interval_divide(a[0].interval, a[1].f64));
 }
-template <Interval (*F)(const Interval&)> void justify(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].interval)); }
+template <Interval (*F)(const Interval&)>
+void justify(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].interval));
+}
 
-void age_between(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::age(a[0].i64, a[1].i64)); }
-void age_between_tz(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::age_tz(a[0].i64, a[1].i64, zone(c))); }
+void age_between(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::age(a[0].i64, a[1].i64));
+}
+void age_between_tz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::age_tz(a[0].i64, a[1].i64, zone(c)));
+}
 /// Midnight of the current date in the session's zone, as local time.
 std::int64_t today(EvalContext& c) {
-  const std::int64_t local = types::timestamptz_to_timestamp(c.statement->transaction_timestamp_us(), zone(c));
+  const std::int64_t local =
+      types::timestamptz_to_timestamp(c.statement->transaction_timestamp_us(), zone(c));
   return types::date_to_timestamp(types::timestamp_to_date(local));
 }
-void age_today(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::age(today(c), a[0].i64)); }
+void age_today(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::age(today(c), a[0].i64));
+}
 void age_today_tz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::age_tz(types::timestamp_to_timestamptz(today(c), zone(c)), a[0].i64, zone(c)));
 }
@@ -127,7 +179,8 @@ void timestamp_time(EvalContext&, Args a, const bool*, Datum& out, bool* is_null
 }
 void timestamptz_time(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   *is_null = !types::is_finite_timestamp(a[0].i64);
-  if (!*is_null) out = Datum::of(types::timestamp_to_time(types::timestamptz_to_timestamp(a[0].i64, zone(c))));
+  if (!*is_null)
+    out = Datum::of(types::timestamp_to_time(types::timestamptz_to_timestamp(a[0].i64, zone(c))));
 }
 void timestamptz_timetz(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   *is_null = !types::is_finite_timestamp(a[0].i64);
@@ -142,28 +195,44 @@ void timestamptz_timestamp(EvalContext& c, Args a, const bool*, Datum& out, bool
 void timestamptz_date(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_to_date(types::timestamptz_to_timestamp(a[0].i64, zone(c))));
 }
-void date_timestamptz(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::date_to_timestamptz(a[0].i32, zone(c))); }
+void date_timestamptz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::date_to_timestamptz(a[0].i32, zone(c)));
+}
 void time_timetz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::time_to_timetz(a[0].i64, c.statement->io().settings));
 }
-void timetz_time(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(a[0].timetz.micros); }
-void time_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::time_to_interval(a[0].i64)); }
-void interval_time(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::interval_to_time(a[0].interval)); }
-void epoch_timestamptz(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamptz_from_epoch(a[0].f64)); }
+void timetz_time(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(a[0].timetz.micros);
+}
+void time_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::time_to_interval(a[0].i64));
+}
+void interval_time(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::interval_to_time(a[0].interval));
+}
+void epoch_timestamptz(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timestamptz_from_epoch(a[0].f64));
+}
 
 // AT TIME ZONE: the zone comes first.
 types::ZoneReference zone_of_interval(const Interval& i) {
   if (i.months != 0 || i.days != 0) {
     std::string text;
     types::append_interval(i, {}, text);
-    throw error(sqlstate::kInvalidParameterValue, "interval time zone \"{}\" must not include months or days", text);
+    throw error(sqlstate::kInvalidParameterValue, "interval time zone \"{}\" must not include months or days",
+                text);
   }
   return {nullptr, static_cast<std::int32_t>(i.micros / types::kUsPerSecond)};
 }
-void timestamp_zone(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamp_at_zone(a[1].i64, types::resolve_zone(text_of(a[0])))); }
-void timestamptz_zone(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::timestamptz_at_zone(a[1].i64, types::resolve_zone(text_of(a[0])))); }
+void timestamp_zone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timestamp_at_zone(a[1].i64, types::resolve_zone(text_of(a[0]))));
+}
+void timestamptz_zone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::timestamptz_at_zone(a[1].i64, types::resolve_zone(text_of(a[0]))));
+}
 void timetz_zone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
-  out = Datum::of(types::timetz_at_zone(a[1].timetz, types::resolve_zone(text_of(a[0])), c.statement->transaction_timestamp_us()));
+  out = Datum::of(types::timetz_at_zone(a[1].timetz, types::resolve_zone(text_of(a[0])),
+                                        c.statement->transaction_timestamp_us()));
 }
 void timestamp_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   if (!types::is_finite_timestamp(a[1].i64)) { out = a[1]; return; }
@@ -174,13 +243,22 @@ void timestamptz_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamptz_at_zone(a[1].i64, zone_of_interval(a[0].interval)));
 }
 void timetz_izone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
-  out = Datum::of(types::timetz_at_zone(a[1].timetz, zone_of_interval(a[0].interval), c.statement->transaction_timestamp_us()));
+  out = Datum::of(types::timetz_at_zone(a[1].timetz, zone_of_interval(a[0].interval),
+                                        c.statement->transaction_timestamp_us()));
 }
 
-void make_date(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::make_date(a[0].i32, a[1].i32, a[2].i32)); }
-void make_time(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(types::make_time(a[0].i32, a[1].i32, a[2].f64)); }
-std::int64_t timestamp_of(Args a) { return types::make_timestamp(a[0].i32, a[1].i32, a[2].i32, a[3].i32, a[4].i32, a[5].f64); }
-void make_timestamp(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(timestamp_of(a)); }
+void make_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::make_date(a[0].i32, a[1].i32, a[2].i32));
+}
+void make_time(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(types::make_time(a[0].i32, a[1].i32, a[2].f64));
+}
+std::int64_t timestamp_of(Args a) {
+  return types::make_timestamp(a[0].i32, a[1].i32, a[2].i32, a[3].i32, a[4].i32, a[5].f64);
+}
+void make_timestamp(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(timestamp_of(a));
+}
 void make_timestamptz(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_to_timestamptz(timestamp_of(a), zone(c)));
 }
@@ -198,8 +276,14 @@ void overlaps(EvalContext&, Args a, const bool* nulls, Datum& out, bool* is_null
   out = Datum::of(types::periods_overlap(a[0].i64, a[1].i64, a[2].i64, a[3].i64));
 }
 
-template <class Op> void add_binary(KernelTable& t, std::string_view name) { t.vector(name, &binary_vector<Op>, &binary_scalar<Op>, true); }
-template <class Op> void add_unary(KernelTable& t, std::string_view name) { t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, true); }
+template <class Op>
+void add_binary(KernelTable& t, std::string_view name) {
+  t.vector(name, &binary_vector<Op>, &binary_scalar<Op>, true);
+}
+template <class Op>
+void add_unary(KernelTable& t, std::string_view name) {
+  t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, true);
+}
 
 void add_arithmetic(KernelTable& t) {
   add_binary<DatePlus>(t, "date_pli");

@@ -26,7 +26,8 @@ template <class T, DecimalOp O> struct Compare : NeverFails {
     return false;
   }
 };
-// The result's precision was chosen so that no overflow can happen; unsigned arithmetic only for NaN operands.
+// The result's precision was chosen so that no overflow can happen; unsigned arithmetic only for NaN
+// operands.
 template <class T> struct Add : NeverFails {
   using Left = T; using Right = T; using Result = T;
   static bool run(T a, T b, T& out) {
@@ -99,17 +100,23 @@ void to_float8(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
 
 template <class T>
 const Kernels* find(DecimalOp op) {
-  static const Kernels eq = binary_kernels<Compare<T, DecimalOp::kEq>>(), ne = binary_kernels<Compare<T, DecimalOp::kNe>>(),
-                       lt = binary_kernels<Compare<T, DecimalOp::kLt>>(), le = binary_kernels<Compare<T, DecimalOp::kLe>>(),
-                       gt = binary_kernels<Compare<T, DecimalOp::kGt>>(), ge = binary_kernels<Compare<T, DecimalOp::kGe>>();
+  static const Kernels eq = binary_kernels<Compare<T, DecimalOp::kEq>>(),
+                       ne = binary_kernels<Compare<T, DecimalOp::kNe>>(),
+                       lt = binary_kernels<Compare<T, DecimalOp::kLt>>(),
+                       le = binary_kernels<Compare<T, DecimalOp::kLe>>(),
+                       gt = binary_kernels<Compare<T, DecimalOp::kGt>>(),
+                       ge = binary_kernels<Compare<T, DecimalOp::kGe>>();
   static const Kernels add = binary_kernels<Add<T>>(), subtract = binary_kernels<Subtract<T>>(),
-                       multiply = binary_kernels<Multiply<T, T>>(), wide = binary_kernels<Multiply<std::int64_t, Int128>>();
+                       multiply = binary_kernels<Multiply<T, T>>(),
+                       wide = binary_kernels<Multiply<std::int64_t, Int128>>();
   static const Kernels negate = unary_kernels<Negate<T>>(), plus = unary_kernels<Plus<T>>(),
                        absolute = unary_kernels<Absolute<T>>();
-  static const Kernels from2 = unary_kernels<FromInteger<std::int16_t, T>>(), from4 = unary_kernels<FromInteger<std::int32_t, T>>(),
+  static const Kernels from2 = unary_kernels<FromInteger<std::int16_t, T>>(),
+                       from4 = unary_kernels<FromInteger<std::int32_t, T>>(),
                        from8 = unary_kernels<FromInteger<std::int64_t, T>>();
-  static const Kernels to2{nullptr, &to_integer<T, std::int16_t>, {}}, to4{nullptr, &to_integer<T, std::int32_t>, {}},
-      to8{nullptr, &to_integer<T, std::int64_t>, {}}, float8{nullptr, &to_float8<T>, {}};
+  static const Kernels to2{nullptr, &to_integer<T, std::int16_t>, {}},
+      to4{nullptr, &to_integer<T, std::int32_t>, {}}, to8{nullptr, &to_integer<T, std::int64_t>, {}},
+      float8{nullptr, &to_float8<T>, {}};
   switch (op) {
     case DecimalOp::kEq: return &eq;
     case DecimalOp::kNe: return &ne;
@@ -137,6 +144,8 @@ const Kernels* find(DecimalOp op) {
 
 }  // namespace
 
-const Kernels* decimal_kernels(DecimalOp op, bool wide) { return wide ? find<Int128>(op) : find<std::int64_t>(op); }
+const Kernels* decimal_kernels(DecimalOp op, bool wide) {
+  return wide ? find<Int128>(op) : find<std::int64_t>(op);
+}
 
 }  // namespace rustbd::functions

@@ -1,4 +1,5 @@
-// Kernels on numeric with a static scale (kD64, kD128), chosen by resolve_kernels. Argument forms as the name says.
+// Kernels on numeric with a static scale (kD64, kD128), chosen by resolve_kernels. Argument forms as the name
+// says.
 #pragma once
 
 #include "rustbd/functions/registry.h"

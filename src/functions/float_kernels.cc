@@ -1,4 +1,5 @@
-// float4 and float8: arithmetic with PostgreSQL's overflow and underflow errors, and the mathematical functions.
+// float4 and float8: arithmetic with PostgreSQL's overflow and underflow errors, and the mathematical
+// functions.
 #include <cmath>
 #include <numbers>
 
@@ -56,7 +57,8 @@ template <class L, class R> struct Divide : Floats<L, R> {
   using T = std::common_type_t<L, R>;
   static bool run(L a, R b, T& out) {
     out = static_cast<T>(a) / static_cast<T>(b);
-    return (b == 0 && !std::isnan(a)) || (std::isinf(out) && !std::isinf(a)) || (out == 0 && a != 0 && !std::isinf(b));
+    return (b == 0 && !std::isnan(a)) || (std::isinf(out) && !std::isinf(a)) ||
+           (out == 0 && a != 0 && !std::isinf(b));
   }
   [[noreturn]] static void fail(L a, R b) {
     if (b == 0) divide_by_zero();
@@ -93,7 +95,9 @@ template <double (*F)(double)> struct Plain : NeverFails {
 template <double (*F)(double)>
 void one(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].f64)); }
 template <double (*F)(double, double)>
-void two(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].f64, a[1].f64)); }
+void two(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].f64, a[1].f64));
+}
 
 double rint_of(double x) { return std::rint(x); }
 double trunc_of(double x) { return std::trunc(x); }
@@ -113,7 +117,8 @@ double exp_of(double x) {
 }
 void check_logarithm(double x) {
   if (x == 0) throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of zero");
-  if (x < 0) throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
+  if (x < 0)
+    throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
 }
 double ln_of(double x) { check_logarithm(x); return std::log(x); }
 double log10_of(double x) { check_logarithm(x); return std::log10(x); }
@@ -163,10 +168,14 @@ double degrees_of(double x) {
 }
 double radians_of(double x) { return x * (std::numbers::pi / 180); }
 
-// Functions in degrees are exact where the mathematical result is: scaled so that 30, 45 and 60 degrees come out right.
-const double kSin30 = std::sin(30 * (std::numbers::pi / 180)), kOneMinusCos60 = 1 - std::cos(60 * (std::numbers::pi / 180));
+// Functions in degrees are exact where the mathematical result is: scaled so that 30, 45 and 60 degrees come
+// out right.
+const double kSin30 = std::sin(30 * (std::numbers::pi / 180)),
+             kOneMinusCos60 = 1 - std::cos(60 * (std::numbers::pi / 180));
 double sine_to_30(double x) { return std::sin(x * (std::numbers::pi / 180)) / kSin30 / 2; }
-double cosine_to_60(double x) { return 1 - (1 - std::cos(x * (std::numbers::pi / 180))) / kOneMinusCos60 / 2; }
+double cosine_to_60(double x) {
+  return 1 - (1 - std::cos(x * (std::numbers::pi / 180))) / kOneMinusCos60 / 2;
+}
 double sine_to_90(double x) { return x <= 30 ? sine_to_30(x) : cosine_to_60(90 - x); }
 double cosine_to_90(double x) { return x <= 60 ? cosine_to_60(x) : sine_to_30(90 - x); }
 const double kTan45 = sine_to_90(45) / cosine_to_90(45), kCot45 = cosine_to_90(45) / sine_to_90(45);
@@ -208,8 +217,12 @@ double cotd_of(double x) {
   return r == 0 ? 0 : r;
 }
 const double kAsinHalf = std::asin(0.5), kAcosHalf = std::acos(0.5), kAtanOne = std::atan(1.0);
-double acosd_quarter(double x) { return x <= 0.5 ? 90 - std::asin(x) / kAsinHalf * 30 : std::acos(x) / kAcosHalf * 60; }
-double asind_quarter(double x) { return x <= 0.5 ? std::asin(x) / kAsinHalf * 30 : 90 - std::acos(x) / kAcosHalf * 60; }
+double acosd_quarter(double x) {
+  return x <= 0.5 ? 90 - std::asin(x) / kAsinHalf * 30 : std::acos(x) / kAcosHalf * 60;
+}
+double asind_quarter(double x) {
+  return x <= 0.5 ? std::asin(x) / kAsinHalf * 30 : 90 - std::acos(x) / kAcosHalf * 60;
+}
 double asind_of(double x) { within_one(x); return x >= 0 ? asind_quarter(x) : -asind_quarter(-x); }
 double acosd_of(double x) { within_one(x); return x >= 0 ? acosd_quarter(x) : 90 + asind_quarter(-x); }
 double atand_of(double x) { return std::atan(x) / kAtanOne * 45; }
@@ -221,7 +234,8 @@ void random_of(EvalContext& c, const Datum*, const bool*, Datum& out, bool*) {
 }
 void setseed(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   if (!(a[0].f64 >= -1 && a[0].f64 <= 1))
-    throw error(sqlstate::kInvalidParameterValue, "setseed parameter {:g} is out of allowed range [-1,1]", a[0].f64);
+    throw error(sqlstate::kInvalidParameterValue, "setseed parameter {:g} is out of allowed range [-1,1]",
+                a[0].f64);
   c.statement->set_random_seed(a[0].f64);
   out = Datum{};
 }
@@ -230,10 +244,12 @@ void width_bucket(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) 
   const std::int32_t count = a[3].i32;
   if (count <= 0) throw error(sqlstate::kInvalidArgumentForWidthBucket, "count must be greater than zero");
   if (std::isnan(x) || std::isnan(low) || std::isnan(high))
-    throw error(sqlstate::kInvalidArgumentForWidthBucket, "operand, lower bound, and upper bound cannot be NaN");
+    throw error(sqlstate::kInvalidArgumentForWidthBucket,
+                "operand, lower bound, and upper bound cannot be NaN");
   if (std::isinf(low) || std::isinf(high))
     throw error(sqlstate::kInvalidArgumentForWidthBucket, "lower and upper bounds must be finite");
-  if (low == high) throw error(sqlstate::kInvalidArgumentForWidthBucket, "lower bound cannot equal upper bound");
+  if (low == high)
+    throw error(sqlstate::kInvalidArgumentForWidthBucket, "lower bound cannot equal upper bound");
   const bool ascending = low < high;
   std::int64_t bucket;
   if (ascending ? x < low : x > low) {
@@ -241,8 +257,10 @@ void width_bucket(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) 
   } else if (ascending ? x >= high : x <= high) {
     bucket = static_cast<std::int64_t>(count) + 1;
   } else {
-    const double part = ascending ? (std::isinf(high - low) ? (x / 2 - low / 2) / (high / 2 - low / 2) : (x - low) / (high - low))
-                                  : (std::isinf(low - high) ? (low / 2 - x / 2) / (low / 2 - high / 2) : (low - x) / (low - high));
+    const double part =
+        ascending
+            ? (std::isinf(high - low) ? (x / 2 - low / 2) / (high / 2 - low / 2) : (x - low) / (high - low))
+            : (std::isinf(low - high) ? (low / 2 - x / 2) / (low / 2 - high / 2) : (low - x) / (low - high));
     bucket = static_cast<std::int64_t>(part * count);
     if (bucket >= count) bucket = count - 1;
     ++bucket;

@@ -16,16 +16,22 @@ using types::CivilTime;
 using types::Numeric;
 using Args = const Datum*;
 
-constexpr std::string_view kMonths[] = {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"};
-constexpr std::string_view kDays[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-constexpr std::string_view kRoman[] = {"I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"};
+constexpr std::string_view kMonths[] = {"January",   "February", "March",    "April",
+                                        "May",       "June",     "July",     "August",
+                                        "September", "October",  "November", "December"};
+constexpr std::string_view kDays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                      "Thursday", "Friday", "Saturday"};
+constexpr std::string_view kRoman[] = {"I",   "II",   "III", "IV", "V",  "VI",
+                                       "VII", "VIII", "IX",  "X",  "XI", "XII"};
 
 /// Longest first, so that the first that fits is right.
 constexpr std::string_view kDateKeywords[] = {
-    "SSSSS", "Y,YYY", "MONTH", "Month", "month", "HH24", "HH12", "SSSS", "YYYY", "IYYY", "A.D.", "B.C.", "a.d.", "b.c.", "A.M.", "P.M.", "a.m.",
-    "p.m.", "IDDD", "DAY", "Day", "day", "DDD", "MON", "Mon", "mon", "YYY", "IYY", "TZH", "TZM", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "HH", "MI", "SS",
-    "MS", "US", "AM", "PM", "am", "pm", "AD", "BC", "ad", "bc", "MM", "DY", "Dy", "dy", "DD", "ID", "IW", "WW", "YY", "IY", "CC", "RM", "rm", "TZ",
-    "tz", "OF", "D", "W", "Y", "I", "J", "Q"};
+    "SSSSS", "Y,YYY", "MONTH", "Month", "month", "HH24", "HH12", "SSSS", "YYYY", "IYYY", "A.D.", "B.C.",
+    "a.d.",  "b.c.",  "A.M.",  "P.M.",  "a.m.",  "p.m.", "IDDD", "DAY",  "Day",  "day",  "DDD",  "MON",
+    "Mon",   "mon",   "YYY",   "IYY",   "TZH",   "TZM",  "FF1",  "FF2",  "FF3",  "FF4",  "FF5",  "FF6",
+    "HH",    "MI",    "SS",    "MS",    "US",    "AM",   "PM",   "am",   "pm",   "AD",   "BC",   "ad",
+    "bc",    "MM",    "DY",    "Dy",    "dy",    "DD",   "ID",   "IW",   "WW",   "YY",   "IY",   "CC",
+    "RM",    "rm",    "TZ",    "tz",    "OF",    "D",    "W",    "Y",    "I",    "J",    "Q"};
 
 struct Item {
   std::string_view keyword;   // empty: literal
@@ -41,7 +47,11 @@ std::vector<Item> parse_date_format(std::string_view format) {
   for (std::size_t at = 0; at < format.size();) {
     const std::string_view rest = format.substr(at);
     if (rest.starts_with("FM") || rest.starts_with("fm")) { fill = true; at += 2; continue; }
-    if (rest.starts_with("FX") || rest.starts_with("fx") || rest.starts_with("TM") || rest.starts_with("tm")) { at += 2; continue; }
+    if (rest.starts_with("FX") || rest.starts_with("fx") || rest.starts_with("TM") ||
+        rest.starts_with("tm")) {
+      at += 2;
+      continue;
+    }
     if (rest[0] == '"') {
       Item item;
       for (++at; at < format.size() && format[at] != '"'; ++at) {
@@ -56,7 +66,11 @@ std::vector<Item> parse_date_format(std::string_view format) {
     for (const std::string_view k : kDateKeywords) if (rest.starts_with(k)) { found = k; break; }
     if (found.empty()) {  // lower-case spellings of numeric fields mean the same
       const std::string folded = upper_ascii(rest.substr(0, 5));
-      for (const std::string_view k : kDateKeywords) if (k == upper_ascii(k) && std::string_view{folded}.starts_with(k)) { found = k; break; }
+      for (const std::string_view k : kDateKeywords)
+        if (k == upper_ascii(k) && std::string_view{folded}.starts_with(k)) {
+          found = k;
+          break;
+        }
     }
     if (found.empty()) {
       items.push_back({{}, std::string{rest.substr(0, char_bytes(rest[0]))}, false, {}});
@@ -103,7 +117,8 @@ class DateWriter {
 
  private:
   void number(const Item& item, std::int64_t value, int width) {
-    std::string digits = item.fill ? fmt::format("{}", value) : fmt::format("{:0{}}", value, value < 0 ? width + 1 : width);
+    std::string digits =
+        item.fill ? fmt::format("{}", value) : fmt::format("{:0{}}", value, value < 0 ? width + 1 : width);
     out_ += digits;
     if (!item.ordinal.empty()) out_ += ordinal_of(value, item.ordinal == "TH");
   }
@@ -114,7 +129,9 @@ class DateWriter {
     if (!item.fill && w.size() < width) w.append(width - w.size(), ' ');
     out_ += w;
   }
-  [[nodiscard]] std::int64_t year() const { return m_.is_interval ? m_.civil.year : (m_.civil.year <= 0 ? 1 - m_.civil.year : m_.civil.year); }
+  [[nodiscard]] std::int64_t year() const {
+    return m_.is_interval ? m_.civil.year : (m_.civil.year <= 0 ? 1 - m_.civil.year : m_.civil.year);
+  }
   void field(const Item& item) {
     const CivilTime& c = m_.civil;
     const std::string_view k = item.keyword;
@@ -132,8 +149,14 @@ class DateWriter {
     if (k == "I") return number(item, iso_year() % 10, 1);
     if (k == "MM") return number(item, c.month, 2);
     if (k == "DD") return number(item, c.day, 2);
-    if (k == "DDD") return number(item, m_.is_interval ? static_cast<std::int64_t>(c.year) * 365 + c.month * 30 + c.day : m_.day_of_year, 3);
-    if (k == "IDDD") return number(item, (types::iso_week_of(c.year, c.month, c.day) - 1) * 7 + (weekday == 0 ? 7 : weekday), 3);
+    if (k == "DDD")
+      return number(
+          item,
+          m_.is_interval ? static_cast<std::int64_t>(c.year) * 365 + c.month * 30 + c.day : m_.day_of_year,
+          3);
+    if (k == "IDDD")
+      return number(item, (types::iso_week_of(c.year, c.month, c.day) - 1) * 7 + (weekday == 0 ? 7 : weekday),
+                    3);
     if (k == "D") return number(item, weekday + 1, 1);
     if (k == "ID") return number(item, weekday == 0 ? 7 : weekday, 1);
     if (k == "HH24") return number(item, hour, 2);
@@ -146,7 +169,10 @@ class DateWriter {
       const int digits = k[2] - '0';
       return number(item, c.micros / static_cast<std::int64_t>(std::pow(10, 6 - digits)), digits);
     }
-    if (k == "SSSS" || k == "SSSSS") { out_ += fmt::format("{}", hour * 3600 + c.minute * 60 + c.second); return; }
+    if (k == "SSSS" || k == "SSSSS") {
+      out_ += fmt::format("{}", hour * 3600 + c.minute * 60 + c.second);
+      return;
+    }
     if (k == "Q") return m_.is_interval && c.month == 0 ? void() : number(item, (c.month - 1) / 3 + 1, 1);
     if (k == "WW") return number(item, (m_.day_of_year - 1) / 7 + 1, 2);
     if (k == "W") return number(item, (c.day - 1) / 7 + 1, 1);
@@ -168,17 +194,34 @@ class DateWriter {
   void names(const Item& item, std::string_view k, std::int64_t hour, int weekday) {
     const CivilTime& c = m_.civil;
     const std::string lower = to_lower(k);
-    if (m_.is_interval && lower != "am" && lower != "pm" && lower != "a.m." && lower != "p.m." && lower != "rm")
+    if (m_.is_interval && lower != "am" && lower != "pm" && lower != "a.m." && lower != "p.m." &&
+        lower != "rm")
       throw error(sqlstate::kInvalidDatetimeFormat, "invalid format specification for an interval value")
           .with_hint("Intervals are not tied to specific calendar dates.");
     if (lower == "month") return c.month == 0 ? void() : word(item, kMonths[c.month - 1], 9);
     if (lower == "mon") return c.month == 0 ? void() : word(item, kMonths[c.month - 1].substr(0, 3), 0);
     if (lower == "day") return word(item, kDays[weekday], 9);
     if (lower == "dy") return word(item, kDays[weekday].substr(0, 3), 0);
-    if (lower == "am" || lower == "pm") { const std::string text = hour % 24 >= 12 ? "PM" : "AM"; out_ += k[0] >= 'a' ? to_lower(text) : text; return; }
-    if (lower == "a.m." || lower == "p.m.") { const std::string text = hour % 24 >= 12 ? "P.M." : "A.M."; out_ += k[0] >= 'a' ? to_lower(text) : text; return; }
-    if (lower == "ad" || lower == "bc") { const std::string text = c.year <= 0 ? "BC" : "AD"; out_ += k[0] >= 'a' ? to_lower(text) : text; return; }
-    if (lower == "a.d." || lower == "b.c.") { const std::string text = c.year <= 0 ? "B.C." : "A.D."; out_ += k[0] >= 'a' ? to_lower(text) : text; return; }
+    if (lower == "am" || lower == "pm") {
+      const std::string text = hour % 24 >= 12 ? "PM" : "AM";
+      out_ += k[0] >= 'a' ? to_lower(text) : text;
+      return;
+    }
+    if (lower == "a.m." || lower == "p.m.") {
+      const std::string text = hour % 24 >= 12 ? "P.M." : "A.M.";
+      out_ += k[0] >= 'a' ? to_lower(text) : text;
+      return;
+    }
+    if (lower == "ad" || lower == "bc") {
+      const std::string text = c.year <= 0 ? "BC" : "AD";
+      out_ += k[0] >= 'a' ? to_lower(text) : text;
+      return;
+    }
+    if (lower == "a.d." || lower == "b.c.") {
+      const std::string text = c.year <= 0 ? "B.C." : "A.D.";
+      out_ += k[0] >= 'a' ? to_lower(text) : text;
+      return;
+    }
     if (lower == "rm") {
       if (c.month == 0) return;
       std::string r{kRoman[c.month - 1]};
@@ -186,12 +229,15 @@ class DateWriter {
       out_ += k[0] >= 'a' ? to_lower(r) : r;
       return;
     }
-    const std::int32_t off = m_.offset_seconds, hours = std::abs(off) / 3600, minutes = std::abs(off) / 60 % 60;
+    const std::int32_t off = m_.offset_seconds, hours = std::abs(off) / 3600,
+                       minutes = std::abs(off) / 60 % 60;
     if (k == "TZ") out_ += to_upper(m_.zone);
     else if (k == "tz") out_ += to_lower(m_.zone);
     else if (k == "TZH") out_ += fmt::format("{}{:02}", off < 0 ? '-' : '+', hours);
     else if (k == "TZM") out_ += fmt::format("{:02}", minutes);
-    else if (k == "OF") out_ += fmt::format("{}{:02}{}", off < 0 ? '-' : '+', hours, minutes != 0 ? fmt::format(":{:02}", minutes) : "");
+    else if (k == "OF")
+      out_ += fmt::format("{}{:02}{}", off < 0 ? '-' : '+', hours,
+                          minutes != 0 ? fmt::format(":{:02}", minutes) : "");
   }
   const Moment& m_;
   std::string out_;
@@ -234,10 +280,12 @@ void interval_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool* is_
   out = text_result(c, DateWriter{m}.run(text_of(a[1])));
 }
 
-// ---- to_date, to_timestamp --------------------------------------------------------------------------------------
+// ---- to_date, to_timestamp
+// --------------------------------------------------------------------------------------
 class DateReader {
  public:
-  DateReader(std::string_view text, std::string_view format) : text_(text), items_(parse_date_format(format)) {}
+  DateReader(std::string_view text, std::string_view format)
+      : text_(text), items_(parse_date_format(format)) {}
   std::int64_t run() {
     for (std::size_t i = 0; i < items_.size(); ++i) {
       if (items_[i].keyword.empty()) separator(items_[i].literal);
@@ -248,14 +296,17 @@ class DateReader {
 
  private:
   [[noreturn]] void bad(std::string_view field, std::string_view value) const {
-    throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", value, field).with_detail("Value must be an integer.");
+    throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", value, field)
+        .with_detail("Value must be an integer.");
   }
   void blanks() { while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_; }
   void separator(const std::string& literal) {
     const bool letter = std::isalnum(static_cast<unsigned char>(literal[0])) != 0;
     if (letter) { at_ = std::min(at_ + literal.size(), text_.size()); return; }
     blanks();
-    if (at_ < text_.size() && std::isalnum(static_cast<unsigned char>(text_[at_])) == 0 && text_[at_] != '-' && text_[at_] != '+') ++at_;
+    if (at_ < text_.size() && std::isalnum(static_cast<unsigned char>(text_[at_])) == 0 &&
+        text_[at_] != '-' && text_[at_] != '+')
+      ++at_;
     else if (at_ < text_.size() && text_[at_] == literal[0]) ++at_;
     blanks();
   }
@@ -267,7 +318,10 @@ class DateReader {
     std::int64_t value = 0;
     std::size_t digits = 0;
     const std::size_t limit = adjacent && !item.fill ? width : 18;
-    while (at_ < text_.size() && digits < limit && text_[at_] >= '0' && text_[at_] <= '9') { value = value * 10 + (text_[at_++] - '0'); ++digits; }
+    while (at_ < text_.size() && digits < limit && text_[at_] >= '0' && text_[at_] <= '9') {
+      value = value * 10 + (text_[at_++] - '0');
+      ++digits;
+    }
     if (digits == 0) {
       if (at_ >= text_.size()) return 0;
       bad(item.keyword, text_.substr(start, width));
@@ -283,7 +337,8 @@ class DateReader {
       const std::string w = to_lower(whole ? words[i] : words[i].substr(0, 3));
       if (rest.starts_with(w)) { at_ += w.size(); return static_cast<int>(i); }
     }
-    throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", text_.substr(at_, 9), field)
+    throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", text_.substr(at_, 9),
+                field)
         .with_detail("The given value did not match any of the allowed values for this field.");
   }
   /// Fields of fewer than four digits: the year nearest to 2020.
@@ -297,8 +352,11 @@ class DateReader {
   }
   void field(const Item& item, bool adjacent) {
     const std::string k = to_upper(item.keyword);
-    if (k == "YYYY" || k == "IYYY") { year_ = number(item, 4, adjacent); if (last_digits_ < 4 && !adjacent) year_ = last_digits_ == 2 ? full_year(year_, 2) : year_; }
-    else if (k == "YYY") year_ = full_year(number(item, 3, adjacent), 3);
+    if (k == "YYYY" || k == "IYYY") {
+      year_ = number(item, 4, adjacent);
+      if (last_digits_ < 4 && !adjacent) year_ = last_digits_ == 2 ? full_year(year_, 2) : year_;
+    } else if (k == "YYY")
+      year_ = full_year(number(item, 3, adjacent), 3);
     else if (k == "YY" || k == "IY") year_ = full_year(number(item, 2, adjacent), 2);
     else if (k == "Y") year_ = full_year(number(item, 1, adjacent), 1);
     else if (k == "MM") month_ = number(item, 2, adjacent);
@@ -309,8 +367,13 @@ class DateReader {
     else if (k == "HH12" || k == "HH") { hour_ = number(item, 2, adjacent); twelve_ = true; }
     else if (k == "MI") minute_ = number(item, 2, adjacent);
     else if (k == "SS") second_ = number(item, 2, adjacent);
-    else if (k == "SSSS" || k == "SSSSS") { const auto s = number(item, 5, adjacent); hour_ = s / 3600; minute_ = s / 60 % 60; second_ = s % 60; }
-    else if (k == "MS" || k == "FF3") fraction(item, 3);
+    else if (k == "SSSS" || k == "SSSSS") {
+      const auto s = number(item, 5, adjacent);
+      hour_ = s / 3600;
+      minute_ = s / 60 % 60;
+      second_ = s % 60;
+    } else if (k == "MS" || k == "FF3")
+      fraction(item, 3);
     else if (k == "US" || k == "FF6") fraction(item, 6);
     else if (k.starts_with("FF")) fraction(item, static_cast<std::size_t>(k[2] - '0'));
     else if (k == "MONTH") month_ = word(kMonths, true, item.keyword) + 1;
@@ -318,10 +381,15 @@ class DateReader {
     else if (k == "DAY") word(kDays, true, item.keyword);
     else if (k == "DY") word(kDays, false, item.keyword);
     else if (k == "AM" || k == "PM" || k == "A.M." || k == "P.M.") half_day(k.size());
-    else if (k == "AD" || k == "BC") { blanks(); bc_ = to_upper(text_.substr(at_, 2)) == "BC"; at_ = std::min(at_ + 2, text_.size()); }
-    else if (k == "TZH") zone_ += number(item, 2, adjacent) * 3600;
+    else if (k == "AD" || k == "BC") {
+      blanks();
+      bc_ = to_upper(text_.substr(at_, 2)) == "BC";
+      at_ = std::min(at_ + 2, text_.size());
+    } else if (k == "TZH")
+      zone_ += number(item, 2, adjacent) * 3600;
     else if (k == "TZM") zone_ += number(item, 2, adjacent) * (zone_ < 0 ? -60 : 60);
-    else if (k == "Q" || k == "D" || k == "ID" || k == "W" || k == "WW" || k == "IW" || k == "CC") number(item, 2, adjacent);
+    else if (k == "Q" || k == "D" || k == "ID" || k == "W" || k == "WW" || k == "IW" || k == "CC")
+      number(item, 2, adjacent);
     else throw not_supported("formatting field \"{}\" in to_date and to_timestamp", item.keyword);
   }
   void fraction(const Item& item, std::size_t width) {
@@ -359,9 +427,12 @@ class DateReader {
       c.year = year;
       c.month = static_cast<int>(month_);
       c.day = static_cast<int>(day_);
-      if (day_of_year_ > 0) types::civil_of_julian(types::julian_of(year, 1, 1) + static_cast<int>(day_of_year_) - 1, &c.year, &c.month, &c.day);
+      if (day_of_year_ > 0)
+        types::civil_of_julian(types::julian_of(year, 1, 1) + static_cast<int>(day_of_year_) - 1, &c.year,
+                               &c.month, &c.day);
     }
-    if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > types::days_in_month(c.year, c.month)) out_of_range();
+    if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > types::days_in_month(c.year, c.month))
+      out_of_range();
     if (hour_ > 24 || minute_ > 59 || second_ > 60 || hour_ < 0 || minute_ < 0 || second_ < 0) out_of_range();
     c.hour = static_cast<int>(hour_);
     c.minute = static_cast<int>(minute_);
@@ -373,7 +444,8 @@ class DateReader {
 
  public:
   [[nodiscard]] bool has_zone() const {
-    return std::ranges::any_of(items_, [](const Item& i) { return i.keyword == "TZH" || i.keyword == "TZM"; });
+    return std::ranges::any_of(items_,
+                               [](const Item& i) { return i.keyword == "TZH" || i.keyword == "TZM"; });
   }
   [[nodiscard]] std::int64_t zone_seconds() const { return zone_; }
 
@@ -381,24 +453,28 @@ class DateReader {
   std::string_view text_;
   std::vector<Item> items_;
   std::size_t at_ = 0, last_digits_ = 0;
-  std::int64_t year_ = 0, month_ = 1, day_ = 1, day_of_year_ = 0, julian_ = -1, hour_ = 0, minute_ = 0, second_ = 0, micros_ = 0, zone_ = 0;
+  std::int64_t year_ = 0, month_ = 1, day_ = 1, day_of_year_ = 0, julian_ = -1, hour_ = 0, minute_ = 0,
+               second_ = 0, micros_ = 0, zone_ = 0;
   bool twelve_ = false, has_half_ = false, pm_ = false, bc_ = false;
 };
 void to_timestamp(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   DateReader reader{text_of(a[0]), text_of(a[1])};
   const std::int64_t local = reader.run();
-  out = Datum::of(reader.has_zone() ? local - reader.zone_seconds() * types::kUsPerSecond
-                                    : types::timestamp_to_timestamptz(local, types::zone_of(c.statement->io().settings)));
+  out = Datum::of(reader.has_zone()
+                      ? local - reader.zone_seconds() * types::kUsPerSecond
+                      : types::timestamp_to_timestamptz(local, types::zone_of(c.statement->io().settings)));
 }
 void to_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::timestamp_to_date(DateReader{text_of(a[0]), text_of(a[1])}.run()));
 }
 
-// ---- numbers ----------------------------------------------------------------------------------------------------
+// ---- numbers
+// ----------------------------------------------------------------------------------------------------
 struct NumberFormat {
   std::vector<std::string> items;    // "9", "0", ".", "D", ",", "G", or literal text after '\1'
   int whole = 0, fraction = 0, first_zero = -1;
-  bool fill = false, sign_s_front = false, sign_s_back = false, mi = false, pl = false, sg = false, pr = false, roman = false, exponent = false, scaled = false;
+  bool fill = false, sign_s_front = false, sign_s_back = false, mi = false, pl = false, sg = false,
+       pr = false, roman = false, exponent = false, scaled = false;
   int shift = 0;
   std::string_view ordinal;
 };
@@ -441,14 +517,19 @@ NumberFormat parse_number_format(std::string_view f) {
       n.items.emplace_back(".");
       ++at;
     } else if (f[at] == ',' || u[0] == 'G') { n.items.emplace_back(","); ++at; }
-    else if (u[0] == 'L') { ++at; }
-    else { n.items.push_back(std::string{'\1'} + std::string{f.substr(at, char_bytes(f[at]))}); at += char_bytes(f[at]); }
+    else if (u[0] == 'L') { ++at;
+    } else {
+      n.items.push_back(std::string{'\1'} + std::string{f.substr(at, char_bytes(f[at]))});
+      at += char_bytes(f[at]);
+    }
   }
   return n;
 }
 std::string roman(std::int64_t v, bool fill) {
   if (v < 1 || v > 3999) return std::string(15, '#');
-  static constexpr std::pair<int, std::string_view> parts[] = {{1000, "M"}, {900, "CM"}, {500, "D"}, {400, "CD"}, {100, "C"}, {90, "XC"}, {50, "L"}, {40, "XL"}, {10, "X"}, {9, "IX"}, {5, "V"}, {4, "IV"}, {1, "I"}};
+  static constexpr std::pair<int, std::string_view> parts[] = {
+      {1000, "M"}, {900, "CM"}, {500, "D"}, {400, "CD"}, {100, "C"}, {90, "XC"}, {50, "L"},
+      {40, "XL"},  {10, "X"},   {9, "IX"},  {5, "V"},    {4, "IV"},  {1, "I"}};
   std::string out;
   for (const auto& [value, text] : parts) while (v >= value) { out += text; v -= value; }
   return fill ? out : std::string(15 - std::min<std::size_t>(out.size(), 15), ' ') + out;
@@ -459,11 +540,17 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
   for (int i = 0; i < f.shift; ++i) scaled = types::multiply(scaled, types::numeric_from_int64(10), arena);
   const bool negative = types::sign_of(scaled) < 0;
   std::string digits = types::to_string(types::round(types::absolute(scaled), f.fraction, arena));
-  if (!types::is_finite(value)) digits = std::string(static_cast<std::size_t>(f.whole), '#') + (f.fraction > 0 ? "." + std::string(static_cast<std::size_t>(f.fraction), '#') : "");
+  if (!types::is_finite(value))
+    digits = std::string(static_cast<std::size_t>(f.whole), '#') +
+             (f.fraction > 0 ? "." + std::string(static_cast<std::size_t>(f.fraction), '#') : "");
   const auto dot = digits.find('.');
-  std::string whole = digits.substr(0, dot), fraction = dot == std::string::npos ? "" : digits.substr(dot + 1);
+  std::string whole = digits.substr(0, dot),
+              fraction = dot == std::string::npos ? "" : digits.substr(dot + 1);
   const bool overflow = static_cast<int>(whole.size()) > f.whole && !(whole == "0" && f.whole == 0);
-  if (overflow) { whole.assign(static_cast<std::size_t>(f.whole), '#'); fraction.assign(fraction.size(), '#'); }
+  if (overflow) {
+    whole.assign(static_cast<std::size_t>(f.whole), '#');
+    fraction.assign(fraction.size(), '#');
+  }
   if (whole == "0" && f.first_zero < 0 && f.fraction > 0) whole.clear();
   const int leading = f.whole - static_cast<int>(whole.size());
   if (f.fill) { // FM: trailing zeros of 9-positions go
@@ -471,7 +558,10 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
     bool after = false;
     for (const std::string& item : f.items) {
       if (item == ".") after = true;
-      else if (after && (item == "9" || item == "0")) { ++i; if (item == "0" || (i <= fraction.size() && fraction[i - 1] != '0')) keep = i; }
+      else if (after && (item == "9" || item == "0")) {
+        ++i;
+        if (item == "0" || (i <= fraction.size() && fraction[i - 1] != '0')) keep = i;
+      }
     }
     fraction.resize(std::min(keep, fraction.size()));
   }
@@ -519,7 +609,11 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
   if (!sign_written) write_sign();
   if (f.sign_s_back) out += negative ? '-' : '+';
   if (f.pr) { if (negative) out += '>'; else if (!f.fill) out += ' '; }
-  if (!f.ordinal.empty() && !negative) out += ordinal_of(whole.empty() ? 0 : whole.back() - '0' + (whole.size() > 1 ? (whole[whole.size() - 2] - '0') * 10 : 0), f.ordinal == "TH");
+  if (!f.ordinal.empty() && !negative)
+    out += ordinal_of(
+        whole.empty() ? 0
+                      : whole.back() - '0' + (whole.size() > 1 ? (whole[whole.size() - 2] - '0') * 10 : 0),
+        f.ordinal == "TH");
   return out;
 }
 std::string write_exponent(const NumberFormat& f, double value) {
@@ -536,9 +630,15 @@ Datum number_to_char(EvalContext& c, const Numeric& value, std::string_view form
   if (f.exponent) return text_result(c, write_exponent(f, types::numeric_to_double(value)));
   return text_result(c, write_number(f, value, *c.arena));
 }
-void numeric_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = number_to_char(c, a[0].numeric, text_of(a[1])); }
-void int4_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = number_to_char(c, types::numeric_from_int64(a[0].i32), text_of(a[1])); }
-void int8_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = number_to_char(c, types::numeric_from_int64(a[0].i64), text_of(a[1])); }
+void numeric_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = number_to_char(c, a[0].numeric, text_of(a[1]));
+}
+void int4_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = number_to_char(c, types::numeric_from_int64(a[0].i32), text_of(a[1]));
+}
+void int8_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = number_to_char(c, types::numeric_from_int64(a[0].i64), text_of(a[1]));
+}
 void float4_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = number_to_char(c, types::numeric_from_float(a[0].f32, *c.arena), text_of(a[1]));
 }
@@ -566,7 +666,9 @@ void to_number(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
       digits += ch;
     }
   }
-  if (whole + fraction == 0) throw error(sqlstate::kInvalidTextRepresentation, "invalid input syntax for type numeric: \"{}\"", text_of(a[0]));
+  if (whole + fraction == 0)
+    throw error(sqlstate::kInvalidTextRepresentation, "invalid input syntax for type numeric: \"{}\"",
+                text_of(a[0]));
   out = Datum::of(types::parse_numeric((negative ? "-" : "") + digits, *c.arena));
 }
 

@@ -23,7 +23,8 @@ using types::Phys;
 std::vector<std::string> split(const std::string& line, char separator) {
   std::vector<std::string> fields;
   std::size_t at = 0;
-  for (std::size_t hit; (hit = line.find(separator, at)) != std::string::npos; at = hit + 1) fields.push_back(line.substr(at, hit - at));
+  for (std::size_t hit; (hit = line.find(separator, at)) != std::string::npos; at = hit + 1)
+    fields.push_back(line.substr(at, hit - at));
   fields.push_back(line.substr(at));
   return fields;
 }
@@ -85,14 +86,17 @@ TEST(Registry, OperatorsAndCastsNameDeclaredFunctions) {
   EXPECT_EQ(registry.aggregates("count").size(), 2u);
 }
 
-// ---- cases answered by PostgreSQL -------------------------------------------------------------------------------
+// ---- cases answered by PostgreSQL
+// -------------------------------------------------------------------------------
 struct Caller {
   Arena arena;
   TestContext statement;
-  std::string call(const FunctionDeclaration& f, const std::vector<TypeRef>& argument_types, const std::vector<std::string>& texts) {
+  std::string call(const FunctionDeclaration& f, const std::vector<TypeRef>& argument_types,
+                   const std::vector<std::string>& texts) {
     statement.io_context.arena = &arena;
     std::vector<Datum> values;
-    for (std::size_t i = 0; i < texts.size(); ++i) values.push_back(types::input_text(texts[i], argument_types[i], statement.io_context));
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      values.push_back(types::input_text(texts[i], argument_types[i], statement.io_context));
     const auto nulls = std::make_unique<bool[]>(texts.size() + 1);
     try {
       const ResolvedFunction resolved = resolve_kernels(f, argument_types);
@@ -128,7 +132,8 @@ TEST(Functions, AnswerAsPostgresDoes) {
     const auto* f = Registry::instance().function(static_cast<Oid>(std::stoul(r[0])));
     if (f == nullptr) { ADD_FAILURE() << r[1] << " is not declared"; continue; }
     std::vector<TypeRef> argument_types;
-    for (const std::string& t : split(r[2], ',')) argument_types.push_back(types::make_type(static_cast<Oid>(std::stoul(t))));
+    for (const std::string& t : split(r[2], ','))
+      argument_types.push_back(types::make_type(static_cast<Oid>(std::stoul(t))));
     const std::vector<std::string> texts{r.begin() + 3, r.end() - 1};
     std::string got;
     try {
@@ -153,14 +158,17 @@ TEST(Functions, AnswerAsPostgresDoes) {
   EXPECT_GT(all, 2000u);
 }
 
-// ---- vector kernels against scalar kernels ----------------------------------------------------------------------
+// ---- vector kernels against scalar kernels
+// ----------------------------------------------------------------------
 class Values {
  public:
   explicit Values(std::uint64_t seed) : random_(seed) {}
   std::uint64_t number(std::uint64_t below) { return random_() % below; }
   Datum value(const TypeRef& type, Arena& arena) {
-    const std::int64_t edges[] = {0, 1, -1, 2, 7, 100, INT16_MAX, INT16_MIN, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
-    const std::int64_t n = number(3) == 0 ? edges[number(std::size(edges))] : static_cast<std::int64_t>(number(2000)) - 1000;
+    const std::int64_t edges[] = {0,         1,         -1,        2,         7,         100,
+                                  INT16_MAX, INT16_MIN, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
+    const std::int64_t n =
+        number(3) == 0 ? edges[number(std::size(edges))] : static_cast<std::int64_t>(number(2000)) - 1000;
     switch (type.phys) {
       case Phys::kBool: return Datum::of((n & 1) != 0);
       case Phys::kI8: { Datum d; d.i8 = static_cast<std::int8_t>(n); return d; }
@@ -169,11 +177,20 @@ class Values {
       case Phys::kU32: return Datum::of(static_cast<std::uint32_t>(n));
       case Phys::kI64: return Datum::of(n);
       case Phys::kU64: return Datum::of(static_cast<std::uint64_t>(n));
-      case Phys::kF32: return Datum::of(number(10) == 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(n) / 4);
-      case Phys::kF64: return Datum::of(number(10) == 0 ? std::numeric_limits<double>::infinity() : static_cast<double>(n) / 4);
-      case Phys::kNumeric: return Datum::of(types::numeric_from_int128(n, static_cast<int>(number(4)), arena));
-      case Phys::kInterval: return Datum::of(types::Interval{n % 1000000, static_cast<std::int32_t>(n % 100), static_cast<std::int32_t>(n % 20)});
-      case Phys::kTimeTz: return Datum::of(types::TimeTz{(n & 0xFFFF) * 1000000 % 86400000000, static_cast<std::int32_t>(number(3)) * 3600, 0});
+      case Phys::kF32:
+        return Datum::of(number(10) == 0 ? std::numeric_limits<float>::quiet_NaN()
+                                         : static_cast<float>(n) / 4);
+      case Phys::kF64:
+        return Datum::of(number(10) == 0 ? std::numeric_limits<double>::infinity()
+                                         : static_cast<double>(n) / 4);
+      case Phys::kNumeric:
+        return Datum::of(types::numeric_from_int128(n, static_cast<int>(number(4)), arena));
+      case Phys::kInterval:
+        return Datum::of(types::Interval{n % 1000000, static_cast<std::int32_t>(n % 100),
+                                         static_cast<std::int32_t>(n % 20)});
+      case Phys::kTimeTz:
+        return Datum::of(types::TimeTz{(n & 0xFFFF) * 1000000 % 86400000000,
+                                       static_cast<std::int32_t>(number(3)) * 3600, 0});
       case Phys::kU128: return Datum::of(types::Uuid{number(3), number(3)});
       case Phys::kStr: {
         std::string s;
@@ -204,16 +221,19 @@ Column make_column(Values& random, const TypeRef& type, Arena& arena) {
   const auto form = random.number(3);
   v.form = form == 0 ? Form::kFlat : (form == 1 ? Form::kConst : Form::kDict);
   const std::uint32_t n = v.form == Form::kFlat ? types::kVectorSize : (v.form == Form::kConst ? 1 : 5);
-  for (std::uint32_t i = 0; i < n; ++i) types::store_datum(data + i * v.width, random.value(type, arena), v.width);
+  for (std::uint32_t i = 0; i < n; ++i)
+    types::store_datum(data + i * v.width, random.value(type, arena), v.width);
   if (v.form == Form::kDict) {
-    for (std::uint32_t i = 0; i < types::kVectorSize; ++i) c.codes.push_back(static_cast<std::uint32_t>(random.number(5)));
+    for (std::uint32_t i = 0; i < types::kVectorSize; ++i)
+      c.codes.push_back(static_cast<std::uint32_t>(random.number(5)));
     v.codes = c.codes.data();
     v.dict_size = 5;
   }
   return c;
 }
 
-/// Runs both kernels on the selected rows; where the vector kernel throws, some row of the scalar kernel must throw too.
+/// Runs both kernels on the selected rows; where the vector kernel throws, some row of the scalar kernel must
+/// throw too.
 void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
   Values random{seed};
   Arena arena;
@@ -227,9 +247,12 @@ void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
     args.push_back(columns.back().vector);
   }
   std::vector<std::uint16_t> rows;
-  for (std::uint32_t row = 0; row < types::kVectorSize; ++row) if (random.number(4) == 0) rows.push_back(static_cast<std::uint16_t>(row));
+  for (std::uint32_t row = 0; row < types::kVectorSize; ++row)
+    if (random.number(4) == 0) rows.push_back(static_cast<std::uint16_t>(row));
   const bool all = random.number(2) == 0;
-  const types::Selection selection = all ? types::Selection{nullptr, 300} : types::Selection{rows.data(), static_cast<std::uint32_t>(rows.size())};
+  const types::Selection selection =
+      all ? types::Selection{nullptr, 300}
+          : types::Selection{rows.data(), static_cast<std::uint32_t>(rows.size())};
   EvalContext context;
   context.arena = &arena;
   context.statement = &statement;
@@ -240,7 +263,8 @@ void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
   types::Vector out = buffer.flat();
   bool vector_threw = false;
   try {
-    f.kernels.vector(context, args.data(), static_cast<std::uint32_t>(args.size()), selection, types::kVectorSize, out, buffer.fresh_validity());
+    f.kernels.vector(context, args.data(), static_cast<std::uint32_t>(args.size()), selection,
+                     types::kVectorSize, out, buffer.fresh_validity());
   } catch (const Error&) { vector_threw = true; }
   bool scalar_threw = false;
   for (std::uint32_t i = 0; i < selection.count; ++i) {
@@ -255,7 +279,8 @@ void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
     } catch (const Error&) { scalar_threw = true; continue; }
     if (vector_threw) continue;
     const Datum got = out.datum(row);
-    ASSERT_TRUE(types::equal(got, expected, context.result_type)) << f.name << " row " << row << " seed " << seed;
+    ASSERT_TRUE(types::equal(got, expected, context.result_type))
+        << f.name << " row " << row << " seed " << seed;
   }
   ASSERT_EQ(vector_threw, scalar_threw) << f.name << " seed " << seed;
   if (!f.is(kCanError)) ASSERT_FALSE(vector_threw) << f.name;
@@ -272,8 +297,11 @@ TEST(Kernels, VectorAndScalarAgree) {
   EXPECT_GT(functions, 250u);
 }
 
-// ---- numeric with a static scale --------------------------------------------------------------------------------
-TypeRef decimal(int precision, int scale) { return types::make_type(oid::kNumeric, types::numeric_typmod(precision, scale)); }
+// ---- numeric with a static scale
+// --------------------------------------------------------------------------------
+TypeRef decimal(int precision, int scale) {
+  return types::make_type(oid::kNumeric, types::numeric_typmod(precision, scale));
+}
 
 TEST(Resolve, ChoosesDecimalFormsByPrecision) {
   const Registry& r = Registry::instance();
@@ -299,14 +327,17 @@ TEST(Resolve, ChoosesDecimalFormsByPrecision) {
 
 TEST(Resolve, BindsPolymorphicTypes) {
   const Registry& r = Registry::instance();
-  const auto appended = resolve_kernels(*r.function(378), std::vector{types::make_type(oid::kInt4Array), types::make_type(oid::kInt4)});
+  const auto appended = resolve_kernels(
+      *r.function(378), std::vector{types::make_type(oid::kInt4Array), types::make_type(oid::kInt4)});
   EXPECT_EQ(appended.result.oid, oid::kInt4Array);
   const auto collected = resolve_kernels(*r.aggregate(2335), std::vector{types::make_type(oid::kText)});
   EXPECT_EQ(collected.result.oid, oid::kTextArray);
 }
 
-// ---- aggregates -------------------------------------------------------------------------------------------------
-std::string aggregate(Oid aggregate_oid, const TypeRef& type, const std::vector<std::string>& texts, std::size_t parts) {
+// ---- aggregates
+// -------------------------------------------------------------------------------------------------
+std::string aggregate(Oid aggregate_oid, const TypeRef& type, const std::vector<std::string>& texts,
+                      std::size_t parts) {
   Arena arena;
   TestContext statement;
   statement.io_context.arena = &arena;
@@ -324,7 +355,8 @@ std::string aggregate(Oid aggregate_oid, const TypeRef& type, const std::vector<
     types::Vector v = buffer.flat();
     std::uint32_t n = 0;
     for (std::size_t i = p; i < texts.size(); i += parts)
-      types::store_datum(static_cast<char*>(v.data) + v.width * n++, types::input_text(texts[i], type, statement.io_context), v.width);
+      types::store_datum(static_cast<char*>(v.data) + v.width * n++,
+                         types::input_text(texts[i], type, statement.io_context), v.width);
     void* state = arena.allocate(k.state_bytes, 16);
     k.init(state);
     k.update_all(context, state, &v, {nullptr, n});
@@ -348,8 +380,9 @@ std::string aggregate(Oid aggregate_oid, const TypeRef& type, const std::vector<
 
 TEST(Aggregates, AnswerAsPostgresDoesWholeAndInParts) {
   struct Case { Oid oid; TypeRef type; std::vector<std::string> values; std::string expected; };
-  const TypeRef int4 = types::make_type(oid::kInt4), int8 = types::make_type(oid::kInt8), float8 = types::make_type(oid::kFloat8),
-                numeric = types::make_type(oid::kNumeric), text = types::make_type(oid::kText);
+  const TypeRef int4 = types::make_type(oid::kInt4), int8 = types::make_type(oid::kInt8),
+                float8 = types::make_type(oid::kFloat8), numeric = types::make_type(oid::kNumeric),
+                text = types::make_type(oid::kText);
   const Case cases[] = {
       {2108, int4, {"1", "2", "2147483647"}, "2147483650"},
       {2107, int8, {"9223372036854775807", "9223372036854775807"}, "18446744073709551614"},

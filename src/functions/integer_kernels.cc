@@ -64,12 +64,14 @@ template <class T> struct Xor : NeverFails {
   using Left = T; using Right = T; using Result = T;
   static bool run(T a, T b, T& out) { out = static_cast<T>(a ^ b); return false; }
 };
-// Shift distances are taken modulo the width of the machine operation (32 or 64), as PostgreSQL's C code does on x86.
+// Shift distances are taken modulo the width of the machine operation (32 or 64), as PostgreSQL's C code does
+// on x86.
 template <class T> struct ShiftLeft : NeverFails {
   using Left = T; using Right = std::int32_t; using Result = T;
   using Machine = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
   static bool run(T a, std::int32_t b, T& out) {
-    out = static_cast<T>(static_cast<Machine>(a) << (static_cast<std::uint32_t>(b) & (sizeof(Machine) * 8 - 1)));
+    out = static_cast<T>(static_cast<Machine>(a)
+                         << (static_cast<std::uint32_t>(b) & (sizeof(Machine) * 8 - 1)));
     return false;
   }
 };
@@ -77,7 +79,8 @@ template <class T> struct ShiftRight : NeverFails {
   using Left = T; using Right = std::int32_t; using Result = T;
   using Machine = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
   static bool run(T a, std::int32_t b, T& out) {
-    out = static_cast<T>(static_cast<Machine>(a) >> (static_cast<std::uint32_t>(b) & (sizeof(Machine) * 8 - 1)));
+    out = static_cast<T>(static_cast<Machine>(a) >>
+                         (static_cast<std::uint32_t>(b) & (sizeof(Machine) * 8 - 1)));
     return false;
   }
 };
@@ -121,7 +124,8 @@ template <class T>
 void gcd_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   using U = std::make_unsigned_t<T>;
   const T x = get<T>(a[0]), y = get<T>(a[1]);
-  const U g = std::gcd(x < 0 ? U{0} - static_cast<U>(x) : static_cast<U>(x), y < 0 ? U{0} - static_cast<U>(y) : static_cast<U>(y));
+  const U g = std::gcd(x < 0 ? U{0} - static_cast<U>(x) : static_cast<U>(x),
+                       y < 0 ? U{0} - static_cast<U>(y) : static_cast<U>(y));
   if (g > static_cast<U>(std::numeric_limits<T>::max())) types::throw_out_of_range(types::integer_name<T>());
   put(out, static_cast<T>(g));
 }
@@ -132,7 +136,8 @@ void lcm_of(EvalContext& c, const Datum* a, const bool* n, Datum& out, bool* is_
   Datum g;
   gcd_of<T>(c, a, n, g, is_null);
   T result;
-  if (__builtin_mul_overflow(static_cast<T>(x / get<T>(g)), y, &result) || result == std::numeric_limits<T>::min())
+  if (__builtin_mul_overflow(static_cast<T>(x / get<T>(g)), y, &result) ||
+      result == std::numeric_limits<T>::min())
     types::throw_out_of_range(types::integer_name<T>());
   put(out, static_cast<T>(result < 0 ? -result : result));
 }
@@ -156,7 +161,8 @@ void add_pair(KernelTable& t, const PairNames& names) {
 }
 
 struct TypeNames {
-  std::string_view modulo, bit_and, bit_or, bit_xor, bit_not, shift_left, shift_right, plus, minus, absolute, larger, smaller;
+  std::string_view modulo, bit_and, bit_or, bit_xor, bit_not, shift_left, shift_right, plus, minus, absolute,
+      larger, smaller;
 };
 template <class T>
 void add_type(KernelTable& t, const TypeNames& n) {
@@ -189,12 +195,12 @@ void register_integer_kernels(KernelTable& t) {
   add_pair<I8, I2>(t, {"int82pl", "int82mi", "int82mul", "int82div"});
   add_pair<I4, I8>(t, {"int48pl", "int48mi", "int48mul", "int48div"});
   add_pair<I8, I4>(t, {"int84pl", "int84mi", "int84mul", "int84div"});
-  add_type<I2>(t, {"int2mod", "int2and", "int2or", "int2xor", "int2not", "int2shl", "int2shr", "int2up", "int2um", "int2abs",
-                   "int2larger", "int2smaller"});
-  add_type<I4>(t, {"int4mod", "int4and", "int4or", "int4xor", "int4not", "int4shl", "int4shr", "int4up", "int4um", "int4abs",
-                   "int4larger", "int4smaller"});
-  add_type<I8>(t, {"int8mod", "int8and", "int8or", "int8xor", "int8not", "int8shl", "int8shr", "int8up", "int8um", "int8abs",
-                   "int8larger", "int8smaller"});
+  add_type<I2>(t, {"int2mod", "int2and", "int2or", "int2xor", "int2not", "int2shl", "int2shr", "int2up",
+                   "int2um", "int2abs", "int2larger", "int2smaller"});
+  add_type<I4>(t, {"int4mod", "int4and", "int4or", "int4xor", "int4not", "int4shl", "int4shr", "int4up",
+                   "int4um", "int4abs", "int4larger", "int4smaller"});
+  add_type<I8>(t, {"int8mod", "int8and", "int8or", "int8xor", "int8not", "int8shl", "int8shr", "int8up",
+                   "int8um", "int8abs", "int8larger", "int8smaller"});
   add_unary<Increment<I4>>(t, "int4inc", true);
   add_unary<Increment<I8>>(t, "int8inc", true);
   t.scalar("int4gcd", &gcd_of<I4>);

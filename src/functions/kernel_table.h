@@ -1,6 +1,6 @@
-// How kernel files hand their kernels to the registry: by the name of PostgreSQL's C function (pg_proc.prosrc), which is
-// shared by all pg_proc rows that mean the same (length, char_length, character_length are all "textlen").
-// SQL-language functions of PostgreSQL have the key "name_oid".
+// How kernel files hand their kernels to the registry: by the name of PostgreSQL's C function
+// (pg_proc.prosrc), which is shared by all pg_proc rows that mean the same (length, char_length,
+// character_length are all "textlen"). SQL-language functions of PostgreSQL have the key "name_oid".
 #pragma once
 
 #include <initializer_list>
@@ -25,7 +25,9 @@ class KernelTable {
   void vector(std::string_view name, VectorKernel vector, ScalarKernel kernel, bool can_error) {
     entries_[name] = {Kernels{vector, kernel, {}}, can_error};
   }
-  void set(std::string_view name, SetKernel kernel) { entries_[name] = {Kernels{nullptr, nullptr, kernel}, true}; }
+  void set(std::string_view name, SetKernel kernel) {
+    entries_[name] = {Kernels{nullptr, nullptr, kernel}, true};
+  }
   [[nodiscard]] const KernelEntry* find(std::string_view name) const {
     const auto it = entries_.find(name);
     return it == entries_.end() ? nullptr : &it->second;
@@ -39,7 +41,8 @@ class KernelTable {
 /// Aggregates are keyed by their own oid.
 class AggregateTable {
  public:
-  void add(Oid oid, const AggregateKernels& kernels, bool strict, bool order_sensitive = false, bool needs_arena = false) {
+  void add(Oid oid, const AggregateKernels& kernels, bool strict, bool order_sensitive = false,
+           bool needs_arena = false) {
     entries_[oid] = {kernels, strict, order_sensitive, needs_arena};
   }
   struct Entry {

@@ -82,7 +82,9 @@ struct FloatState {
   double sum;
   std::int64_t count;
 };
-[[noreturn]] void float_overflow() { throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow"); }
+[[noreturn]] void float_overflow() {
+  throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow");
+}
 template <class T> struct FloatBase {
   using State = FloatState;
   using Value = T;
@@ -133,11 +135,13 @@ struct SumNumeric : NumericBase {
 struct AverageNumeric : NumericBase {
   static void finalize(EvalContext& c, const State& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0;
-    if (s.count != 0) out = Datum::of(types::divide(s.total(*c.arena), types::numeric_from_int64(s.count), *c.arena));
+    if (s.count != 0)
+      out = Datum::of(types::divide(s.total(*c.arena), types::numeric_from_int64(s.count), *c.arena));
   }
 };
 
-// ---- static decimals: the scale is that of the argument's type ---------------------------------------------------
+// ---- static decimals: the scale is that of the argument's type
+// ---------------------------------------------------
 /// A D64 sum holds 2^64 values of 18 digits. A D128 sum moves what overflows into a Numeric.
 struct NarrowState {
   Int128 sum;
@@ -168,7 +172,8 @@ struct SumNarrow : NarrowBase {
 struct SumNarrowNumeric : NarrowBase {
   static void finalize(EvalContext& c, const State& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0;
-    out = Datum::of(s.nan != 0 ? types::numeric_nan() : types::numeric_from_int128(s.sum, c.argument_types[0].scale, *c.arena));
+    out = Datum::of(s.nan != 0 ? types::numeric_nan()
+                               : types::numeric_from_int128(s.sum, c.argument_types[0].scale, *c.arena));
   }
 };
 struct AverageNarrow : NarrowBase {
@@ -193,10 +198,14 @@ struct WideBase {
   static void deserialize(EvalContext& c, ByteReader& in, State& s) { s.deserialize(in, *c.arena); }
 };
 struct SumWide : WideBase {
-  static void finalize(EvalContext& c, const State& s, Datum& out, bool* n) { SumNumeric::finalize(c, s, out, n); }
+  static void finalize(EvalContext& c, const State& s, Datum& out, bool* n) {
+    SumNumeric::finalize(c, s, out, n);
+  }
 };
 struct AverageWide : WideBase {
-  static void finalize(EvalContext& c, const State& s, Datum& out, bool* n) { AverageNumeric::finalize(c, s, out, n); }
+  static void finalize(EvalContext& c, const State& s, Datum& out, bool* n) {
+    AverageNumeric::finalize(c, s, out, n);
+  }
 };
 template <class T, bool kLargest> struct DecimalExtreme {
   struct State { T value; std::int64_t count; };
@@ -215,7 +224,8 @@ template <class T, bool kLargest> struct DecimalExtreme {
   }
 };
 
-// ---- intervals --------------------------------------------------------------------------------------------------
+// ---- intervals
+// --------------------------------------------------------------------------------------------------
 struct IntervalState {
   Interval sum;
   std::int64_t count;
@@ -268,12 +278,14 @@ bool resolve_decimal_aggregate(ResolvedAggregate& out, std::span<const TypeRef> 
       break;
     case 2103: out.kernels = wide ? kernels_of<AverageWide>() : kernels_of<AverageNarrow>(); break;
     case 2130:
-      out.kernels = wide ? kernels_of<DecimalExtreme<Int128, true>>() : kernels_of<DecimalExtreme<std::int64_t, true>>();
+      out.kernels = wide ? kernels_of<DecimalExtreme<Int128, true>>()
+                         : kernels_of<DecimalExtreme<std::int64_t, true>>();
       out.result = static_numeric(precision_of(actual[0]), actual[0].scale);
       out.result.phys = actual[0].phys;
       break;
     case 2146:
-      out.kernels = wide ? kernels_of<DecimalExtreme<Int128, false>>() : kernels_of<DecimalExtreme<std::int64_t, false>>();
+      out.kernels = wide ? kernels_of<DecimalExtreme<Int128, false>>()
+                         : kernels_of<DecimalExtreme<std::int64_t, false>>();
       out.result = static_numeric(precision_of(actual[0]), actual[0].scale);
       out.result.phys = actual[0].phys;
       break;

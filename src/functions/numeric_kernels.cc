@@ -35,7 +35,9 @@ void two(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(F(a[0].numeric, a[1].numeric, *c.arena));
 }
 template <Numeric (*F)(const Numeric&, Arena&)>
-void one(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric, *c.arena)); }
+void one(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].numeric, *c.arena));
+}
 template <Numeric (*F)(const Numeric&)>
 void plain(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric)); }
 template <Numeric (*F)(const Numeric&, int, Arena&)>
@@ -44,7 +46,9 @@ void scaled(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(F(a[0].numeric, std::clamp(a[1].i32, -kLargestScale, kLargestScale), *c.arena));
 }
 template <Numeric (*F)(const Numeric&, int, Arena&)>
-void whole(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric, 0, *c.arena)); }
+void whole(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].numeric, 0, *c.arena));
+}
 
 void same(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = a[0]; }
 void larger(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
@@ -79,10 +83,14 @@ void apply_modifier(EvalContext& c, const Datum* a, const bool*, Datum& out, boo
 void width_bucket(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   const Numeric &x = a[0].numeric, &low = a[1].numeric, &high = a[2].numeric;
   const std::int32_t count = a[3].i32;
-  const auto fail = [](const char* why) { return error(sqlstate::kInvalidArgumentForWidthBucket, "{}", why); };
+  const auto fail = [](const char* why) {
+    return error(sqlstate::kInvalidArgumentForWidthBucket, "{}", why);
+  };
   if (count <= 0) throw fail("count must be greater than zero");
-  if (types::is_nan(x) || types::is_nan(low) || types::is_nan(high)) throw fail("operand, lower bound, and upper bound cannot be NaN");
-  if (types::is_infinite(low) || types::is_infinite(high)) throw fail("lower and upper bounds must be finite");
+  if (types::is_nan(x) || types::is_nan(low) || types::is_nan(high))
+    throw fail("operand, lower bound, and upper bound cannot be NaN");
+  if (types::is_infinite(low) || types::is_infinite(high))
+    throw fail("lower and upper bounds must be finite");
   const int direction = types::compare(low, high);
   if (direction == 0) throw fail("lower bound cannot equal upper bound");
   const bool before = direction < 0 ? types::compare(x, low) < 0 : types::compare(x, low) > 0;
@@ -95,8 +103,10 @@ void width_bucket(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*
     return;
   }
   Arena& arena = *c.arena;
-  const Numeric part = types::multiply(types::subtract(x, low, arena), types::numeric_from_int64(count), arena);
-  const Numeric bucket = types::floor(types::divide_truncated(part, types::subtract(high, low, arena), arena), arena);
+  const Numeric part =
+      types::multiply(types::subtract(x, low, arena), types::numeric_from_int64(count), arena);
+  const Numeric bucket =
+      types::floor(types::divide_truncated(part, types::subtract(high, low, arena), arena), arena);
   const std::int64_t number = types::numeric_to_int64(bucket) + 1;
   out = Datum::of(static_cast<std::int32_t>(number > count ? count : number));
 }

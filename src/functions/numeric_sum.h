@@ -1,4 +1,5 @@
-// Exact running sum of decimals: a 128-bit integer at the largest scale seen, and what no longer fits in a Numeric.
+// Exact running sum of decimals: a 128-bit integer at the largest scale seen, and what no longer fits in a
+// Numeric.
 #pragma once
 
 #include "rustbd/base/bytes.h"
@@ -19,7 +20,9 @@ struct NumericSum {
     ++count;
     if (!types::is_finite(n)) {
       const auto kind = types::kind_of(n);
-      (kind == types::NumericKind::kNan ? nan : (kind == types::NumericKind::kInfinity ? infinite : minus_infinite)) = 1;
+      (kind == types::NumericKind::kNan
+           ? nan
+           : (kind == types::NumericKind::kInfinity ? infinite : minus_infinite)) = 1;
       return;
     }
     raise_scale(types::dscale_of(n), arena);
@@ -37,8 +40,9 @@ struct NumericSum {
   void raise_scale(std::int32_t to, Arena& arena) {
     if (to <= scale) return;
     types::Int128 raised = 0;
-    const bool fits = to - scale <= 38 &&
-                      !__builtin_mul_overflow(fast, static_cast<types::Int128>(types::kPowersOfTen[to - scale]), &raised);
+    const bool fits =
+        to - scale <= 38 &&
+        !__builtin_mul_overflow(fast, static_cast<types::Int128>(types::kPowersOfTen[to - scale]), &raised);
     if (fits) fast = raised;
     else flush(arena);
     scale = to;
@@ -68,7 +72,9 @@ struct NumericSum {
   }
   [[nodiscard]] types::Numeric finite_total(Arena& arena) const {
     const types::Numeric rest = types::numeric_from_int128(fast, scale, arena);
-    return types::sign_of(overflow) == 0 && types::dscale_of(overflow) <= scale ? rest : types::add(overflow, rest, arena);
+    return types::sign_of(overflow) == 0 && types::dscale_of(overflow) <= scale
+               ? rest
+               : types::add(overflow, rest, arena);
   }
   void serialize(Bytes& out) const {
     ByteWriter w{out};

@@ -35,7 +35,8 @@ template <class T, bool kLargest> struct Extreme {
   }
 };
 
-/// Types whose order is types::compare; the value is copied into the state's arena, and its memory used again.
+/// Types whose order is types::compare; the value is copied into the state's arena, and its memory used
+/// again.
 template <Phys P, int kDirection> struct Boxed {
   using Value = types::CppTypeOf<P>;
   struct State {

@@ -9,7 +9,8 @@
 
 namespace rustbd::functions {
 
-/// LIKE with '\' as escape. Linear in the pattern for one '%', never exponential. 22025 for a trailing escape when it is reached.
+/// LIKE with '\' as escape. Linear in the pattern for one '%', never exponential. 22025 for a trailing escape
+/// when it is reached.
 bool like(std::string_view text, std::string_view pattern);
 /// ILIKE: both folded to lower case.
 bool ilike(std::string_view text, std::string_view pattern);
@@ -25,12 +26,13 @@ struct MatchGroup {
   std::int64_t begin = -1, end = -1;
 };
 
-/// A compiled POSIX advanced regular expression: RE2 leftmost-longest where it can, PCRE2 with limits where the pattern
-/// needs back-references or look-around. Immutable, any thread.
+/// A compiled POSIX advanced regular expression: RE2 leftmost-longest where it can, PCRE2 with limits where
+/// the pattern needs back-references or look-around. Immutable, any thread.
 class Regex {
  public:
   virtual ~Regex() = default;
-  /// groups[0] is the whole match. `start` is a byte offset; what is before it counts as context for ^ and \m.
+  /// groups[0] is the whole match. `start` is a byte offset; what is before it counts as context for ^ and
+  /// \m.
   virtual bool search(std::string_view text, std::size_t start, std::vector<MatchGroup>* groups) const = 0;
   [[nodiscard]] virtual int group_count() const = 0;
 };

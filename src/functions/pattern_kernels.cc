@@ -12,7 +12,8 @@ namespace {
   throw error(sqlstate::kInvalidEscapeSequence, "LIKE pattern must not end with escape character");
 }
 
-/// Bytes of pattern and text from p and t on; goes back only to the last '%', so the time is O(text * pattern).
+/// Bytes of pattern and text from p and t on; goes back only to the last '%', so the time is O(text *
+/// pattern).
 bool match(std::string_view text, std::string_view pattern, bool bytes) {
   std::size_t t = 0, p = 0, back_t = 0, back_p = std::string_view::npos;
   const auto width = [&](std::size_t at) { return bytes ? std::size_t{1} : char_bytes(text[at]); };
@@ -57,28 +58,49 @@ bool match(std::string_view text, std::string_view pattern, bool bytes) {
 
 struct Like {
   using Left = types::Str; using Right = types::Str; using Result = bool;
-  static bool run(const types::Str& a, const types::Str& b, bool& out) { out = match(a.view(), b.view(), false); return false; }
+  static bool run(const types::Str& a, const types::Str& b, bool& out) {
+    out = match(a.view(), b.view(), false);
+    return false;
+  }
   [[noreturn]] static void fail(const types::Str&, const types::Str&) { trailing_escape(); }
 };
 struct NotLike : Like {
-  static bool run(const types::Str& a, const types::Str& b, bool& out) { out = !match(a.view(), b.view(), false); return false; }
+  static bool run(const types::Str& a, const types::Str& b, bool& out) {
+    out = !match(a.view(), b.view(), false);
+    return false;
+  }
 };
 struct ByteLike : Like {
-  static bool run(const types::Str& a, const types::Str& b, bool& out) { out = match(a.view(), b.view(), true); return false; }
+  static bool run(const types::Str& a, const types::Str& b, bool& out) {
+    out = match(a.view(), b.view(), true);
+    return false;
+  }
 };
 struct ByteNotLike : Like {
-  static bool run(const types::Str& a, const types::Str& b, bool& out) { out = !match(a.view(), b.view(), true); return false; }
+  static bool run(const types::Str& a, const types::Str& b, bool& out) {
+    out = !match(a.view(), b.view(), true);
+    return false;
+  }
 };
-void ilike_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(ilike(text_of(a[0]), text_of(a[1]))); }
-void not_ilike_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(!ilike(text_of(a[0]), text_of(a[1]))); }
+void ilike_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(ilike(text_of(a[0]), text_of(a[1])));
+}
+void not_ilike_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(!ilike(text_of(a[0]), text_of(a[1])));
+}
 void like_escape_of(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = text_result(c, like_escape(text_of(a[0]), text_of(a[1])));
 }
-template <class Op> void add(KernelTable& t, std::string_view name) { t.vector(name, &binary_vector<Op>, &binary_scalar<Op>, true); }
+template <class Op>
+void add(KernelTable& t, std::string_view name) {
+  t.vector(name, &binary_vector<Op>, &binary_scalar<Op>, true);
+}
 }  // namespace
 
 bool like(std::string_view text, std::string_view pattern) { return match(text, pattern, false); }
-bool ilike(std::string_view text, std::string_view pattern) { return match(to_lower(text), to_lower(pattern), false); }
+bool ilike(std::string_view text, std::string_view pattern) {
+  return match(to_lower(text), to_lower(pattern), false);
+}
 
 std::string like_prefix(std::string_view pattern, bool* exact) {
   std::string prefix;
@@ -94,7 +116,8 @@ std::string like_prefix(std::string_view pattern, bool* exact) {
 
 std::string like_escape(std::string_view pattern, std::string_view escape) {
   if (count_chars(escape) > 1)
-    throw error(sqlstate::kInvalidEscapeSequence, "invalid escape string").with_hint("Escape string must be empty or one character.");
+    throw error(sqlstate::kInvalidEscapeSequence, "invalid escape string")
+        .with_hint("Escape string must be empty or one character.");
   std::string out;
   if (escape.empty()) {
     for (const char c : pattern) {
@@ -126,7 +149,8 @@ void register_pattern_kernels(KernelTable& t) {
   add<ByteLike>(t, "bytealike");
   add<ByteNotLike>(t, "byteanlike");
   for (const std::string_view name : {"texticlike", "nameiclike", "bpchariclike"}) t.scalar(name, &ilike_of);
-  for (const std::string_view name : {"texticnlike", "nameicnlike", "bpcharicnlike"}) t.scalar(name, &not_ilike_of);
+  for (const std::string_view name : {"texticnlike", "nameicnlike", "bpcharicnlike"})
+    t.scalar(name, &not_ilike_of);
   t.scalar("like_escape", &like_escape_of);
 }
 

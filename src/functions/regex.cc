@@ -24,7 +24,7 @@ struct Translation {
   std::string text;
   RegexFlags flags;
   bool needs_backtracking = false;   // back-references, look-around, word starts and ends
-  bool shortest = false;             // the first quantifier is non-greedy: the whole prefers the shortest match
+  bool shortest = false;  // the first quantifier is non-greedy: the whole prefers the shortest match
 };
 
 class Translator {
@@ -68,7 +68,9 @@ class Translator {
   }
   void quote() {
     for (const char c : in_) {
-      if ((c & 0x80) == 0 && !is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != ' ' && c != '_') out_.text += '\\';
+      if ((c & 0x80) == 0 && !is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != ' ' &&
+          c != '_')
+        out_.text += '\\';
       out_.text += c;
     }
   }
@@ -255,14 +257,18 @@ class Translator {
     ++at_;
   }
   void member(char c) {
-    if (c == '[' && at_ + 1 < in_.size() && (in_[at_ + 1] == ':' || in_[at_ + 1] == '.' || in_[at_ + 1] == '=')) {
+    if (c == '[' && at_ + 1 < in_.size() &&
+        (in_[at_ + 1] == ':' || in_[at_ + 1] == '.' || in_[at_ + 1] == '=')) {
       const char kind = in_[at_ + 1];
       const std::size_t end = in_.find(std::string{kind} + "]", at_ + 2);
       if (end == std::string_view::npos) invalid("brackets [] not balanced");
       const std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
       if (kind == ':') {
-        static constexpr std::string_view classes[] = {"alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit", "word"};
-        if (std::find(std::begin(classes), std::end(classes), name) == std::end(classes)) invalid("invalid character class");
+        static constexpr std::string_view classes[] = {"alnum", "alpha",  "blank", "cntrl", "digit",
+                                                       "graph", "lower",  "print", "punct", "space",
+                                                       "upper", "xdigit", "word"};
+        if (std::find(std::begin(classes), std::end(classes), name) == std::end(classes))
+          invalid("invalid character class");
         if (name == "alpha") out_.text += "\\p{L}";
         else if (name == "alnum") out_.text += "\\p{L}\\p{N}";
         else if (name == "upper" && !out_.flags.ignore_case) out_.text += "\\p{Lu}";
@@ -285,13 +291,17 @@ class Translator {
         case 'w': out_.text += "\\p{L}\\p{N}_"; return;
         default: break;
       }
-      if ((e >= 'a' && e <= 'z') || (e >= 'A' && e <= 'Z') || is_digit(e)) invalid("invalid escape \\ sequence");
+      if ((e >= 'a' && e <= 'z') || (e >= 'A' && e <= 'Z') || is_digit(e))
+        invalid("invalid escape \\ sequence");
       out_.text += '\\';
       out_.text += e;
       return;
     }
     const std::size_t n = char_bytes(c);
-    if (c == '-') out_.text += at_ + 1 < in_.size() && in_[at_ + 1] == ']' ? "\\-" : (out_.text.back() == '[' || out_.text.back() == '^' ? "\\-" : "-");
+    if (c == '-')
+      out_.text += at_ + 1 < in_.size() && in_[at_ + 1] == ']'
+                       ? "\\-"
+                       : (out_.text.back() == '[' || out_.text.back() == '^' ? "\\-" : "-");
     else plain_member(in_.substr(at_, n));
     at_ += n;
   }
@@ -327,7 +337,8 @@ class Re2Regex final : public Regex {
     const re2::StringPiece piece{text.data(), text.size()};
     if (groups == nullptr) return re_.Match(piece, start, text.size(), RE2::UNANCHORED, nullptr, 0);
     std::vector<re2::StringPiece> found(static_cast<std::size_t>(group_count()) + 1);
-    if (!re_.Match(piece, start, text.size(), RE2::UNANCHORED, found.data(), static_cast<int>(found.size()))) return false;
+    if (!re_.Match(piece, start, text.size(), RE2::UNANCHORED, found.data(), static_cast<int>(found.size())))
+      return false;
     groups->assign(found.size(), MatchGroup{});
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (found[i].data() == nullptr) continue;
@@ -350,7 +361,8 @@ class Pcre2Regex final : public Regex {
     if (flags.newline_sensitive_anchors) options |= PCRE2_MULTILINE;
     int code = 0;
     PCRE2_SIZE offset = 0;
-    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code, &offset, nullptr);
+    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code,
+                          &offset, nullptr);
     if (code_ == nullptr) {
       if (code == 115) invalid("invalid backreference number");
       PCRE2_UCHAR message[128];
@@ -372,12 +384,14 @@ class Pcre2Regex final : public Regex {
   Pcre2Regex& operator=(const Pcre2Regex&) = delete;
   bool search(std::string_view text, std::size_t start, std::vector<MatchGroup>* groups) const override {
     pcre2_match_data* data = pcre2_match_data_create_from_pattern(code_, nullptr);
-    const int rc = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start, PCRE2_NO_UTF_CHECK, data, context_);
+    const int rc = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
+                               PCRE2_NO_UTF_CHECK, data, context_);
     if (rc > 0 && groups != nullptr) {
       groups->assign(static_cast<std::size_t>(groups_) + 1, MatchGroup{});
       const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data);
       for (std::size_t i = 0; i < static_cast<std::size_t>(rc); ++i) {
-        if (ends[2 * i] != PCRE2_UNSET) (*groups)[i] = {static_cast<std::int64_t>(ends[2 * i]), static_cast<std::int64_t>(ends[2 * i + 1])};
+        if (ends[2 * i] != PCRE2_UNSET)
+          (*groups)[i] = {static_cast<std::int64_t>(ends[2 * i]), static_cast<std::int64_t>(ends[2 * i + 1])};
       }
     }
     pcre2_match_data_free(data);
@@ -429,7 +443,8 @@ std::shared_ptr<const Regex> compile_regex(std::string_view pattern, const Regex
 
 std::string similar_to_regex(std::string_view pattern, std::string_view escape) {
   if (count_chars(escape) > 1)
-    throw error(sqlstate::kInvalidEscapeSequence, "invalid escape string").with_hint("Escape string must be empty or one character.");
+    throw error(sqlstate::kInvalidEscapeSequence, "invalid escape string")
+        .with_hint("Escape string must be empty or one character.");
   std::string out = "^(?:";
   bool in_class = false;
   int parts = 0;
@@ -445,7 +460,8 @@ std::string similar_to_regex(std::string_view pattern, std::string_view escape) 
         if (parts == 0) out += "){1,1}?(";
         else if (parts == 1) out += "){1,1}(?:";
         else
-          throw error(SqlState{"2200C"}, "SQL regular expression may not contain more than two escape-double-quote separators");
+          throw error(SqlState{"2200C"},
+                      "SQL regular expression may not contain more than two escape-double-quote separators");
         ++parts;
       } else {
         out += '\\';

@@ -14,7 +14,8 @@ namespace {
 namespace oid = types::oid;
 using Args = const Datum*;
 
-template <bool kIgnoreCase, bool kNegated> void matches(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+template <bool kIgnoreCase, bool kNegated>
+void matches(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   RegexFlags flags;
   flags.ignore_case = kIgnoreCase;
   out = Datum::of(compile_regex(text_of(a[1]), flags)->search(text_of(a[0]), 0, nullptr) != kNegated);
@@ -39,7 +40,8 @@ Options parse_options(std::string_view text) {
       case 'w': o.flags.newline_sensitive_dot = false; o.flags.newline_sensitive_anchors = true; break;
       case 'x': o.flags.expanded = true; break;
       default:
-        throw error(sqlstate::kInvalidParameterValue, "invalid regular expression option: \"{}\"", text.substr(i, char_bytes(text[i])));
+        throw error(sqlstate::kInvalidParameterValue, "invalid regular expression option: \"{}\"",
+                    text.substr(i, char_bytes(text[i])));
     }
   }
   return o;
@@ -51,15 +53,18 @@ void refuse_global(const Options& o, std::string_view function, std::string_view
   throw e;
 }
 void check_positive(std::int32_t value, std::string_view name) {
-  if (value <= 0) throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"{}\": {}", name, value);
+  if (value <= 0)
+    throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"{}\": {}", name, value);
 }
 
 using Groups = std::vector<MatchGroup>;
 std::string_view part(std::string_view text, const MatchGroup& g) {
   return text.substr(static_cast<std::size_t>(g.begin), static_cast<std::size_t>(g.end - g.begin));
 }
-/// Calls body(groups) for each match from byte `start` on until it returns false. After an empty match one character on.
-template <class Body> void for_each_match(const Regex& regex, std::string_view text, std::size_t start, Body&& body) {
+/// Calls body(groups) for each match from byte `start` on until it returns false. After an empty match one
+/// character on.
+template <class Body>
+void for_each_match(const Regex& regex, std::string_view text, std::size_t start, Body&& body) {
   Groups groups;
   while (start <= text.size() && regex.search(text, start, &groups)) {
     if (!body(groups)) return;
@@ -69,7 +74,8 @@ template <class Body> void for_each_match(const Regex& regex, std::string_view t
   }
 }
 
-void append_replacement(std::string_view text, std::string_view replacement, const Groups& groups, std::string& out) {
+void append_replacement(std::string_view text, std::string_view replacement, const Groups& groups,
+                        std::string& out) {
   for (std::size_t i = 0; i < replacement.size(); ++i) {
     if (replacement[i] != '\\' || i + 1 == replacement.size()) { out += replacement[i]; continue; }
     const char c = replacement[++i];
@@ -102,8 +108,11 @@ void regexp_replace(EvalContext& c, Args a, const bool*, Datum& out, bool*) { ou
 void regexp_replace_flags(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::string_view flags = text_of(a[3]);
   if (!flags.empty() && flags[0] >= '0' && flags[0] <= '9')
-    throw error(sqlstate::kInvalidParameterValue, "invalid regular expression option: \"{}\"", flags.substr(0, 1))
-        .with_hint("If you meant to use regexp_replace() with a start parameter, cast the fourth argument to integer explicitly.");
+    throw error(sqlstate::kInvalidParameterValue, "invalid regular expression option: \"{}\"",
+                flags.substr(0, 1))
+        .with_hint(
+            "If you meant to use regexp_replace() with a start parameter, cast the fourth argument to "
+            "integer explicitly.");
   const Options o = parse_options(flags);
   out = replace(c, a, o, 1, o.global ? 0 : 1);
 }
@@ -112,7 +121,8 @@ void regexp_replace_from(EvalContext& c, Args a, const bool*, Datum& out, bool*)
   const Options o = n > 5 ? parse_options(text_of(a[5])) : Options{};
   check_positive(a[3].i32, "start");
   std::int32_t nth = n > 4 ? a[4].i32 : 1;
-  if (n > 4 && nth < 0) throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"n\": {}", nth);
+  if (n > 4 && nth < 0)
+    throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"n\": {}", nth);
   out = replace(c, a, o, a[3].i32, nth);
 }
 
@@ -141,18 +151,22 @@ void regex_substring(EvalContext&, Args a, const bool*, Datum& out, bool* is_nul
 }
 void similar_substring(EvalContext&, Args a, const bool*, Datum& out, bool* is_null) {
   Groups groups;
-  *is_null = !compile_regex(similar_to_regex(text_of(a[1]), text_of(a[2])), {})->search(text_of(a[0]), 0, &groups);
+  *is_null =
+      !compile_regex(similar_to_regex(text_of(a[1]), text_of(a[2])), {})->search(text_of(a[0]), 0, &groups);
   if (!*is_null) {
     *is_null = groups[groups.size() > 1 ? 1 : 0].begin < 0;
     if (!*is_null) out = text_part(part(text_of(a[0]), groups[groups.size() > 1 ? 1 : 0]));
   }
 }
-void similar_escape1(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, similar_to_regex(text_of(a[0]), "\\")); }
+void similar_escape1(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, similar_to_regex(text_of(a[0]), "\\"));
+}
 void similar_escape2(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, similar_to_regex(text_of(a[0]), text_of(a[1])));
 }
 
-/// The parts between matches; empty matches at the start and the end of the text, and right after a match, do not split.
+/// The parts between matches; empty matches at the start and the end of the text, and right after a match, do
+/// not split.
 std::vector<std::string_view> split(std::string_view text, const Regex& regex) {
   std::vector<std::string_view> parts;
   std::size_t done = 0;
@@ -186,7 +200,8 @@ std::uint32_t next_rows(EvalContext&, void* state, types::ChunkBuffer& out) {
   auto& rows = *static_cast<Rows*>(state);
   out.begin();
   std::uint32_t n = 0;
-  while (rows.next < rows.values.size() && n < types::kVectorSize) out.put(0, n++, rows.values[rows.next++], false);
+  while (rows.next < rows.values.size() && n < types::kVectorSize)
+    out.put(0, n++, rows.values[rows.next++], false);
   out.chunk().select_all(n);
   return n;
 }
@@ -220,7 +235,11 @@ void count(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   std::int32_t found = 0;
   const std::string_view text = text_of(a[0]);
   if (start <= count_chars(text) + 1)
-    for_each_match(*compile_regex(text_of(a[1]), o.flags), text, char_offset(text, start - 1), [&](const Groups&) { ++found; return true; });
+    for_each_match(*compile_regex(text_of(a[1]), o.flags), text, char_offset(text, start - 1),
+                   [&](const Groups&) {
+                     ++found;
+                     return true;
+                   });
   out = Datum::of(found);
 }
 void like_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
@@ -229,7 +248,8 @@ void like_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(compile_regex(text_of(a[1]), o.flags)->search(text_of(a[0]), 0, nullptr));
 }
 /// The group `group` of the n-th match from `start`; begin < 0 when there is none.
-MatchGroup nth_match(std::string_view text, const Regex& regex, std::int32_t start, std::int32_t n, std::int32_t group) {
+MatchGroup nth_match(std::string_view text, const Regex& regex, std::int32_t start, std::int32_t n,
+                     std::int32_t group) {
   MatchGroup result;
   if (group > regex.group_count() || start > count_chars(text) + 1) return result;
   std::int32_t seen = 0;
@@ -242,16 +262,21 @@ MatchGroup nth_match(std::string_view text, const Regex& regex, std::int32_t sta
 }
 void instr(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::size_t n = c.argument_types.size();
-  const std::int32_t start = n > 2 ? a[2].i32 : 1, nth = n > 3 ? a[3].i32 : 1, end = n > 4 ? a[4].i32 : 0, group = n > 6 ? a[6].i32 : 0;
+  const std::int32_t start = n > 2 ? a[2].i32 : 1, nth = n > 3 ? a[3].i32 : 1, end = n > 4 ? a[4].i32 : 0,
+                     group = n > 6 ? a[6].i32 : 0;
   const Options o = n > 5 ? parse_options(text_of(a[5])) : Options{};
   check_positive(start, "start");
   check_positive(nth, "n");
-  if (end != 0 && end != 1) throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"endoption\": {}", end);
-  if (group < 0) throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"subexpr\": {}", group);
+  if (end != 0 && end != 1)
+    throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"endoption\": {}", end);
+  if (group < 0)
+    throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"subexpr\": {}", group);
   refuse_global(o, "regexp_instr()");
   const std::string_view text = text_of(a[0]);
   const MatchGroup g = nth_match(text, *compile_regex(text_of(a[1]), o.flags), start, nth, group);
-  out = Datum::of(g.begin < 0 ? std::int32_t{0} : count_chars(text.substr(0, static_cast<std::size_t>(end == 1 ? g.end : g.begin))) + 1);
+  out = Datum::of(
+      g.begin < 0 ? std::int32_t{0}
+                  : count_chars(text.substr(0, static_cast<std::size_t>(end == 1 ? g.end : g.begin))) + 1);
 }
 void substr(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   const std::size_t n = c.argument_types.size();
@@ -259,7 +284,8 @@ void substr(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   const Options o = n > 4 ? parse_options(text_of(a[4])) : Options{};
   check_positive(start, "start");
   check_positive(nth, "n");
-  if (group < 0) throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"subexpr\": {}", group);
+  if (group < 0)
+    throw error(sqlstate::kInvalidParameterValue, "invalid value for parameter \"subexpr\": {}", group);
   refuse_global(o, "regexp_substr()");
   const MatchGroup g = nth_match(text_of(a[0]), *compile_regex(text_of(a[1]), o.flags), start, nth, group);
   *is_null = g.begin < 0;
@@ -271,7 +297,8 @@ void substr(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
 void register_regex_kernels(KernelTable& t) {
   for (const std::string_view name : {"textregexeq", "nameregexeq"}) t.scalar(name, &matches<false, false>);
   for (const std::string_view name : {"textregexne", "nameregexne"}) t.scalar(name, &matches<false, true>);
-  for (const std::string_view name : {"texticregexeq", "nameicregexeq"}) t.scalar(name, &matches<true, false>);
+  for (const std::string_view name : {"texticregexeq", "nameicregexeq"})
+    t.scalar(name, &matches<true, false>);
   for (const std::string_view name : {"texticregexne", "nameicregexne"}) t.scalar(name, &matches<true, true>);
   t.scalar("textregexsubstr", &regex_substring);
   t.scalar("substring_2074", &similar_substring);
@@ -279,19 +306,25 @@ void register_regex_kernels(KernelTable& t) {
   t.scalar("similar_to_escape_2", &similar_escape2);
   t.scalar("textregexreplace_noopt", &regexp_replace);
   t.scalar("textregexreplace", &regexp_replace_flags);
-  for (const std::string_view name : {"textregexreplace_extended", "textregexreplace_extended_no_flags", "textregexreplace_extended_no_n"})
+  for (const std::string_view name :
+       {"textregexreplace_extended", "textregexreplace_extended_no_flags", "textregexreplace_extended_no_n"})
     t.scalar(name, &regexp_replace_from);
   for (const std::string_view name : {"regexp_match", "regexp_match_no_flags"}) t.scalar(name, &regexp_match);
-  for (const std::string_view name : {"regexp_matches", "regexp_matches_no_flags"}) t.set(name, {&start_matches, &next_rows});
-  for (const std::string_view name : {"regexp_split_to_table", "regexp_split_to_table_no_flags"}) t.set(name, {&start_split, &next_rows});
-  for (const std::string_view name : {"regexp_split_to_array", "regexp_split_to_array_no_flags"}) t.scalar(name, &split_to_array);
-  for (const std::string_view name : {"regexp_count", "regexp_count_no_start", "regexp_count_no_flags"}) t.scalar(name, &count);
+  for (const std::string_view name : {"regexp_matches", "regexp_matches_no_flags"})
+    t.set(name, {&start_matches, &next_rows});
+  for (const std::string_view name : {"regexp_split_to_table", "regexp_split_to_table_no_flags"})
+    t.set(name, {&start_split, &next_rows});
+  for (const std::string_view name : {"regexp_split_to_array", "regexp_split_to_array_no_flags"})
+    t.scalar(name, &split_to_array);
+  for (const std::string_view name : {"regexp_count", "regexp_count_no_start", "regexp_count_no_flags"})
+    t.scalar(name, &count);
   for (const std::string_view name : {"regexp_like", "regexp_like_no_flags"}) t.scalar(name, &like_of);
-  for (const std::string_view name : {"regexp_instr", "regexp_instr_no_start", "regexp_instr_no_n", "regexp_instr_no_endoption",
-                                      "regexp_instr_no_flags", "regexp_instr_no_subexpr"})
+  for (const std::string_view name :
+       {"regexp_instr", "regexp_instr_no_start", "regexp_instr_no_n", "regexp_instr_no_endoption",
+        "regexp_instr_no_flags", "regexp_instr_no_subexpr"})
     t.scalar(name, &instr);
-  for (const std::string_view name : {"regexp_substr", "regexp_substr_no_start", "regexp_substr_no_n", "regexp_substr_no_flags",
-                                      "regexp_substr_no_subexpr"})
+  for (const std::string_view name : {"regexp_substr", "regexp_substr_no_start", "regexp_substr_no_n",
+                                      "regexp_substr_no_flags", "regexp_substr_no_subexpr"})
     t.scalar(name, &substr);
 }
 

@@ -138,9 +138,16 @@ void Registry::Index::add_functions(const KernelTable& table) {
     if (entry == nullptr) continue;
     const auto& arguments = argument_lists.emplace_back(parse_oids(row.arguments));
     const auto& names = name_lists.emplace_back(parse_words(row.argument_names));
-    FunctionDeclaration d{row.oid, row.name, arguments, row.result, flags_of(row, entry->can_error),
-                          static_cast<std::uint8_t>(row.defaults), static_cast<std::uint16_t>(entry->kernels.vector ? 10 : 80),
-                          entry->kernels, names, row.variadic};
+    FunctionDeclaration d{row.oid,
+                          row.name,
+                          arguments,
+                          row.result,
+                          flags_of(row, entry->can_error),
+                          static_cast<std::uint8_t>(row.defaults),
+                          static_cast<std::uint16_t>(entry->kernels.vector ? 10 : 80),
+                          entry->kernels,
+                          names,
+                          row.variadic};
     functions.push_back(d);
   }
   for (const OperatorDeclaration& op : kOperatorRows) {
@@ -156,7 +163,9 @@ void Registry::Index::add_aggregates(const AggregateTable& table) {
     const auto* entry = table.find(row.oid);
     if (entry == nullptr && row.kind != 'w') continue;
     const auto& arguments = argument_lists.emplace_back(parse_oids(row.arguments));
-    AggregateDeclaration d{row.oid, row.name, arguments, row.result, false, false, false, {}, static_cast<std::uint8_t>(row.kind)};
+    AggregateDeclaration d{row.oid,    row.name, arguments,
+                           row.result, false,    false,
+                           false,      {},       static_cast<std::uint8_t>(row.kind)};
     if (entry != nullptr) {
       d.strict = entry->strict;
       d.order_sensitive = entry->order_sensitive;
@@ -169,8 +178,9 @@ void Registry::Index::add_aggregates(const AggregateTable& table) {
 
 void Registry::Index::add_casts() {
   for (const CastRow& row : kCastRows) {
-    const auto context = row.context == 'i' ? CastContext::kImplicit
-                                            : (row.context == 'a' ? CastContext::kAssignment : CastContext::kExplicit);
+    const auto context = row.context == 'i'
+                             ? CastContext::kImplicit
+                             : (row.context == 'a' ? CastContext::kAssignment : CastContext::kExplicit);
     casts.push_back({row.oid, row.source, row.target, row.function, context, row.method == 'i'});
   }
 }
@@ -240,8 +250,12 @@ std::span<const T* const> find_span(const Map& map, std::string_view name) {
 }
 }  // namespace
 
-const FunctionDeclaration* Registry::function(Oid oid) const { return find_pointer(index_->function_by_oid, oid); }
-const AggregateDeclaration* Registry::aggregate(Oid oid) const { return find_pointer(index_->aggregate_by_oid, oid); }
+const FunctionDeclaration* Registry::function(Oid oid) const {
+  return find_pointer(index_->function_by_oid, oid);
+}
+const AggregateDeclaration* Registry::aggregate(Oid oid) const {
+  return find_pointer(index_->aggregate_by_oid, oid);
+}
 const OperatorDeclaration* Registry::op(Oid oid) const { return find_pointer(index_->operator_by_oid, oid); }
 std::span<const FunctionDeclaration* const> Registry::functions(std::string_view name) const {
   return find_span<FunctionDeclaration>(index_->functions_by_name, name);

@@ -1,5 +1,5 @@
-// Which kernels run for the physical forms that the arguments have, and the result's type: polymorphism (anyelement
-// and anycompatible families) and numeric with a static scale.
+// Which kernels run for the physical forms that the arguments have, and the result's type: polymorphism
+// (anyelement and anycompatible families) and numeric with a static scale.
 #include <algorithm>
 
 #include "rustbd/functions/decimal_kernels.h"
@@ -15,12 +15,13 @@ namespace oid = types::oid;
 using types::Phys;
 
 bool is_element_like(Oid type) {
-  return type == oid::kAnyelement || type == oid::kAnynonarray || type == oid::kAnyenum || type == oid::kAnycompatible ||
-         type == oid::kAnycompatiblenonarray;
+  return type == oid::kAnyelement || type == oid::kAnynonarray || type == oid::kAnyenum ||
+         type == oid::kAnycompatible || type == oid::kAnycompatiblenonarray;
 }
 bool is_array_like(Oid type) { return type == oid::kAnyarray || type == oid::kAnycompatiblearray; }
 
-/// The element type bound to the polymorphic arguments; kInvalid when there is none. `array` gets an array type as given.
+/// The element type bound to the polymorphic arguments; kInvalid when there is none. `array` gets an array
+/// type as given.
 struct Binding {
   Oid element = oid::kInvalid;
   Oid array = oid::kInvalid;
@@ -47,7 +48,8 @@ TypeRef result_type(Oid declared, const Binding& binding, std::span<const TypeRe
   const auto* info = types::find_type(type);
   if (info != nullptr && info->collation != 0) {
     for (const TypeRef& argument : actual) {
-      if (argument.collation != 0 && argument.collation != types::collation::kDefault) result.collation = argument.collation;
+      if (argument.collation != 0 && argument.collation != types::collation::kDefault)
+        result.collation = argument.collation;
     }
   }
   return result;
@@ -65,7 +67,8 @@ Common common_of(const TypeRef& a, const TypeRef& b) {
   return {std::max(precision_of(a) - a.scale, precision_of(b) - b.scale), std::max<int>(a.scale, b.scale)};
 }
 
-bool choose(ResolvedFunction& out, DecimalOp op, bool wide, std::vector<TypeRef> arguments, const TypeRef& result) {
+bool choose(ResolvedFunction& out, DecimalOp op, bool wide, std::vector<TypeRef> arguments,
+            const TypeRef& result) {
   out.kernels = decimal_kernels(op, wide);
   out.arguments = std::move(arguments);
   out.result = result;
@@ -79,7 +82,8 @@ bool resolve_pair(ResolvedFunction& out, DecimalOp op, std::span<const TypeRef> 
     const TypeRef result = static_numeric(precision_of(a) + precision_of(b), a.scale + b.scale);
     if (result.phys == Phys::kNumeric) return false;
     if (a.phys == Phys::kD64 && b.phys == Phys::kD64)
-      return choose(out, result.phys == Phys::kD64 ? DecimalOp::kMultiply : DecimalOp::kMultiplyWide, false, {a, b}, result);
+      return choose(out, result.phys == Phys::kD64 ? DecimalOp::kMultiply : DecimalOp::kMultiplyWide, false,
+                    {a, b}, result);
     TypeRef wide_a = a, wide_b = b;
     wide_a.phys = wide_b.phys = Phys::kD128;
     return choose(out, op, true, {wide_a, wide_b}, result);
@@ -137,7 +141,8 @@ ResolvedFunction resolve_kernels(const FunctionDeclaration& declaration, std::sp
   out.result = result_type(declaration.result, binding, actual);
   if (resolve_decimal(out, declaration.oid, actual)) return out;
   for (std::size_t i = 0; i < actual.size(); ++i) {
-    const Oid declared = i < declaration.arguments.size() ? declaration.arguments[i] : declaration.variadic_element;
+    const Oid declared =
+        i < declaration.arguments.size() ? declaration.arguments[i] : declaration.variadic_element;
     out.arguments.push_back(plain_argument(declared, actual[i]));
   }
   return out;

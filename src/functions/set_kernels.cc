@@ -15,7 +15,9 @@ namespace {
 using Args = const Datum*;
 using types::kVectorSize;
 
-[[noreturn]] void zero_step() { throw error(sqlstate::kInvalidParameterValue, "step size cannot equal zero"); }
+[[noreturn]] void zero_step() {
+  throw error(sqlstate::kInvalidParameterValue, "step size cannot equal zero");
+}
 
 template <class T> struct IntegerSeries {
   T next, last, step;
@@ -48,9 +50,12 @@ void* start_numerics(EvalContext& c, Args a, const bool*) {
   const std::size_t n = c.argument_types.size();
   static constexpr std::string_view names[] = {"start", "stop", "step"};
   for (std::size_t i = 0; i < n; ++i) {
-    if (types::is_nan(a[i].numeric)) throw error(sqlstate::kInvalidParameterValue, "{}{} cannot be NaN", names[i], i == 2 ? " size" : " value");
+    if (types::is_nan(a[i].numeric))
+      throw error(sqlstate::kInvalidParameterValue, "{}{} cannot be NaN", names[i],
+                  i == 2 ? " size" : " value");
     if (types::is_infinite(a[i].numeric))
-      throw error(sqlstate::kInvalidParameterValue, "{}{} cannot be infinity", names[i], i == 2 ? " size" : " value");
+      throw error(sqlstate::kInvalidParameterValue, "{}{} cannot be infinity", names[i],
+                  i == 2 ? " size" : " value");
   }
   NumericSeries s;
   s.next = types::copy_numeric(a[0].numeric, *c.arena);
@@ -94,7 +99,8 @@ std::uint32_t next_times(EvalContext& c, void* state, types::ChunkBuffer& out) {
   std::uint32_t n = 0;
   while (n < kVectorSize && (s.up ? s.next <= s.last : s.next >= s.last)) {
     values[n++] = s.next;
-    s.next = s.with_zone ? types::timestamptz_add(s.next, s.step, types::zone_of(c.statement->io().settings)) : types::timestamp_add(s.next, s.step);
+    s.next = s.with_zone ? types::timestamptz_add(s.next, s.step, types::zone_of(c.statement->io().settings))
+                         : types::timestamp_add(s.next, s.step);
   }
   chunk.select_all(n);
   return n;
@@ -117,7 +123,9 @@ struct Unnesting {
   types::ArrayView::Cursor cursor;
   Unnesting(std::string_view payload, Arena& arena) : view(payload), cursor(view, arena) {}
 };
-void* start_unnest(EvalContext& c, Args a, const bool*) { return c.arena->own<Unnesting>(c.arena->copy(text_of(a[0])), *c.arena); }
+void* start_unnest(EvalContext& c, Args a, const bool*) {
+  return c.arena->own<Unnesting>(c.arena->copy(text_of(a[0])), *c.arena);
+}
 std::uint32_t next_unnest(EvalContext&, void* state, types::ChunkBuffer& out) {
   auto& s = *static_cast<Unnesting*>(state);
   types::Chunk& chunk = out.begin();

@@ -1,5 +1,6 @@
-// variance, stddev, covariance, correlation and regression. Floats by the updating formulas of Youngs and Cramer
-// (Some results relevant to choice of sum and sum-of-product algorithms, 1971); integers and numeric exactly.
+// variance, stddev, covariance, correlation and regression. Floats by the updating formulas of Youngs and
+// Cramer (Some results relevant to choice of sum and sum-of-product algorithms, 1971); integers and numeric
+// exactly.
 #include <cmath>
 
 #include "rustbd/base/error.h"
@@ -14,7 +15,9 @@ namespace {
 
 using types::Numeric;
 
-[[noreturn]] void float_overflow() { throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow"); }
+[[noreturn]] void float_overflow() {
+  throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow");
+}
 
 enum class Spread : std::uint8_t { kVarPop, kVarSamp, kStddevPop, kStddevSamp };
 constexpr bool is_sample(Spread s) { return s == Spread::kVarSamp || s == Spread::kStddevSamp; }
@@ -77,10 +80,14 @@ template <class T, Spread S> struct ExactSpread {
     const std::int64_t n = s.x.count;
     *is_null = n < (is_sample(S) ? 2 : 1);
     if (*is_null) return;
-    if (s.x.nan != 0 || s.x.infinite != 0 || s.x.minus_infinite != 0) { out = Datum::of(types::numeric_nan()); return; }
+    if (s.x.nan != 0 || s.x.infinite != 0 || s.x.minus_infinite != 0) {
+      out = Datum::of(types::numeric_nan());
+      return;
+    }
     Arena& arena = *c.arena;
     const Numeric count = types::numeric_from_int64(n), sum = s.x.total(arena);
-    const Numeric over = types::subtract(types::multiply(count, s.xx.total(arena), arena), types::multiply(sum, sum, arena), arena);
+    const Numeric over = types::subtract(types::multiply(count, s.xx.total(arena), arena),
+                                         types::multiply(sum, sum, arena), arena);
     if (types::sign_of(over) <= 0) { out = Datum::of(types::numeric_from_int64(0)); return; }
     const Numeric under = types::multiply(count, types::numeric_from_int64(is_sample(S) ? n - 1 : n), arena);
     const Numeric variance = types::divide(over, under, arena);
@@ -134,7 +141,11 @@ template <Regression R> struct Pairs {
     if (s.n == 0) { s = from; return; }
     const double n = s.n + from.n, dx = s.sx / s.n - from.sx / from.n, dy = s.sy / s.n - from.sy / from.n,
                  weight = s.n * from.n / n;
-    s = {n, s.sx + from.sx, s.sxx + from.sxx + weight * dx * dx, s.sy + from.sy, s.syy + from.syy + weight * dy * dy,
+    s = {n,
+         s.sx + from.sx,
+         s.sxx + from.sxx + weight * dx * dx,
+         s.sy + from.sy,
+         s.syy + from.syy + weight * dy * dy,
          s.sxy + from.sxy + weight * dx * dy};
   }
   static void finalize(EvalContext&, const State& s, Datum& out, bool* is_null) {
@@ -174,7 +185,10 @@ template <Spread S> void add_spread(AggregateTable& t, std::initializer_list<Oid
   t.add(o[4], AggregateLoops<FloatSpread<double, S>>::kernels(), true);
   t.add(o[5], AggregateLoops<ExactSpread<Numeric, S>>::kernels(), true, false, true);
 }
-template <Regression R> void add_pairs(AggregateTable& t, Oid oid) { t.add(oid, RowAggregateLoops<Pairs<R>>::kernels(), true); }
+template <Regression R>
+void add_pairs(AggregateTable& t, Oid oid) {
+  t.add(oid, RowAggregateLoops<Pairs<R>>::kernels(), true);
+}
 
 }  // namespace
 

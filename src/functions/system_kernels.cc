@@ -1,8 +1,11 @@
-// Session, sequences, settings, and the functions that read the catalog, which StatementContext::catalog_function does.
+// Session, sequences, settings, and the functions that read the catalog, which
+// StatementContext::catalog_function does.
 //
 // What catalog_function gets: the SQL name and the arguments as they are, but
-//  - the has_*_privilege family and pg_has_role always come as six: role oid (0: current user), object oid, object name
-//    (null when the oid is known), column name, column number (int4), privilege text; what was not given is null;
+//  - the has_*_privilege family and pg_has_role always come as six: role oid (0: current user), object oid,
+//  object name
+//    (null when the oid is known), column name, column number (int4), privilege text; what was not given is
+//    null;
 //  - pg_get_viewdef(text) gets the view's oid.
 #include <cmath>
 
@@ -31,14 +34,15 @@ types::ObjectNames& names(EvalContext& c) {
 }
 bool is_oid_like(const TypeRef& t) { return t.phys == types::Phys::kU32; }
 
-/// The reg type whose names the privilege function takes; 0 where there is none (databases, tablespaces, ...).
+/// The reg type whose names the privilege function takes; 0 where there is none (databases, tablespaces,
+/// ...).
 Oid object_kind(std::string_view function) {
   if (function == "pg_has_role") return oid::kRegrole;
   if (function == "has_schema_privilege") return oid::kRegnamespace;
   if (function == "has_function_privilege") return oid::kRegprocedure;
   if (function == "has_type_privilege") return oid::kRegtype;
-  if (function == "has_table_privilege" || function == "has_sequence_privilege" || function == "has_column_privilege" ||
-      function == "has_any_column_privilege")
+  if (function == "has_table_privilege" || function == "has_sequence_privilege" ||
+      function == "has_column_privilege" || function == "has_any_column_privilege")
     return oid::kRegclass;
   return 0;
 }
@@ -50,7 +54,8 @@ void privilege(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   bool nulls[6] = {false, true, true, true, true, false};
   arguments[0] = Datum::of(Oid{0});
   if (n == 3 + columns) {
-    arguments[0] = is_oid_like(c.argument_types[0]) ? a[0] : Datum::of(names(c).find(oid::kRegrole, text_of(a[0])));
+    arguments[0] =
+        is_oid_like(c.argument_types[0]) ? a[0] : Datum::of(names(c).find(oid::kRegrole, text_of(a[0])));
     at = 1;
   }
   const Oid kind = object_kind(function);
@@ -82,32 +87,48 @@ void view_by_name(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* i
   *is_null = !c.statement->catalog_function(c.function->name, {arguments, n}, {nulls, n}, *c.arena, &out);
 }
 
-// ---- sequences, settings, session -------------------------------------------------------------------------------
-void nextval(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(c.statement->nextval(a[0].u32)); }
-void currval(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = Datum::of(c.statement->currval(a[0].u32)); }
-void lastval(EvalContext& c, Args, const bool*, Datum& out, bool*) { out = Datum::of(c.statement->lastval()); }
+// ---- sequences, settings, session
+// -------------------------------------------------------------------------------
+void nextval(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(c.statement->nextval(a[0].u32));
+}
+void currval(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(c.statement->currval(a[0].u32));
+}
+void lastval(EvalContext& c, Args, const bool*, Datum& out, bool*) {
+  out = Datum::of(c.statement->lastval());
+}
 void setval(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   c.statement->setval(a[0].u32, a[1].i64, c.argument_types.size() < 3 || a[2].boolean);
   out = Datum::of(a[1].i64);
 }
 void current_setting(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   bool found = true;
-  const std::string value = c.statement->get_setting(text_of(a[0]), c.argument_types.size() > 1 && a[1].boolean, &found);
+  const std::string value =
+      c.statement->get_setting(text_of(a[0]), c.argument_types.size() > 1 && a[1].boolean, &found);
   *is_null = !found;
   if (found) out = text_result(c, value);
 }
 void set_config(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
   if (nulls[0]) throw error(sqlstate::kNullValueNotAllowed, "SET requires parameter name");
-  out = text_result(c, c.statement->set_setting(text_of(a[0]), nulls[1] ? std::string_view{} : text_of(a[1]), !nulls[2] && a[2].boolean));
+  out = text_result(c, c.statement->set_setting(text_of(a[0]), nulls[1] ? std::string_view{} : text_of(a[1]),
+                                                !nulls[2] && a[2].boolean));
 }
 void version(EvalContext& c, Args, const bool*, Datum& out, bool*) {
   bool found = true;
-  out = text_result(c, fmt::format("PostgreSQL {} on x86_64-pc-linux-gnu, RustBD {}",
-                                   c.statement->get_setting("server_version", false, &found), RUSTBD_VERSION));
+  out =
+      text_result(c, fmt::format("PostgreSQL {} on x86_64-pc-linux-gnu, RustBD {}",
+                                 c.statement->get_setting("server_version", false, &found), RUSTBD_VERSION));
 }
-void current_user(EvalContext& c, Args, const bool*, Datum& out, bool*) { out = text_result(c, c.statement->current_user()); }
-void session_user(EvalContext& c, Args, const bool*, Datum& out, bool*) { out = text_result(c, c.statement->session_user()); }
-void current_database(EvalContext& c, Args, const bool*, Datum& out, bool*) { out = text_result(c, c.statement->current_database()); }
+void current_user(EvalContext& c, Args, const bool*, Datum& out, bool*) {
+  out = text_result(c, c.statement->current_user());
+}
+void session_user(EvalContext& c, Args, const bool*, Datum& out, bool*) {
+  out = text_result(c, c.statement->session_user());
+}
+void current_database(EvalContext& c, Args, const bool*, Datum& out, bool*) {
+  out = text_result(c, c.statement->current_database());
+}
 void current_schema(EvalContext& c, Args, const bool*, Datum& out, bool* is_null) {
   const std::string_view schema = c.statement->current_schema();
   *is_null = schema.empty();
@@ -133,12 +154,18 @@ void uuid(EvalContext& c, Args, const bool*, Datum& out, bool*) {
   out = Datum::of(u);
 }
 
-// ---- types ------------------------------------------------------------------------------------------------------
-void type_of(EvalContext& c, Args, const bool*, Datum& out, bool*) { out = Datum::of(c.argument_types[0].oid); }
+// ---- types
+// ------------------------------------------------------------------------------------------------------
+void type_of(EvalContext& c, Args, const bool*, Datum& out, bool*) {
+  out = Datum::of(c.argument_types[0].oid);
+}
 void format_type(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0]) { *is_null = true; return; }
   if (a[0].u32 == 0) { out = text_part("-"); return; }
-  if (types::find_type(a[0].u32) != nullptr) { out = text_result(c, types::format_type(a[0].u32, nulls[1] ? -1 : a[1].i32)); return; }
+  if (types::find_type(a[0].u32) != nullptr) {
+    out = text_result(c, types::format_type(a[0].u32, nulls[1] ? -1 : a[1].i32));
+    return;
+  }
   forward(c, a, nulls, out, is_null);
 }
 void type_list(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
@@ -177,66 +204,197 @@ std::string pretty_size(std::int64_t size) {
   if (std::abs(static_cast<double>(size)) < 10 * 1024) return fmt::format("{} bytes", size);
   std::int64_t value = size >> 9;  // keeps one bit more for rounding
   for (std::size_t unit = 1;; ++unit) {
-    if (unit == std::size(units) - 1 || std::abs(static_cast<double>(value)) < 20 * 1024 - 1) return fmt::format("{} {}", half(value), units[unit]);
+    if (unit == std::size(units) - 1 || std::abs(static_cast<double>(value)) < 20 * 1024 - 1)
+      return fmt::format("{} {}", half(value), units[unit]);
     value /= 1024;
   }
 }
-void size_pretty(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, pretty_size(a[0].i64)); }
+void size_pretty(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, pretty_size(a[0].i64));
+}
 void size_pretty_numeric(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, pretty_size(types::numeric_to_int64(a[0].numeric)));
 }
 
 void add_forwarded(KernelTable& t) {
-  for (const std::string_view name :
-       {"pg_get_expr", "pg_get_expr_ext", "pg_get_constraintdef", "pg_get_constraintdef_ext", "pg_get_indexdef", "pg_get_indexdef_ext",
-        "pg_get_viewdef", "pg_get_viewdef_ext", "pg_get_viewdef_wrap", "pg_get_ruledef", "pg_get_ruledef_ext", "pg_get_triggerdef",
-        "pg_get_triggerdef_ext", "pg_get_userbyid", "pg_get_functiondef", "pg_get_function_arguments", "pg_get_function_result",
-        "pg_get_function_identity_arguments", "pg_get_function_arg_default", "pg_get_function_sqlbody", "pg_get_partkeydef",
-        "pg_get_partition_constraintdef", "pg_get_statisticsobjdef", "pg_get_statisticsobjdef_columns",
-        "pg_get_statisticsobjdef_expressions", "pg_get_serial_sequence", "pg_get_replica_identity_index",
-        "pg_table_is_visible", "pg_type_is_visible", "pg_function_is_visible", "pg_operator_is_visible", "pg_opclass_is_visible",
-        "pg_opfamily_is_visible", "pg_conversion_is_visible", "pg_collation_is_visible", "pg_ts_parser_is_visible",
-        "pg_ts_dict_is_visible", "pg_ts_config_is_visible", "pg_ts_template_is_visible", "pg_statistics_obj_is_visible",
-        "obj_description_1215", "obj_description_1348", "col_description_1216", "shobj_description_1993",
-        "pg_relation_size", "pg_relation_size_2325", "pg_total_relation_size", "pg_table_size", "pg_indexes_size",
-        "pg_relation_filenode", "pg_relation_filepath", "pg_database_size_oid", "pg_database_size_name", "pg_tablespace_size_oid",
-        "pg_tablespace_size_name", "pg_tablespace_location", "pg_column_size", "pg_relation_is_publishable",
-        "pg_relation_is_updatable", "pg_column_is_updatable", "pg_is_in_recovery", "pg_my_temp_schema", "pg_is_other_temp_schema",
-        "pg_postmaster_start_time", "pg_conf_load_time", "pg_current_wal_lsn", "pg_current_wal_flush_lsn",
-        "pg_current_wal_insert_lsn", "pg_backend_pid", "pg_cancel_backend", "pg_terminate_backend", "pg_reload_conf",
-        "pg_notify", "pg_current_xact_id", "pg_current_xact_id_if_assigned", "pg_encoding_max_length_sql", "pg_trigger_depth",
-        "pg_blocking_pids", "pg_describe_object", "pg_collation_for", "pg_sequence_last_value", "pg_jit_available",
-        "row_security_active", "row_security_active_name", "current_query", "inet_server_port", "inet_client_port",
-        "inet_server_addr", "inet_client_addr", "acldefault_sql", "pg_partition_root", "pg_index_column_has_property",
-        "pg_index_has_property", "pg_indexam_has_property", "pg_export_snapshot", "pg_stat_get_numscans", "pg_stat_get_live_tuples",
-        "pg_stat_get_dead_tuples", "pg_stat_get_tuples_returned", "pg_advisory_lock_int8", "pg_advisory_lock_shared_int8",
-        "pg_try_advisory_lock_int8", "pg_try_advisory_lock_shared_int8", "pg_advisory_unlock_int8", "pg_advisory_unlock_shared_int8",
-        "pg_advisory_lock_int4", "pg_try_advisory_lock_int4", "pg_advisory_unlock_int4", "pg_advisory_unlock_all",
-        "pg_advisory_xact_lock_int8", "pg_try_advisory_xact_lock_int8", "pg_advisory_xact_lock_int4",
-        "pg_try_advisory_xact_lock_int4"})
+  for (const std::string_view name : {"pg_get_expr",
+                                      "pg_get_expr_ext",
+                                      "pg_get_constraintdef",
+                                      "pg_get_constraintdef_ext",
+                                      "pg_get_indexdef",
+                                      "pg_get_indexdef_ext",
+                                      "pg_get_viewdef",
+                                      "pg_get_viewdef_ext",
+                                      "pg_get_viewdef_wrap",
+                                      "pg_get_ruledef",
+                                      "pg_get_ruledef_ext",
+                                      "pg_get_triggerdef",
+                                      "pg_get_triggerdef_ext",
+                                      "pg_get_userbyid",
+                                      "pg_get_functiondef",
+                                      "pg_get_function_arguments",
+                                      "pg_get_function_result",
+                                      "pg_get_function_identity_arguments",
+                                      "pg_get_function_arg_default",
+                                      "pg_get_function_sqlbody",
+                                      "pg_get_partkeydef",
+                                      "pg_get_partition_constraintdef",
+                                      "pg_get_statisticsobjdef",
+                                      "pg_get_statisticsobjdef_columns",
+                                      "pg_get_statisticsobjdef_expressions",
+                                      "pg_get_serial_sequence",
+                                      "pg_get_replica_identity_index",
+                                      "pg_table_is_visible",
+                                      "pg_type_is_visible",
+                                      "pg_function_is_visible",
+                                      "pg_operator_is_visible",
+                                      "pg_opclass_is_visible",
+                                      "pg_opfamily_is_visible",
+                                      "pg_conversion_is_visible",
+                                      "pg_collation_is_visible",
+                                      "pg_ts_parser_is_visible",
+                                      "pg_ts_dict_is_visible",
+                                      "pg_ts_config_is_visible",
+                                      "pg_ts_template_is_visible",
+                                      "pg_statistics_obj_is_visible",
+                                      "obj_description_1215",
+                                      "obj_description_1348",
+                                      "col_description_1216",
+                                      "shobj_description_1993",
+                                      "pg_relation_size",
+                                      "pg_relation_size_2325",
+                                      "pg_total_relation_size",
+                                      "pg_table_size",
+                                      "pg_indexes_size",
+                                      "pg_relation_filenode",
+                                      "pg_relation_filepath",
+                                      "pg_database_size_oid",
+                                      "pg_database_size_name",
+                                      "pg_tablespace_size_oid",
+                                      "pg_tablespace_size_name",
+                                      "pg_tablespace_location",
+                                      "pg_column_size",
+                                      "pg_relation_is_publishable",
+                                      "pg_relation_is_updatable",
+                                      "pg_column_is_updatable",
+                                      "pg_is_in_recovery",
+                                      "pg_my_temp_schema",
+                                      "pg_is_other_temp_schema",
+                                      "pg_postmaster_start_time",
+                                      "pg_conf_load_time",
+                                      "pg_current_wal_lsn",
+                                      "pg_current_wal_flush_lsn",
+                                      "pg_current_wal_insert_lsn",
+                                      "pg_backend_pid",
+                                      "pg_cancel_backend",
+                                      "pg_terminate_backend",
+                                      "pg_reload_conf",
+                                      "pg_notify",
+                                      "pg_current_xact_id",
+                                      "pg_current_xact_id_if_assigned",
+                                      "pg_encoding_max_length_sql",
+                                      "pg_trigger_depth",
+                                      "pg_blocking_pids",
+                                      "pg_describe_object",
+                                      "pg_collation_for",
+                                      "pg_sequence_last_value",
+                                      "pg_jit_available",
+                                      "row_security_active",
+                                      "row_security_active_name",
+                                      "current_query",
+                                      "inet_server_port",
+                                      "inet_client_port",
+                                      "inet_server_addr",
+                                      "inet_client_addr",
+                                      "acldefault_sql",
+                                      "pg_partition_root",
+                                      "pg_index_column_has_property",
+                                      "pg_index_has_property",
+                                      "pg_indexam_has_property",
+                                      "pg_export_snapshot",
+                                      "pg_stat_get_numscans",
+                                      "pg_stat_get_live_tuples",
+                                      "pg_stat_get_dead_tuples",
+                                      "pg_stat_get_tuples_returned",
+                                      "pg_advisory_lock_int8",
+                                      "pg_advisory_lock_shared_int8",
+                                      "pg_try_advisory_lock_int8",
+                                      "pg_try_advisory_lock_shared_int8",
+                                      "pg_advisory_unlock_int8",
+                                      "pg_advisory_unlock_shared_int8",
+                                      "pg_advisory_lock_int4",
+                                      "pg_try_advisory_lock_int4",
+                                      "pg_advisory_unlock_int4",
+                                      "pg_advisory_unlock_all",
+                                      "pg_advisory_xact_lock_int8",
+                                      "pg_try_advisory_xact_lock_int8",
+                                      "pg_advisory_xact_lock_int4",
+                                      "pg_try_advisory_xact_lock_int4"})
     t.scalar(name, &forward);
-  for (const std::string_view name : {"pg_get_viewdef_name", "pg_get_viewdef_name_ext"}) t.scalar(name, &view_by_name);
+  for (const std::string_view name : {"pg_get_viewdef_name", "pg_get_viewdef_name_ext"})
+    t.scalar(name, &view_by_name);
 }
 void add_privileges(KernelTable& t) {
-  for (const std::string_view name :
-       {"has_table_privilege_name_name", "has_table_privilege_name_id", "has_table_privilege_id_name", "has_table_privilege_id_id",
-        "has_table_privilege_name", "has_table_privilege_id", "has_sequence_privilege_name_name", "has_sequence_privilege_name_id",
-        "has_sequence_privilege_id_name", "has_sequence_privilege_id_id", "has_sequence_privilege_name", "has_sequence_privilege_id",
-        "has_database_privilege_name_name", "has_database_privilege_name_id", "has_database_privilege_id_name",
-        "has_database_privilege_id_id", "has_database_privilege_name", "has_database_privilege_id",
-        "has_function_privilege_name_name", "has_function_privilege_name_id", "has_function_privilege_id_name",
-        "has_function_privilege_id_id", "has_function_privilege_name", "has_function_privilege_id",
-        "has_language_privilege_name_name", "has_language_privilege_name", "has_language_privilege_id",
-        "has_schema_privilege_name_name", "has_schema_privilege_name_id", "has_schema_privilege_id_name",
-        "has_schema_privilege_id_id", "has_schema_privilege_name", "has_schema_privilege_id", "has_tablespace_privilege_name_name",
-        "has_tablespace_privilege_name", "has_tablespace_privilege_id", "has_type_privilege_name_name", "has_type_privilege_name",
-        "has_type_privilege_id", "has_any_column_privilege_name_name", "has_any_column_privilege_name_id",
-        "has_any_column_privilege_name", "has_any_column_privilege_id", "has_column_privilege_name_name_name",
-        "has_column_privilege_name_name_attnum", "has_column_privilege_name_id_name", "has_column_privilege_name_id_attnum",
-        "has_column_privilege_id_name_name", "has_column_privilege_id_id_name", "has_column_privilege_id_id_attnum",
-        "has_column_privilege_name_name", "has_column_privilege_name_attnum", "has_column_privilege_id_name",
-        "has_column_privilege_id_attnum", "pg_has_role_name_name", "pg_has_role_name_id", "pg_has_role_id_name",
-        "pg_has_role_id_id", "pg_has_role_name", "pg_has_role_id"})
+  for (const std::string_view name : {"has_table_privilege_name_name",
+                                      "has_table_privilege_name_id",
+                                      "has_table_privilege_id_name",
+                                      "has_table_privilege_id_id",
+                                      "has_table_privilege_name",
+                                      "has_table_privilege_id",
+                                      "has_sequence_privilege_name_name",
+                                      "has_sequence_privilege_name_id",
+                                      "has_sequence_privilege_id_name",
+                                      "has_sequence_privilege_id_id",
+                                      "has_sequence_privilege_name",
+                                      "has_sequence_privilege_id",
+                                      "has_database_privilege_name_name",
+                                      "has_database_privilege_name_id",
+                                      "has_database_privilege_id_name",
+                                      "has_database_privilege_id_id",
+                                      "has_database_privilege_name",
+                                      "has_database_privilege_id",
+                                      "has_function_privilege_name_name",
+                                      "has_function_privilege_name_id",
+                                      "has_function_privilege_id_name",
+                                      "has_function_privilege_id_id",
+                                      "has_function_privilege_name",
+                                      "has_function_privilege_id",
+                                      "has_language_privilege_name_name",
+                                      "has_language_privilege_name",
+                                      "has_language_privilege_id",
+                                      "has_schema_privilege_name_name",
+                                      "has_schema_privilege_name_id",
+                                      "has_schema_privilege_id_name",
+                                      "has_schema_privilege_id_id",
+                                      "has_schema_privilege_name",
+                                      "has_schema_privilege_id",
+                                      "has_tablespace_privilege_name_name",
+                                      "has_tablespace_privilege_name",
+                                      "has_tablespace_privilege_id",
+                                      "has_type_privilege_name_name",
+                                      "has_type_privilege_name",
+                                      "has_type_privilege_id",
+                                      "has_any_column_privilege_name_name",
+                                      "has_any_column_privilege_name_id",
+                                      "has_any_column_privilege_name",
+                                      "has_any_column_privilege_id",
+                                      "has_column_privilege_name_name_name",
+                                      "has_column_privilege_name_name_attnum",
+                                      "has_column_privilege_name_id_name",
+                                      "has_column_privilege_name_id_attnum",
+                                      "has_column_privilege_id_name_name",
+                                      "has_column_privilege_id_id_name",
+                                      "has_column_privilege_id_id_attnum",
+                                      "has_column_privilege_name_name",
+                                      "has_column_privilege_name_attnum",
+                                      "has_column_privilege_id_name",
+                                      "has_column_privilege_id_attnum",
+                                      "pg_has_role_name_name",
+                                      "pg_has_role_name_id",
+                                      "pg_has_role_id_name",
+                                      "pg_has_role_id_id",
+                                      "pg_has_role_name",
+                                      "pg_has_role_id"})
     t.scalar(name, &privilege);
 }
 

@@ -21,16 +21,25 @@ struct CharLength : NeverFails {
 };
 struct BlankedLength : NeverFails {
   using Left = Str; using Result = std::int32_t;
-  static bool run(const Str& a, std::int32_t& out) { out = count_chars(strip_blanks(a).view()); return false; }
+  static bool run(const Str& a, std::int32_t& out) {
+    out = count_chars(strip_blanks(a).view());
+    return false;
+  }
 };
 struct OctetLength : NeverFails {
   using Left = Str; using Result = std::int32_t;
   static bool run(const Str& a, std::int32_t& out) { out = static_cast<std::int32_t>(a.len); return false; }
 };
-void bit_length(EvalContext&, Args a, const bool*, Datum& out, bool*) { out = Datum::of(static_cast<std::int32_t>(a[0].str.len * 8)); }
+void bit_length(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+  out = Datum::of(static_cast<std::int32_t>(a[0].str.len * 8));
+}
 
-void upper(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, to_upper(text_of(a[0]))); }
-void lower(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, to_lower(text_of(a[0]))); }
+void upper(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, to_upper(text_of(a[0])));
+}
+void lower(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, to_lower(text_of(a[0])));
+}
 void initcap(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::string_view text = text_of(a[0]);
   std::string result;
@@ -52,10 +61,15 @@ Datum concatenate(EvalContext& c, std::string_view a, std::string_view b) {
   std::memcpy(to + a.size(), b.data(), b.size());
   return text_part({to, a.size() + b.size()});
 }
-/// Arguments that live in a Datum on the caller's stack must not be pointed to when short: Str copies those inline.
-void concat2(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = concatenate(c, text_of(a[0]), text_of(a[1])); }
+/// Arguments that live in a Datum on the caller's stack must not be pointed to when short: Str copies those
+/// inline.
+void concat2(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = concatenate(c, text_of(a[0]), text_of(a[1]));
+}
 
-[[noreturn]] void negative_length() { throw error(sqlstate::kSubstringError, "negative substring length not allowed"); }
+[[noreturn]] void negative_length() {
+  throw error(sqlstate::kSubstringError, "negative substring length not allowed");
+}
 
 /// [from, to) in characters or bytes, 0-based and clamped, of SQL's 1-based start and length.
 struct Range { std::int64_t from, to; };
@@ -72,7 +86,8 @@ Range range_of(std::int64_t start, const std::int32_t* length) {
 }
 std::string_view substring_chars(std::string_view text, Range r) {
   const std::size_t from = char_offset(text, r.from);
-  const std::size_t to = r.to == INT64_MAX ? text.size() : from + char_offset(text.substr(from), r.to - r.from);
+  const std::size_t to =
+      r.to == INT64_MAX ? text.size() : from + char_offset(text.substr(from), r.to - r.from);
   return text.substr(from, to - from);
 }
 std::string_view substring_bytes(std::string_view text, Range r) {
@@ -102,18 +117,23 @@ template <auto Cut> Datum overlay(EvalContext& c, Args a, std::int32_t length) {
   const std::int32_t start = a[2].i32;
   if (start <= 0) negative_length();
   std::int32_t after;
-  if (__builtin_add_overflow(start, length, &after)) throw error(sqlstate::kNumericValueOutOfRange, "integer out of range");
+  if (__builtin_add_overflow(start, length, &after))
+    throw error(sqlstate::kNumericValueOutOfRange, "integer out of range");
   const std::int32_t before = start - 1;
   std::string result{Cut(text_of(a[0]), range_of(1, &before))};
   result += text_of(a[1]);
   result += Cut(text_of(a[0]), range_of(after, nullptr));
   return text_result(c, result);
 }
-void text_overlay(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = overlay<substring_chars>(c, a, a[3].i32); }
+void text_overlay(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = overlay<substring_chars>(c, a, a[3].i32);
+}
 void text_overlay_all(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = overlay<substring_chars>(c, a, count_chars(text_of(a[1])));
 }
-void bytea_overlay(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = overlay<substring_bytes>(c, a, a[3].i32); }
+void bytea_overlay(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = overlay<substring_bytes>(c, a, a[3].i32);
+}
 void bytea_overlay_all(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = overlay<substring_bytes>(c, a, static_cast<std::int32_t>(a[1].str.len));
 }
@@ -122,7 +142,8 @@ Datum pad(EvalContext& c, std::string_view text, std::int32_t length, std::strin
   if (length <= 0) return text_part("");
   const std::int32_t have = count_chars(text);
   if (have >= length || fill.empty()) return text_part(text.substr(0, char_offset(text, length)));
-  if (static_cast<std::int64_t>(length) * 4 > Str::kMaxBytes) throw error(sqlstate::kProgramLimitExceeded, "requested length too large");
+  if (static_cast<std::int64_t>(length) * 4 > Str::kMaxBytes)
+    throw error(sqlstate::kProgramLimitExceeded, "requested length too large");
   std::string padding;
   std::size_t at = 0;
   for (std::int32_t i = have; i < length; ++i) {
@@ -132,10 +153,18 @@ Datum pad(EvalContext& c, std::string_view text, std::int32_t length, std::strin
   }
   return text_result(c, on_left ? padding.append(text) : std::string{text}.append(padding));
 }
-void lpad(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = pad(c, text_of(a[0]), a[1].i32, text_of(a[2]), true); }
-void rpad(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = pad(c, text_of(a[0]), a[1].i32, text_of(a[2]), false); }
-void lpad_blanks(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = pad(c, text_of(a[0]), a[1].i32, " ", true); }
-void rpad_blanks(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = pad(c, text_of(a[0]), a[1].i32, " ", false); }
+void lpad(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = pad(c, text_of(a[0]), a[1].i32, text_of(a[2]), true);
+}
+void rpad(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = pad(c, text_of(a[0]), a[1].i32, text_of(a[2]), false);
+}
+void lpad_blanks(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = pad(c, text_of(a[0]), a[1].i32, " ", true);
+}
+void rpad_blanks(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = pad(c, text_of(a[0]), a[1].i32, " ", false);
+}
 
 std::string_view trim(std::string_view text, std::string_view set, bool front, bool back, bool bytes) {
   const auto in_set = [&](std::string_view ch) {
@@ -159,7 +188,8 @@ std::string_view trim(std::string_view text, std::string_view set, bool front, b
   }
   return text;
 }
-template <bool kFront, bool kBack, bool kBytes> void trim_set(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+template <bool kFront, bool kBack, bool kBytes>
+void trim_set(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = text_part(trim(text_of(a[0]), text_of(a[1]), kFront, kBack, kBytes));
 }
 template <bool kFront, bool kBack> void trim_blanks(EvalContext&, Args a, const bool*, Datum& out, bool*) {
@@ -187,7 +217,10 @@ void translate(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
     at += ch.size();
     std::int64_t index = 0;
     std::size_t f = 0;
-    while (f < from.size() && from.substr(f, char_bytes(from[f])) != ch) { f += char_bytes(from[f]); ++index; }
+    while (f < from.size() && from.substr(f, char_bytes(from[f])) != ch) {
+      f += char_bytes(from[f]);
+      ++index;
+    }
     if (f >= from.size()) { result += ch; continue; }
     const std::size_t t = char_offset(to, index);
     if (t < to.size()) result += to.substr(t, char_bytes(to[t]));
@@ -209,13 +242,15 @@ void split_part(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   if (n == 0) throw error(sqlstate::kInvalidParameterValue, "field position must not be zero");
   if (delimiter.empty() || text.empty()) { out = n == 1 || n == -1 ? a[0] : text_part(""); return; }
   std::int64_t fields = 1;
-  for (std::size_t at = 0; (at = text.find(delimiter, at)) != std::string_view::npos; at += delimiter.size()) ++fields;
+  for (std::size_t at = 0; (at = text.find(delimiter, at)) != std::string_view::npos; at += delimiter.size())
+    ++fields;
   if (n < 0) n += fields + 1;
   if (n < 1 || n > fields) { out = text_part(""); return; }
   std::size_t start = 0;
   for (std::int64_t i = 1; i < n; ++i) start = text.find(delimiter, start) + delimiter.size();
-  out = text_part(text.substr(start, text.find(delimiter, start) == std::string_view::npos ? std::string_view::npos
-                                                                                         : text.find(delimiter, start) - start));
+  out = text_part(text.substr(start, text.find(delimiter, start) == std::string_view::npos
+                                         ? std::string_view::npos
+                                         : text.find(delimiter, start) - start));
 }
 void reverse(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::string_view text = text_of(a[0]);
@@ -248,7 +283,8 @@ void chr(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::int32_t code = a[0].i32;
   if (code < 0) throw error(sqlstate::kInvalidParameterValue, "character number must be positive");
   if (code == 0) throw error(sqlstate::kProgramLimitExceeded, "null character not permitted");
-  if (code > 0x10FFFF) throw error(sqlstate::kProgramLimitExceeded, "requested character too large for encoding: {}", code);
+  if (code > 0x10FFFF)
+    throw error(sqlstate::kProgramLimitExceeded, "requested character too large for encoding: {}", code);
   if (code >= 0xD800 && code <= 0xDFFF)
     throw error(sqlstate::kProgramLimitExceeded, "requested character not valid for encoding: {}", code);
   std::string result;
@@ -261,7 +297,8 @@ void starts_with(EvalContext&, Args a, const bool*, Datum& out, bool*) {
 
 void concat_any(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
   std::string result;
-  for (std::size_t i = 0; i < c.argument_types.size(); ++i) if (!nulls[i]) append_output(c, a[i], c.argument_types[i], result);
+  for (std::size_t i = 0; i < c.argument_types.size(); ++i)
+    if (!nulls[i]) append_output(c, a[i], c.argument_types[i], result);
   out = text_result(c, result);
 }
 void concat_ws(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {

@@ -33,7 +33,9 @@ std::string digest(const EVP_MD* algorithm, std::string_view bytes) {
     throw error(sqlstate::kInternalError, "could not compute hash");
   return {reinterpret_cast<const char*>(value), size};
 }
-void md5(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, hex_of(digest(EVP_md5(), text_of(a[0])))); }
+void md5(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, hex_of(digest(EVP_md5(), text_of(a[0]))));
+}
 template <const EVP_MD* (*Algorithm)()> void sha(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, digest(Algorithm(), text_of(a[0])));
 }
@@ -44,7 +46,8 @@ std::string encode_base64(std::string_view in) {
   std::size_t line = 0;
   for (std::size_t i = 0; i < in.size(); i += 3) {
     std::uint32_t v = 0;
-    for (std::size_t k = 0; k < 3; ++k) v = (v << 8) | (i + k < in.size() ? static_cast<unsigned char>(in[i + k]) : 0u);
+    for (std::size_t k = 0; k < 3; ++k)
+      v = (v << 8) | (i + k < in.size() ? static_cast<unsigned char>(in[i + k]) : 0u);
     if (line >= 76) { out += '\n'; line = 0; }
     out += kBase64[v >> 18];
     out += kBase64[(v >> 12) & 63];
@@ -69,7 +72,8 @@ std::string decode_base64(std::string_view in) {
     } else {
       const char* at = static_cast<const char*>(std::memchr(kBase64, c, 64));
       if (at == nullptr || padding != 0)
-        throw error(sqlstate::kInvalidParameterValue, "invalid symbol \"{}\" found while decoding base64 sequence", c);
+        throw error(sqlstate::kInvalidParameterValue,
+                    "invalid symbol \"{}\" found while decoding base64 sequence", c);
       digit = static_cast<std::uint32_t>(at - kBase64);
     }
     v = (v << 6) | digit;
@@ -81,7 +85,8 @@ std::string decode_base64(std::string_view in) {
     have = 0;
   }
   if (have != 0)
-    throw error(sqlstate::kInvalidParameterValue, "invalid base64 end sequence").with_hint("Input data is missing padding, is truncated, or is otherwise corrupted.");
+    throw error(sqlstate::kInvalidParameterValue, "invalid base64 end sequence")
+        .with_hint("Input data is missing padding, is truncated, or is otherwise corrupted.");
   return out;
 }
 std::string decode_hex(std::string_view in) {
@@ -98,7 +103,8 @@ std::string decode_hex(std::string_view in) {
     out += static_cast<char>(high << 4 | v);
     high = -1;
   }
-  if (high >= 0) throw error(sqlstate::kInvalidParameterValue, "invalid hexadecimal data: odd number of digits");
+  if (high >= 0)
+    throw error(sqlstate::kInvalidParameterValue, "invalid hexadecimal data: odd number of digits");
   return out;
 }
 std::string encode_escape(std::string_view in) {
@@ -118,7 +124,9 @@ std::string decode_escape(std::string_view in) {
   std::string out;
   for (std::size_t i = 0; i < in.size(); ++i) {
     if (in[i] != '\\') { out += in[i]; continue; }
-    const auto octal = [&](std::size_t k) { return i + k < in.size() && in[i + k] >= '0' && in[i + k] <= '7'; };
+    const auto octal = [&](std::size_t k) {
+      return i + k < in.size() && in[i + k] >= '0' && in[i + k] <= '7';
+    };
     if (i + 1 < in.size() && in[i + 1] == '\\') { out += '\\'; ++i; }
     else if (octal(1) && in[i + 1] <= '3' && octal(2) && octal(3)) {
       out += static_cast<char>((in[i + 1] - '0') << 6 | (in[i + 2] - '0') << 3 | (in[i + 3] - '0'));
@@ -146,21 +154,29 @@ void decode(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   else if (format == "escape") out = text_result(c, decode_escape(text_of(a[0])));
   else unknown_encoding(text_of(a[1]));
 }
-void to_hex32(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, fmt::format("{:x}", a[0].u32)); }
-void to_hex64(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, fmt::format("{:x}", a[0].u64)); }
+void to_hex32(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, fmt::format("{:x}", a[0].u32));
+}
+void to_hex64(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, fmt::format("{:x}", a[0].u64));
+}
 
-// ---- bytes and bits ---------------------------------------------------------------------------------------------
+// ---- bytes and bits
+// ---------------------------------------------------------------------------------------------
 [[noreturn]] void index_out_of_range(std::int64_t n, std::int64_t max) {
   throw error(sqlstate::kArraySubscriptError, "index {} out of valid range, 0..{}", n, max);
 }
 void get_byte(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   const auto bytes = text_of(a[0]);
-  if (a[1].i32 < 0 || a[1].i32 >= static_cast<std::int64_t>(bytes.size())) index_out_of_range(a[1].i32, static_cast<std::int64_t>(bytes.size()) - 1);
-  out = Datum::of(static_cast<std::int32_t>(static_cast<unsigned char>(bytes[static_cast<std::size_t>(a[1].i32)])));
+  if (a[1].i32 < 0 || a[1].i32 >= static_cast<std::int64_t>(bytes.size()))
+    index_out_of_range(a[1].i32, static_cast<std::int64_t>(bytes.size()) - 1);
+  out = Datum::of(
+      static_cast<std::int32_t>(static_cast<unsigned char>(bytes[static_cast<std::size_t>(a[1].i32)])));
 }
 void set_byte(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   std::string bytes{text_of(a[0])};
-  if (a[1].i32 < 0 || a[1].i32 >= static_cast<std::int64_t>(bytes.size())) index_out_of_range(a[1].i32, static_cast<std::int64_t>(bytes.size()) - 1);
+  if (a[1].i32 < 0 || a[1].i32 >= static_cast<std::int64_t>(bytes.size()))
+    index_out_of_range(a[1].i32, static_cast<std::int64_t>(bytes.size()) - 1);
   bytes[static_cast<std::size_t>(a[1].i32)] = static_cast<char>(a[2].i32);
   out = text_result(c, bytes);
 }
@@ -168,7 +184,8 @@ void get_bit(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   const auto bytes = text_of(a[0]);
   const std::int64_t n = a[1].i64, bits = static_cast<std::int64_t>(bytes.size()) * 8;
   if (n < 0 || n >= bits) index_out_of_range(n, bits - 1);
-  out = Datum::of(std::int32_t{(static_cast<unsigned char>(bytes[static_cast<std::size_t>(n / 8)]) >> (n % 8)) & 1});
+  out = Datum::of(
+      std::int32_t{(static_cast<unsigned char>(bytes[static_cast<std::size_t>(n / 8)]) >> (n % 8)) & 1});
 }
 void set_bit(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   std::string bytes{text_of(a[0])};
@@ -197,7 +214,9 @@ void convert_from(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
     bool good = !is_continuation(text[at]) && at + n <= text.size() && text[at] != 0;
     for (std::size_t k = 1; good && k < n; ++k) good = is_continuation(text[at + k]);
     if (!good)
-      throw error(sqlstate::kCharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x{:02x}", static_cast<unsigned char>(text[at]));
+      throw error(sqlstate::kCharacterNotInRepertoire,
+                  "invalid byte sequence for encoding \"UTF8\": 0x{:02x}",
+                  static_cast<unsigned char>(text[at]));
     at += n;
   }
   out = text_result(c, text);
@@ -207,8 +226,11 @@ void convert_to(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = a[0];
 }
 
-// ---- quoting and format() ---------------------------------------------------------------------------------------
-void quote_ident_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) { out = text_result(c, quote_identifier(text_of(a[0]))); }
+// ---- quoting and format()
+// ---------------------------------------------------------------------------------------
+void quote_ident_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  out = text_result(c, quote_identifier(text_of(a[0])));
+}
 void quote_literal_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   std::string text;
   append_output(c, a[0], c.argument_types[0], text);
@@ -219,7 +241,9 @@ void quote_nullable_of(EvalContext& c, Args a, const bool* nulls, Datum& out, bo
   quote_literal_of(c, a, nulls, out, is_null);
 }
 
-[[noreturn]] void bad_format(std::string_view what) { throw error(sqlstate::kInvalidParameterValue, "{}", what); }
+[[noreturn]] void bad_format(std::string_view what) {
+  throw error(sqlstate::kInvalidParameterValue, "{}", what);
+}
 
 class Formatter {
  public:
@@ -237,7 +261,8 @@ class Formatter {
 
  private:
   [[noreturn]] static void unterminated() {
-    throw error(sqlstate::kInvalidParameterValue, "unterminated format() type specifier").with_hint("For a single \"%\" use \"%%\".");
+    throw error(sqlstate::kInvalidParameterValue, "unterminated format() type specifier")
+        .with_hint("For a single \"%\" use \"%%\".");
   }
   static bool number(std::string_view text, std::size_t& at, std::int64_t* value) {
     const auto [next, status] = std::from_chars(text.data() + at, text.data() + text.size(), *value);
@@ -294,15 +319,18 @@ class Formatter {
     }
     return convert(text, at, position, width, left);
   }
-  std::size_t convert(std::string_view text, std::size_t at, std::int64_t position, std::int64_t width, bool left) {
+  std::size_t convert(std::string_view text, std::size_t at, std::int64_t position, std::int64_t width,
+                      bool left) {
     const char type = text[at];
     if (type != 's' && type != 'I' && type != 'L')
-      throw error(sqlstate::kInvalidParameterValue, "unrecognized format() type specifier \"{}\"", text.substr(at, char_bytes(type)))
+      throw error(sqlstate::kInvalidParameterValue, "unrecognized format() type specifier \"{}\"",
+                  text.substr(at, char_bytes(type)))
           .with_hint("For a single \"%\" use \"%%\".");
     const std::size_t index = take(position);
     std::string value;
     if (nulls_[index]) {
-      if (type == 'I') throw error(sqlstate::kNullValueNotAllowed, "null values cannot be formatted as an SQL identifier");
+      if (type == 'I')
+        throw error(sqlstate::kNullValueNotAllowed, "null values cannot be formatted as an SQL identifier");
       if (type == 'L') value = "NULL";
     } else {
       append_output(c_, a_[index], c_.argument_types[index], value);
@@ -327,29 +355,39 @@ void format(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null
   out = text_result(c, Formatter{c, a, nulls}.run());
 }
 
-// ---- text and arrays --------------------------------------------------------------------------------------------
+// ---- text and arrays
+// --------------------------------------------------------------------------------------------
 void split_to_array(EvalContext& c, Args a, const bool* nulls, std::size_t count, Datum& out, bool* is_null) {
   if (nulls[0]) { *is_null = true; return; }
   const std::string_view text = text_of(a[0]);
   const bool has_null = count > 2 && !nulls[2];
   types::ArrayBuilder builder{oid::kText};
-  const auto add = [&](std::string_view field) { builder.add(text_part(field), has_null && field == text_of(a[2])); };
+  const auto add = [&](std::string_view field) {
+    builder.add(text_part(field), has_null && field == text_of(a[2]));
+  };
   if (text.empty()) {
     // No fields at all.
   } else if (nulls[1]) {
-    for (std::size_t at = 0; at < text.size(); at += char_bytes(text[at])) add(text.substr(at, char_bytes(text[at])));
+    for (std::size_t at = 0; at < text.size(); at += char_bytes(text[at]))
+      add(text.substr(at, char_bytes(text[at])));
   } else if (a[1].str.len == 0) {
     add(text);
   } else {
     const std::string_view delimiter = text_of(a[1]);
     std::size_t at = 0;
-    for (std::size_t hit; (hit = text.find(delimiter, at)) != std::string_view::npos; at = hit + delimiter.size()) add(text.substr(at, hit - at));
+    for (std::size_t hit; (hit = text.find(delimiter, at)) != std::string_view::npos;
+         at = hit + delimiter.size())
+      add(text.substr(at, hit - at));
     add(text.substr(at));
   }
   out = Datum::of(builder.finish(*c.arena));
 }
-void string_to_array(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) { split_to_array(c, a, nulls, 2, out, is_null); }
-void string_to_array_null(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) { split_to_array(c, a, nulls, 3, out, is_null); }
+void string_to_array(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
+  split_to_array(c, a, nulls, 2, out, is_null);
+}
+void string_to_array_null(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
+  split_to_array(c, a, nulls, 3, out, is_null);
+}
 void join_array(EvalContext& c, Args a, const std::string_view* null_text, Datum& out) {
   const types::ArrayView view{a[0].str};
   const TypeRef element = types::make_type(view.element_type());
@@ -364,7 +402,9 @@ void join_array(EvalContext& c, Args a, const std::string_view* null_text, Datum
   }
   out = text_result(c, result);
 }
-void array_to_string(EvalContext& c, Args a, const bool*, Datum& out, bool*) { join_array(c, a, nullptr, out); }
+void array_to_string(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+  join_array(c, a, nullptr, out);
+}
 void array_to_string_null(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0] || nulls[1]) { *is_null = true; return; }
   const std::string_view null_text = nulls[2] ? std::string_view{} : text_of(a[2]);
@@ -379,7 +419,9 @@ void parse_ident(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   types::ArrayBuilder builder{oid::kText};
   std::size_t at = 0;
   const auto blanks = [&] { while (at < text.size() && text[at] == ' ') ++at; };
-  const auto word = [](char ch) { return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch & 0x80) != 0; };
+  const auto word = [](char ch) {
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch & 0x80) != 0;
+  };
   for (;;) {
     blanks();
     std::string part;
@@ -393,7 +435,8 @@ void parse_ident(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
       if (part.empty()) throw fail("Quoted identifier must not be empty.");
     } else if (at < text.size() && word(text[at])) {
       const std::size_t start = at;
-      while (at < text.size() && (word(text[at]) || (text[at] >= '0' && text[at] <= '9') || text[at] == '$')) ++at;
+      while (at < text.size() && (word(text[at]) || (text[at] >= '0' && text[at] <= '9') || text[at] == '$'))
+        ++at;
       part = to_lower(text.substr(start, at - start));
     } else if (at < text.size() && text[at] == '.') {
       throw fail("No valid identifier before \".\".");

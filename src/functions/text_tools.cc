@@ -36,7 +36,8 @@ std::string map_case(std::string_view text, Map&& map) {
   std::string out;
   out.reserve(text.size());
   std::size_t at = 0;
-  while (at < text.size()) append_char(static_cast<std::uint32_t>(map(static_cast<UChar32>(decode_char(text, at)))), out);
+  while (at < text.size())
+    append_char(static_cast<std::uint32_t>(map(static_cast<UChar32>(decode_char(text, at)))), out);
   return out;
 }
 bool is_ascii(std::string_view text) {
@@ -81,8 +82,9 @@ Datum text_result(EvalContext& context, std::string_view text) {
 }
 
 void append_output(EvalContext& context, const Datum& value, const TypeRef& type, std::string& out) {
-  if (type.phys == types::Phys::kStr && (type.oid == types::oid::kText || type.oid == types::oid::kVarchar ||
-                                         type.oid == types::oid::kUnknown || type.oid == types::oid::kBpchar)) {
+  if (type.phys == types::Phys::kStr &&
+      (type.oid == types::oid::kText || type.oid == types::oid::kVarchar ||
+       type.oid == types::oid::kUnknown || type.oid == types::oid::kBpchar)) {
     out += value.str.view();
     return;
   }

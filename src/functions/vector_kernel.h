@@ -22,12 +22,14 @@ void put(Datum& d, const T& value) {
   std::memcpy(static_cast<void*>(&d), static_cast<const void*>(&value), sizeof(T));
 }
 
-/// An argument as an array (stride 1) or one value (stride 0). Dictionaries and sequences are unpacked into the arena.
+/// An argument as an array (stride 1) or one value (stride 0). Dictionaries and sequences are unpacked into
+/// the arena.
 template <class T>
 struct Operand {
   const T* data;
   bool constant;
-  Operand(EvalContext& context, const Vector& v, const Selection& selection) : constant(v.form == types::Form::kConst) {
+  Operand(EvalContext& context, const Vector& v, const Selection& selection)
+      : constant(v.form == types::Form::kConst) {
     if (v.form == types::Form::kFlat || constant) {
       data = static_cast<const T*>(v.data);
       return;
@@ -52,8 +54,8 @@ void for_each_row(const Selection& selection, Loop&& body) {
 }
 
 template <class Op>
-void binary_vector(EvalContext& context, const Vector* args, std::uint32_t, const Selection& selection, std::uint32_t,
-                   Vector& out, std::uint64_t*) {
+void binary_vector(EvalContext& context, const Vector* args, std::uint32_t, const Selection& selection,
+                   std::uint32_t, Vector& out, std::uint64_t*) {
   using L = typename Op::Left;
   using R = typename Op::Right;
   const Operand<L> left(context, args[0], selection);
@@ -61,15 +63,19 @@ void binary_vector(EvalContext& context, const Vector* args, std::uint32_t, cons
   auto* result = out.values<typename Op::Result>();
   bool failed = false;
   if (left.constant && right.constant) {
-    for_each_row(selection, [&](std::uint32_t row) { failed |= Op::run(left.data[0], right.data[0], result[row]); });
+    for_each_row(selection,
+                 [&](std::uint32_t row) { failed |= Op::run(left.data[0], right.data[0], result[row]); });
   } else if (left.constant) {
     const L value = left.data[0];
-    for_each_row(selection, [&](std::uint32_t row) { failed |= Op::run(value, right.data[row], result[row]); });
+    for_each_row(selection,
+                 [&](std::uint32_t row) { failed |= Op::run(value, right.data[row], result[row]); });
   } else if (right.constant) {
     const R value = right.data[0];
-    for_each_row(selection, [&](std::uint32_t row) { failed |= Op::run(left.data[row], value, result[row]); });
+    for_each_row(selection,
+                 [&](std::uint32_t row) { failed |= Op::run(left.data[row], value, result[row]); });
   } else {
-    for_each_row(selection, [&](std::uint32_t row) { failed |= Op::run(left.data[row], right.data[row], result[row]); });
+    for_each_row(selection,
+                 [&](std::uint32_t row) { failed |= Op::run(left.data[row], right.data[row], result[row]); });
   }
   if (!failed) [[likely]] return;
   for_each_row(selection, [&](std::uint32_t row) {
@@ -88,8 +94,8 @@ void binary_scalar(EvalContext&, const Datum* args, const bool*, Datum& out, boo
 }
 
 template <class Op>
-void unary_vector(EvalContext& context, const Vector* args, std::uint32_t, const Selection& selection, std::uint32_t,
-                  Vector& out, std::uint64_t*) {
+void unary_vector(EvalContext& context, const Vector* args, std::uint32_t, const Selection& selection,
+                  std::uint32_t, Vector& out, std::uint64_t*) {
   const Operand<typename Op::Left> operand(context, args[0], selection);
   auto* result = out.values<typename Op::Result>();
   bool failed = false;
