@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "rustbd/binder/binder_impl.h"
+#include "rustbd/functions/numeric_type.h"
 
 namespace rustbd::binder {
 
@@ -51,10 +52,11 @@ ExpressionPtr Binder::literal(const sql::Literal& literal) {
       const auto point = literal.text.find('.');
       const bool plain = literal.text.find_first_not_of("-0123456789.") == std::string_view::npos;
       if (plain && point != std::string_view::npos && literal.text.size() <= kLiteralDigitsMax) {
-        v.type.phys = types::Phys::kD64;
-        v.type.scale = static_cast<std::int16_t>(literal.text.size() - point - 1);
         std::string digits{literal.text};
         digits.erase(point, 1);
+        const auto scale = static_cast<int>(literal.text.size() - point - 1);
+        const auto significant = digits.size() - std::min(digits.size(), digits.find_first_not_of("-0"));
+        v.type = functions::static_numeric(std::max(static_cast<int>(significant), 1), scale);
         std::int64_t scaled = 0;
         std::from_chars(digits.data(), digits.data() + digits.size(), scaled);
         v.datum = types::Datum::of(scaled);

@@ -94,7 +94,10 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
 
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan) {
   std::vector<ResultColumn> out;
-  for (const auto& c : plan.result) out.push_back({c.name, c.type, c.relation, c.attribute});
+  for (const auto& c : plan.result) {
+    out.push_back({c.name, c.type, c.relation, c.attribute});
+    out.back().type.typmod = std::max(c.type.typmod, -1);   // below -1: a derived precision, no SQL modifier
+  }
   return out;
 }
 

@@ -131,7 +131,8 @@ Task<std::string> create_view(UtilityContext& c, const sql::CreateViewStatement&
     catalog::Column column;
     column.name = i < s.columns.size() ? std::string{s.columns[i]} : plan->result[i].name;
     column.number = static_cast<catalog::AttributeNumber>(i + 1);
-    column.type = plan->result[i].type;
+    const auto& type = plan->result[i].type;
+    column.type = types::find_type(type.oid) == nullptr ? type : types::make_type(type.oid, type.typmod < 0 ? -1 : type.typmod);
     if (relation->find_column(column.name) != nullptr) throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
     relation->columns.push_back(std::move(column));
   }

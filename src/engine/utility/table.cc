@@ -102,7 +102,7 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
     column.name = i < s.into->columns.size() ? std::string{s.into->columns[i]} : portal.plan->result[i].name;
     if (relation->find_column(column.name) != nullptr) throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
     const auto& type = portal.plan->result[i].type;
-    column.type = types::make_type(type.oid, type.typmod);
+    column.type = types::make_type(type.oid, type.typmod < 0 ? -1 : type.typmod);
     column.number = static_cast<catalog::AttributeNumber>(i + 1);
     relation->columns.push_back(std::move(column));
   }
