@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rustbd/functions/registry.h"
+#include "rustbd/types/io.h"
 
 namespace rustbd::expression {
 
@@ -115,6 +116,7 @@ void split_conjuncts(ExpressionPtr e, std::vector<ExpressionPtr>& out);
 /// The name of a column for deparse.
 using ColumnNamer = std::function<std::string(ColumnId)>;
 /// SQL text in PostgreSQL's EXPLAIN style: "(a.x = 5)", "((x)::text ~~ 'a%'::text)".
-std::string to_sql(const Expression& e, const ColumnNamer& names);
+/// `objects` names what reg* constants and enums refer to; without it they show as numbers.
+std::string to_sql(const Expression& e, const ColumnNamer& names, types::ObjectNames* objects = nullptr);
 
 }  // namespace rustbd::expression

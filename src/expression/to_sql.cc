@@ -22,21 +22,9 @@ std::string quote(std::string_view text) {
   return out + "'";
 }
 
-std::string value_text(const Datum& value, const TypeRef& type) {
-  Arena arena;
-  types::IoContext io;
-  io.arena = &arena;
-  std::string text;
-  types::output_text(value, type, io, text);
-  return text;
-}
-
-/// A type as a cast shows it; the internal precision of static decimals (typmod below -1) is no modifier.
-std::string type_name(const TypeRef& t) { return types::format_type(t.oid, t.typmod < 0 ? -1 : t.typmod); }
-
 class Deparser {
  public:
-  explicit Deparser(const ColumnNamer& names) : names_(names) {}
+  Deparser(const ColumnNamer& names, types::ObjectNames* objects) : names_(names), objects_(objects) {}
 
   std::string text(const Expression& e) {
     switch (e.kind) {
@@ -76,6 +64,20 @@ class Deparser {
   }
 
  private:
+  std::string value_text(const Datum& value, const TypeRef& type) {
+    Arena arena;
+    types::IoContext io;
+    io.arena = &arena;
+    io.names = objects_;
+    std::string text;
+    types::output_text(value, type, io, text);
+    return text;
+  }
+  /// A type as a cast shows it; the internal precision of static decimals (typmod below -1) is no modifier.
+  std::string type_name(const TypeRef& t) {
+    if (objects_ != nullptr && types::find_type(t.oid) == nullptr) return objects_->name_of(oid::kRegtype, t.oid);
+    return types::format_type(t.oid, t.typmod < 0 ? -1 : t.typmod);
+  }
   std::string list(const std::vector<ExpressionPtr>& args, std::size_t from = 0) {
     std::string out;
     for (std::size_t i = from; i < args.size(); ++i) out += (i > from ? ", " : "") + text(*args[i]);
@@ -209,10 +211,13 @@ class Deparser {
   }
 
   const ColumnNamer& names_;
+  types::ObjectNames* objects_;
 };
 
 }  // namespace
 
-std::string to_sql(const Expression& e, const ColumnNamer& names) { return Deparser{names}.text(e); }
+std::string to_sql(const Expression& e, const ColumnNamer& names, types::ObjectNames* objects) {
+  return Deparser{names, objects}.text(e);
+}
 
 }  // namespace rustbd::expression

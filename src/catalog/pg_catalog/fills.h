@@ -18,10 +18,30 @@ std::span<const NamedFill> server_fills();        // server_rows.cc: roles, sett
 std::span<const NamedFill> view_fills();          // view_rows.cc: pg_tables, pg_indexes, pg_stats, ...
 std::span<const NamedFill> information_fills();   // information_rows.cc: information_schema
 
+/// Built-in rows of a relation as text (builtin_rows.cc); what fill_from_text reads.
+std::string_view builtin_rows(std::string_view relation);
+/// oid, name, result, arguments, volatility: type input and output functions and their like, which SQL seldom calls.
+std::string_view io_function_rows();
+/// One a line; some may be unknown to the system's time zone files.
+std::string_view time_zone_names();
+/// Calls `with` for each line's values.
+template <class F>
+void for_each_line(std::string_view lines, F&& with);
 /// Rows as text: lines, values separated by tabs, \N for NULL.
 void fill_from_text(std::string_view lines, RowCollector& rows);
 /// Splits one line at tabs.
 std::vector<std::string_view> split_line(std::string_view line);
+
+template <class F>
+void for_each_line(std::string_view lines, F&& with) {
+  while (!lines.empty()) {
+    const auto end = lines.find('\n') == std::string_view::npos ? lines.size() : lines.find('\n');
+    with(lines.substr(0, end));
+    lines.remove_prefix(end == lines.size() ? end : end + 1);
+  }
+}
+/// A number at the beginning of text; 0 if there is none.
+Oid number_of(std::string_view text);
 
 /// acl as aclitem[]; NULL when it is the default.
 RowCollector& put_acl(RowCollector& rows, std::string_view acl);

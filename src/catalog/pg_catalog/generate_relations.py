@@ -10,7 +10,7 @@ CATALOG = """pg_class pg_attribute pg_type pg_namespace pg_proc pg_operator pg_c
 pg_attrdef pg_database pg_authid pg_roles pg_user pg_shadow pg_group pg_auth_members pg_am pg_opclass pg_opfamily pg_amop
 pg_amproc pg_collation pg_language pg_enum pg_sequence pg_tablespace pg_description pg_depend pg_settings pg_tables
 pg_views pg_indexes pg_sequences pg_matviews pg_stat_activity pg_locks pg_stats pg_statistic pg_prepared_statements
-pg_prepared_xacts pg_cursors pg_timezone_names pg_timezone_abbrevs pg_stat_user_tables pg_stat_all_tables
+pg_prepared_xacts pg_cursors pg_timezone_names pg_stat_user_tables pg_stat_all_tables
 pg_stat_user_indexes pg_stat_all_indexes pg_stat_database pg_stat_bgwriter pg_rewrite pg_trigger pg_inherits pg_policy
 pg_policies pg_publication pg_publication_rel pg_publication_namespace pg_publication_tables pg_subscription
 pg_subscription_rel pg_foreign_server pg_foreign_table pg_foreign_data_wrapper pg_event_trigger pg_extension
@@ -90,6 +90,9 @@ def rows():
                     "\n".join("\t".join(r) for r in ask(f"SELECT {wanted} FROM pg_catalog.{name} WHERE {condition} ORDER BY oid")) + ")rows\";\n")
         f.write("// oid, name, result, arguments, volatility\nconstexpr std::string_view kIoFunctions = R\"rows(" +
                 "\n".join("\t".join(r) for r in ask(IO_FUNCTIONS)) + ")rows\";\n")
+
+        f.write("constexpr std::string_view kTimeZoneNames = R\"rows(" +
+                "\n".join(r[0] for r in ask("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' AND name <> 'localtime' ORDER BY 1")) + ")rows\";\n")
 
 
 relations()

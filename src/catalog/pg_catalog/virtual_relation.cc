@@ -1,6 +1,7 @@
 #include "rustbd/catalog/pg_catalog/virtual_relation.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 #include "rustbd/base/assert.h"
@@ -34,16 +35,15 @@ struct StaticRelation {
 constexpr Oid kInt8 = types::oid::kInt8, kInt4 = types::oid::kInt4, kText = types::oid::kText, kFloat8 = types::oid::kFloat8;
 constexpr StaticColumn kOwnColumns[] = {
     {"name", kText, false}, {"value", kFloat8, false},                                          // rustbd_metrics
-    {"frames", kInt8, false}, {"resident_pages", kInt8, false}, {"dirty_pages", kInt8, false},  // rustbd_buffer_stats
-    {"hits", kInt8, false}, {"misses", kInt8, false}, {"evictions", kInt8, false},
-    {"pages_written", kInt8, false}, {"pages_read", kInt8, false},
+    {"hits", kInt8, false}, {"misses", kInt8, false}, {"evictions", kInt8, false},              // rustbd_buffer_stats
+    {"dirty_pages", kInt8, false}, {"checksum_failures", kInt8, false}, {"hit_ratio", kFloat8, false},
     {"pid", kInt4, false}, {"transaction_id", kInt8, false}, {"state", kText, false},           // rustbd_transactions
-    {"start_time", types::oid::kTimestamptz, false}, {"query", kText, false},
+    {"start_time", types::oid::kTimestamptz, false}, {"undo_records", kInt8, false}, {"query", kText, false},
 };
 constexpr StaticRelation kOwnRelations[] = {
     {9100, 0, oid::kPgCatalog, "rustbd_metrics", 'v', false, 0, 2},
-    {9101, 0, oid::kPgCatalog, "rustbd_buffer_stats", 'v', false, 2, 8},
-    {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 10, 5},
+    {9101, 0, oid::kPgCatalog, "rustbd_buffer_stats", 'v', false, 2, 6},
+    {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 8, 6},
 };
 
 std::shared_ptr<const Relation> make_relation(const StaticRelation& from, std::span<const StaticColumn> columns) {
@@ -203,6 +203,18 @@ RowCollector& RowCollector::array_char(std::span<const char> v) {
   for (const char c : v) builder.add(number(c, Phys::kI8));
   return put(Datum::of(builder.finish(arena)), false);
 }
+RowCollector& RowCollector::array_of(const types::TypeRef& element, std::span<const Datum> v) {
+  Arena arena;
+  types::ArrayBuilder builder{element.oid};
+  for (const auto& d : v) builder.add(types::to_element(d, element, arena));
+  return put(Datum::of(builder.finish(arena)), false);
+}
+RowCollector& RowCollector::array_float4(std::span<const double> v) {
+  Arena arena;
+  types::ArrayBuilder builder{types::oid::kFloat4};
+  for (const double d : v) builder.add(Datum::of(static_cast<float>(d)));
+  return put(Datum::of(builder.finish(arena)), false);
+}
 RowCollector& RowCollector::from_text(std::string_view v) {
   Arena arena;
   types::IoContext io;
@@ -222,15 +234,18 @@ std::vector<std::string_view> split_line(std::string_view line) {
   }
 }
 void fill_from_text(std::string_view lines, RowCollector& rows) {
-  while (!lines.empty()) {
-    const auto end = std::min(lines.find('\n'), lines.size());
-    for (const auto value : split_line(lines.substr(0, end))) {
+  for_each_line(lines, [&](std::string_view line) {
+    for (const auto value : split_line(line)) {
       if (value == "\\N") rows.null();
       else rows.from_text(value);
     }
     rows.end_row();
-    lines.remove_prefix(std::min(end + 1, lines.size()));
-  }
+  });
+}
+Oid number_of(std::string_view text) {
+  Oid out = 0;
+  std::from_chars(text.data(), text.data() + text.size(), out);
+  return out;
 }
 RowCollector& put_acl(RowCollector& rows, std::string_view acl) { return acl.empty() ? rows.null() : rows.from_text(acl); }
 std::string role_name(const CatalogSnapshot& catalog, Oid role) {

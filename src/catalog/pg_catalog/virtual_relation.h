@@ -36,6 +36,9 @@ class RowCollector {
   RowCollector& array(std::span<const std::int16_t> v);  // int2[] and int2vector
   RowCollector& array(std::span<const std::string> v);   // text[], name[], aclitem[] (as text)
   RowCollector& array_char(std::span<const char> v);     // "char"[]
+  /// An array of any element type: for anyarray columns.
+  RowCollector& array_of(const types::TypeRef& element, std::span<const types::Datum> v);
+  RowCollector& array_float4(std::span<const double> v);
   /// Any value in its text form, read by the column's input function.
   RowCollector& from_text(std::string_view v);
   void end_row();                              // asserts that every column got a value
@@ -65,6 +68,11 @@ struct PreparedRow {
   std::vector<Oid> parameter_types;
   bool from_sql = false;
 };
+struct CursorRow {
+  std::string name, statement;
+  bool hold = false, binary = false, scroll = false;
+  std::int64_t creation_time_us = 0;
+};
 struct SequenceValue {
   std::int64_t last_value = 0;
   bool is_called = false;
@@ -78,6 +86,7 @@ class ServerInformation {
   virtual std::vector<txn::LockListEntry> locks() = 0;
   virtual std::vector<SettingRow> settings() = 0;
   virtual std::vector<PreparedRow> prepared_statements() = 0;
+  virtual std::vector<CursorRow> cursors() = 0;
   virtual txn::TransactionSystem& transactions() = 0;
   virtual SequenceValue sequence_value(Oid sequence) = 0;
   /// Rows and pages of a stored relation or index now.
@@ -86,6 +95,13 @@ class ServerInformation {
   virtual std::vector<std::pair<std::string, double>> metrics() = 0;
   virtual std::int64_t start_time_us() = 0;
   virtual Oid current_role() = 0;
+  virtual std::int64_t now_us() = 0;           // wall clock, µs from 1970
+
+  // Texts as PostgreSQL's pg_get_expr, pg_get_indexdef, pg_get_constraintdef and pg_get_viewdef give them.
+  virtual std::string expression_text(const Relation& relation, std::string_view sql, const types::TypeRef* target) = 0;
+  virtual std::string index_definition(const Index& index) = 0;
+  virtual std::string constraint_definition(const Relation& relation, const Constraint& constraint) = 0;
+  virtual std::string view_definition(const Relation& relation) = 0;
 };
 
 struct VirtualContext {

@@ -45,6 +45,7 @@ class SessionContext final : public functions::StatementContext, public types::O
   std::vector<txn::LockListEntry> locks() override;
   std::vector<catalog::SettingRow> settings() override;
   std::vector<catalog::PreparedRow> prepared_statements() override;
+  std::vector<catalog::CursorRow> cursors() override;
   txn::TransactionSystem& transactions() override { return parts_.database.transactions(); }
   catalog::SequenceValue sequence_value(Oid sequence) override;
   double live_rows(const catalog::Relation& relation) override;
@@ -52,6 +53,11 @@ class SessionContext final : public functions::StatementContext, public types::O
   std::vector<std::pair<std::string, double>> metrics() override;
   std::int64_t start_time_us() override { return parts_.database.start_time_us(); }
   Oid current_role() override { return parts_.current_oid; }
+  std::int64_t now_us() override { return parts_.database.environment().clock->wall_us(); }
+  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target) override;
+  std::string index_definition(const catalog::Index& index) override;
+  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint) override;
+  std::string view_definition(const catalog::Relation& relation) override;
 
   [[nodiscard]] Session::Parts& parts() { return parts_; }
 
