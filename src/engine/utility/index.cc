@@ -124,7 +124,7 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
       const auto bound = binder::bind_table_expression(*e->expression, relation.get(), input, nullptr, "index expressions");
       if (!expression::is_immutable(*bound)) throw error(sqlstate::kInvalidObjectDefinition, "functions in index expression must be marked IMMUTABLE").at(e->location);
       part.expression_sql = sql::deparse(e->expression);
-      part.type = bound->type;   // a key column keeps the expression's own representation
+      part.type = types::find_type(bound->type.oid) == nullptr ? bound->type : types::make_type(bound->type.oid, std::max(bound->type.typmod, -1));
       const auto* call = sql::try_as<sql::FunctionCall>(e->expression);
       names.emplace_back(call != nullptr ? std::string{call->name.back()} : "expr");
     }
