@@ -1,0 +1,174 @@
+#include "rustbd/net/network.h"
+
+#include <netdb.h>
+
+#include <charconv>
+
+#include "rustbd/base/error.h"
+#include "rustbd/net/network_threads.h"
+
+namespace rustbd::net {
+
+namespace {
+constexpr int kBacklog = 1024;
+constexpr auto kAcceptRetry = std::chrono::milliseconds{100};  // after EMFILE and the like
+
+std::string host_and_port(std::string_view host, std::uint16_t port) {
+  return host.find(':') != std::string_view::npos ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+std::vector<Tcp::endpoint> resolve(const Address& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const auto port = std::to_string(address.port);
+  const int failure = getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), port.c_str(), &hints, &found);
+  if (failure != 0)
+    throw error(sqlstate::kIoError, "could not resolve \"{}\": {}", to_text(address), gai_strerror(failure));
+  std::vector<Tcp::endpoint> out;
+  for (const auto* a = found; a != nullptr; a = a->ai_next) {
+    Tcp::endpoint e;
+    if (a->ai_addrlen > e.capacity()) continue;
+    std::memcpy(e.data(), a->ai_addr, a->ai_addrlen);
+    e.resize(a->ai_addrlen);
+    if (std::find(out.begin(), out.end(), e) == out.end()) out.push_back(e);
+  }
+  freeaddrinfo(found);
+  return out;
+}
+}  // namespace
+
+Address parse_address(std::string_view text, bool optional) {
+  const auto bad = [&] { return error(sqlstate::kInvalidParameterValue, "invalid address \"{}\": expected HOST:PORT", text); };
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos) throw bad();
+  Address a;
+  a.optional = optional;
+  auto host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos) throw bad();
+  a.host = host == "*" ? std::string_view{} : host;
+  const auto port = text.substr(colon + 1);
+  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), a.port);
+  if (failure != std::errc{} || end != port.data() + port.size()) throw bad();
+  return a;
+}
+std::string to_text(const Address& address) { return host_and_port(address.host, address.port); }
+bool is_loopback(const Address& address) {
+  return address.host == "localhost" || address.host == "::1" || address.host.starts_with("127.");
+}
+
+Network::Network(io::Executor& executor, std::size_t threads) : impl_(std::make_unique<Impl>()) {
+  impl_->owner = this;
+  impl_->executor = &executor;
+  for (std::size_t i = 0; i < threads + 1; ++i) {
+    impl_->lanes.push_back(std::make_unique<NetworkLane>());
+    impl_->threads.push_back(executor.start_background(i == 0 ? "accept" : fmt::format("network-{}", i), [lane = impl_->lanes.back().get()] { lane->run(); }));
+  }
+}
+Network::~Network() { stop(); }
+
+void Network::set_tls(const TlsFiles& files) {
+  if (files.certificate.empty()) return;
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+  boost::system::error_code failure;
+  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, failure);
+  context->use_certificate_chain_file(files.certificate, failure);
+  if (failure) throw error(sqlstate::kInvalidParameterValue, "could not load the certificate \"{}\": {}", files.certificate, failure.message());
+  context->use_private_key_file(files.key.empty() ? files.certificate : files.key, asio::ssl::context::pem, failure);
+  if (failure) throw error(sqlstate::kInvalidParameterValue, "could not load the private key \"{}\": {}", files.key, failure.message());
+  std::lock_guard lock{impl_->tls_mutex};
+  impl_->tls = std::move(context);
+}
+bool Network::has_tls() const { return impl_->tls_context() != nullptr; }
+
+std::string Network::listen(const Address& address, ConnectionFactory factory) {
+  std::string bound;
+  auto wanted = address;
+  for (const auto& endpoint : resolve(address)) {
+    auto listener = std::make_shared<Impl::Listener>(impl_->lanes[0]->context);
+    listener->factory = factory;
+    boost::system::error_code failure;
+    auto local = endpoint;
+    local.port(wanted.port);
+    listener->acceptor.open(local.protocol(), failure);
+    if (!failure) listener->acceptor.set_option(Tcp::acceptor::reuse_address(true), failure);
+    if (!failure && local.address().is_v6()) listener->acceptor.set_option(asio::ip::v6_only(true), failure);
+    if (!failure) listener->acceptor.bind(local, failure);
+    if (!failure) listener->acceptor.listen(kBacklog, failure);
+    if (failure) {
+      const bool absent = failure == boost::system::errc::address_family_not_supported || failure == boost::system::errc::address_not_available;
+      if (absent && (address.optional || address.host.empty())) {
+        if (log_line) log_line(fmt::format("not listening on {}: {}", host_and_port(local.address().to_string(), local.port()), failure.message()));
+        continue;
+      }
+      throw error(sqlstate::kIoError, "could not listen on {}: {}", host_and_port(local.address().to_string(), local.port()), failure.message());
+    }
+    const auto at = listener->acceptor.local_endpoint();
+    wanted.port = at.port();
+    if (!bound.empty()) bound += ", ";
+    bound += host_and_port(at.address().to_string(), at.port());
+    impl_->listeners.push_back(listener);
+    impl_->lanes[0]->post([impl = impl_.get(), listener] { impl->accept(listener); });
+  }
+  return bound;
+}
+
+NetworkLane& Network::Impl::least_loaded() {
+  std::size_t best = lanes.size() > 1 ? 1 : 0;
+  for (std::size_t i = best + 1; i < lanes.size(); ++i)
+    if (lanes[i]->connections.load(std::memory_order_relaxed) < lanes[best]->connections.load(std::memory_order_relaxed)) best = i;
+  return *lanes[best];
+}
+
+void Network::Impl::accept(std::shared_ptr<Listener> listener) {
+  if (!listener->acceptor.is_open()) return;
+  auto& lane = least_loaded();
+  auto* raw = listener.get();
+  raw->acceptor.async_accept(lane.context, [this, listener = std::move(listener), &lane](boost::system::error_code failure, Tcp::socket socket) mutable {
+    if (failure == asio::error::operation_aborted || !listener->acceptor.is_open()) return;
+    if (failure) {
+      if (owner->log_line) owner->log_line(fmt::format("could not accept a connection: {}", failure.message()));
+      auto* timer = &listener->retry;
+      timer->expires_after(kAcceptRetry);
+      timer->async_wait([this, listener = std::move(listener)](boost::system::error_code stopped_early) mutable {
+        if (!stopped_early) accept(std::move(listener));
+      });
+      return;
+    }
+    lane.connections.fetch_add(1, std::memory_order_relaxed);
+    // std::function-like jobs must own the socket on its own lane from here.
+    lane.post([this, listener, &lane, socket = std::move(socket)]() mutable {
+      listener->factory(make_socket_transport(std::move(socket), lane, tls_context()));
+    });
+    accept(std::move(listener));
+  });
+}
+
+void Network::stop_listening() {
+  auto done = io::WaitToken::make(io::WaitReason::kTask);
+  impl_->lanes[0]->post([this, done] {
+    for (auto& l : impl_->listeners) {
+      boost::system::error_code ignored;
+      l->acceptor.close(ignored);
+      l->retry.cancel();
+    }
+    done.fire();
+  });
+  impl_->executor->block_on(done);
+  impl_->listeners.clear();
+}
+
+io::Lane& Network::control_lane() { return *impl_->lanes[0]; }
+io::Executor& Network::executor() { return *impl_->executor; }
+
+void Network::stop() {
+  if (impl_->stopped) return;
+  impl_->stopped = true;
+  if (!impl_->listeners.empty()) stop_listening();
+  for (auto& lane : impl_->lanes) lane->finish();
+  for (auto& thread : impl_->threads) thread->join();
+}
+
+}  // namespace rustbd::net

@@ -1,0 +1,64 @@
+// The network threads and the listeners on them.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rustbd/io/executor.h"
+#include "rustbd/net/transport.h"
+
+namespace rustbd::net {
+
+/// Host (a numeric address or a name) and port. Port 0: any free one.
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+  bool optional = false;   // a default: skipped (and logged) where the machine lacks the address family
+};
+/// "127.0.0.1:5433", "[::1]:5433", "localhost:5433", ":5433" (all addresses). Throws 22023.
+Address parse_address(std::string_view text, bool optional = false);
+std::string to_text(const Address& address);
+/// True for 127.0.0.0/8, ::1 and "localhost".
+bool is_loopback(const Address& address);
+
+/// Certificate and key in PEM files. Empty: no TLS.
+struct TlsFiles {
+  std::string certificate, key;
+};
+
+using ConnectionFactory = std::function<void(std::unique_ptr<Transport>)>;   // called on the transport's lane
+
+/// Threads: those of `executor` (start_background), one lane each, plus one that accepts. start() and stop() belong to
+/// one thread. stop() when no connection is left.
+class Network {
+ public:
+  Network(io::Executor& executor, std::size_t threads);
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  /// Throws 22023 with the file's name if certificate or key can't be used. Before listen(); again: for new connections.
+  void set_tls(const TlsFiles& files);
+  [[nodiscard]] bool has_tls() const;
+  /// Binds and listens at once; connections are accepted from then on, each on the lane with the fewest. Gives the bound
+  /// address ("127.0.0.1:5433"); empty: an optional one that does not exist. Throws 58030 with the address in the text.
+  std::string listen(const Address& address, ConnectionFactory factory);
+  /// No new connections; returns when the listening sockets are closed.
+  void stop_listening();
+  /// Runs a job after a delay on the lane that accepts.
+  [[nodiscard]] io::Lane& control_lane();
+  [[nodiscard]] io::Executor& executor();
+  void stop();
+  /// Printed for connections that could not be accepted and the like.
+  std::function<void(std::string_view)> log_line;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rustbd::net

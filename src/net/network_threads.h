@@ -1,0 +1,68 @@
+// The network threads over Boost.Asio. Private to net: the only header that includes Asio.
+#pragma once
+
+#include <boost/asio.hpp>
+#include <boost/asio/ssl.hpp>
+
+#include "rustbd/net/network.h"
+
+namespace rustbd::net {
+
+namespace asio = boost::asio;
+using Tcp = asio::ip::tcp;
+
+/// One network thread: an io_context with epoll, and the lane that runs on it.
+class NetworkLane final : public io::Lane {
+ public:
+  NetworkLane() : context(1), work_(asio::make_work_guard(context)) {}
+  void post(io::Job job) override {
+    asio::post(context, [this, job = std::move(job)]() mutable {
+      const Running running{this};
+      job();
+      job = {};
+    });
+  }
+  /// Wraps what runs as a completion of an Asio operation.
+  template <class Body>
+  void enter(Body&& body) {
+    const Running running{this};
+    body();
+  }
+  void run() { context.run(); }
+  void finish() { work_.reset(); }
+
+  asio::io_context context;
+  std::atomic<std::size_t> connections{0};
+
+ private:
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+};
+
+struct Network::Impl {
+  struct Listener {
+    explicit Listener(asio::io_context& context) : acceptor(context), retry(context) {}
+    Tcp::acceptor acceptor;
+    asio::steady_timer retry;
+    ConnectionFactory factory;
+  };
+  Network* owner = nullptr;
+  io::Executor* executor = nullptr;
+  std::vector<std::unique_ptr<NetworkLane>> lanes;   // [0]: control
+  std::vector<std::unique_ptr<io::BackgroundThread>> threads;
+  std::vector<std::shared_ptr<Listener>> listeners;  // changed by the owner's thread while no accept runs, and by stop
+  std::shared_ptr<asio::ssl::context> tls;           // guarded by tls_mutex: a reload replaces it
+  mutable std::mutex tls_mutex;
+  bool stopped = false;
+
+  NetworkLane& least_loaded();
+  void accept(std::shared_ptr<Listener> listener);
+  std::shared_ptr<asio::ssl::context> tls_context() const {
+    std::lock_guard lock{tls_mutex};
+    return tls;
+  }
+};
+
+/// A TCP stream, with TLS from start_tls() on.
+std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls);
+
+}  // namespace rustbd::net

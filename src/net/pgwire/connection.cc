@@ -1,0 +1,196 @@
+#include "rustbd/net/pgwire/connection.h"
+
+namespace rustbd::net::pgwire {
+
+namespace {
+constexpr std::string_view kFrontendTypes = "QPBDECHSXFdcfp";
+
+bool is_extended(char type) { return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H'; }
+}  // namespace
+
+Connection::Connection(PgServer& server, std::unique_ptr<Transport> transport)
+    : server_(server), channel_(std::make_shared<Channel>(std::move(transport))), sink_(*channel_, server.options().message_max) {}
+Connection::~Connection() { RUSTBD_ASSERT(session_ == nullptr); }
+
+void Connection::start() {
+  server_.enter(shared_from_this());
+  auto& lane = channel_->transport().lane();
+  server_.database().environment().executor->after(server_.options().connection_timeout).then(lane, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->session_ != nullptr) return;
+    self->startup_late_ = true;
+    self->channel_->wake();
+  });
+  detach(run(), [self = shared_from_this()] {
+    self->hand_over_statistics();
+    self->server_.leave(*self);
+  });
+}
+
+void Connection::request_stop(bool now) {
+  channel_->transport().lane().post([self = shared_from_this(), now] {
+    self->stop_wanted_ = true;
+    self->stop_now_ = self->stop_now_ || now;
+    if (now && self->busy_ && self->session_ != nullptr) self->session_->cancel(functions::CancelReason::kAdmin);
+    self->channel_->wake();
+  });
+}
+
+void Connection::hand_over_statistics() {
+  server_.bytes_in.inc(channel_->bytes_received() - std::exchange(bytes_in_, channel_->bytes_received()));
+  server_.bytes_out.inc(channel_->bytes_sent() - std::exchange(bytes_out_, channel_->bytes_sent()));
+}
+
+Task<> Connection::run() {
+  std::optional<Error> fatal;
+  try {
+    if (co_await start_up()) co_await serve();
+  } catch (Fatal& f) {
+    fatal = std::move(f.error);
+  } catch (Error& e) {
+    fatal = std::move(e);
+  } catch (const std::bad_alloc&) {
+    fatal = Error{sqlstate::kOutOfMemory, "out of memory"};
+  }
+  if (fatal) {
+    put_error(channel_->out(), 'E', Severity::kFatal, *fatal, {});
+    sink_.flush();
+    failure_for_log_ = fmt::format("{} {}", fatal->state.text(), fatal->message);
+  } else if (startup_late_ && session_ == nullptr) {
+    failure_for_log_ = "08006 no start-up within the connection timeout";
+  }
+  if (session_ != nullptr) {
+    if (ending_) sink_.flush();
+    co_await session_->close();
+    const auto last = channel_->flushed();
+    sink_.set_session(nullptr);
+    session_.reset();
+    co_await last;
+  } else {
+    co_await channel_->flushed();
+  }
+  if (!failure_for_log_.empty())
+    server_.log(fmt::format("connection ended peer={} user={} reason=\"{}\"", channel_->transport().peer(), session_options_.user, failure_for_log_));
+  channel_->close();
+}
+
+Task<> Connection::serve() {
+  channel_->watch([this] {
+    if (busy_ && session_ != nullptr) session_->cancel(functions::CancelReason::kUser);
+  });
+  co_await send_ready();
+  Message message;
+  while (!ending_ && co_await next_message(&message)) {
+    if (message.type == 'X') co_return;
+    if (skip_to_sync_ && message.type != 'S') continue;
+    busy_ = true;
+    co_await handle(message);
+    busy_ = false;
+    if (sink_.terminate_seen()) co_return;
+  }
+}
+
+void Connection::throw_if_ended() {
+  if (session_ != nullptr && session_->terminated())
+    throw Fatal{Error{sqlstate::kAdminShutdown, "terminating connection due to administrator command"}};
+  const bool idle = session_ == nullptr || session_->status() == engine::TransactionStatus::kIdle;
+  if (stop_wanted_ && (idle || stop_now_)) throw Fatal{Error{sqlstate::kAdminShutdown, "terminating connection due to administrator command"}};
+  if (idle_expired_ == Idle::kSession) throw Fatal{Error{sqlstate::kIdleSessionTimeout, "terminating connection due to idle-session timeout"}};
+  if (idle_expired_ == Idle::kTransaction)
+    throw Fatal{Error{sqlstate::kIdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout"}};
+}
+
+void Connection::arm_idle_timer() {
+  const bool idle = session_->status() == engine::TransactionStatus::kIdle;
+  const auto limit_ms = session_->settings().get_integer(idle ? "idle_session_timeout" : "idle_in_transaction_session_timeout");
+  if (limit_ms <= 0) return;
+  const auto kind = idle ? Idle::kSession : Idle::kTransaction;
+  server_.database().environment().executor->after(std::chrono::milliseconds{limit_ms})
+      .then(channel_->transport().lane(), [weak = weak_from_this(), number = wait_number_, kind] {
+        const auto self = weak.lock();
+        if (!self || self->wait_number_ != number) return;
+        self->idle_expired_ = kind;
+        self->channel_->wake();
+      });
+}
+
+Task<bool> Connection::next_message(Message* message) {
+  bool armed = false;
+  for (;;) {
+    throw_if_ended();
+    const char type = channel_->peek_type();
+    if (type != '\0' && kFrontendTypes.find(type) == std::string_view::npos)
+      throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}", static_cast<int>(static_cast<unsigned char>(type)))};
+    if (channel_->next(message, server_.options().message_max)) break;
+    if (channel_->closed()) co_return false;
+    sink_.flush();
+    if (channel_->buffered() == 0) channel_->trim();
+    if (!std::exchange(armed, true)) arm_idle_timer();
+    co_await channel_->more();
+  }
+  ++wait_number_;
+  co_return true;
+}
+
+Task<> Connection::handle(const Message& message) {
+  std::optional<Error> failure;
+  try {
+    MessageReader reader{message.body};
+    switch (message.type) {
+      case 'Q': co_await handle_query(reader); break;
+      case 'P': co_await handle_parse(reader); break;
+      case 'B': co_await handle_bind(reader); break;
+      case 'D': co_await handle_describe(reader); break;
+      case 'E': co_await handle_execute(reader); break;
+      case 'C': co_await handle_close(reader); break;
+      case 'S': co_await handle_sync(); break;
+      case 'H': sink_.flush(); break;
+      case 'd': case 'c': case 'f': break;   // of a COPY that has failed already: the client could not know
+      case 'F': throw not_supported("the function call protocol");
+      default: throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}", static_cast<int>(message.type))};
+    }
+  } catch (Error& e) {
+    failure = std::move(e);
+  } catch (const std::bad_alloc&) {
+    failure = Error{sqlstate::kOutOfMemory, "out of memory"};
+  }
+  if (!failure) co_return;
+  // Our own failure, before the session has seen the message: the same effect as a failed statement.
+  const bool ready = !is_extended(message.type);
+  const auto statement = message.type == 'Q' ? std::string_view{text_} : std::string_view{};
+  co_await session_->fail_transaction();
+  report(std::move(*failure), statement);
+  if (ready) co_await send_ready();
+  else skip_to_sync_ = true;
+}
+
+Task<> Connection::handle_query(MessageReader reader) {
+  text_ = reader.text();       // a copy: COPY reads further messages while the statement runs
+  reader.end();
+  types::check_utf8(text_);
+  sink_.begin(true, {}, text_);
+  portal_formats_.erase("");
+  auto failure = co_await session_->simple_query(text_, sink_);
+  if (failure) report(std::move(*failure), text_);
+  co_await send_ready();
+}
+
+void Connection::report(Error failure, std::string_view statement) {
+  const bool fatal = session_->terminated() || (stop_now_ && failure.state == sqlstate::kAdminShutdown);
+  put_error(channel_->out(), 'E', fatal ? Severity::kFatal : Severity::kError, failure, statement);
+  if (fatal) {
+    ending_ = true;
+    sink_.flush();
+  }
+}
+
+Task<> Connection::send_ready() {
+  if (ending_) co_return;
+  skip_to_sync_ = false;
+  put_ready(channel_->out(), static_cast<char>(session_->status()));
+  sink_.flush();
+  hand_over_statistics();
+  co_return;
+}
+
+}  // namespace rustbd::net::pgwire

@@ -1,0 +1,99 @@
+// Transport over a TCP socket, with TLS by Asio.SSL when the client asks for it.
+#include "rustbd/net/network_threads.h"
+
+namespace rustbd::net {
+
+namespace {
+
+using TlsStream = asio::ssl::stream<Tcp::socket&>;
+
+// What outlives the Transport object: completions that are still on their way hold it.
+struct SocketState {
+  SocketState(Tcp::socket s, NetworkLane& l) : socket(std::move(s)), lane(l) {}
+  ~SocketState() { lane.connections.fetch_sub(1, std::memory_order_relaxed); }
+  Tcp::socket socket;
+  NetworkLane& lane;
+  std::unique_ptr<TlsStream> tls;
+  std::string received;         // bytes read before the handshake that belong to it
+};
+
+class SocketTransport final : public Transport {
+ public:
+  SocketTransport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls)
+      : state_(std::make_shared<SocketState>(std::move(socket), lane)), tls_context_(std::move(tls)) {
+    boost::system::error_code failure;
+    auto& s = state_->socket;
+    s.set_option(Tcp::no_delay(true), failure);
+    s.set_option(asio::socket_base::keep_alive(true), failure);
+    s.non_blocking(true, failure);
+    if (const auto remote = s.remote_endpoint(failure); !failure) {
+      const auto address = remote.address();
+      loopback_ = address.is_loopback();
+      peer_ = address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), remote.port()) : fmt::format("{}:{}", address.to_string(), remote.port());
+    }
+  }
+  ~SocketTransport() override { close(); }
+
+  io::Lane& lane() override { return state_->lane; }
+
+  void read(std::span<char> into, std::move_only_function<void(std::size_t)> done) override {
+    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure, std::size_t n) mutable {
+      state->lane.enter([&] { done(failure ? 0 : n); });
+    };
+    const auto buffer = asio::buffer(into.data(), into.size());
+    if (state_->tls) state_->tls->async_read_some(buffer, std::move(finish));
+    else state_->socket.async_read_some(buffer, std::move(finish));
+  }
+
+  std::size_t write_now(std::span<const char> from) override {
+    if (state_->tls) return 0;
+    boost::system::error_code failure;
+    return state_->socket.write_some(asio::buffer(from.data(), from.size()), failure);
+  }
+
+  void write(std::span<const char> from, std::move_only_function<void(bool)> done) override {
+    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure, std::size_t) mutable {
+      state->lane.enter([&] { done(!failure); });
+    };
+    const auto buffer = asio::buffer(from.data(), from.size());
+    if (state_->tls) asio::async_write(*state_->tls, buffer, std::move(finish));
+    else asio::async_write(state_->socket, buffer, std::move(finish));
+  }
+
+  void start_tls(std::string received, std::move_only_function<void(bool)> done) override {
+    state_->tls = std::make_unique<TlsStream>(state_->socket, *tls_context_);
+    state_->received = std::move(received);
+    auto finish = [state = state_, this, done = std::move(done)](boost::system::error_code failure, std::size_t used) mutable {
+      state->lane.enter([&] {
+        // More than the handshake before our answer to SSLRequest: nothing honest sends that (CVE-2021-23214).
+        const bool ok = !failure && used == state->received.size();
+        if (ok) encrypted_ = true;
+        done(ok);
+      });
+    };
+    state_->tls->async_handshake(asio::ssl::stream_base::server, asio::buffer(state_->received), std::move(finish));
+  }
+  bool encrypted() const override { return encrypted_; }
+
+  void close() override {
+    boost::system::error_code ignored;
+    state_->socket.shutdown(Tcp::socket::shutdown_both, ignored);
+    state_->socket.close(ignored);
+  }
+  const std::string& peer() const override { return peer_; }
+  bool peer_is_loopback() const override { return loopback_; }
+
+ private:
+  std::shared_ptr<SocketState> state_;
+  std::shared_ptr<asio::ssl::context> tls_context_;
+  std::string peer_;
+  bool loopback_ = false, encrypted_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls) {
+  return std::make_unique<SocketTransport>(std::move(socket), lane, std::move(tls));
+}
+
+}  // namespace rustbd::net

@@ -1,0 +1,49 @@
+// LocalSession: SQL on a database in this process, from a thread that may block. For start-up work and the shell.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rustbd/engine/session.h"
+
+namespace rustbd::server {
+
+/// One result of a statement, all values as text.
+struct LocalResult {
+  bool has_rows = false;
+  std::vector<engine::ResultColumn> columns;
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  std::string tag;
+};
+
+struct LocalAnswer {
+  std::vector<LocalResult> results;       // of the statements that succeeded
+  std::vector<Notice> notices;
+  std::optional<Error> failure;
+};
+
+/// Threads: one at a time; it blocks. cancel() from any.
+class LocalSession {
+ public:
+  /// Throws Error.
+  LocalSession(engine::Database& database, const engine::SessionOptions& options);
+  ~LocalSession();
+  LocalAnswer run(std::string_view sql);
+  /// Bytes for the next COPY ... FROM STDIN of run().
+  void set_copy_input(std::string bytes) { copy_input_ = std::move(bytes); }
+  /// What COPY ... TO STDOUT has written since.
+  [[nodiscard]] std::string take_copy_output() { return std::move(copy_output_); }
+  [[nodiscard]] engine::Session& session() { return *session_; }
+  void cancel() { session_->cancel(functions::CancelReason::kUser); }
+
+ private:
+  class Sink;
+  engine::Database& database_;
+  std::unique_ptr<engine::Session> session_;
+  std::optional<std::string> copy_input_;
+  std::string copy_output_;
+};
+
+}  // namespace rustbd::server
