@@ -162,6 +162,11 @@ void type_of(EvalContext& c, Args, const bool*, Datum& out, bool*) {
 void format_type(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
   if (nulls[0]) { *is_null = true; return; }
   if (a[0].u32 == 0) { out = text_part("-"); return; }
+  // An explicit "no length" is told apart from "not asked": a bpchar without length is not character(1).
+  if (a[0].u32 == oid::kBpchar && !nulls[1] && a[1].i32 < 0) {
+    out = text_part("bpchar");
+    return;
+  }
   if (types::find_type(a[0].u32) != nullptr) {
     out = text_result(c, types::format_type(a[0].u32, nulls[1] ? -1 : a[1].i32));
     return;

@@ -62,7 +62,8 @@ void fill_class(VirtualContext& x, RowCollector& r) {
     c.has_triggers = c.has_triggers || !t.referenced_by.empty();
     put_class(c, r);
     for (const auto& i : t.indexes) {
-      ClassRow x2{i->oid, i->schema, 0, t.owner, i->method == "hash" ? oid::kHash : oid::kBtree, i->tree.raw(), i->name, 0,
+      ClassRow x2{i->oid, i->schema, 0, t.owner, i->method == "hash" ? oid::kHash : oid::kBtree, i->tree.raw(), i->name,
+                  static_cast<std::int32_t>(stored ? x.server.index_pages(*i) : 0),
                   static_cast<float>(rows), false, false, false, false, t.persistence, 'i', 'n',
                   static_cast<std::int16_t>(i->columns.size() + i->included.size()), 0, {}, {}};
       put_class(x2, r);

@@ -92,6 +92,7 @@ class ServerInformation {
   /// Rows and pages of a stored relation or index now.
   virtual double live_rows(const Relation& relation) = 0;
   virtual double pages(const Relation& relation) = 0;
+  virtual double index_pages(const Index& index) = 0;
   virtual std::vector<std::pair<std::string, double>> metrics() = 0;
   virtual std::int64_t start_time_us() = 0;
   virtual Oid current_role() = 0;

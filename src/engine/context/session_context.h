@@ -50,6 +50,7 @@ class SessionContext final : public functions::StatementContext, public types::O
   catalog::SequenceValue sequence_value(Oid sequence) override;
   double live_rows(const catalog::Relation& relation) override;
   double pages(const catalog::Relation& relation) override;
+  double index_pages(const catalog::Index& index) override;
   std::vector<std::pair<std::string, double>> metrics() override;
   std::int64_t start_time_us() override { return parts_.database.start_time_us(); }
   Oid current_role() override { return parts_.current_oid; }
