@@ -1,0 +1,561 @@
+"""What connections see of one another: each schedule runs on PostgreSQL and on RustBD, and both must give the outcome."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from schedule import Schedule, wait_for  # noqa: E402
+
+TABLE = ("drop table if exists iso_child, iso", "create table iso (id int primary key, v int, tag text)",
+         "insert into iso values (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c')")
+
+
+def both(context, body, *setup):
+    """Runs the schedule on each server; what it returns and every step's result must be the same on both."""
+    traces = []
+    for name, port in (("postgres", context.postgres.port), ("rustbd", context.server.port)):
+        with Schedule(port, *(setup or TABLE)) as s:
+            try:
+                body(s)
+            except AssertionError as e:
+                lines = "\n".join(f"  {who}: {sql} -> {result}" for who, sql, result in s.trace)
+                raise AssertionError(f"{name}: {e}\n{lines}") from e
+            traces.append(s.trace)
+    for want, mine in zip(*traces):
+        assert want == mine, f"PostgreSQL {want}\nRustBD     {mine}"
+    assert len(traces[0]) == len(traces[1])
+
+
+def test_no_dirty_read(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 99 where id = 1")
+        s.step("a", "insert into iso values (4, 40, 'd')")
+        s.step("a", "delete from iso where id = 2")
+        assert s.step("b", "select id, v from iso") == [(1, 10), (2, 20), (3, 30)]
+        assert s.step("a", "select id, v from iso") == [(1, 99), (3, 30), (4, 40)]
+        s.step("a", "rollback")
+        assert s.step("b", "select id, v from iso") == [(1, 10), (2, 20), (3, 30)]
+    both(context, body)
+
+
+def test_read_committed_sees_each_commit(context):
+    def body(s):
+        s.step("a", "begin")
+        assert s.step("a", "select sum(v) from iso") == [(60,)]
+        s.step("b", "update iso set v = v + 1")
+        assert s.step("a", "select sum(v) from iso") == [(63,)]
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_repeatable_read_sees_one_snapshot(context):
+    def body(s):
+        s.step("a", "begin isolation level repeatable read")
+        assert s.step("a", "select sum(v) from iso") == [(60,)]
+        s.step("b", "update iso set v = v + 1")
+        s.step("b", "insert into iso values (4, 40, 'd')")
+        s.step("b", "delete from iso where id = 1")
+        assert s.step("a", "select id, v from iso") == [(1, 10), (2, 20), (3, 30)]
+        assert s.step("a", "select v from iso where id = 1") == [(10,)]
+        assert s.step("a", "select count(*) from iso where v > 30") == [(0,)]
+        s.step("a", "commit")
+        assert s.step("a", "select id, v from iso") == [(2, 21), (3, 31), (4, 40)]
+    both(context, body)
+
+
+def test_repeatable_read_takes_its_snapshot_with_the_first_statement(context):
+    def body(s):
+        s.step("a", "begin isolation level repeatable read")
+        s.step("b", "update iso set v = 11 where id = 1")
+        assert s.step("a", "select v from iso where id = 1") == [(11,)]
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_update_waits_and_sees_the_new_version(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = v * 10 where id = 1 returning v")
+        s.step("a", "commit")
+        assert s.join("b") == [(110,)]
+        assert s.step("a", "select v from iso where id = 1") == [(110,)]
+    both(context, body)
+
+
+def test_update_after_a_rollback_sees_the_old_version(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = v * 10 where id = 1 returning v")
+        s.step("a", "rollback")
+        assert s.join("b") == [(100,)]
+    both(context, body)
+
+
+def test_the_condition_is_evaluated_again_after_the_wait(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 1000 where id = 1")
+        s.blocks("b", "update iso set tag = 'hit' where v < 100")
+        s.step("a", "commit")
+        assert s.join("b") == "UPDATE 2"
+        assert s.step("a", "select id, tag from iso") == [(1, "a"), (2, "hit"), (3, "hit")]
+    both(context, body)
+
+
+def test_a_row_that_was_deleted_meanwhile_is_skipped(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "delete from iso where id = 1")
+        s.blocks("b", "update iso set v = v + 1 where id = 1")
+        s.step("a", "commit")
+        assert s.join("b") == "UPDATE 0"
+    both(context, body)
+
+
+def test_delete_waits_and_evaluates_again(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 5 where id = 1")
+        s.blocks("b", "delete from iso where v = 10")
+        s.step("a", "commit")
+        assert s.join("b") == "DELETE 0"
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 6 where id = 1")
+        s.blocks("b", "delete from iso where id = 1 and v < 10")
+        s.step("a", "commit")
+        assert s.join("b") == "DELETE 1"
+    both(context, body)
+
+
+def test_update_from_evaluates_again(context):
+    def body(s):
+        s.step("setup", "create table if not exists iso_other (id int, w int)")
+        s.step("setup", "delete from iso_other")
+        s.step("setup", "insert into iso_other values (1, 7), (2, 8)")
+        s.step("a", "begin")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = iso.v + o.w from iso_other o where o.id = iso.id returning iso.id, v")
+        s.step("a", "commit")
+        assert s.join("b") == [(1, 18), (2, 28)]
+    both(context, body)
+
+
+def test_increments_are_not_lost(context):
+    def body(s):
+        for name in "abc":
+            s.step(name, "begin")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = v + 1 where id = 1")
+        s.step("a", "commit")
+        s.join("b")
+        s.blocks("c", "update iso set v = v + 1 where id = 1")
+        s.step("b", "commit")
+        s.join("c")
+        s.step("c", "commit")
+        assert s.step("a", "select v from iso where id = 1") == [(13,)]
+    both(context, body)
+
+
+def test_lost_update_fails_at_repeatable_read(context):
+    def body(s):
+        for name in "ab":
+            s.step(name, "begin isolation level repeatable read")
+            s.step(name, "select v from iso where id = 1")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = v + 1 where id = 1")
+        s.step("a", "commit")
+        assert s.join("b") == "40001"
+        assert s.step("b", "select 1") == "25P02"
+        s.step("b", "rollback")
+        assert s.step("b", "select v from iso where id = 1") == [(11,)]
+    both(context, body)
+
+
+def test_repeatable_read_may_write_after_a_rollback(context):
+    def body(s):
+        for name in "ab":
+            s.step(name, "begin isolation level repeatable read")
+            s.step(name, "select v from iso where id = 1")
+        s.step("a", "update iso set v = v + 1 where id = 1")
+        s.blocks("b", "update iso set v = v + 5 where id = 1 returning v")
+        s.step("a", "rollback")
+        assert s.join("b") == [(15,)]
+        s.step("b", "commit")
+    both(context, body)
+
+
+def test_repeatable_read_deletes_and_locks_fail_too(context):
+    def body(s):
+        for statement in ("delete from iso where id = 1", "select * from iso where id = 1 for update"):
+            s.step("b", "begin isolation level repeatable read")
+            s.step("b", "select count(*) from iso")
+            s.step("a", "update iso set v = v + 1 where id = 1")
+            assert s.step("b", statement) == "40001"
+            s.step("b", "rollback")
+    both(context, body)
+
+
+def test_unique_conflict_waits_for_the_other_transaction(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (9, 1, 'mine')")
+        s.blocks("b", "insert into iso values (9, 2, 'yours')")
+        s.step("a", "commit")
+        assert s.join("b") == "23505"
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (10, 1, 'mine')")
+        s.blocks("b", "insert into iso values (10, 2, 'yours')")
+        s.step("a", "rollback")
+        assert s.join("b") == "INSERT 0 1"
+        s.step("a", "begin")
+        s.step("a", "delete from iso where id = 10")
+        s.blocks("b", "insert into iso values (10, 3, 'again')")
+        s.step("a", "commit")
+        assert s.join("b") == "INSERT 0 1"
+    both(context, body)
+
+
+def test_upserts_wait_and_update(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (9, 1, 'mine')")
+        s.blocks("b", "insert into iso values (9, 2, 'yours') on conflict (id) do update set v = iso.v + excluded.v returning v")
+        s.step("a", "commit")
+        assert s.join("b") == [(3,)]
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (11, 1, 'mine')")
+        s.blocks("b", "insert into iso values (11, 2, 'yours') on conflict do nothing")
+        s.step("a", "commit")
+        assert s.join("b") == "INSERT 0 0"
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (12, 1, 'mine')")
+        s.blocks("b", "insert into iso values (12, 2, 'yours') on conflict (id) do update set v = -1")
+        s.step("a", "rollback")
+        assert s.join("b") == "INSERT 0 1"
+        assert s.step("a", "select v from iso where id = 12") == [(2,)]
+    both(context, body)
+
+
+def _deadlock(context, first_a, first_b, second_a, second_b, setup=TABLE):
+    """Exactly one of the two ends with 40P01, and at once; which one is the server's choice."""
+    for port in (context.postgres.port, context.server.port):
+        with Schedule(port, *setup) as s:
+            for name, sql in (("a", first_a), ("b", first_b)):
+                s.step(name, "begin")
+                s.step(name, sql)
+            s.blocks("a", second_a)
+            s.session("b").start(second_b)
+            wait_for(lambda: s.session("a").done.is_set() or s.session("b").done.is_set(), "the deadlock was not found")
+            victim, other = ("a", "b") if s.session("a").done.is_set() else ("b", "a")
+            # The victim's transaction is aborted and has let its locks go: the other ends without its rollback.
+            assert s.session(victim).result == "40P01", s.session(victim).result
+            result = s.session(other).finish()
+            assert not isinstance(result, str) or not result.startswith("40"), result
+            assert s.step(victim, "select 1") == "25P02"
+            assert s.step(victim, "commit") == "ROLLBACK"
+            assert s.step(other, "commit") == "COMMIT"
+
+
+def test_deadlock_of_two_updates(context):
+    _deadlock(context, "update iso set v = 1 where id = 1", "update iso set v = 2 where id = 2", "update iso set v = 1 where id = 2",
+              "update iso set v = 2 where id = 1")
+
+
+def test_deadlock_of_unique_keys(context):
+    _deadlock(context, "insert into iso values (21)", "insert into iso values (22)", "insert into iso values (22)", "insert into iso values (21)")
+
+
+def test_deadlock_of_table_locks(context):
+    _deadlock(context, "lock table iso in share mode", "lock table iso in share mode", "update iso set v = 1 where id = 1",
+              "update iso set v = 2 where id = 2")
+
+
+def test_deadlock_of_a_row_and_a_table(context):
+    _deadlock(context, "update iso set v = 1 where id = 1", "lock table iso_other in exclusive mode", "update iso_other set w = 1",
+              "update iso set v = 2 where id = 1", setup=(*TABLE, "create table if not exists iso_other (id int, w int)"))
+
+
+def test_deadlock_of_three(context):
+    for port in (context.postgres.port, context.server.port):
+        with Schedule(port, *TABLE) as s:
+            for i, name in enumerate("abc", 1):
+                s.step(name, "begin")
+                s.step(name, f"update iso set v = 0 where id = {i}")
+            s.blocks("a", "update iso set v = 1 where id = 2")
+            s.blocks("b", "update iso set v = 1 where id = 3")
+            s.session("c").start("update iso set v = 1 where id = 1")
+            victims, left = [], set("abc")
+            while left:
+                wait_for(lambda: any(s.session(n).done.is_set() for n in left), "the deadlock was not found")
+                for name in [n for n in left if s.session(n).done.is_set()]:
+                    left.discard(name)
+                    if s.session(name).result == "40P01":
+                        victims.append(name)
+                    s.session(name).run("commit")
+            assert len(victims) == 1, victims
+
+
+def test_row_lock_modes(context):
+    """Every pair of the four row lock modes: those that conflict answer 55P03 under NOWAIT."""
+    modes = ("key share", "share", "no key update", "update")
+
+    def body(s):
+        for mine in modes:
+            for other in modes:
+                s.step("a", "begin")
+                s.step("a", f"select id from iso where id = 1 for {mine}")
+                result = s.step("b", f"select id from iso where id = 1 for {other} nowait")
+                fits = modes.index(mine) + modes.index(other) < 3 or (mine, other) == ("share", "share")
+                assert (result == [(1,)]) == fits and (result == "55P03") == (not fits), (mine, other, result)
+                s.step("a", "rollback")
+    both(context, body)
+
+
+def test_writers_against_row_locks(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "select id from iso where id = 1 for key share")
+        assert s.step("b", "update iso set v = 0 where id = 1") == "UPDATE 1"  # no key changes
+        s.blocks("b", "update iso set id = 100 where id = 1")
+        s.step("a", "commit")
+        assert s.join("b") == "UPDATE 1"
+        s.step("a", "begin")
+        s.step("a", "select id from iso where id = 2 for share")
+        s.blocks("b", "update iso set v = 0 where id = 2")
+        s.step("a", "commit")
+        assert s.join("b") == "UPDATE 1"
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 1 where id = 3")
+        assert s.step("b", "select id from iso where id = 3 for key share nowait") == [(3,)]
+        assert s.step("b", "select id from iso where id = 3 for share nowait") == "55P03"
+        assert s.step("b", "select v from iso where id = 3") == [(30,)]  # readers never wait
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_select_for_update_waits_and_gives_the_new_version(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 77 where id = 1")
+        s.blocks("b", "select v from iso where id = 1 for update")
+        s.step("a", "commit")
+        assert s.join("b") == [(77,)]
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 78 where id = 1")
+        s.blocks("b", "select v from iso where v = 77 for update")
+        s.step("a", "commit")
+        assert s.join("b") == []
+    both(context, body)
+
+
+def test_skip_locked_is_a_queue(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("b", "begin")
+        assert s.step("a", "select id from iso order by id limit 1 for update skip locked") == [(1,)]
+        assert s.step("b", "select id from iso order by id limit 1 for update skip locked") == [(2,)]
+        assert s.step("c", "select id from iso order by id for update skip locked") == [(3,)]
+        s.step("a", "rollback")
+        assert s.step("c", "select id from iso order by id for update skip locked") == [(1,), (3,)]
+        s.step("b", "rollback")
+    both(context, body)
+
+
+def test_savepoint_rollback_lets_the_row_locks_go(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "savepoint x")
+        s.step("a", "update iso set v = 0 where id = 1")
+        assert s.step("b", "select id from iso where id = 1 for update nowait") == "55P03"
+        s.step("a", "rollback to x")
+        assert s.step("b", "select id, v from iso where id = 1 for update nowait") == [(1, 10)]
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_lock_timeout(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 0 where id = 1")
+        s.step("b", "set lock_timeout = '100ms'")
+        assert s.step("b", "update iso set v = 1 where id = 1") == "55P03"
+        assert s.step("b", "lock table iso in access exclusive mode") in ("55P03", "25P01")
+        s.step("b", "begin")
+        assert s.step("b", "lock table iso in access exclusive mode") == "55P03"
+        s.step("b", "rollback")
+        s.step("a", "commit")
+        assert s.step("b", "update iso set v = 1 where id = 1") == "UPDATE 1"
+    both(context, body)
+
+
+def test_statement_timeout(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 0 where id = 1")
+        s.step("b", "set statement_timeout = '150ms'")
+        assert s.step("b", "update iso set v = 1 where id = 1") == "57014"
+        assert s.step("b", "select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b") == "57014"
+        assert s.step("b", "select 1") == [(1,)]
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_cancel(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 0 where id = 1")
+        s.blocks("b", "update iso set v = 1 where id = 1")
+        s.session("b").cancel()
+        assert s.join("b") == "57014"
+        s.step("a", "rollback")
+        s.blocks("b", "select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b")
+        s.session("b").cancel()
+        assert s.join("b") == "57014"
+        assert s.step("b", "select v from iso where id = 1") == [(10,)]
+    both(context, body)
+
+
+CHILD = (*TABLE, "create table iso_child (id int, parent int references iso)", "insert into iso_child values (1, 1)")
+
+
+def test_parent_delete_against_child_insert(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "insert into iso_child values (2, 2)")
+        s.blocks("b", "delete from iso where id = 2")
+        s.step("a", "commit")
+        assert s.join("b") == "23503"
+        s.step("a", "begin")
+        s.step("a", "insert into iso_child values (3, 3)")
+        s.blocks("b", "delete from iso where id = 3")
+        s.step("a", "rollback")
+        assert s.join("b") == "DELETE 1"
+        assert s.step("a", "insert into iso_child values (3, 3)") == "23503"
+    both(context, body, *CHILD)
+
+
+def test_child_insert_against_parent_delete(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "delete from iso where id = 2")
+        s.blocks("b", "insert into iso_child values (2, 2)")
+        s.step("a", "commit")
+        assert s.join("b") == "23503"
+        s.step("a", "begin")
+        s.step("a", "delete from iso where id = 3")
+        s.blocks("b", "insert into iso_child values (3, 3)")
+        s.step("a", "rollback")
+        assert s.join("b") == "INSERT 0 1"
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 5 where id = 3")
+        assert s.step("b", "insert into iso_child values (4, 3)") == "INSERT 0 1"  # no key changed: no wait
+        s.step("a", "commit")
+    both(context, body, *CHILD)
+
+
+def test_ddl_waits_for_readers(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "select count(*) from iso")
+        s.blocks("b", "alter table iso add column extra int default 7")
+        s.step("a", "commit")
+        assert s.join("b") == "ALTER TABLE"
+        assert s.step("a", "select extra from iso where id = 1") == [(7,)]
+        s.step("a", "begin")
+        s.step("a", "select count(*) from iso")
+        s.blocks("b", "drop table iso")
+        s.step("a", "commit")
+        assert s.join("b") == "DROP TABLE"
+        assert s.step("a", "select count(*) from iso") == "42P01"
+    both(context, body)
+
+
+def test_readers_wait_for_ddl(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "alter table iso add column extra int default 7")
+        s.blocks("b", "select id, extra from iso where id = 1")
+        s.step("a", "commit")
+        assert s.join("b") == [(1, 7)]
+        s.step("a", "begin")
+        s.step("a", "truncate iso")
+        s.blocks("b", "select count(*) from iso")
+        s.step("a", "rollback")
+        assert s.join("b") == [(3,)]
+    both(context, body)
+
+
+def test_table_lock_modes(context):
+    """Every pair of the eight table lock modes conflicts as in PostgreSQL."""
+    modes = ("access share", "row share", "row exclusive", "share update exclusive", "share", "share row exclusive", "exclusive", "access exclusive")
+
+    def body(s):
+        for mine in modes:
+            for other in modes:
+                s.step("a", "begin")
+                s.step("a", f"lock table iso in {mine} mode")
+                s.step("b", "begin")
+                s.step("b", f"lock table iso in {other} mode nowait")
+                s.step("b", "rollback")
+                s.step("a", "rollback")
+    both(context, body)
+
+
+def test_index_build_waits_for_writers(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "insert into iso values (50, 50, 'x')")
+        s.blocks("b", "create index iso_v on iso (v)")
+        s.step("a", "commit")
+        assert s.join("b") == "CREATE INDEX"
+        assert s.step("b", "select id from iso where v = 50") == [(50,)]
+    both(context, body)
+
+
+def test_ddl_is_transactional(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "create table iso_new (a int)")
+        s.step("a", "insert into iso_new values (1)")
+        assert s.step("b", "select * from iso_new") == "42P01"
+        s.step("a", "rollback")
+        assert s.step("a", "select * from iso_new") == "42P01"
+    both(context, body)
+
+
+def test_write_skew_is_allowed_below_serializable(context):
+    def body(s):
+        for name in "ab":
+            s.step(name, "begin isolation level repeatable read")
+            s.step(name, "select sum(v) from iso where id in (1, 2)")
+        s.step("a", "update iso set v = v - 30 where id = 1")
+        s.step("b", "update iso set v = v - 30 where id = 2")
+        assert s.step("a", "commit") == "COMMIT"
+        assert s.step("b", "commit") == "COMMIT"
+    both(context, body)
+
+
+def test_a_prepared_statement_follows_ddl(context):
+    def body(s):
+        s.step("a", "prepare iso_p as select * from iso where id = 1")
+        assert s.step("a", "execute iso_p") == [(1, 10, "a")]
+        s.step("b", "alter table iso add column late int")
+        assert s.step("a", "execute iso_p") == "0A000"  # cached plan must not change result type
+        s.step("b", "create index iso_tag on iso (tag)")
+        s.step("a", "prepare iso_q as select v from iso where tag = 'a'")
+        assert s.step("a", "execute iso_q") == [(10,)]
+        s.step("b", "drop index iso_tag")
+        assert s.step("a", "execute iso_q") == [(10,)]
+    both(context, body)
+
+
+def test_lost_connection_rolls_back(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 0 where id = 1")
+        s.sessions.pop("a").close()
+        assert s.step("b", "update iso set v = v + 1 where id = 1 returning v") == [(11,)]
+    both(context, body)
+
