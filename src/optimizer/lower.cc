@@ -460,18 +460,30 @@ class Lowering {
   void take_hash_keys(PlanNode& join, Conjuncts& conditions, const ColumnSet& left, const ColumnSet& right) {
     Conjuncts rest;
     for (auto& e : conditions) {
-      if (!is_hashable_equality(*e) || expression::is_volatile(*e)) {
+      // A pulled-up correlation names the group of rows that IN looks at.
+      const bool selects = join.join == JoinType::kMark && e->kind == Kind::kBooleanTest &&
+                           e->test == expression::BooleanTest::kTrue && is_hashable_equality(*e->args[0]);
+      if (selects) e = std::move(ExpressionPtr{std::move(e->args[0])});
+      const auto put_back = [&] {
+        if (selects) {
+          e = make_test(Kind::kBooleanTest, std::move(e));
+          e->test = expression::BooleanTest::kTrue;
+        }
         rest.push_back(std::move(e));
+      };
+      if (!is_hashable_equality(*e) || expression::is_volatile(*e)) {
+        put_back();
         continue;
       }
       const auto a = columns_of(*e->args[0]), b = columns_of(*e->args[1]);
       const bool straight = !a.empty() && !b.empty() && left.contains_all(a) && right.contains_all(b);
       const bool crossed = !a.empty() && !b.empty() && left.contains_all(b) && right.contains_all(a);
       if (!straight && !crossed) {
-        rest.push_back(std::move(e));
+        put_back();
         continue;
       }
       PlanNode::HashKey key;
+      key.selects = selects;
       key.null_safe = e->kind == Kind::kIsNotDistinct;
       key.equality = e->function;
       key.left = std::move(e->args[straight ? 0 : 1]);

@@ -1,5 +1,7 @@
 #include "rustbd/optimizer/optimizer.h"
 
+#include <algorithm>
+
 #include "rustbd/optimizer/planner.h"
 
 namespace rustbd::optimizer {
@@ -45,6 +47,11 @@ Settings read_settings(const OptimizeInput& input) {
   return s;
 }
 
+bool has_dependent_join(const LogicalNode& node) {
+  return node.kind == LogicalKind::kDependentJoin ||
+         std::ranges::any_of(node.children, [](const auto& child) { return has_dependent_join(*child); });
+}
+
 void number_nodes(plan::PlanNode& node, std::uint32_t& next) {
   node.id = next++;
   for (auto& child : node.children) number_nodes(*child, next);
@@ -64,6 +71,10 @@ std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::Logica
   remove_subqueries(planner);
   fold_constants(planner, *logical->root);
   push_filters(planner, logical->root);
+  if (has_dependent_join(*logical->root)) {
+    unnest_joins(planner, logical->root);
+    push_filters(planner, logical->root);   // what was pulled up may go down again, on either side
+  }
   out->root = make_physical(planner, std::move(logical->root));
   number_nodes(*out->root, out->node_count);
   out->estimated_cost = out->root->total_cost;

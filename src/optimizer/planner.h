@@ -46,6 +46,7 @@ struct Planner {
 void fold_constants(Planner& planner, LogicalNode& root);                 // fold.cc
 void fold_expression(Planner& planner, ExpressionPtr& e);
 void remove_subqueries(Planner& planner);                                 // subquery.cc: kSubquery -> joins
+void unnest_joins(Planner& planner, LogicalPtr& root);                    // unnest.cc: dependent joins -> joins
 void push_filters(Planner& planner, LogicalPtr& root);                    // push_down.cc
 plan::PlanNodePtr make_physical(Planner& planner, LogicalPtr root);       // lower.cc
 

@@ -124,11 +124,26 @@ class SubqueryRemover {
     return node;
   }
 
+  /// Whether there is a row does not depend on what it holds or on the order.
+  void keep_existence_only(LogicalPtr& root) {
+    for (;;) {
+      const bool passes_rows = root->kind == LogicalKind::kProject || root->kind == LogicalKind::kSort || root->kind == LogicalKind::kDistinct;
+      bool takes_one = false;
+      if (root->kind == LogicalKind::kLimit && root->offset == nullptr && root->limit != nullptr && planner_.input.statement != nullptr) {
+        fold_expression(planner_, root->limit);
+        takes_one = root->limit->kind == Kind::kConstant && !root->limit->is_null && root->limit->value.i64 >= 1;
+      }
+      if ((!passes_rows && !takes_one) || root->children.size() != 1) return;
+      root = std::move(LogicalPtr{std::move(root->children[0])});
+    }
+  }
+
   /// Joins the subquery `e` to `child`; what stands for its value.
   ExpressionPtr attach(LogicalPtr& child, const Expression& e) {
     auto s = take(e);
     switch (e.subquery_kind) {
       case SubqueryKind::kExists:
+        keep_existence_only(s.root);
         child = join(std::move(child), std::move(s.root), JoinType::kMark, nullptr);
         return planner_.column(child->mark);
       case SubqueryKind::kScalar:
@@ -258,6 +273,7 @@ class SubqueryRemover {
     if (x.kind != Kind::kSubquery) return false;
     if (x.subquery_kind == SubqueryKind::kExists) {
       auto s = take(x);
+      keep_existence_only(s.root);
       child = join(std::move(child), std::move(s.root), negated ? JoinType::kAnti : JoinType::kSemi, nullptr);
       return true;
     }
