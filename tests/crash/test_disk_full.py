@@ -32,8 +32,9 @@ def attempt(cursor, sql: str):
 def scenario(mount: pathlib.Path):
     ballast = mount / "ballast"
     ballast.write_bytes(b"\1" * (24 << 20))
-    with harness.Rustbd(mount / "data", env={"RUSTBD_BUFFER_SIZE": "32MiB", "RUSTBD_WAL_SEGMENT_SIZE": "4MiB"}) as server:
-        server.log_path = pathlib.Path(tempfile.gettempdir()) / f"disk-full-{os.getpid()}.log"
+    server = harness.Rustbd(mount / "data", env={"RUSTBD_BUFFER_SIZE": "32MiB", "RUSTBD_WAL_SEGMENT_SIZE": "4MiB"})
+    server.log_path = pathlib.Path(tempfile.gettempdir()) / f"rustbd-full-{os.getpid()}.log"  # not on the full disk
+    with server:
         connection = psycopg2.connect(host="127.0.0.1", port=server.port, user="postgres", dbname="postgres")
         connection.autocommit = True
         cursor = connection.cursor()
