@@ -174,9 +174,35 @@ std::uint32_t next_fields(EvalContext&, void* state, types::ChunkBuffer& out) {
   return n;
 }
 
+// ---- catalog ----
+/// Partitions do not exist: no table has ancestors.
+void* start_nothing(EvalContext&, Args, const bool*) { return nullptr; }
+std::uint32_t next_nothing(EvalContext&, void*, types::ChunkBuffer& out) {
+  out.begin().select_all(0);
+  return 0;
+}
+/// {name=value, name}: option_name, option_value.
+std::uint32_t next_options(EvalContext&, void* state, types::ChunkBuffer& out) {
+  auto& s = *static_cast<Unnesting*>(state);
+  types::Chunk& chunk = out.begin();
+  std::uint32_t n = 0;
+  while (n < kVectorSize && s.cursor.next()) {
+    if (s.cursor.is_null()) continue;
+    const std::string_view option = text_of(s.cursor.value());
+    const auto equals = option.find('=');
+    out.put(0, n, text_part(option.substr(0, equals)), false);
+    const bool has_value = equals != std::string_view::npos;
+    out.put(1, n++, text_part(has_value ? option.substr(equals + 1) : std::string_view{}), !has_value);
+  }
+  chunk.select_all(n);
+  return n;
+}
+
 }  // namespace
 
 void register_set_kernels(KernelTable& t) {
+  t.set("pg_partition_ancestors", {&start_nothing, &next_nothing});
+  t.set("pg_options_to_table", {&start_unnest, &next_options});
   t.set("generate_series_int4", {&start_integers<std::int32_t>, &next_integers<std::int32_t>});
   t.set("generate_series_step_int4", {&start_integers<std::int32_t>, &next_integers<std::int32_t>});
   t.set("generate_series_int8", {&start_integers<std::int64_t>, &next_integers<std::int64_t>});

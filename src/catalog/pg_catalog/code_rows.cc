@@ -1,8 +1,5 @@
 // pg_proc, pg_operator, pg_cast, pg_aggregate as the function registry declares them; access methods and their kin.
-#include <charconv>
-
 #include "rustbd/catalog/pg_catalog/fills.h"
-#include "rustbd/catalog/pg_catalog/window_functions.h"
 #include "rustbd/functions/registry.h"
 
 namespace rustbd::catalog {
@@ -73,13 +70,8 @@ void fill_proc(VirtualContext&, RowCollector& r) {
   }
   for (const auto& a : registry.all_aggregates()) {
     ProcRow p;
-    p.oid = a.oid, p.name = a.name, p.arguments = a.arguments, p.result = a.result, p.kind = 'a', p.strict = false;
-    put_proc(p, r);
-  }
-  for (const auto& w : window_functions()) {
-    ProcRow p;
-    p.oid = w.oid, p.name = w.name, p.arguments = {w.arguments.data(), w.argument_count}, p.result = w.result, p.kind = 'w';
-    p.strict = w.argument_count != 0;
+    p.oid = a.oid, p.name = a.name, p.arguments = a.arguments, p.result = a.result, p.strict = false;
+    p.kind = a.kind == 'w' ? 'w' : 'a';   // window functions are declared beside the aggregates
     put_proc(p, r);
   }
   fill_io_functions(r);
@@ -101,6 +93,7 @@ void fill_cast(VirtualContext&, RowCollector& r) {
 /// The functions of an aggregate are kernels, not SQL functions: aggtransfn names the aggregate itself.
 void fill_aggregate(VirtualContext&, RowCollector& r) {
   for (const auto& a : Registry::instance().all_aggregates()) {
+    if (a.kind == 'w') continue;
     r.oid(a.oid).character(static_cast<char>(a.kind)).int2(0).oid(a.oid).oid(0).oid(0).oid(0).oid(0).oid(0).oid(0).oid(0);
     r.boolean(false).boolean(false).character('r').character('r').oid(0).oid(types::oid::kInternal).int4(0).oid(0).int4(0).null().null().end_row();
   }
@@ -129,27 +122,5 @@ constexpr NamedFill kFills[] = {
 }  // namespace
 
 std::span<const NamedFill> code_fills() { return kFills; }
-
-std::span<const WindowFunction> window_functions() {
-  using namespace types::oid;
-  static constexpr WindowFunction kAll[] = {
-      {3100, "row_number", kInt8, {}, 0},
-      {3101, "rank", kInt8, {}, 0},
-      {3102, "dense_rank", kInt8, {}, 0},
-      {3103, "percent_rank", kFloat8, {}, 0},
-      {3104, "cume_dist", kFloat8, {}, 0},
-      {3105, "ntile", kInt4, {kInt4}, 1},
-      {3106, "lag", kAnyelement, {kAnyelement}, 1},
-      {3107, "lag", kAnyelement, {kAnyelement, kInt4}, 2},
-      {3108, "lag", kAnycompatible, {kAnycompatible, kInt4, kAnycompatible}, 3},
-      {3109, "lead", kAnyelement, {kAnyelement}, 1},
-      {3110, "lead", kAnyelement, {kAnyelement, kInt4}, 2},
-      {3111, "lead", kAnycompatible, {kAnycompatible, kInt4, kAnycompatible}, 3},
-      {3112, "first_value", kAnyelement, {kAnyelement}, 1},
-      {3113, "last_value", kAnyelement, {kAnyelement}, 1},
-      {3114, "nth_value", kAnyelement, {kAnyelement, kInt4}, 2},
-  };
-  return kAll;
-}
 
 }  // namespace rustbd::catalog

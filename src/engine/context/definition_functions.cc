@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "rustbd/catalog/pg_catalog/operator_classes.h"
-#include "rustbd/catalog/pg_catalog/window_functions.h"
 #include "rustbd/engine/context/catalog_functions.h"
 #include "rustbd/engine/context/definitions.h"
 #include "rustbd/engine/context/object_names.h"
@@ -81,9 +80,7 @@ struct FunctionFacts {
 std::optional<FunctionFacts> facts_of(Oid oid) {
   if (const auto* f = Registry::instance().function(oid))
     return FunctionFacts{f->arguments, f->argument_names, f->result, f->variadic_element, f->is(functions::kSetReturning), false};
-  if (const auto* a = Registry::instance().aggregate(oid)) return FunctionFacts{a->arguments, {}, a->result, 0, false, true};
-  for (const auto& w : catalog::window_functions())
-    if (w.oid == oid) return FunctionFacts{{w.arguments.data(), w.argument_count}, {}, w.result, 0, false, false};
+  if (const auto* a = Registry::instance().aggregate(oid)) return FunctionFacts{a->arguments, {}, a->result, 0, false, a->kind != 'w'};
   return std::nullopt;
 }
 std::string type_name(const CatalogCall& c, Oid type) { return type_display_name(c.parts(), *c.catalog, type, -1, false); }
