@@ -1,14 +1,15 @@
 // The program `rustbd`: reads the command line and calls the subcommand.
 #include <CLI/CLI.hpp>
 
-#include "rustbd/base/error.h"
-#include "rustbd/server/server.h"
+#include <fstream>
 
-extern char** environ;
+#include "rustbd/base/error.h"
+#include "rustbd/cli/commands.h"
+#include "rustbd/server/server.h"
 
 namespace {
 
-constexpr int kUsage = 2;
+using rustbd::cli::OutputFormat;
 
 struct ServeFlags {
   std::string config_file, data = "./data";
@@ -16,33 +17,24 @@ struct ServeFlags {
   std::map<std::string, std::string> keys;     // configuration keys given as flags
 };
 
-int run_serve(const ServeFlags& flags) {
-  rustbd::server::ServeOptions options;
-  options.data = flags.data;
-  options.insecure = flags.insecure;
-  try {
-    auto file = flags.config_file;
-    if (file.empty() && std::ifstream{flags.data + "/rustbd.toml"}.good()) file = flags.data + "/rustbd.toml";
-    if (!file.empty()) options.config.read_file(file);
-    options.config.read_environment(environ);
-    for (const auto& [key, value] : flags.keys) options.config.set(key, value, rustbd::server::Source::kFlag);
-  } catch (const rustbd::Error& e) {
-    fmt::print(stderr, "rustbd: {}\n", e.message);
-    if (!e.hint.empty()) fmt::print(stderr, "{}\n", e.hint);
-    return 1;
-  }
-  return rustbd::server::serve(std::move(options));
+/// File, variables and flags together. Throws Error.
+rustbd::server::Config read_config(const ServeFlags& flags) {
+  rustbd::server::Config config;
+  auto file = flags.config_file;
+  if (file.empty() && std::ifstream{flags.data + "/rustbd.toml"}.good()) file = flags.data + "/rustbd.toml";
+  if (!file.empty()) config.read_file(file);
+  config.read_environment(environ);
+  for (const auto& [key, value] : flags.keys) config.set(key, value, rustbd::server::Source::kFlag);
+  return config;
 }
 
-void add_serve(CLI::App& app, ServeFlags& flags) {
-  auto* serve = app.add_subcommand("serve", "run the server in the foreground");
-  serve->add_option("--config", flags.config_file, "configuration file (default: rustbd.toml in the data directory)")->check(CLI::ExistingFile);
-  serve->add_option("--data", flags.data, "data directory, made if absent")->capture_default_str();
-  serve->add_flag("--insecure", flags.insecure, "no password and no TLS; loopback addresses only");
+void add_serve(CLI::App& serve, ServeFlags& flags) {
+  serve.add_option("--config", flags.config_file, "configuration file (default: rustbd.toml in the data directory)")->check(CLI::ExistingFile);
+  serve.add_option("--data", flags.data, "data directory, made if absent")->capture_default_str();
   const std::pair<const char*, const char*> kFlags[] = {{"--listen", "server.listen"}, {"--http", "server.http"}, {"--log-format", "log.format"}, {"--log-level", "log.level"}};
   for (const auto& [flag, key] : kFlags)
-    serve->add_option_function<std::string>(flag, [&flags, key = std::string{key}](const std::string& v) { flags.keys[key] = v; }, fmt::format("configuration key {}", key));
-  serve->add_option_function<std::vector<std::string>>("--set", [&flags](const std::vector<std::string>& pairs) {
+    serve.add_option_function<std::string>(flag, [&flags, key = std::string{key}](const std::string& v) { flags.keys[key] = v; }, fmt::format("configuration key {}", key));
+  serve.add_option_function<std::vector<std::string>>("--set", [&flags](const std::vector<std::string>& pairs) {
     for (const auto& p : pairs) {
       const auto equals = p.find('=');
       if (equals == std::string::npos) throw CLI::ValidationError("--set", "expected section.key=value");
@@ -51,18 +43,81 @@ void add_serve(CLI::App& app, ServeFlags& flags) {
   }, "any configuration key, as section.key=value");
 }
 
+void add_sql(CLI::App& sql, rustbd::cli::SqlOptions& o) {
+  sql.set_help_flag("--help", "print this help");   // -h is the host
+  sql.add_option("url", o.url, "postgresql://user@host:port/database");
+  sql.add_option("-h,--host", o.host, "server's host");
+  sql.add_option("-p,--port", o.port, "server's port");
+  sql.add_option("-U,--username", o.user, "role");
+  sql.add_option("-d,--dbname", o.database, "database");
+  sql.add_option("--data", o.data, "work on this data directory, without a server");
+  sql.add_option("-c,--command", o.commands, "run this and end; may be repeated")->allow_extra_args(false);
+  sql.add_option("-f,--file", o.files, "run this file (-: standard input) and end; may be repeated")->allow_extra_args(false);
+  sql.add_option_function<std::vector<std::string>>("-v,--variable", [&o](const std::vector<std::string>& pairs) {
+    for (const auto& p : pairs) {
+      const auto equals = std::min(p.find('='), p.size());
+      o.variables[p.substr(0, equals)] = p.substr(std::min(equals + 1, p.size()));
+    }
+  }, "set NAME=VALUE; ON_ERROR_STOP=1 ends at the first error")->allow_extra_args(false);
+  static const std::map<std::string, OutputFormat> kFormats{{"table", OutputFormat::kTable}, {"csv", OutputFormat::kCsv}, {"json", OutputFormat::kJson}, {"vertical", OutputFormat::kVertical}};
+  sql.add_option("--format", o.format, "table, csv, json or vertical")->transform(CLI::CheckedTransformer(kFormats));
+  sql.add_flag("--timing", o.timing, "show how long statements take");
+}
+
+/// The shell's defaults are psql's variables, then RustBD's own port.
+void fill_defaults(rustbd::cli::SqlOptions& o) {
+  if (!o.url.empty() || !o.data.empty()) return;
+  if (const char* url = std::getenv("DATABASE_URL"); url != nullptr && o.host.empty() && o.port.empty() && o.user.empty() && o.database.empty()) {
+    o.url = url;
+    return;
+  }
+  const auto fill = [](std::string& value, const char* variable, const char* fallback) {
+    if (value.empty() && std::getenv(variable) == nullptr) value = fallback;
+  };
+  fill(o.host, "PGHOST", "127.0.0.1");
+  fill(o.port, "PGPORT", "5433");
+  fill(o.user, "PGUSER", "postgres");
+  fill(o.database, "PGDATABASE", "postgres");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"RustBD: an SQL server that speaks PostgreSQL's protocol"};
   app.set_version_flag("--version", std::string{"rustbd "} + RUSTBD_VERSION);
   app.require_subcommand(1);
-  ServeFlags serve;
-  add_serve(app, serve);
+  ServeFlags serve_flags;
+  rustbd::cli::SqlOptions sql_options;
+  rustbd::cli::CheckOptions check_options;
+  bool insecure = false, config_json = false;
+  auto* serve = app.add_subcommand("serve", "run the server in the foreground");
+  add_serve(*serve, serve_flags);
+  serve->add_flag("--insecure", insecure, "no password and no TLS; loopback addresses only");
+  auto* sql = app.add_subcommand("sql", "SQL shell on a running server or on a data directory");
+  add_sql(*sql, sql_options);
+  auto* check = app.add_subcommand("check", "verify a stopped data directory: pages, indexes, log");
+  check->add_option("--data", check_options.data, "data directory")->capture_default_str();
+  check->add_flag("--json", check_options.json, "report as JSON");
+  auto* config = app.add_subcommand("config", "print every configuration key, its value and where that came from");
+  add_serve(*config, serve_flags);
+  config->add_flag("--json", config_json, "as JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kUsage;
+    return app.exit(e) == 0 ? rustbd::cli::kOk : rustbd::cli::kUsage;
   }
-  return run_serve(serve);
+  if (sql->parsed()) {
+    fill_defaults(sql_options);
+    return rustbd::cli::run_sql(sql_options);
+  }
+  if (check->parsed()) return rustbd::cli::run_check(check_options);
+  try {
+    const auto settings = read_config(serve_flags);
+    if (config->parsed()) return rustbd::cli::run_config(settings, config_json);
+    return rustbd::server::serve({serve_flags.data, insecure, settings});
+  } catch (const rustbd::Error& e) {
+    fmt::print(stderr, "rustbd: {}\n", e.message);
+    if (!e.hint.empty()) fmt::print(stderr, "{}\n", e.hint);
+    return rustbd::cli::kFailed;
+  }
 }

@@ -33,10 +33,10 @@ class LocalSession::Sink final : public engine::ResultSink {
   void notice(const Notice& notice) override { answer_.notices.push_back(notice); }
   void parameter_changed(std::string_view, std::string_view) override {}
   void copy_in_begin(engine::CopyFormat, std::size_t) override {}
-  Task<std::optional<std::string>> copy_in_data() override { co_return std::exchange(owner_.copy_input_, std::nullopt); }
+  Task<std::optional<std::string>> copy_in_data() override { co_return owner_.copy_source ? owner_.copy_source() : std::nullopt; }
   void copy_out_begin(engine::CopyFormat, std::size_t) override {}
   io::WaitToken copy_out_data(std::string_view bytes) override {
-    owner_.copy_output_ += bytes;
+    if (owner_.copy_target) owner_.copy_target(bytes);
     return {};
   }
   void copy_out_end() override {}
@@ -62,7 +62,6 @@ LocalAnswer LocalSession::run(std::string_view sql) {
   auto& executor = *database_.environment().executor;
   answer.failure = io::run_blocking(executor, session_->simple_query(sql, sink));
   if (answer.failure) sink.drop_unfinished();
-  copy_input_.reset();
   executor.block_on(session_->results_durable());
   return answer;
 }

@@ -1,6 +1,7 @@
 // LocalSession: SQL on a database in this process, from a thread that may block. For start-up work and the shell.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,10 +32,10 @@ class LocalSession {
   LocalSession(engine::Database& database, const engine::SessionOptions& options);
   ~LocalSession();
   LocalAnswer run(std::string_view sql);
-  /// Bytes for the next COPY ... FROM STDIN of run().
-  void set_copy_input(std::string bytes) { copy_input_ = std::move(bytes); }
-  /// What COPY ... TO STDOUT has written since.
-  [[nodiscard]] std::string take_copy_output() { return std::move(copy_output_); }
+  /// Where COPY ... FROM STDIN takes its bytes (nullopt: the end) and COPY ... TO STDOUT puts them. Called on another
+  /// thread while run() waits. Not set: nothing to read, output is dropped.
+  std::function<std::optional<std::string>()> copy_source;
+  std::function<void(std::string_view)> copy_target;
   [[nodiscard]] engine::Session& session() { return *session_; }
   void cancel() { session_->cancel(functions::CancelReason::kUser); }
 
@@ -42,8 +43,6 @@ class LocalSession {
   class Sink;
   engine::Database& database_;
   std::unique_ptr<engine::Session> session_;
-  std::optional<std::string> copy_input_;
-  std::string copy_output_;
 };
 
 }  // namespace rustbd::server

@@ -11,6 +11,7 @@
 #include "rustbd/net/pgwire/pg_server.h"
 #include "rustbd/security/scram.h"
 #include "rustbd/server/data_directory.h"
+#include "rustbd/server/embedded.h"
 #include "rustbd/server/local_session.h"
 #include "rustbd/server/logger.h"
 #include "rustbd/server/signals.h"
@@ -23,37 +24,6 @@ constexpr std::size_t kNetworkThreadsMax = 16;
 constexpr int kProtectedData = 70;      // exit code: stopped itself to protect data
 
 std::size_t cores() { return std::max(1u, std::thread::hardware_concurrency()); }
-
-engine::DatabaseOptions database_options(const Config& config, metrics::Registry& metrics, const Logger& logger) {
-  engine::DatabaseOptions o;
-  const auto memory = available_memory();
-  const auto or_share = [&](std::string_view key, std::uint64_t share) { return config.text(key).empty() ? share : config.bytes(key); };
-  auto& s = o.storage;
-  s.buffer_bytes = or_share("buffer.size", memory / 4);
-  s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
-  s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
-  s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
-  s.log_segment_bytes = config.bytes("wal.segment_size");
-  s.metrics = &metrics;
-  s.log_line = [&logger](std::string_view line) { logger.info(line); };
-  s.on_fatal = [&logger](std::string_view line) {
-    logger.error(line);
-    std::_Exit(kProtectedData);
-  };
-  const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
-  o.query_memory_bytes = or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
-  o.max_connections = config.count("server.max_connections");
-  const auto milliseconds = [&](std::string_view key) { return std::to_string(config.microseconds(key) / 1000); };
-  o.settings = {{"max_connections", config.text("server.max_connections")},
-                {"shared_buffers", std::to_string(s.buffer_bytes / 8192)},
-                {"statement_timeout", milliseconds("exec.statement_timeout")},
-                {"lock_timeout", milliseconds("exec.lock_timeout")},
-                {"idle_in_transaction_session_timeout", milliseconds("exec.idle_in_transaction_timeout")},
-                {"default_transaction_isolation", config.text("txn.default_isolation")},
-                {"synchronous_commit", config.text("wal.sync")},
-                {"ssl", config.text("tls.cert").empty() ? "off" : "on"}};
-  return o;
-}
 
 std::vector<net::Address> addresses(const Config& config, std::string_view key) {
   std::vector<net::Address> out;
@@ -174,7 +144,13 @@ void Running::start_http() {
 void Running::open_database() {
   directory_ = open_data_directory(options_.data, true);
   const io::Environment environment{directory_.disk.get(), clock_.get(), random_.get(), executor_.get()};
-  const auto o = database_options(options_.config, metrics_, logger_);
+  auto o = database_options(options_.config);
+  o.storage.metrics = &metrics_;
+  o.storage.log_line = [this](std::string_view line) { logger_.info(line); };
+  o.storage.on_fatal = [this](std::string_view line) {
+    logger_.error(line);
+    std::_Exit(kProtectedData);
+  };
   database_ = engine::Database::open(environment, o);
   logger_.info(fmt::format("opened data={} new={} io={} buffer_bytes={} query_memory_bytes={} recovery_seconds={:.3f}", options_.data, directory_.is_new,
                            directory_.disk->name(), o.storage.buffer_bytes, o.query_memory_bytes, database_->transactions().statistics().recovery_seconds));

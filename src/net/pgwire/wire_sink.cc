@@ -81,12 +81,31 @@ Task<std::optional<std::string>> WireSink::copy_in_data() {
   }
 }
 
-void WireSink::copy_out_begin(engine::CopyFormat format, std::size_t columns) { put_copy_response(channel_.out(), 'H', format, columns); }
+void WireSink::copy_out_begin(engine::CopyFormat format, std::size_t columns) {
+  put_copy_response(channel_.out(), 'H', format, columns);
+  copy_format_ = format;
+}
+
+// Drivers take one CopyData for one row. A newline ends a row, except inside quotes of CSV.
+std::size_t WireSink::row_length(std::string_view bytes) const {
+  if (copy_format_ == engine::CopyFormat::kBinary) return bytes.size();
+  bool quoted = false;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] == '\n' && !quoted) return i + 1;
+    if (bytes[i] == '"' && copy_format_ == engine::CopyFormat::kCsv) quoted = !quoted;
+  }
+  return bytes.size();
+}
+
 io::WaitToken WireSink::copy_out_data(std::string_view bytes) {
   auto& out = channel_.out();
-  const auto m = begin_message(out, 'd');
-  out.append(bytes);
-  end_message(out, m);
+  while (!bytes.empty()) {
+    const auto size = row_length(bytes);
+    const auto m = begin_message(out, 'd');
+    out.append(bytes.substr(0, size));
+    end_message(out, m);
+    bytes.remove_prefix(size);
+  }
   if (channel_.pending() < Channel::kFlushBytes) return {};
   flush();
   return channel_.room();

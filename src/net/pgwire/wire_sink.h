@@ -36,8 +36,11 @@ class WireSink final : public engine::ResultSink {
  private:
   /// Takes what one message of a COPY says. True: `data` has grown.
   bool take_copy_message(const Message& message, std::string* data);
+  /// Bytes of the first row of what COPY TO gives.
+  [[nodiscard]] std::size_t row_length(std::string_view bytes) const;
   Channel& channel_;
   const std::size_t message_max_;
+  engine::CopyFormat copy_format_ = engine::CopyFormat::kText;
   engine::Session* session_ = nullptr;
   bool describe_ = true, copy_done_ = false, terminate_seen_ = false;
   std::span<const std::uint16_t> formats_;

@@ -1,0 +1,38 @@
+// The subcommands, each with its flags as plain data. They return the program's exit code.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rustbd/server/config.h"
+
+namespace rustbd::cli {
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kSqlError = 3, kDamage = 4, kNoConnection = 5 };
+
+enum class OutputFormat : std::uint8_t { kTable, kCsv, kJson, kVertical };
+
+struct SqlOptions {
+  std::string url;                       // or the five below
+  std::string host, port, user, database;
+  std::string data;                      // not empty: no server, this directory
+  std::vector<std::string> commands;     // -c, in order
+  std::vector<std::string> files;        // -f
+  std::map<std::string, std::string> variables;   // -v
+  OutputFormat format = OutputFormat::kTable;
+  bool timing = false;
+};
+int run_sql(const SqlOptions& options);
+
+struct CheckOptions {
+  std::string data = "./data";
+  bool json = false;
+};
+int run_check(const CheckOptions& options);
+
+/// `rustbd config`: every key with its value and where it came from.
+int run_config(const server::Config& config, bool json);
+
+}  // namespace rustbd::cli

@@ -1,0 +1,46 @@
+#include "rustbd/server/embedded.h"
+
+#include <thread>
+
+namespace rustbd::server {
+
+engine::DatabaseOptions database_options(const Config& config) {
+  engine::DatabaseOptions o;
+  const auto memory = available_memory();
+  const auto or_share = [&](std::string_view key, std::uint64_t share) { return config.text(key).empty() ? share : config.bytes(key); };
+  auto& s = o.storage;
+  s.buffer_bytes = or_share("buffer.size", memory / 4);
+  s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
+  s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
+  s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
+  s.log_segment_bytes = config.bytes("wal.segment_size");
+  const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
+  o.query_memory_bytes = or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
+  o.max_connections = config.count("server.max_connections");
+  const auto milliseconds = [&](std::string_view key) { return std::to_string(config.microseconds(key) / 1000); };
+  o.settings = {{"max_connections", config.text("server.max_connections")},
+                {"shared_buffers", std::to_string(s.buffer_bytes / 8192)},
+                {"statement_timeout", milliseconds("exec.statement_timeout")},
+                {"lock_timeout", milliseconds("exec.lock_timeout")},
+                {"idle_in_transaction_session_timeout", milliseconds("exec.idle_in_transaction_timeout")},
+                {"default_transaction_isolation", config.text("txn.default_isolation")},
+                {"synchronous_commit", config.text("wal.sync")},
+                {"ssl", config.text("tls.cert").empty() ? "off" : "on"}};
+  return o;
+}
+
+EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config, Access access)
+    : clock_(io::make_system_clock()), random_(io::make_system_random()),
+      executor_(io::make_thread_executor(std::max(1u, std::thread::hardware_concurrency()))),
+      directory_(open_data_directory(path, access == Access::kCreate)) {
+  auto options = database_options(config);
+  options.storage.read_only = access == Access::kReadOnly;
+  database_ = engine::Database::open(environment(), std::move(options));
+}
+EmbeddedDatabase::~EmbeddedDatabase() {
+  if (database_) database_->close();
+  database_.reset();
+  executor_->stop();
+}
+
+}  // namespace rustbd::server

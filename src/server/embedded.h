@@ -1,0 +1,37 @@
+// A database opened in this process with the server's configuration: what tools and the shell work on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "rustbd/engine/database.h"
+#include "rustbd/server/config.h"
+#include "rustbd/server/data_directory.h"
+
+namespace rustbd::server {
+
+/// Sizes and settings that a configuration gives to the engine.
+engine::DatabaseOptions database_options(const Config& config);
+
+/// Real disk, clock, threads, and the database on them; closed (final checkpoint) when destroyed. No session may be left.
+class EmbeddedDatabase {
+ public:
+  enum class Access : std::uint8_t { kCreate, kOpen, kReadOnly };
+  /// Throws Error: 58P01 no such directory, 55006 another process has it, XX001 damaged, 58030 I/O.
+  EmbeddedDatabase(const std::string& path, const Config& config, Access access);
+  ~EmbeddedDatabase();
+  EmbeddedDatabase(const EmbeddedDatabase&) = delete;
+  EmbeddedDatabase& operator=(const EmbeddedDatabase&) = delete;
+  [[nodiscard]] engine::Database& database() { return *database_; }
+  [[nodiscard]] io::Executor& executor() { return *executor_; }
+  [[nodiscard]] io::Environment environment() { return {directory_.disk.get(), clock_.get(), random_.get(), executor_.get()}; }
+
+ private:
+  std::unique_ptr<io::Clock> clock_;
+  std::unique_ptr<io::Random> random_;
+  std::unique_ptr<io::Executor> executor_;
+  DataDirectory directory_;
+  std::unique_ptr<engine::Database> database_;
+};
+
+}  // namespace rustbd::server
