@@ -131,8 +131,8 @@ def test_delete_waits_and_evaluates_again(context):
 
 def test_update_from_evaluates_again(context):
     def body(s):
-        s.step("setup", "create table if not exists iso_other (id int, w int)")
-        s.step("setup", "delete from iso_other")
+        s.step("setup", "drop table if exists iso_other")
+        s.step("setup", "create table iso_other (id int, w int)")
         s.step("setup", "insert into iso_other values (1, 7), (2, 8)")
         s.step("a", "begin")
         s.step("a", "update iso set v = v + 1 where id = 1")

@@ -9,8 +9,8 @@ select count(*) from people p where not exists (select 1 from orders o where o.p
 select count(*) from people p where exists (select 1 from orders o where o.person_id = p.id) and exists (select 1 from events e where e.person_id = p.id and e.kind = 3);
 select count(*) from people p where exists (select 1 from orders o where o.person_id = p.id) or p.age = 5;
 select count(*) from people where age > (select avg(age) from people);
-select count(*) from people p where salary > (select avg(salary) from people q where q.city = p.city) and id < 20000;
-select count(*) from orders o where amount > (select avg(amount) from orders q where q.status = o.status);
+select count(*) from people p where salary > (select avg(salary) from people q where q.city = p.city) and id < 300;
+select count(*) from orders o where amount > (select avg(amount) from orders q where q.status = o.status) and o.id < 200;
 select count(*) from orders o where amount = (select max(amount) from orders q where q.person_id = o.person_id);
 select id, (select count(*) from orders o where o.person_id = p.id) from people p where id < 100;
 select id, (select max(amount) from orders o where o.person_id = p.id), (select name from regions r where r.id = p.region_id) from people p where id < 60;
@@ -18,7 +18,7 @@ select sum(n) from (select (select count(*) from orders o where o.person_id = p.
 select count(*) from people where (id, age) in (select person_id, qty from orders);
 select count(*) from people where (city, age) in (select city, age from people where id < 100);
 select count(*) from people where id = any (select person_id from orders where qty = 2);
-select count(*) from people where id <> all (select person_id from orders where qty = 2 and person_id is not null);
+select count(*) from people where id <> all (select person_id from orders where qty = 2 and person_id is not null) and id < 500;
 select count(*) from people where age > all (select age from people where id < 20 and age is not null);
 select count(*) from people where age > all (select age from people where id < 20);
 select count(*) from people where age >= any (select age from people where id between 3 and 8);
@@ -52,7 +52,7 @@ select count(*) from (select * from people where age > 30) a where a.id in (sele
 select count(*) from people p where (select count(*) from orders o where o.person_id = p.id) = 2 and p.id < 20000;
 select count(*) from people p where p.id < 3000 and (select sum(qty) from orders o where o.person_id = p.id) > 5;
 select count(*) from people p where p.id < 3000 and coalesce((select sum(qty) from orders o where o.person_id = p.id), 0) = 0;
-select count(*) from people p where p.age = (select min(age) from people q where q.region_id = p.region_id);
+select count(*) from people p where p.age = (select min(age) from people q where q.region_id = p.region_id) and p.id < 500;
 select count(*) from orders o where exists (select 1 from items i where i.order_id = o.id and exists (select 1 from products d where d.id = i.product_id and d.category = 'category 5'));
 select count(*) from orders o where not exists (select 1 from items i where i.order_id = o.id and not exists (select 1 from products d where d.id = i.product_id));
 select count(*) from regions r where not exists (select 1 from regions s where s.parent = r.id);
@@ -63,7 +63,7 @@ select count(*) from people p join orders o on o.person_id = p.id where o.amount
 select s.city, s.n from (select city, count(*) n from people group by city) s where s.n = (select max(n) from (select count(*) n from people group by city) t);
 select city, count(*) from people p group by city having count(*) > (select count(*) / 37 from people);
 select city, (select count(*) from orders o where o.qty = length(p.city)) from people p where id < 40 group by city;
-select max(n) from (select (select count(*) from people q where q.boss = p.id) n from people p where p.id < 5000) s;
+select max(n) from (select (select count(*) from people q where q.boss = p.id) n from people p where p.id < 50) s;
 select count(*) from people p where p.id < 200 and exists (select 1 from people q where q.id < p.id and q.age = p.age and q.city = p.city);
 select count(*) from people p where p.id < 300 and p.salary >= all (select q.salary from people q where q.id < 300 and q.age = p.age);
 select id from orders where (person_id, amount) = (select person_id, amount from orders where id = 4242);

@@ -97,7 +97,7 @@ select 5::int2 * 5::int2, 5::int2 + 5, 5 + 5::bigint, 5 + 5.0, 5 + 5.0::float4, 
 select 1 as "Upper", 2 as lower, 3 "quoted alias", 4 as select_, '5';
 select 1 + 1, count(*), 'x' || 'y', now() is null, coalesce(1), case when true then 1 end, array[1], (select 1), exists (select 1), 1::text, cast(1 as bigint), row(1), nullif(1, 2), null, true, (array[1])[1];
 select 0x1F;
-select E'a\nb\t\\''', 'it''s', $$dollar 'quoted'$$, $x$a $$ b$x$, U&'d\0061t\+000061', E'\x41\u00e9\101';
+select E'a\nb\t\\''', 'it''s', $$dollar 'quoted'$$, $x$a $ b$x$, U&'d\0061t\+000061', E'\x41\u00e9\101';
 select 'a'
   'b', b'101', x'1F';
 select "a";

@@ -216,6 +216,7 @@ drop role no_such_role;
 set role no_such_role;
 comment on table no_such is 'x';
 copy no_such from stdin;
+\.
 copy t (nope) to stdout;
 explain select * from no_such;
 analyze no_such;

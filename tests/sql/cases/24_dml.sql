@@ -242,7 +242,9 @@ copy cp (a) from stdin with (freeze);
 100
 \.
 copy cp from stdin with (format nonsense);
+\.
 copy cp from stdin with (nonsense);
+\.
 copy cp to stdout with (delimiter 'ab');
 select count(*) from cp;
 copy (select generate_series(1, 3)) to stdout;
