@@ -178,7 +178,7 @@ create index ix_expr on ix (lower(v), (n + 1));
 create index ix_part on ix (id) where n = 3;
 create unique index ix_uniq on ix (id);
 create unique index ix_uniq_part on ix (n) where id < 5;
-create unique index bad on ix (n);
+create unique index bad on ix ((n * 0));
 create unique index lower_u on ix ((v || id));
 create index if not exists ix_expr on ix (id);
 create index ix_expr on ix (id);

@@ -238,9 +238,14 @@ copy cp (a, c) from stdin;
 copy cp from stdin csv;
 1,"unterminated,1,2024-01-01,t
 \.
-copy cp (a) from stdin with (freeze);
+begin;
+create table frozen (a int);
+copy frozen from stdin with (freeze);
 100
 \.
+commit;
+select * from frozen;
+drop table frozen;
 copy cp from stdin with (format nonsense);
 \.
 copy cp from stdin with (nonsense);
@@ -248,5 +253,5 @@ copy cp from stdin with (nonsense);
 copy cp to stdout with (delimiter 'ab');
 select count(*) from cp;
 copy (select generate_series(1, 3)) to stdout;
-copy (delete from cp where a = 100 returning a) to stdout;
+copy (delete from cp where a = 1 returning a) to stdout;
 drop table cp;
