@@ -1,0 +1,285 @@
+"""The process: start, stop, passwords, TLS, configuration, health, metrics."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import harness
+import psycopg
+
+
+def get(port, path, host=None):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host} if host else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def serve(*arguments, env=None, timeout=60):
+    """Runs `rustbd serve` that is expected to fail."""
+    return subprocess.run([harness.binary(), "serve", *arguments], capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})})
+
+
+def test_health_and_metrics(context):
+    server = context.server
+    status, body = get(server.http, "/healthz")
+    assert status == 200 and json.loads(body)["status"] == "ok" and json.loads(body)["uptime_s"] >= 0
+    assert get(server.http, "/readyz")[0] == 200
+    assert get(server.http, "/nothing")[0] == 404
+    assert get(server.http, "/metrics", host="evil.example")[0] == 421
+    assert get(server.http, "/metrics", host="localhost:8433")[0] == 200
+
+    def metrics():
+        out = {}
+        for line in get(server.http, "/metrics")[1].splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                out[name] = float(value)
+        return out
+    before = metrics()
+    for name in ("rustbd_queries_total", "rustbd_query_duration_seconds_count", "rustbd_active_connections", "rustbd_buffer_hit_ratio", "rustbd_transactions_total"):
+        assert name in before, name
+    with psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres", autocommit=True) as c:
+        for _ in range(10):
+            c.execute("select 1")
+        try:
+            c.execute("select 1/0")
+        except psycopg.errors.DivisionByZero:
+            pass
+        now = metrics()
+        assert now["rustbd_active_connections"] >= 1
+    assert now["rustbd_queries_total"] - before["rustbd_queries_total"] == 11
+    assert now["rustbd_queries_total"] == now["rustbd_query_duration_seconds_count"]
+    assert 0 <= now["rustbd_buffer_hit_ratio"] <= 1
+    assert now["rustbd_transactions_total"] > before["rustbd_transactions_total"]
+    assert now['rustbd_errors_total{sqlstate="22012"}'] >= 1
+
+
+def test_second_server_on_the_directory(context):
+    done = serve("--data", str(context.server.data), "--insecure", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    assert done.returncode == 1, done
+    assert "data directory is in use by another server" in done.stderr, done.stderr
+    assert context.server.sql("select 1") == "1"
+
+
+def test_address_in_use(context):
+    data = tempfile.mkdtemp(prefix="rustbd-")
+    try:
+        for flags in (("--listen", f"127.0.0.1:{context.server.port}", "--http", "127.0.0.1:0"), ("--listen", "127.0.0.1:0", "--http", f"127.0.0.1:{context.server.http}")):
+            done = serve("--data", data, "--insecure", *flags)
+            port = context.server.port if flags[1].endswith(str(context.server.port)) else context.server.http
+            assert done.returncode == 1 and f"could not listen on 127.0.0.1:{port}" in done.stderr, done
+    finally:
+        shutil.rmtree(data)
+
+
+def test_usage_and_configuration_errors(context):
+    data = tempfile.mkdtemp(prefix="rustbd-")
+    try:
+        assert serve("--nonsense").returncode == 2
+        assert subprocess.run([harness.binary()], capture_output=True).returncode == 2
+        done = serve("--data", data, "--insecure", "--listen", "0.0.0.0:0")
+        assert done.returncode == 1 and "loopback" in done.stderr, done
+        path = pathlib.Path(data) / "rustbd.toml"
+        for text, expected in (("[server]\nlisten_adress = \"x\"\n", 'Perhaps you meant "server.listen"'), ("[buffer]\nsize = \"lots\"\n", "rustbd.toml:2: buffer.size"),
+                               ("[server\n", "rustbd.toml:1"), ("[log]\nformat = \"xml\"\n", "text,json")):
+            path.write_text(text)
+            done = serve("--data", data, "--insecure")
+            assert done.returncode == 1 and expected in done.stderr, (text, done.stderr)
+        # flag > variable > file > default
+        path.write_text("[server]\nmax_connections = 11\n[checkpoint]\ntimeout = \"1m\"\n[exec]\nlock_timeout = \"2s\"\n")
+        done = subprocess.run([harness.binary(), "config", "--data", data, "--json", "--set", "exec.lock_timeout=4s"], capture_output=True, text=True,
+                              env={**os.environ, "RUSTBD_EXEC_LOCK_TIMEOUT": "3s", "RUSTBD_CHECKPOINT_TIMEOUT": "2m"})
+        values = {v["key"]: (v["value"], v["source"]) for v in json.loads(done.stdout)}
+        assert values["server.max_connections"] == ("11", "file") and values["checkpoint.timeout"] == ("2m", "environment"), values
+        assert values["exec.lock_timeout"] == ("4s", "flag") and values["log.level"] == ("info", "default"), values
+    finally:
+        shutil.rmtree(data)
+
+
+def test_configured_limits(context):
+    with harness.Rustbd(None, "--set", "server.max_connections=3", "--set", "exec.lock_timeout=1500ms", "--log-format", "json") as server:
+        assert server.sql("show max_connections") == "3"
+        assert server.sql("show lock_timeout") == "1500ms"
+        held = [psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres") for _ in range(3)]
+        try:
+            psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres")
+            raise AssertionError("no error")
+        except psycopg.OperationalError as e:
+            assert "too many" in str(e), e
+        for c in held:
+            c.close()
+        harness.wait_until(lambda: server.sql("select 1", check=False) == "1", "a place is free again")
+    # The log is one JSON object a line, behind what is printed for people.
+
+
+def test_json_log_has_no_secrets(context):
+    server = harness.Rustbd(None, "--log-format", "json")
+    try:
+        server.start()
+        server.sql("create role logged login password 'tops3cret'")
+        server.stop()
+        lines = [line for line in server.log().splitlines() if line.startswith("{")]
+        events = [json.loads(line) for line in lines]
+        assert any("ready" in e["event"] for e in events) and any("stopped" in e["event"] for e in events), lines
+        assert "tops3cret" not in server.log()
+    finally:
+        shutil.rmtree(server.data, ignore_errors=True)
+
+
+def test_sigterm_drains(context):
+    server = harness.Rustbd().start()
+    try:
+        server.sql("create table drained (i int)")
+        idle = psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres", autocommit=True)
+        idle.execute("select 1")
+        busy = psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres", autocommit=True)
+        outcome = []
+
+        def work():
+            try:
+                outcome.append(busy.execute("insert into drained select 1 from pg_sleep(1.5) returning i").fetchone())
+            except psycopg.Error as e:
+                outcome.append(e)
+        thread = threading.Thread(target=work)
+        thread.start()
+        harness.wait_until(lambda: server.sql("select count(*) from pg_stat_activity where query like 'insert into drained%' and state = 'active'") == "1", "the insert runs")
+        server.process.send_signal(signal.SIGTERM)
+        try:
+            idle.execute("select 1")
+            raise AssertionError("no error")
+        except psycopg.OperationalError as e:
+            assert e.sqlstate in ("57P01", None), e
+        thread.join(60)
+        assert outcome == [(1,)], outcome
+        assert server.process.wait(60) == 0
+        assert "57P01" in server.log() or "stopped" in server.log()
+        server.start()
+        assert server.sql("select count(*) from drained") == "1"
+        # A second signal does not wait for anybody.
+        stuck = psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres")
+        stuck.execute("insert into drained values (2)")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)      # the first signal has been taken; the transaction is still open
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        server.start()
+        assert server.sql("select count(*) from drained") == "1"
+    finally:
+        server.stop()
+        shutil.rmtree(server.data, ignore_errors=True)
+
+
+class Secured:
+    """A server without --insecure."""
+
+    def __init__(self, data, *flags, env=None):
+        self.port, self.http = harness.free_port(), harness.free_port()
+        self.log = pathlib.Path(str(data) + ".secured.log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([harness.binary(), "serve", "--data", str(data), "--listen", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}", *flags],
+                                            stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        try:
+            harness.wait_until(lambda: "Connect with" in self.log.read_text() or self.process.poll() is not None, "secured server")
+            assert self.process.poll() is None, self.log.read_text()
+        except AssertionError:
+            self.stop()
+            raise
+
+    def password(self):
+        found = re.search(r"Password of postgres \(shown once\): (\S+)", self.log.read_text())
+        return found and found[1]
+
+    def connect(self, user="postgres", **more):
+        return psycopg.connect(host="127.0.0.1", port=self.port, user=user, dbname="postgres", autocommit=True, **more)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.log.unlink(missing_ok=True)
+
+
+def test_scram_login(context):
+    data = tempfile.mkdtemp(prefix="rustbd-")
+    try:
+        server = Secured(data)
+        password = server.password()
+        assert password and len(password) >= 16, server.log.read_text()
+        assert os.stat(data).st_mode & 0o777 == 0o700
+        with server.connect(password=password) as c:
+            c.execute("create role alice login password 'wonder«land»'")
+            c.execute("create role bob nologin password 'x'")
+            c.execute("create role carol login")
+            verifier = c.execute("select rolpassword from pg_authid where rolname = 'alice'").fetchone()[0]
+            assert re.fullmatch(r"SCRAM-SHA-256\$4096:[A-Za-z0-9+/=]{24}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}", verifier), verifier
+        with server.connect("alice", password="wonder«land»") as c:
+            assert c.execute("select current_user").fetchone() == ("alice",)
+            c.execute("alter role alice password 'changed'")
+        texts = set()
+        for user, wrong in (("alice", "wonder«land»"), ("carol", ""), ("nobody", "x"), ("postgres", "x")):
+            try:
+                server.connect(user, password=wrong or " ")
+                raise AssertionError(f"{user} came in")
+            except psycopg.OperationalError as e:
+                assert f'password authentication failed for user "{user}"' in str(e), e
+                texts.add(str(e).replace(user, "X").split("FATAL")[1])
+        assert len(texts) == 1, texts
+        try:
+            server.connect("bob", password="x")
+            raise AssertionError("bob came in")
+        except psycopg.OperationalError as e:
+            assert "is not permitted to log in" in str(e), e
+        server.stop()
+        # The password is not shown again, and it still works.
+        server = Secured(data)
+        assert server.password() is None
+        server.connect("alice", password="changed").close()
+        server.connect(password=password).close()
+        server.stop()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def test_tls(context):
+    data = tempfile.mkdtemp(prefix="rustbd-")
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{data}/key.pem", "-out", f"{data}/cert.pem"],
+                       check=True, capture_output=True)
+        server = Secured(f"{data}/data", "--set", f"tls.cert={data}/cert.pem", "--set", f"tls.key={data}/key.pem", env={"RUSTBD_ADMIN_PASSWORD": "given by env"})
+        try:
+            assert server.password() is None
+            with server.connect(password="given by env", sslmode="require") as c:
+                assert c.pgconn.ssl_in_use
+                assert c.execute("show ssl").fetchone() == ("on",)
+                rows = c.execute("select repeat('x', 1000) from generate_series(1, 5000)").fetchall()
+                assert len(rows) == 5000 and all(r == ("x" * 1000,) for r in rows)
+                with c.cursor() as cursor:
+                    c.execute("create table over_tls (t text)")
+                    with cursor.copy("copy over_tls from stdin") as copy:
+                        for _ in range(3000):
+                            copy.write("y" * 500 + "\n")
+                assert c.execute("select count(*), min(length(t)) from over_tls").fetchone() == (3000, 500)
+            with server.connect(password="given by env", sslmode="verify-ca", sslrootcert=f"{data}/cert.pem") as c:
+                assert c.pgconn.ssl_in_use
+            with server.connect(password="given by env", sslmode="disable") as c:
+                assert not c.pgconn.ssl_in_use
+        finally:
+            server.stop()
+        done = serve("--data", f"{data}/data", "--insecure", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", f"tls.cert={data}/missing.pem")
+        assert done.returncode == 1 and "missing.pem" in done.stderr, done
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
