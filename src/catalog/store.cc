@@ -9,6 +9,9 @@ namespace rustbd::catalog {
 
 namespace {
 
+// Closures that are arguments of a co_await get names: g++ 12 destroys such temporaries twice.
+using Apply = std::function<void(CatalogSnapshot&)>;
+
 enum StoredColumn : std::uint16_t { kClass, kOid, kSub, kDefinition, kColumnCount };
 
 storage::TableLayout object_layout(TableId table) {
@@ -268,23 +271,27 @@ Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, std::sh
   const Oid id = object->oid;
   if (object->kind != RelationKind::kView) object->layout = system_.layout_for(txn, oid::kDatabasePostgres, id);
   std::shared_ptr<const Relation> shared = std::move(object);
-  co_await write_row(txn, changes, {ObjectClass::kRelation, id}, std::move(definition), [shared](CatalogSnapshot& s) { s.put(shared); });
+  const Apply apply = [shared](CatalogSnapshot& s) { s.put(shared); };
+  co_await write_row(txn, changes, {ObjectClass::kRelation, id}, std::move(definition), apply);
 }
 Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, Schema object) {
   Bytes definition;
   encode(object, definition);
-  co_await write_row(txn, changes, {ObjectClass::kSchema, object.oid}, std::move(definition), [object](CatalogSnapshot& s) { s.put(object); });
+  const Apply apply = [object](CatalogSnapshot& s) { s.put(object); };
+  co_await write_row(txn, changes, {ObjectClass::kSchema, object.oid}, std::move(definition), apply);
 }
 Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, EnumType object) {
   Bytes definition;
   encode(object, definition);
   auto shared = std::make_shared<const EnumType>(std::move(object));
-  co_await write_row(txn, changes, {ObjectClass::kEnum, shared->oid}, std::move(definition), [shared](CatalogSnapshot& s) { s.put(shared); });
+  const Apply apply = [shared](CatalogSnapshot& s) { s.put(shared); };
+  co_await write_row(txn, changes, {ObjectClass::kEnum, shared->oid}, std::move(definition), apply);
 }
 Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, Role object) {
   Bytes definition;
   encode(object, definition);
-  co_await write_row(txn, changes, {ObjectClass::kRole, object.oid}, std::move(definition), [object](CatalogSnapshot& s) { s.put(object); });
+  const Apply apply = [object](CatalogSnapshot& s) { s.put(object); };
+  co_await write_row(txn, changes, {ObjectClass::kRole, object.oid}, std::move(definition), apply);
 }
 Task<> CatalogStore::put_statistics(txn::Transaction& txn, CatalogChanges& changes, Oid relation, TableStatistics statistics) {
   auto of = changes.view()->relation(relation);
@@ -292,13 +299,14 @@ Task<> CatalogStore::put_statistics(txn::Transaction& txn, CatalogChanges& chang
   Bytes definition;
   encode(statistics, *of, definition);
   auto shared = std::make_shared<const TableStatistics>(std::move(statistics));
-  co_await write_row(txn, changes, {ObjectClass::kStatistics, relation}, std::move(definition), [relation, shared](CatalogSnapshot& s) {
+  const Apply apply = [relation, shared](CatalogSnapshot& s) {
     auto now = s.relation(relation);
     if (now == nullptr) return;
     auto copy = std::make_shared<Relation>(*now);
     copy->statistics = shared;
     s.put(std::move(copy));
-  });
+  };
+  co_await write_row(txn, changes, {ObjectClass::kStatistics, relation}, std::move(definition), apply);
 }
 
 ObjectKey CatalogStore::comment_object(const CommentKey& key) {
@@ -313,7 +321,8 @@ Task<> CatalogStore::put_comment(txn::Transaction& txn, CatalogChanges& changes,
   w.varint(std::get<0>(key));
   w.signed_varint(std::get<2>(key));
   w.text(text);
-  co_await write_row(txn, changes, object, std::move(definition), [](CatalogSnapshot&) {});
+  const Apply apply = [](CatalogSnapshot&) {};
+  co_await write_row(txn, changes, object, std::move(definition), apply);
   txn.on_commit([this, key, text](CommitTimestamp) {
     std::lock_guard lock{mutex_};
     if (text.empty()) committed_.comments.erase(key);

@@ -15,13 +15,29 @@ EngineMetrics::EngineMetrics(metrics::Registry& r)
 void EngineMetrics::record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure) {
   queries_total.inc();
   query_duration_seconds.observe(seconds);
-  // Labels are few and fixed; a look-up per statement is a hash of three short strings.
-  registry
-      .counter("rustbd_queries_by_kind_total", "Queries by kind, protocol and result",
-               {{"kind", std::string{kind}}, {"protocol", std::string{protocol}}, {"result", failure != nullptr ? "error" : "ok"}})
-      .inc();
-  if (failure != nullptr)
-    registry.counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}}).inc();
+  by_kind(kind, protocol, failure != nullptr).inc();
+  if (failure == nullptr) return;
+  std::lock_guard lock{mutex_};   // failures only
+  auto& counter = by_state_[std::string{failure->state.text()}];
+  if (counter == nullptr)
+    counter = &registry.counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}});
+  counter->inc();
+}
+
+metrics::Counter& EngineMetrics::by_kind(std::string_view kind, std::string_view protocol, bool failed) {
+  static constexpr std::string_view kKinds[kKindCount] = {"select", "insert", "update", "delete", "transaction", "copy", "utility", "empty"};
+  static constexpr std::string_view kProtocols[kProtocolCount] = {"pgwire", "embedded", "other"};
+  std::size_t k = 0, p = 0;
+  while (k + 1 < kKindCount && kKinds[k] != kind) ++k;
+  while (p + 1 < kProtocolCount && kProtocols[p] != protocol) ++p;
+  auto& slot = kinds_[k][p][failed];
+  if (auto* counter = slot.load(std::memory_order_acquire)) return *counter;
+  std::lock_guard lock{mutex_};
+  if (auto* counter = slot.load(std::memory_order_relaxed)) return *counter;
+  auto& made = registry.counter("rustbd_queries_by_kind_total", "Queries by kind, protocol and result",
+                                {{"kind", std::string{kKinds[k]}}, {"protocol", std::string{kProtocols[p]}}, {"result", failed ? "error" : "ok"}});
+  slot.store(&made, std::memory_order_release);
+  return made;
 }
 
 Database::Database(io::Environment environment, DatabaseOptions options) : environment_(environment), options_(std::move(options)) {

@@ -57,6 +57,13 @@ struct EngineMetrics {
   metrics::Registry& registry;
   /// record_query_execution of the contract: one call per statement ended.
   void record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure);
+
+ private:
+  static constexpr std::size_t kKindCount = 8, kProtocolCount = 3;
+  metrics::Counter& by_kind(std::string_view kind, std::string_view protocol, bool failed);
+  std::mutex mutex_;                                                 // protects by_state_, and making a counter
+  std::map<std::string, metrics::Counter*> by_state_;
+  std::atomic<metrics::Counter*> kinds_[kKindCount][kProtocolCount][2] = {};   // made when first used
 };
 
 /// Threads: any. Destroy after all sessions.

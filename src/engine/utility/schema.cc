@@ -24,7 +24,8 @@ Task<std::string> create_schema(UtilityContext& c, const sql::CreateSchemaStatem
     co_return "CREATE SCHEMA";
   }
   if (!s.elements.empty()) throw not_supported("schema elements in CREATE SCHEMA").at(s.location);
-  co_await c.store().put(c.transaction(), c.parts.changes, catalog::Schema{c.system().new_object_id(), name, owner, {}});
+  catalog::Schema schema{c.system().new_object_id(), name, owner, {}};
+  co_await c.store().put(c.transaction(), c.parts.changes, schema);
   co_return "CREATE SCHEMA";
 }
 

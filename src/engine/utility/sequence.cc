@@ -44,7 +44,8 @@ Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceSt
   catalog::SequenceOptions options;
   read_sequence_options(s.options, options, false, nullptr);
   apply_owner(c, s.options, options, schema);
-  co_await store_sequence(c, schema, std::string{s.relation->name}, options);
+  const std::string name{s.relation->name};
+  co_await store_sequence(c, schema, name, options);
   co_return "CREATE SEQUENCE";
 }
 

@@ -1,4 +1,5 @@
 // SET, RESET, SHOW, SET TRANSACTION, DISCARD.
+#include "rustbd/engine/access/statement_access.h"
 #include "rustbd/engine/utility/utility.h"
 
 namespace rustbd::engine {
