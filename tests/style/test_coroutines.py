@@ -9,7 +9,7 @@ ROOT = harness.ROOT
 
 def awaited_calls(text: str):
     """(line, text) of each co_await expression up to its ; at depth 0 or an enclosing bracket's end."""
-    for match in re.finditer(r"\bco_await\b", text):
+    for match in re.finditer(r"(?<!operator )\bco_await\b", text):
         depth, at = 0, match.end()
         while at < len(text):
             c = text[at]
