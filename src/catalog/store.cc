@@ -359,6 +359,7 @@ Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, Obje
 void CatalogChanges::truncate(std::size_t position) {
   changes_.resize(position);
   view_ = nullptr;
+  if (position == 0) registered_ = false;   // the next transaction arranges its own publication
 }
 
 std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
@@ -376,6 +377,8 @@ std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
 }
 
 void CatalogStore::publish(CatalogChanges& changes) {
+  changes.registered_ = false;
+  if (changes.changes_.empty()) return;
   std::lock_guard lock{mutex_};
   auto next = std::make_shared<CatalogSnapshot>(*committed_.snapshot);
   for (const auto& c : changes.changes_) {
