@@ -31,10 +31,16 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
     for (TxnState* state : committed) {
       if (!state->needs_purge) continue;
       state->holds.fetch_add(1, std::memory_order_acq_rel);
-      captured_committed.push_back(state);
+      captured_committed.push_back({state, state->collected_records.load(std::memory_order_acquire)});
     }
   }
   snapshot_pending.store(true, std::memory_order_release);
+  captured_ts = last_ts;
+  captured_counters.clear();
+  {
+    std::shared_lock lock(tables_mutex);
+    for (const auto& [id, tree] : trees) captured_counters.push_back({id, tree->next_row.load(std::memory_order_relaxed)});
+  }
   std::lock_guard lock(sequence_mutex);
   captured_sequences = sequences;
   return at;
@@ -44,9 +50,11 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
   constexpr std::size_t kBytes = storage::kSnapshotRecordBytesMax / 2;
   Bytes body, scratch;
   for (const Captured& c : captured_active) {
+    std::size_t in_body = 0;
     const auto begin = [&] {
       body.clear();
       ByteWriter(body).varint(c.state->id);
+      in_body = 0;
     };
     begin();
     for (std::size_t i = c.records; i-- > 0;) {
@@ -68,17 +76,29 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       w.varint(r->row);
       w.fixed(static_cast<std::uint8_t>(r->op));
       w.text(as_chars(payload));
+      ++in_body;
       if (body.size() > kBytes) {
         static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
         begin();
       }
     }
-    if (body.size() > 10) static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
+    if (in_body > 0) static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
   }
   // PURGE: varint table, varint row, varint index (0: the row itself), text key.
-  for (TxnState* state : captured_committed) {
-    for (UndoRec* r : state->records) {
+  for (const auto& [state, from] : captured_committed) {
+    for (std::size_t i = from; i < state->records.size(); ++i) {
+      const UndoRec* r = state->records[i];
       if (r->undone_epoch.load(std::memory_order_acquire) != 0) continue;
+      if ((r->flags & UndoRec::kOverflowBefore) != 0) {
+        std::vector<storage::OverflowRef> chains;
+        old_chains(*r, &chains);
+        for (const auto& c : chains) {
+          body.resize(9);
+          store(body.data(), c.first.raw());
+          store(body.data() + 8, static_cast<std::uint8_t>(storage::PendingKind::kChain));
+          static_cast<void>(sink.add(storage::SnapshotRecord::kFree, body));
+        }
+      }
       const bool removal = r->op == UndoOp::kDelete;
       if (!removal && (r->flags & UndoRec::kAnyKey) == 0) continue;
       const auto tree = tree_state(TableId{r->table});
@@ -94,8 +114,12 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         if (auto s = tree->tree->fix_leaf(RowId{r->row}, &leaf); !s) return s;
         storage::LeafView view;
         if (!storage::LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
-        return old_keys(*format, *r, view, &keys, &reachable);
+        return old_keys(*format, *r, view, captured_ts, &keys, &reachable);
       });
+      if (!status && tree->format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile
+        --i;
+        continue;
+      }
       if (!status || !reachable) continue;
       const auto add = [&](std::uint32_t index, ByteSpan key) {
         body.clear();
@@ -106,12 +130,18 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         w.text(as_chars(key));
         static_cast<void>(sink.add(storage::SnapshotRecord::kPurge, body));
       };
+      for (const OldKey& k : keys) add(k.index.raw(), k.key);
       if (removal) add(0, {});
-      else
-        for (const OldKey& k : keys) add(k.index.raw(), k.key);
     }
   }
   snapshot_pending.store(false, std::memory_order_release);
+  for (const auto& [id, next_row] : captured_counters) {
+    body.clear();
+    ByteWriter w(body);
+    w.varint(id.raw());
+    w.varint(next_row);
+    static_cast<void>(sink.add(storage::SnapshotRecord::kRowCounter, body));
+  }
   for (const auto& [id, sequence] : captured_sequences) {
     body.clear();
     ByteWriter w(body);
@@ -131,7 +161,7 @@ Lsn SystemParts::log_keep_lsn() { return Lsn{captured_keep}; }
 
 void SystemParts::finished(bool durable, Lsn log_keep, const std::string& why) {
   for (const Captured& c : captured_active) c.state->holds.fetch_sub(1, std::memory_order_acq_rel);
-  for (TxnState* state : captured_committed) state->holds.fetch_sub(1, std::memory_order_acq_rel);
+  for (const auto& [state, from] : captured_committed) state->holds.fetch_sub(1, std::memory_order_acq_rel);
   captured_active.clear();
   captured_committed.clear();
   snapshot_pending.store(false, std::memory_order_release);

@@ -13,7 +13,7 @@ using storage::LeafView;
 
 /// The row's leaf is latched by the caller, so neither the chain's head nor the row in place changes.
 storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& record, const LeafView& leaf,
-                                      std::vector<OldKey>* out, bool* reachable) {
+                                      std::uint64_t until, std::vector<OldKey>* out, bool* reachable) {
   *reachable = false;
   const RowId row{record.row};
   const ChainHead chain = versions.head(TableId{record.table}, row);
@@ -44,8 +44,10 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
   std::vector<std::vector<Bytes>> newer(format.indexes.size());
   std::vector<ComputedEntry> computed;
   for (const UndoRec* r = chain.head;; r = r->older.load(std::memory_order_acquire)) {
+    const std::uint64_t ts = r->owner->commit_ts.load(std::memory_order_acquire);
+    const bool counts = until == kAborted || (ts != kRunning && ts <= until);
     for (std::size_t i = 0; i < format.indexes.size(); ++i) {
-      if (format.indexes[i].computed) continue;
+      if (format.indexes[i].computed || !counts) continue;
       newer[i].emplace_back();
       if (auto status = full_key(format.indexes[i], newer[i].back()); !status) return status;
     }
@@ -61,6 +63,7 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
       read_undo_other(payload, &computed);
     }
     if (r == &record) break;
+    if (!counts) continue;
     for (const ComputedEntry& e : computed) {  // newer versions' computed keys
       for (std::size_t i = 0; i < format.indexes.size(); ++i) {
         if (format.indexes[i].layout->id != e.index) continue;
@@ -115,7 +118,7 @@ bool SystemParts::purge_record(UndoRec& record) {
     if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
     std::vector<OldKey> keys;
     bool reachable = false;
-    if (auto s = old_keys(format, record, view, &keys, &reachable); !s) return s;
+    if (auto s = old_keys(format, record, view, kAborted, &keys, &reachable); !s) return s;
     if (!reachable) return {};
     EntryLatches entries(keys.size());
     for (const OldKey& k : keys)
@@ -146,6 +149,8 @@ bool SystemParts::purge_record(UndoRec& record) {
     return {};
   });
   if (later) return false;
+  // ALTER TABLE may have laid the leaf out anew since the format was looked up.
+  if (!status && tree->format() != format_ref) return purge_record(record);
   if (!status && options.log_line) options.log_line("collection met a damaged page");
   for (const auto& e : emptied) static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
   if (leaf_empty) static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
@@ -154,6 +159,43 @@ bool SystemParts::purge_record(UndoRec& record) {
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
   }
   return true;
+}
+
+/// False: a checkpoint is about to note what is to be purged; later.
+bool SystemParts::collect_record(TxnState& state, std::size_t position) {
+  UndoRec* r = state.records[position];
+  std::vector<storage::OverflowRef> chains;
+  if (r->undone_epoch.load(std::memory_order_acquire) == 0) {
+    if ((r->op == UndoOp::kDelete || (r->flags & UndoRec::kAnyKey) != 0) && !purge_record(*r)) return false;
+    if ((r->flags & UndoRec::kOverflowBefore) != 0) old_chains(*r, &chains);
+  }
+  {
+    const storage::Action action(gate());  // a checkpoint sees the chains either here or in the record
+    for (const auto& c : chains) storage->pending().add(c.first, storage::PendingKind::kChain);
+    state.collected_records.store(position + 1, std::memory_order_release);
+  }
+  if (r->undone_epoch.load(std::memory_order_acquire) == 0) versions.cut(r);
+  if (chains.empty()) return true;
+  std::lock_guard lock(queue_mutex);
+  unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
+  return true;
+}
+
+/// Overflow chains that only the version before an update refers to. Blocks for pages.
+void SystemParts::old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out) {
+  const auto tree = tree_state(TableId{record.table});
+  const auto format = tree != nullptr ? tree->format() : nullptr;
+  Bytes scratch;
+  ByteSpan payload;
+  const auto loaded = storage::run_blocking([&]() -> storage::Status {
+    storage::Status status;
+    load_payload(record, scratch, &payload, &status);
+    return status;
+  });
+  if (!loaded || format == nullptr) return;
+  read_undo_update(payload, *format, [&](ColumnNumber, const Cell& cell) {
+    if (cell.kind == CellKind::kOverflow) out->push_back(cell.overflow_ref());
+  }, nullptr);
 }
 
 std::size_t SystemParts::collect_garbage() {
@@ -173,30 +215,11 @@ std::size_t SystemParts::collect_garbage() {
     if (state->commit_ts.load(std::memory_order_acquire) > until) break;
     if (snapshot_pending.load(std::memory_order_acquire)) break;
     bool complete = true;
-    for (; state->collected_records < state->records.size(); ++state->collected_records) {
-      UndoRec* r = state->records[state->collected_records];
-      if (r->undone_epoch.load(std::memory_order_acquire) != 0) continue;
-      if ((r->op == UndoOp::kDelete || (r->flags & UndoRec::kAnyKey) != 0) && !purge_record(*r)) {
+    for (std::size_t i = state->collected_records.load(); i < state->records.size(); ++i) {
+      if (!collect_record(*state, i)) {
         complete = false;
         break;
       }
-      if ((r->flags & UndoRec::kOverflowBefore) != 0) {
-        const auto tree = tree_state(TableId{r->table});
-        const auto format = tree != nullptr ? tree->format() : nullptr;
-        Bytes scratch;
-        ByteSpan payload;
-        const auto loaded = storage::run_blocking([&]() -> storage::Status {
-          storage::Status status;
-          load_payload(*r, scratch, &payload, &status);
-          return status;
-        });
-        if (loaded && format != nullptr) {
-          read_undo_update(payload, *format, [&](ColumnNumber, const Cell& cell) {
-            if (cell.kind == CellKind::kOverflow) give_up_chain(cell.overflow_ref());
-          }, nullptr);
-        }
-      }
-      versions.cut(r);
       ++collected;
     }
     if (!complete) break;

@@ -304,6 +304,11 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     sequence.called = in.fixed<std::uint8_t>() != 0;
     if (!in.ok()) throw damaged();
     sequences[id] = sequence;
+  } else if (kind == storage::SnapshotRecord::kRowCounter) {
+    const TableId id{static_cast<std::uint32_t>(in.varint())};
+    const std::uint64_t next_row = in.varint();
+    if (!in.ok()) throw damaged();
+    if (const auto tree = tree_state(id)) tree->next_row.store(std::max(tree->next_row.load(), next_row));
   } else if (kind == storage::SnapshotRecord::kPurge) {
     const TableId table{static_cast<std::uint32_t>(in.varint())};
     const RowId row{in.varint()};
@@ -640,6 +645,7 @@ void SystemParts::finish_recovery() {
       tree.tree = std::make_shared<TreeState>();
       tree.tree->id = TableId{id};
       tree.tree->tree = std::make_unique<storage::TableTree>(buffer(), TableId{id}, root);
+      if (const auto known = trees.find(TableId{id}); known != trees.end()) tree.format = known->second->format();
     }
     std::lock_guard lock(drop_mutex);
     dropped.push_back(std::move(tree));

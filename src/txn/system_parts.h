@@ -161,7 +161,13 @@ struct SystemParts final : storage::CheckpointSource {
     std::size_t records;
   };
   std::vector<Captured> captured_active;
-  std::vector<TxnState*> captured_committed;
+  struct CapturedCommitted {
+    TxnState* state;
+    std::size_t from;  // its records before are collected
+  };
+  std::vector<CapturedCommitted> captured_committed;
+  std::vector<std::pair<TableId, std::uint64_t>> captured_counters;
+  std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
   std::uint64_t captured_lsn = 0, captured_keep = 0;
   std::atomic<std::uint64_t> last_checkpoint_lsn{0};
@@ -222,15 +228,17 @@ struct SystemParts final : storage::CheckpointSource {
   std::size_t collect_garbage();
   /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
-  /// Keys of the version that the record replaced, for the indexes in which it had another key than any version since.
-  /// `*reachable`: the record is still in its chain. The row's leaf is latched.
+  bool collect_record(TxnState& state, std::size_t position);
+  void old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out);
+  /// Keys of the version that the record replaced, for the indexes in which it had another key than any version since
+  /// (that was committed at or before `until`). `*reachable`: the record is still in its chain. The row's leaf is latched.
   struct OldKey {
     IndexId index;
     std::shared_ptr<storage::IndexTree> tree;
     Bytes key;
   };
   storage::Status old_keys(const TableFormat& format, const UndoRec& record, const storage::LeafView& leaf,
-                           std::vector<OldKey>* out, bool* reachable);
+                           std::uint64_t until, std::vector<OldKey>* out, bool* reachable);
   void run_collector();
   void wake_collector();
   void retire_state(TxnState* state);

@@ -1,4 +1,6 @@
 // Trees, formats and layouts in memory: made from the root map and the layout rows.
+#include <algorithm>
+
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
 
@@ -216,15 +218,24 @@ bool SystemParts::drop_step() {
     std::lock_guard lock(drop_mutex);
     dropped.front().unlinked = true;
   }
+  std::vector<storage::OverflowRef> chains;
   for (int steps = 0; !done && steps < 64; ++steps) {
     const auto status = storage::run_blocking([&] {
       if (tree.is_index) return tree.index->free_step(&done);
       const auto format = tree.format;
-      return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(), &done);
+      return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(), &done, &chains);
     });
     if (!status) {
       done = true;  // damaged: what is left stays lost, and `check` says so
     }
+  }
+  if (!chains.empty()) {
+    const auto by_page = [](const auto& a, const auto& b) { return a.first < b.first; };
+    std::sort(chains.begin(), chains.end(), by_page);
+    chains.erase(std::unique(chains.begin(), chains.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
+                 chains.end());
+    std::lock_guard lock(queue_mutex);
+    unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
   }
   if (done) {
     std::lock_guard lock(drop_mutex);

@@ -150,6 +150,25 @@ Outcome Transaction::prepare_write() {
   return {};
 }
 
+namespace {
+/// A batch with that many bytes of events, and one more event with a body of that size.
+std::size_t batch_bytes(std::size_t events, std::size_t body) {
+  constexpr std::size_t kEventHeader = 32;
+  return sizeof(log::BatchHeader) + log::kFragmentBytes + events + body + kEventHeader;
+}
+}  // namespace
+
+bool Transaction::has_log_room(std::size_t body_bytes) const {
+  const TxnState* state = state_.load(std::memory_order_acquire);
+  const std::size_t events = state != nullptr ? state->events.bytes().size() : 0;
+  return batch_bytes(events, body_bytes) <= system_.parts().log->batch_bytes_max();
+}
+
+Outcome Transaction::make_log_room(std::size_t body_bytes) {
+  if (batch_bytes(0, body_bytes) > system_.parts().log->batch_bytes_max()) return {Status::kTooLarge};
+  return has_log_room(body_bytes) ? Outcome{} : flush_fragment();
+}
+
 /// Writes the log buffer as a FRAGMENT. Outside the gate.
 Outcome Transaction::flush_fragment() {
   SystemParts& parts = system_.parts();

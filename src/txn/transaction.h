@@ -123,6 +123,9 @@ class Transaction {
   TxnState& writable_state();
   /// Before each write, outside the gate: admission, undo limit, fragments of the log buffer. kOk: go on.
   Outcome prepare_write();
+  /// Before the event of a write, outside the gate: room for its body in a batch. kTooLarge: no batch can hold it.
+  Outcome make_log_room(std::size_t body_bytes);
+  [[nodiscard]] bool has_log_room(std::size_t body_bytes) const;
   /// Memory of the write that is under way, kept over kBlocked.
   WriteScratch& scratch();
 

@@ -101,7 +101,7 @@ struct TxnState {
   bool has_layout_events = false;
 
   std::atomic<std::uint32_t> holds{0};             // checkpoints that refer to it
-  std::size_t collected_records = 0;               // the collector's progress
+  std::atomic<std::size_t> collected_records{0};   // the collector's progress; changed inside actions
   bool needs_purge = false;                        // some record leaves an index entry or a row to take away
 
   [[nodiscard]] bool running() const { return commit_ts.load(std::memory_order_acquire) == kRunning; }

@@ -15,8 +15,9 @@ enum class SnapshotRecord : std::uint8_t {
   kActive = 1,    // undo of a transaction that was active at the gate
   kPrepared = 2,  // a prepared transaction: its PREPARE batch and its undo
   kPurge = 3,     // an entry of the purge queue
-  kFree = 4,      // written and read by the page layer
+  kFree = 4,      // u64 page, u8 PendingKind; the source may add some, the page layer reads them (twice is once)
   kSequence = 5,  // sequence values
+  kRowCounter = 6,  // the next row id of a table (I17)
 };
 
 /// Limit of one record's body. A transaction with more undo gives several records, in order.

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <utility>
 
 #include "rustbd/base/assert.h"
@@ -303,17 +304,16 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
 
 void Storage::deliver_undo_snapshot() {
   RUSTBD_ASSERT(!parts_->delivered.load(), "the undo snapshot is delivered once");
-  std::vector<PendingEntry> pending;
+  std::map<std::uint64_t, PendingKind> pending;  // the source and the list of pages may name one page both
   const bool good = read_snapshot(*parts_->file, parts_->snapshot, [&](SnapshotRecord kind, ByteSpan body) {
     if (kind != SnapshotRecord::kFree) {
       parts_->source->restore(kind, body);
     } else if (body.size() == 9) {
-      pending.push_back({PageId{load<std::uint64_t>(body.data())},
-                         static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8))});
+      pending[load<std::uint64_t>(body.data())] = static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8));
     }
   });
   if (!good) throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");
-  for (const PendingEntry& entry : pending) free_after_restart(entry);
+  for (const auto& [page, kind] : pending) free_after_restart({PageId{page}, kind});
   parts_->snapshot.clear();
   parts_->delivered.store(true);
 }

@@ -137,7 +137,8 @@ Status TableTree::downgrade_leaves(const RowFormat& from, const RowFormat& to, R
   }
 }
 
-Status TableTree::free_step(const RowFormat* format, PendingFree* pending, bool* done) {
+Status TableTree::free_step(const RowFormat* format, PendingFree* pending, bool* done,
+                            std::vector<OverflowRef>* chains) {
   const auto give_chains_up = [&](const ExclusiveGuard& leaf) {
     LeafView view;
     if (format == nullptr || pending == nullptr) return Status::ok();
@@ -148,6 +149,7 @@ Status TableTree::free_step(const RowFormat* format, PendingFree* pending, bool*
         Cell cell;
         if (view.cell(slot, c, &cell) && cell.kind == CellKind::kOverflow) {
           pending->add(cell.overflow_ref().first, PendingKind::kChain);
+          if (chains != nullptr) chains->push_back(cell.overflow_ref());
         }
       }
     }

@@ -101,6 +101,11 @@ Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
     if (!(out.blocked() && out.token.fired())) *step = Step::kReturn;
     return out;
   }
+  if (after.log_bytes > 0) {
+    out = txn_.make_log_room(after.log_bytes);
+    if (!out.ok()) *step = Step::kReturn;
+    return out;
+  }
   storage::Status status;
   if (after.split_tree != nullptr) status = after.split_tree->split(after.split_key, after.split_row);
   else if (after.split_leaf) status = state_.tree->split_leaf(after.split_row, format_.rows);
@@ -137,28 +142,48 @@ void RowWriter::given_row(RowRef row) {
 
 const WriteScratch::Staged* RowWriter::staged(ColumnNumber column) const {
   for (const auto& st : s_.staged)
-    if (st.column == column) return &st;
+    if (st.table == state_.id && st.column == column) return &st;
   return nullptr;
 }
 
-void RowWriter::drop_staging() {
-  for (auto& st : s_.staged) {
+/// Gives up what another row's attempt has left: all that is not of these columns of this table.
+void RowWriter::drop_staging(std::span<const ColumnNumber> kept) {
+  std::erase_if(s_.staged, [&](WriteScratch::Staged& st) {
+    if (st.table == state_.id && std::find(kept.begin(), kept.end(), st.column) != kept.end()) return false;
     std::lock_guard lock(parts_.queue_mutex);
     if (!st.write->ref().first.is_none()) parts_.unused_chains.push_back(st.write->ref());
-  }
-  s_.staged.clear();
+    return true;
+  });
 }
 
 /// Begins to stage the value unless that has happened; true if it is new.
 bool RowWriter::needs_staging(ColumnNumber column, std::string_view bytes) {
   if (const auto* st = staged(column)) {
     if (st->bytes == bytes) return false;
-    drop_staging();  // left by another row's attempt
+    drop_staging({});
   }
-  s_.staged.push_back({column, std::string(bytes), nullptr, false});
+  s_.staged.push_back({state_.id, column, std::string(bytes), nullptr, false});
   auto& st = s_.staged.back();
   st.write = std::make_unique<storage::OverflowWrite>(st.bytes, state_.id.raw(), parts_.storage->pending());
   return true;
+}
+
+/// Whether the event of these values (of `columns`; empty: of all; an upper bound of its size) fits into the log buffer; else that is to be done.
+bool RowWriter::log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a, std::span<const Cell> b,
+                             After* after) const {
+  std::size_t bytes = 16;
+  const auto add = [&](std::span<const Cell> cells) {
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      const bool text = types::is_variable(format_.phys[columns.empty() ? i : columns[i]]);
+      bytes += 24 + (text && cells[i].kind == CellKind::kValue ? cells[i].value.str.view().size() : 0);
+    }
+  };
+  add(a);
+  add(b);
+  for (const auto& e : s_.computed) bytes += 32 + e.before.size() + e.after.size();
+  if (txn_.has_log_room(bytes)) return true;
+  after->log_bytes = bytes;
+  return false;
 }
 
 /// Outside the gate.
@@ -459,7 +484,7 @@ UndoRec* RowWriter::push_record(UndoOp op, std::uint8_t flags, RowId row) {
   state.arena_bytes += bytes;
   state.undo_bytes.fetch_add(bytes, std::memory_order_relaxed);
   parts_.undo_total.fetch_add(bytes, std::memory_order_relaxed);
-  if (op == UndoOp::kDelete || (flags & UndoRec::kAnyKey) != 0) state.needs_purge = true;
+  if (op == UndoOp::kDelete || (flags & (UndoRec::kAnyKey | UndoRec::kOverflowBefore)) != 0) state.needs_purge = true;
   {
     std::lock_guard lock(state.records_mutex);
     state.records.push_back(record);
@@ -485,6 +510,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row)
   given_row(row);
   std::vector<ColumnNumber> move;
   if (!format_.rows.choose_overflow(s_.full, &move)) return {Status::kTooLarge};
+  drop_staging(move);
   for (const ColumnNumber c : move) needs_staging(c, s_.full[c].value.str.view());
   if (Outcome staged_all = run_staging(); !staged_all.ok()) return staged_all;
   s_.new_row = s_.full;
@@ -510,6 +536,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row)
   if (!s_.computed.empty()) write_undo_other(s_.computed, s_.payload);
   ByteWriter body(s_.body);
   write_row_event(body, format_, s_.full, s_.computed);
+  if (Outcome room = txn_.make_log_room(s_.body.size()); !room.ok()) return room;
   TxnState& mine = txn_.writable_state();
   const RowId id{state_.next_row.fetch_add(1, std::memory_order_relaxed)};
   hint_ = state_.tree->append_hint();
@@ -630,6 +657,7 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
         out->status = Status::kTooLarge;
         return Step::kReturn;
       }
+      drop_staging(move);
       for (const ColumnNumber c : move) {
         if (needs_staging(c, s_.new_row[c].value.str.view())) restage = true;
         if (std::find(s_.changed.begin(), s_.changed.end(), c) == s_.changed.end()) s_.changed.push_back(c);
@@ -649,6 +677,7 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
         const bool moves = std::find(move.begin(), move.end(), c) != move.end();
         s_.after.push_back(moves ? Cell::overflow(staged(c)->write->ref()) : s_.new_row[c]);
       }
+      if (!log_has_room(s_.changed, log_before, log_after, after)) return Step::kRestart;
       if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
       LeafPage page(leaf.mutable_bytes(), format_.rows);
       if (page.room_for_update(slot, s_.changed, s_.after) == Room::kFull) {
@@ -703,6 +732,7 @@ Outcome RowWriter::remove(RowId row, const WriteExtras& extras, std::uint64_t ac
     if (!resolve_columns(s_.old_row, nullptr, after)) return Step::kRestart;
     computed_entries(extras, s_.old_row, {});
     if (!s_.computed.empty()) write_undo_other(s_.computed, s_.payload);
+    if (!log_has_room({}, s_.old_row, {}, after)) return Step::kRestart;
     if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
     LeafPage page(leaf.mutable_bytes(), format_.rows);
     ByteWriter& body = mine.events.begin_event(log::EventOp::kDelete, state_.id, row);

@@ -15,6 +15,7 @@ namespace rustbd::txn {
 /// Memory of a write; belongs to the transaction, so that what was staged outside the gate survives a kBlocked.
 struct WriteScratch {
   struct Staged {  // a value on its way to overflow pages
+    TableId table;
     ColumnNumber column;
     std::string bytes;
     std::unique_ptr<storage::OverflowWrite> write;
@@ -112,6 +113,7 @@ class RowWriter {
     RowId look_at;
     bool read_overflow = false;
     storage::OverflowRef overflow;
+    std::size_t log_bytes = 0;  // of the event, when the log buffer has no room for it
   };
   template <class Body>
   Outcome run(WaitPolicy policy, Body&& body);
@@ -122,7 +124,9 @@ class RowWriter {
   void given_row(RowRef row);
   bool needs_staging(ColumnNumber column, std::string_view bytes);
   Outcome run_staging();
-  void drop_staging();
+  void drop_staging(std::span<const ColumnNumber> kept);
+  bool log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a, std::span<const Cell> b,
+                    After* after) const;
   const WriteScratch::Staged* staged(ColumnNumber column) const;
   void computed_entries(const WriteExtras& extras, std::span<const Cell> old_row, std::span<const Cell> new_row);
   bool resolve(Cell* cell, ColumnNumber column, After* after);
