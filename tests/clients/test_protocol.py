@@ -288,7 +288,7 @@ def test_cancel_request(context):
         with Wire(context.server.port) as other:
             other.raw(struct.pack("!ii", 16, 80877102) + data)
             assert other.at_end()
-    wire.message("Q", b"select pg_sleep(60)\0")
+    wire.message("Q", b"select count(*) from generate_series(1, 2000000000)\0")
     cancel(key[:4] + bytes(4) if key[4:] != bytes(4) else key[:4] + b"\0\0\0\1")    # a wrong key does nothing
     stopper = threading.Timer(0.3, cancel, (key,))
     stopper.start()
@@ -303,7 +303,7 @@ def test_cancel_request(context):
 def test_client_that_goes_away_is_noticed(context):
     with Wire(context.server.port) as wire:
         wire.login(application_name="leaver")
-        wire.message("Q", b"select pg_sleep(600)\0")
+        wire.message("Q", b"select count(*) from generate_series(1, 20000000000)\0")
         deadline = time.monotonic() + 20
         while context.server.sql("select count(*) from pg_stat_activity where application_name = 'leaver' and state = 'active'") != "1":
             assert time.monotonic() < deadline

@@ -148,7 +148,7 @@ def test_sigterm_drains(context):
 
         def work():
             try:
-                outcome.append(busy.execute("insert into drained select 1 from pg_sleep(1.5) returning i").fetchone())
+                outcome.append(busy.execute("insert into drained select count(*) / 10000000 from generate_series(1, 10000000) returning i").fetchone())
             except psycopg.Error as e:
                 outcome.append(e)
         thread = threading.Thread(target=work)
