@@ -35,6 +35,8 @@ struct SessionOptions {
   std::string client_address;      // empty: in process
   std::string protocol = "embedded";
   std::map<std::string, std::string> settings;   // of the connection (PGOPTIONS, start-up packet)
+  /// Called (any thread, briefly, under a lock) once terminated() has become true: the protocol wakes an idle client.
+  std::function<void()> on_terminate;
 };
 
 /// What pg_stat_activity shows of a session. Under `mutex`.

@@ -141,7 +141,8 @@ Oid Session::Parts::creation_schema(const catalog::CatalogSnapshot& catalog) {
 }
 
 Session::Session(Database& database, const SessionOptions& options, std::int32_t pid, std::uint64_t secret)
-    : database_(database), pid_(pid), secret_(secret), activity_(std::make_shared<SessionActivity>()) {
+    : database_(database), pid_(pid), secret_(secret), activity_(std::make_shared<SessionActivity>()),
+      on_terminate_(options.on_terminate) {
   for (const auto& [name, value] : database.options().settings) settings_.set_base(name, value);
   parts_ = std::make_unique<Parts>(*this);
   activity_->pid = pid;
@@ -185,8 +186,10 @@ io::WaitToken Session::results_durable() {
 void Session::cancel(functions::CancelReason reason) {
   std::uint32_t none = 0;
   cancel_flag_.reason.compare_exchange_strong(none, static_cast<std::uint32_t>(reason));
-  if (reason == functions::CancelReason::kAdmin) terminated_.store(true, std::memory_order_release);
+  const bool ends = reason == functions::CancelReason::kAdmin;
+  if (ends) terminated_.store(true, std::memory_order_release);
   parts_->locker->cancel_wait();
+  if (ends && on_terminate_) on_terminate_();
 }
 
 Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {

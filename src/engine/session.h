@@ -104,6 +104,7 @@ class Session {
   std::atomic<bool> terminated_{false};
   std::shared_ptr<SessionActivity> activity_;
   std::unique_ptr<Parts> parts_;
+  const std::function<void()> on_terminate_;
 };
 
 }  // namespace rustbd::engine

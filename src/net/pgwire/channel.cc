@@ -173,17 +173,15 @@ void Channel::send() {
 // Something may have changed: results became durable, or bytes have left.
 void Channel::after_send() {
   if (closed_) return;
-  bool more = false;
   while (!held_.empty() && held_.front().second.fired()) {
     approved_ = held_.front().first;
     held_.pop_front();
-    more = true;
     if (!held_.empty() && !held_.front().second.fired())
       held_.front().second.then(transport_->lane(), [self = shared_from_this()] { self->after_send(); });
   }
   if (pending() <= kPendingLow && room_) std::exchange(room_, {}).fire();
   if (flushed_ && !writing_ && held_.empty() && approved_ == out_begin_) std::exchange(flushed_, {}).fire();
-  if (more) send();
+  if (!writing_ && approved_ > out_begin_) send();
 }
 
 io::WaitToken Channel::room() {

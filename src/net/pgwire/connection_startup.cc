@@ -165,6 +165,11 @@ Task<bool> Connection::authenticate() {
 }
 
 void Connection::open_session() {
+  session_options_.on_terminate = [weak = weak_from_this(), lane = &channel_->transport().lane()] {
+    lane->post([weak] {
+      if (const auto self = weak.lock()) self->channel_->wake();
+    });
+  };
   session_ = server_.database().connect(session_options_);
   sink_.set_session(session_.get());
   auto& out = channel_->out();
