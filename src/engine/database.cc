@@ -17,11 +17,7 @@ void EngineMetrics::record_query(double seconds, std::string_view kind, std::str
   query_duration_seconds.observe(seconds);
   by_kind(kind, protocol, failure != nullptr).inc();
   if (failure == nullptr) return;
-  std::lock_guard lock{mutex_};   // failures only
-  auto& counter = by_state_[std::string{failure->state.text()}];
-  if (counter == nullptr)
-    counter = &registry.counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}});
-  counter->inc();
+  registry.labelled_counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}}).inc();
 }
 
 metrics::Counter& EngineMetrics::by_kind(std::string_view kind, std::string_view protocol, bool failed) {

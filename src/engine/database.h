@@ -63,8 +63,7 @@ struct EngineMetrics {
  private:
   static constexpr std::size_t kKindCount = 8, kProtocolCount = 3;
   metrics::Counter& by_kind(std::string_view kind, std::string_view protocol, bool failed);
-  std::mutex mutex_;                                                 // protects by_state_, and making a counter
-  std::map<std::string, metrics::Counter*> by_state_;
+  std::mutex mutex_;                                                 // held while a counter is made
   std::atomic<metrics::Counter*> kinds_[kKindCount][kProtocolCount][2] = {};   // made when first used
 };
 

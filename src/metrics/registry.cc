@@ -174,6 +174,16 @@ Counter& Registry::counter(std::string name, std::string help, Labels labels) {
                             std::make_unique<Counter>());
   return *std::get<std::unique_ptr<Counter>>(series.instrument);
 }
+Counter& Registry::labelled_counter(std::string name, std::string help, Labels labels) {
+  std::sort(labels.begin(), labels.end());
+  {
+    std::lock_guard lock{impl_->mutex};
+    if (const auto it = impl_->families.find(name); it != impl_->families.end())
+      for (const auto& series : it->second.series)
+        if (series->labels == labels) return *std::get<std::unique_ptr<Counter>>(series->instrument);
+  }
+  return counter(std::move(name), std::move(help), std::move(labels));
+}
 Gauge& Registry::gauge(std::string name, std::string help, Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels),
                             std::make_unique<Gauge>());

@@ -228,7 +228,7 @@ void Storage::Parts::checkpoint_loop() {
     const CheckpointResult result = checkpointer->run();
     if (duration != nullptr) {
       duration->observe(static_cast<double>(result.duration_us) / 1e6);
-      options.metrics->counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
+      options.metrics->labelled_counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
                                {{"trigger", std::string(to_text(batch.trigger))}}).inc();
     }
     if (!result.durable) options.log("checkpoint failed: " + result.why);
@@ -255,6 +255,13 @@ void Storage::Parts::register_metrics() {
       [pool] { return static_cast<double>(pool->statistics().hits); });
   add(true, "rustbd_buffer_reads_total", "Page fixes by result", {{"result", "miss"}},
       [pool] { return static_cast<double>(pool->statistics().misses); });
+  add(false, "rustbd_buffer_hit_ratio", "Buffer cache hit ratio since the last time it was asked for", {},
+      [pool, hits = std::make_shared<std::pair<double, double>>()] {
+        const auto now = pool->statistics();
+        const double hit = static_cast<double>(now.hits) - hits->first, miss = static_cast<double>(now.misses) - hits->second;
+        *hits = {static_cast<double>(now.hits), static_cast<double>(now.misses)};
+        return hit + miss == 0 ? 1.0 : hit / (hit + miss);
+      });
   add(false, "rustbd_buffer_dirty_pages", "Pages in memory that are newer than on disk", {},
       [pool] { return static_cast<double>(pool->dirty_count()); });
   add(true, "rustbd_buffer_evictions_total", "Pages that left memory", {{"policy", "clock"}},
