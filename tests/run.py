@@ -12,12 +12,29 @@ sys.path.insert(0, str(ROOT / "tests"))
 import harness  # noqa: E402
 
 PARTS = ("style", "unit", "sql", "clients", "crash")
-passed = failed = 0
+passed = failed = known = 0
 failures = []
+surprises = []
+
+
+def read_known():
+    """tests/known_failures.txt: NAME and why, a line each. They run; failing is no news, passing is (a ratchet)."""
+    path = ROOT / "tests/known_failures.txt"
+    lines = [line.split(None, 1) for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")] if path.exists() else []
+    return {name: why for name, why in lines}
+
+
+KNOWN = read_known()
 
 
 def report(name: str, ok: bool, seconds: float, output: str = ""):
-    global passed, failed
+    global passed, failed, known
+    if not ok and name in KNOWN:
+        known += 1
+        print(f"known to fail: {name} ({seconds:.1f} s): {KNOWN[name].strip()}", flush=True)
+        return
+    if ok and name in KNOWN:
+        surprises.append(name)
     if ok:
         passed += 1
     else:
@@ -55,6 +72,12 @@ def run_binary(preset: str, name: str, *arguments: str, label: str = ""):
 
 
 def unit():
+    if build("release", "unit_tests", "concurrent_tests"):
+        for name in list_of("release", "unit_tests") + list_of("release", "concurrent_tests"):
+            run_binary("release", name)
+
+
+def sanitize():
     if build("dev", "unit_tests", "concurrent_tests"):
         for name in list_of("dev", "unit_tests") + list_of("dev", "concurrent_tests"):
             run_binary("dev", name)
@@ -135,6 +158,8 @@ def main():
             unit()
         elif name == "unit":
             unit()
+        elif name == "sanitize":
+            sanitize()
         elif name == "style":
             style()
         elif name == "crash":
@@ -147,7 +172,9 @@ def main():
             sys.exit(2)
     if failures:
         print("failed: " + ", ".join(failures))
-    print(f"{passed} passed, {failed} failed", flush=True)
+    if surprises:
+        print("known to fail, but passed (take them off tests/known_failures.txt): " + ", ".join(surprises))
+    print(f"{passed} passed, {failed} failed, {known} skipped", flush=True)
     sys.exit(1 if failed or not passed else 0)
 
 
