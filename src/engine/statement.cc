@@ -10,6 +10,19 @@ namespace rustbd::engine {
 
 namespace {
 constexpr int kReplansMax = 100;
+constexpr std::int64_t kTurnUs = 2000;   // of one statement on its network thread (query.md §9.2)
+
+/// Goes to the end of the lane's queue.
+auto next_turn() {
+  struct Turn {
+    bool await_ready() const noexcept { return io::Lane::current() == nullptr; }
+    void await_suspend(std::coroutine_handle<> self) const {
+      io::Lane::current()->post([self] { self.resume(); });
+    }
+    void await_resume() const noexcept {}
+  };
+  return Turn{};
+}
 
 void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMode>& modes) {
   const auto raise = [&](Oid oid, txn::TableLockMode mode) {
@@ -180,7 +193,15 @@ void start_run(Session::Parts& parts, Portal& portal) {
 Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink, std::span<const ResultColumn> columns) {
   std::uint64_t sent = 0;
   auto io = parts.session.io_context();
+  auto& clock = *parts.database.environment().clock;
+  auto turn_began = clock.monotonic_us();
   for (;;) {
+    // A long result gives the thread's other sessions their turn.
+    if (const auto now = clock.monotonic_us(); now - turn_began > kTurnUs) {
+      co_await next_turn();
+      turn_began = clock.monotonic_us();
+      parts.session.cancel_flag()->check();
+    }
     types::Chunk chunk;
     const auto flow = portal.run->next(&chunk, max_rows == 0 ? 0 : max_rows - sent);
     if (flow.state == exec::State::kBlocked) {
