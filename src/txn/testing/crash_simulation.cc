@@ -1,0 +1,378 @@
+#include "rustbd/txn/testing/crash_simulation.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <set>
+
+#include "rustbd/base/error.h"
+#include "rustbd/storage/pages/storage.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/crash_world.h"
+
+namespace rustbd::txn::testing {
+
+CrashWorld::CrashWorld(std::uint64_t seed, std::uint32_t feature_bits)
+    : random(seed * 0x9E3779B97F4A7C15ull + 1), features(feature_bits), executor(random.next_u64()) {}
+
+namespace {
+
+constexpr int kAccounts = 12;
+
+template <class T>
+std::optional<T> run_to_end(CrashWorld& world, Task<T> task) {
+  std::optional<T> result;
+  const io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
+  world.executor.workers().post([&] {
+    detach([](Task<T> inner, std::optional<T>* out) -> Task<> { *out = co_await std::move(inner); }(std::move(task), &result),
+           [&] { done.fire(); });
+  });
+  done.wait_blocking();
+  return result;
+}
+
+class Simulation {
+ public:
+  Simulation(std::uint64_t seed, const CrashOptions& options) : options_(options), world_(seed, options.features) {
+    world_.reads_per_mille = options.reads_per_mille;
+  }
+
+  CrashResult run() {
+    choose_settings();
+    const auto crashes = 1 + world_.random.below(4);
+    for (std::uint64_t round = 0; round <= crashes && world_.problems.empty(); ++round) {
+      if (!open(round > 0)) break;
+      if (round == 0) make_bank();
+      else verify_state("after recovery");
+      if (!world_.problems.empty()) break;
+      const bool clean = !options_.crashes || round == crashes || world_.chance(100);
+      if (!clean) world_.disk->crash_at(1 + world_.random.below(world_.chance(300) ? 40 : 500));
+      work(static_cast<int>(4 + world_.random.below(20)));
+      if (!world_.problems.empty()) break;
+      if (!clean || world_.dead()) crash();
+      else close_cleanly();
+    }
+    if (world_.problems.empty() && open(true)) {
+      verify_state("at the end");
+      if (world_.problems.empty()) check_leaks();
+    }
+    shut_down();
+    result_.problems = world_.problems;
+    result_.commits = world_.commits;
+    result_.aborts = world_.aborts;
+    result_.rows_read = world_.rows_read;
+    result_.layouts_changed = world_.layouts_changed;
+    return std::move(result_);
+  }
+
+ private:
+  void say(const std::string& line) const {
+    if (options_.verbose) std::fprintf(stderr, "%s\n", line.c_str());
+  }
+
+  void choose_settings() {
+    auto& random = world_.random;
+    Options& o = system_options_;
+    const std::uint64_t frames = world_.chance(500) ? 24 + random.below(40) : 64 + random.below(448);
+    o.buffer_bytes = frames * storage::kFrameBytes;
+    o.log_segment_bytes = std::uint64_t{128 << 10} << random.below(4);
+    o.log_ring_bytes = std::min<std::uint64_t>(o.log_segment_bytes / 2, std::uint64_t{256 << 10} << random.below(3));
+    o.checkpoint_log_bytes = std::uint64_t{32 << 10} << random.below(4);
+    o.checkpoint_interval_us = 20'000;
+    o.log_fragment_bytes = world_.has(kLarge) ? std::uint64_t{512} << random.below(7) : std::uint64_t{1} << 20;
+    o.undo_spill_bytes = world_.has(kLarge) ? std::uint64_t{1024} << random.below(8) : std::uint64_t{1} << 30;
+    o.background = world_.has(kBackground) && world_.chance(300);
+    o.preallocate_log = false;
+    o.data_grow_bytes = 2 << 20;
+    o.on_fatal = [this](std::string_view why) {
+      if (!world_.disk->crashed()) world_.problem(fmt::format("fatal without a crash: {}", why));
+      world_.fatal = true;
+    };
+    o.log_line = [this](std::string_view line) {
+      if (options_.verbose) std::fprintf(stderr, "log: %.*s\n", static_cast<int>(line.size()), line.data());
+    };
+    io::SimulatedFaults faults;
+    faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
+    faults.latency_us_max = world_.chance(500) ? 300 : 0;
+    world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
+    result_.settings = fmt::format("frames {} segment {} ring {} fragment {} spill {} background {} latency {}", frames,
+                                   o.log_segment_bytes, o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes,
+                                   o.background, faults.latency_us_max);
+    say(result_.settings);
+  }
+
+  /// Opens, perhaps after crashes in the middle of it.
+  bool open(bool exists) {
+    for (int tries = 0;; ++tries) {
+      world_.fatal = false;
+      const bool may_crash = options_.crashes && exists && world_.has(kCrashInRecovery) && tries < 3 && world_.chance(250);
+      if (may_crash) world_.disk->crash_at(1 + world_.random.below(60));
+      try {
+        world_.system = TransactionSystem::open(
+            {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor}, system_options_);
+        if (!world_.dead()) {
+          if (may_crash) world_.disk->crash_at(~std::uint64_t{0} >> 1);
+          say(fmt::format("opened, last timestamp {}", world_.system->last_timestamp().raw()));
+          return true;
+        }
+      } catch (const Error& e) {
+        if (!world_.disk->crashed()) {
+          world_.problem("cannot be opened: " + e.message);
+          return false;
+        }
+      }
+      ++result_.crashes;
+      say("crash in recovery");
+      world_.system.reset();
+      world_.disk->restart();
+    }
+  }
+
+  void make_bank() {
+    TransactionSystem& system = *world_.system;
+    world_.bank = system.new_object_id();
+    const auto layout = base_layout(world_.bank, system.new_index_id(), system.new_index_id());
+    world_.sequence = system.new_table_id();
+    const auto locker = system.make_locker(99);
+    const auto txn = system.begin(*locker);
+    txn->begin_statement();
+    std::vector<Effect> effects;
+    Outcome o = until_done_blocking([&] { return system.create_table(*txn, layout); });
+    if (!o.ok()) return world_.problem("the first table cannot be made");
+    Effect made;
+    made.is_layout = true;
+    made.relation = world_.bank;
+    made.layout = system.layout_for(*txn, kCrashDatabase, world_.bank);
+    effects.push_back(made);
+    Table table(system, made.layout);
+    for (int i = 0; i < kAccounts; ++i) {
+      Image image;
+      image.id = i;
+      image.value = 100 + i;
+      world_.bank_sum += *image.value;
+      const ImageRow row(image, *made.layout);
+      RowId id;
+      o = until_done_blocking([&] { return table.insert(*txn, row.ref(), {}, &id); });
+      if (!o.ok()) return world_.problem("the first rows cannot be made");
+      Effect e;
+      e.table = made.layout->table;
+      e.row = id.raw();
+      e.image = image;
+      effects.push_back(e);
+    }
+    const Oid rows = system.new_object_id();
+    const auto rows_layout = base_layout(rows, system.new_index_id(), system.new_index_id());
+    o = until_done_blocking([&] { return system.create_table(*txn, rows_layout); });
+    if (!o.ok()) return world_.problem("the second table cannot be made");
+    made.relation = rows;
+    made.layout = system.layout_for(*txn, kCrashDatabase, rows);
+    effects.push_back(made);
+    const auto done = run_to_end(world_, txn->commit());
+    if (!done || !done->ok()) return world_.problem("the first commit failed");
+    world_.model.apply(txn->commit_timestamp().raw(), effects);
+    world_.model.acknowledge(txn->commit_timestamp().raw());
+  }
+
+  /// Lets clients work until they are done or the power fails; afterwards no client is left.
+  void work(int transactions) {
+    world_.stopping = false;
+    std::vector<std::unique_ptr<CrashClient>> clients;
+    const std::uint64_t n = 1 + world_.random.below(6);
+    std::size_t running = n;
+    for (std::uint64_t i = 0; i < n; ++i) {
+      clients.push_back(std::make_unique<CrashClient>(world_, static_cast<std::int32_t>(i + 1)));
+      world_.executor.workers().post([&world = world_, &running, transactions, client = clients.back().get()] {
+        static_cast<void>(world);
+        detach(client->run(transactions), [&running] { --running; });
+      });
+    }
+    std::uint64_t steps = 0;
+    bool told = false;
+    while (running > 0) {
+      if (world_.dead() || !world_.problems.empty()) {
+        if (!world_.problems.empty() && !world_.disk->crashed()) world_.disk->crash();
+        if (!std::exchange(told, true)) say("the power fails");
+        for (const auto& client : clients) client->locker().cancel_wait();
+      }
+      if (!world_.executor.step() || ++steps > 2'000'000) {
+        world_.problem(fmt::format("{} clients do not come to an end", running));
+        std::fprintf(stderr, "crash simulation: stuck clients (%s)\n", result_.settings.c_str());
+        std::abort();
+      }
+      if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0) world_.system->collect_garbage();
+    }
+    for (const auto& client : clients) world_.system->locks().release_all(client->locker());
+    clients.clear();
+  }
+
+  void crash() {
+    if (!world_.disk->crashed()) world_.disk->crash();
+    ++result_.crashes;
+    result_.checkpoints += world_.system->statistics().checkpoints;
+    world_.system.reset();
+    world_.disk->restart();
+  }
+
+  /// How many pages are in use.
+  std::uint64_t close_cleanly() {
+    say("clean shutdown");
+    result_.checkpoints += world_.system->statistics().checkpoints;
+    world_.system->close();
+    world_.system.reset();
+    const auto report = storage::verify_pages(*world_.disk);
+    for (const auto& p : report.problems) world_.problem("after a shutdown: " + p);
+    return report.pages;
+  }
+
+  void shut_down() {
+    if (world_.system != nullptr) {
+      world_.disk->crash();
+      world_.system.reset();
+    }
+    world_.executor.stop();
+  }
+
+  void verify_state(const std::string& when) {
+    TransactionSystem& system = *world_.system;
+    const std::uint64_t ts = system.last_timestamp().raw();
+    if (ts < world_.model.acknowledged()) {
+      world_.problem(fmt::format("{}: the state is that at {}, but {} was acknowledged", when, ts, world_.model.acknowledged()));
+      return;
+    }
+    world_.model.cut_after(ts);
+    const auto expected = world_.model.layouts_at(ts);
+    for (const auto& layout : system.layouts()) {
+      if (!expected.contains(layout->relation)) world_.problem(fmt::format("{}: relation {} should not be there", when, layout->relation));
+    }
+    const auto locker = system.make_locker(98);
+    const auto txn = system.begin(*locker);
+    txn->begin_statement();
+    for (const auto& [relation, wanted] : expected) {
+      const auto layout = system.layout_of(kCrashDatabase, relation);
+      if (layout == nullptr) {
+        world_.problem(fmt::format("{}: relation {} is not there", when, relation));
+        continue;
+      }
+      Bytes a, b;
+      layout->serialize(a);
+      wanted->serialize(b);
+      if (a != b) {
+        world_.problem(fmt::format("{}: relation {} has another layout", when, relation));
+        continue;
+      }
+      verify_table(when, *txn, layout, ts);
+    }
+    for (const auto& p : system.check()) world_.problem(when + ": " + p);
+  }
+
+  void verify_table(const std::string& when, Transaction& txn, const LayoutPtr& layout, std::uint64_t ts) {
+    Table table(*world_.system, layout);
+    const auto columns = all_columns(*layout);
+    const Rows expected = world_.model.rows_at(layout->table, ts);
+    Rows found;
+    types::ChunkBuffer out;
+    TableScan scan(table, txn.view(), columns);
+    const auto take = [&] {
+      for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
+        const std::uint32_t r = out.chunk().selection[i];
+        found.emplace(out.chunk()[columns.size()].values<std::uint64_t>()[r], read_image(out.chunk(), r, *layout));
+      }
+    };
+    for (;;) {
+      const Outcome o = until_done_blocking([&] { return scan.next(out); });
+      if (o.status == Status::kEnd) break;
+      if (!o.ok()) return world_.problem(fmt::format("{}: a scan ended with {}", when, static_cast<int>(o.status)));
+      take();
+    }
+    compare_rows(world_, fmt::format("{} at {}: table {}", when, ts, layout->table.raw()), expected, found, *layout);
+    if (layout->relation == world_.bank) {
+      std::int64_t sum = 0;
+      for (const auto& [row, image] : found) sum += image.value.value_or(0);
+      if (sum != world_.bank_sum) world_.problem(fmt::format("{}: the sum of the balances is {}", when, sum));
+    }
+    for (const auto& index : layout->indexes) {
+      found.clear();
+      IndexScan entries(table, index.id, txn.view(), KeyRange::all(), ScanDirection::kForward, columns);
+      for (;;) {
+        const Outcome o = until_done_blocking([&] { return entries.next(out); });
+        if (o.status == Status::kEnd) break;
+        if (!o.ok()) return world_.problem(fmt::format("{}: an index scan ended with {}", when, static_cast<int>(o.status)));
+        take();
+      }
+      compare_rows(world_, fmt::format("{} at {}: index {} of table {}", when, ts, index.id.raw(), layout->table.raw()),
+                   expected, found, *layout);
+    }
+  }
+
+  /// P14: when all is collected no version is left, and every page that is not free belongs to a tree.
+  void check_leaks() {
+    TransactionSystem& system = *world_.system;
+    SystemParts& parts = system.parts();
+    for (int i = 0; i < 20; ++i) system.collect_garbage();
+    if (parts.versions.size() != 0) world_.problem(fmt::format("{} versions are left", parts.versions.size()));
+    if (parts.storage->pending().size() != 0) {
+      world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
+    }
+    for (const auto& p : system.check()) world_.problem("at rest: " + p);
+    const std::set<std::uint64_t> reachable = reachable_pages();
+    const std::uint64_t pages = close_cleanly();
+    if (pages != reachable.size()) {
+      world_.problem(fmt::format("{} pages are in use, {} are reachable", pages, reachable.size()));
+    }
+  }
+
+  std::set<std::uint64_t> reachable_pages() {
+    SystemParts& parts = world_.system->parts();
+    std::set<std::uint64_t> pages;
+    const auto add_chain = [&](PageId page) {
+      while (!page.is_none()) {
+        if (!pages.insert(page.raw()).second) world_.problem(fmt::format("page {} is reachable twice", page.raw()));
+        auto guard = parts.buffer().fix_shared(page);
+        if (!guard) return world_.problem(fmt::format("page {} cannot be read", page.raw()));
+        page = PageId{guard->header().right_sibling};
+      }
+    };
+    add_chain(PageId{1});  // the root map
+    auto all = world_.system->layouts();
+    all.push_back(parts.layout_table);
+    for (const auto& layout : all) {
+      const auto format = parts.format_of(layout);
+      const auto state = parts.tree_state(layout->table);
+      for (const PageId p : state->tree->check(format->rows).pages) pages.insert(p.raw());
+      for (const IndexPart& part : format->indexes)
+        for (const PageId p : part.tree->check().pages) pages.insert(p.raw());
+      std::vector<PageId> chains;
+      RowId next{1};
+      for (bool end = false; !end;) {
+        const auto pin = parts.epochs().pin();
+        storage::SharedGuard leaf;
+        const auto status = storage::run_blocking([&] { return state->tree->fix_leaf(next, &leaf); });
+        storage::LeafView view;
+        if (!status || !storage::LeafView::open(leaf.data(), format->rows, &view)) {
+          world_.problem("a leaf cannot be read");
+          break;
+        }
+        for (std::uint32_t slot = 0; slot < view.rows(); ++slot) {
+          Cell cell;
+          for (std::uint32_t c = 0; c < format->rows.column_count(); ++c)
+            if (view.cell(slot, c, &cell) && cell.kind == CellKind::kOverflow) chains.push_back(cell.overflow_ref().first);
+        }
+        end = view.high_fence() == storage::kNoHighFence;
+        if (!end) next = RowId{view.high_fence()};
+      }
+      for (const PageId first : chains) add_chain(first);
+    }
+    return pages;
+  }
+
+  const CrashOptions options_;
+  CrashWorld world_;
+  Options system_options_;
+  CrashResult result_;
+};
+
+}  // namespace
+
+CrashResult run_crash_seed(std::uint64_t seed, const CrashOptions& options) { return Simulation(seed, options).run(); }
+
+}  // namespace rustbd::txn::testing
