@@ -69,7 +69,10 @@ std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::Logica
   auto out = std::make_shared<plan::ExecutionPlan>();
   Planner planner{*logical, input};
   remove_subqueries(planner);
+  inline_ctes(planner, logical->root);
   fold_constants(planner, *logical->root);
+  simplify_predicates(planner, *logical->root);
+  use_min_max_order(planner, *logical->root);
   push_filters(planner, logical->root);
   if (has_dependent_join(*logical->root)) {
     unnest_joins(planner, logical->root);

@@ -47,6 +47,9 @@ void fold_constants(Planner& planner, LogicalNode& root);                 // fol
 void fold_expression(Planner& planner, ExpressionPtr& e);
 void remove_subqueries(Planner& planner);                                 // subquery.cc: kSubquery -> joins
 void unnest_joins(Planner& planner, LogicalPtr& root);                    // unnest.cc: dependent joins -> joins
+void simplify_predicates(Planner& planner, LogicalNode& root);            // simplify.cc
+void inline_ctes(Planner& planner, LogicalPtr& root);                     // cte.cc
+void use_min_max_order(Planner& planner, LogicalNode& node);              // index_order.cc
 void push_filters(Planner& planner, LogicalPtr& root);                    // push_down.cc
 plan::PlanNodePtr make_physical(Planner& planner, LogicalPtr root);       // lower.cc
 
