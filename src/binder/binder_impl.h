@@ -191,7 +191,8 @@ class Binder {
 
   // set_operation.cc, cte.cc
   BoundQuery bind_set_operation(const sql::SelectStatement& select, QueryLevel& level);
-  BoundQuery combine(plan::SetOperationKind kind, bool all, BoundQuery left, BoundQuery right, std::string_view name, std::int32_t location);
+  BoundQuery combine(plan::SetOperationKind kind, bool all, BoundQuery left, BoundQuery right, std::string_view name,
+                     const sql::SelectStatement& right_tree);
   BoundQuery bind_values(const sql::SelectStatement& select, QueryLevel& level);
   void order_and_limit(BoundQuery& query, const sql::SelectStatement& select, QueryLevel& level);
   void convert_outputs(BoundQuery& query, std::span<const TypeRef> types);

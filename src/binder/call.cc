@@ -129,6 +129,39 @@ TypeRef Binder::set_returning_columns(const Expression& call, std::vector<std::p
   return call.type;
 }
 
+namespace {
+
+/// The place of each argument of a call whose last ones are named; empty if the function cannot be called so.
+std::vector<std::size_t> argument_places(const FunctionDeclaration& f, std::size_t count, std::span<const std::string_view> names) {
+  const std::size_t positional = count - names.size();
+  if (count > f.arguments.size() || f.arguments.size() - count > f.default_count) return {};
+  std::vector<std::size_t> places(count);
+  std::vector<bool> taken(f.arguments.size(), false);
+  for (std::size_t i = 0; i < count; ++i) {
+    places[i] = i;
+    if (i >= positional)
+      places[i] = static_cast<std::size_t>(std::find(f.argument_names.begin(), f.argument_names.end(), names[i - positional]) - f.argument_names.begin());
+    if (places[i] >= taken.size() || taken[places[i]]) return {};
+    taken[places[i]] = true;
+  }
+  for (std::size_t i = 0; i < taken.size(); ++i)
+    if (!taken[i] && i < f.arguments.size() - f.default_count) return {};
+  return places;
+}
+
+/// The built-in functions with defaults (make_interval, parse_ident, pg_terminate_backend) have these.
+ExpressionPtr default_argument(Oid type, std::int32_t location) {
+  types::Datum value;
+  if (type == oid::kBool) value = types::Datum::of(true);
+  else if (type == oid::kInt4) value = types::Datum::of(std::int32_t{0});
+  else if (type == oid::kInt8) value = types::Datum::of(std::int64_t{0});
+  else if (type == oid::kFloat8) value = types::Datum::of(0.0);
+  else RUSTBD_UNREACHABLE("a default of another type");
+  return expression::make_constant({types::make_type(type), false, value}, location);
+}
+
+}  // namespace
+
 ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& level) {
   const std::string_view name = call.name.back();
   if (call.name.size() > 1 && call.name[call.name.size() - 2] != "pg_catalog") {
@@ -164,7 +197,7 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   level.allow_srf = was_srf;
 
   if (const auto* w = window_only(name)) {
-    if (call.over == nullptr) throw error(sqlstate::kWindowingError, "window function {} requires an OVER clause", name).at(call.location);
+    if (call.over == nullptr) throw error(sqlstate::kWrongObjectType, "window function {} requires an OVER clause", name).at(call.location);
     auto out = std::make_unique<Expression>();
     out->kind = Kind::kWindow;
     out->location = call.location;
@@ -205,7 +238,14 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     c.declaration = f;
     std::vector<Oid> declared(f->arguments.begin(), f->arguments.end());
     const bool variadic = f->is(functions::kVariadic) && !call.variadic;
-    if (!names.empty() && f->argument_names.empty()) continue;
+    if (!names.empty()) {
+      const auto places = argument_places(*f, args.size(), names);
+      if (places.empty()) continue;
+      for (const auto place : places) c.arguments.push_back(f->arguments[place]);
+      c.defaults_used = static_cast<std::uint32_t>(declared.size() - args.size());
+      candidates.push_back(std::move(c));
+      continue;
+    }
     if (variadic && args.size() >= declared.size()) {
       const Oid element = f->variadic_element == 0 ? oid::kAny : f->variadic_element;
       declared.resize(declared.size() - 1);
@@ -301,17 +341,15 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   if (!names.empty()) {
     // Named arguments: put them in their places.
     std::vector<ExpressionPtr> ordered(declaration.arguments.size());
-    const std::size_t positional = args.size() - names.size();
-    for (std::size_t i = 0; i < positional; ++i) ordered[i] = std::move(args[i]);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      const auto it = std::find(declaration.argument_names.begin(), declaration.argument_names.end(), names[i]);
-      const auto at = static_cast<std::size_t>(it - declaration.argument_names.begin());
-      if (at >= ordered.size() || ordered[at] != nullptr)
-        throw error(sqlstate::kUndefinedFunction, "function {}({} => ...) does not exist", name, names[i]).at(call.location);
-      ordered[at] = std::move(args[positional + i]);
-    }
-    std::erase(ordered, nullptr);
+    const auto places = argument_places(declaration, args.size(), names);
+    for (std::size_t i = 0; i < places.size(); ++i) ordered[places[i]] = std::move(args[i]);
     args = std::move(ordered);
+  }
+  if (chosen.defaults_used != 0) {
+    args.resize(declaration.arguments.size());
+    chosen.arguments.assign(declaration.arguments.begin(), declaration.arguments.end());
+    for (std::size_t i = 0; i < args.size(); ++i)
+      if (args[i] == nullptr) args[i] = default_argument(declaration.arguments[i], call.location);
   }
   ExpressionPtr out;
   if (chosen.variadic_expanded && declaration.variadic_element != 0 && declaration.variadic_element != oid::kAny) {

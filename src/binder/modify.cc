@@ -198,7 +198,8 @@ LogicalPtr Binder::bind_insert(const sql::InsertStatement& insert, QueryLevel* p
     source = std::move(values);
   } else {
     auto query = bind_select(*insert.source, &level, false);
-    too_many(query.columns.size(), insert.source);
+    const auto& chosen = insert.source->targets;
+    too_many(query.columns.size(), chosen.size() > targets.size() ? static_cast<const sql::Node*>(chosen[targets.size()]) : insert.source);
     // Literals of unknown type in the select list are read as the column's type.
     LogicalNode* below = query.root->kind == LogicalKind::kProject ? query.root.get() : nullptr;
     auto convert = make_node(LogicalKind::kProject);

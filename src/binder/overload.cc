@@ -27,6 +27,29 @@ bool fits(Oid from, Oid to, const TypeRules& rules) {
   }
 }
 
+/// Whether the actual types can be those of one element type: int[] || int[] is not anycompatiblearray || anycompatible.
+bool consistent(std::span<const Oid> actual, const std::vector<Oid>& declared, const TypeRules& rules) {
+  Oid element = 0;
+  char category = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    if (actual[i] == oid::kUnknown || !is_polymorphic(declared[i])) continue;
+    const bool array = declared[i] == oid::kAnyarray || declared[i] == oid::kAnycompatiblearray;
+    const Oid type = array ? types::element_type_of(actual[i]) : actual[i];
+    switch (declared[i]) {
+      case oid::kAnyelement: case oid::kAnynonarray: case oid::kAnyenum: case oid::kAnyarray:
+        if (element != 0 && element != type) return false;
+        element = type;
+        break;
+      case oid::kAnycompatible: case oid::kAnycompatiblenonarray: case oid::kAnycompatiblearray:
+        if (category != 0 && category != rules.category(type)) return false;
+        category = rules.category(type);
+        break;
+      default: break;
+    }
+  }
+  return true;
+}
+
 /// Keeps the candidates with the highest score.
 template <class Score>
 void keep_best(std::vector<Candidate>& candidates, Score score) {
@@ -98,7 +121,7 @@ Choice choose(std::span<const Oid> actual, std::vector<Candidate>& candidates, c
     if (c.arguments.size() != actual.size()) return true;
     for (std::size_t i = 0; i < actual.size(); ++i)
       if (!fits(actual[i], c.arguments[i], rules)) return true;
-    return false;
+    return !consistent(actual, c.arguments, rules);
   });
   if (candidates.empty()) return Choice::kNone;
   if (done()) return Choice::kFound;

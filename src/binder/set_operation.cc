@@ -37,13 +37,21 @@ void Binder::convert_outputs(BoundQuery& query, std::span<const TypeRef> wanted)
   query.root = std::move(node);
 }
 
-BoundQuery Binder::combine(plan::SetOperationKind kind, bool all, BoundQuery left, BoundQuery right, std::string_view name, std::int32_t location) {
+/// Where the output column stands in the text, as far as it stands there.
+static std::int32_t output_location(const sql::SelectStatement& select, std::size_t column) {
+  if (select.set_operation != sql::SetOperation::kNone) return output_location(*select.left, column);
+  if (!select.values.empty()) return column < select.values[0].size() ? select.values[0][column]->location : select.location;
+  return column < select.targets.size() ? select.targets[column]->location : select.location;
+}
+
+BoundQuery Binder::combine(plan::SetOperationKind kind, bool all, BoundQuery left, BoundQuery right, std::string_view name,
+                           const sql::SelectStatement& right_tree) {
   if (left.columns.size() != right.columns.size())
-    throw error(sqlstate::kSyntaxError, "each {} query must have the same number of columns", name).at(location);
+    throw error(sqlstate::kSyntaxError, "each {} query must have the same number of columns", name).at(output_location(right_tree, 0));
   std::vector<TypeRef> wanted;
   for (std::size_t i = 0; i < left.columns.size(); ++i) {
     const TypeRef pair[] = {left.columns[i].type, right.columns[i].type};
-    wanted.push_back(common_type(pair, name, location));
+    wanted.push_back(common_type(pair, name, output_location(right_tree, i)));
   }
   convert_outputs(left, wanted);
   convert_outputs(right, wanted);
@@ -110,7 +118,7 @@ BoundQuery Binder::bind_set_operation(const sql::SelectStatement& select, QueryL
   for (const auto* side : {&left, &right})
     for (ColumnId id : side->correlated)
       if (std::find(level.correlated.begin(), level.correlated.end(), id) == level.correlated.end()) level.correlated.push_back(id);
-  auto out = combine(kind, select.set_all, std::move(left), std::move(right), name, select.right->location);
+  auto out = combine(kind, select.set_all, std::move(left), std::move(right), name, *select.right);
   order_and_limit(out, select, level);
   return out;
 }

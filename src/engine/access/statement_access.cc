@@ -17,7 +17,8 @@ StatementAccess::~StatementAccess() = default;
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
   auto& slot = tables_[relation->oid];
   if (slot == nullptr) {
-    if (relation->source == catalog::RowSource::kVirtual) slot = std::make_unique<VirtualTable>(*this, relation);
+    const bool computed = relation->source == catalog::RowSource::kVirtual || relation->kind == catalog::RelationKind::kSequence;
+    if (computed) slot = std::make_unique<VirtualTable>(*this, relation);
     else slot = std::make_unique<LocalTable>(*this, relation);
   }
   return *slot;

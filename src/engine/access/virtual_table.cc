@@ -49,6 +49,13 @@ std::unique_ptr<exec::RowSource> VirtualTable::scan(std::span<const plan::Target
 void VirtualTable::compute() {
   if (computed_) return;
   computed_ = true;
+  if (relation_->kind == catalog::RelationKind::kSequence) {
+    catalog::RowCollector row{*relation_};
+    const auto value = access_.parts().context->sequence_value(relation_->oid);
+    row.int8(value.last_value).int8(0).boolean(value.is_called).end_row();
+    chunks_ = row.take();
+    return;
+  }
   const auto* definition = catalog::find_virtual(relation_->oid);
   RUSTBD_ASSERT(definition != nullptr && definition->fill != nullptr, "a virtual relation has its rows");
   catalog::RowCollector rows{*relation_};

@@ -37,7 +37,8 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
   auto it = c.parts.prepared.find(std::string{s.name});
   if (it == c.parts.prepared.end()) throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", s.name);
   auto prepared = it->second;
-  if (s.arguments.size() != prepared->parameters.size())
+  // As PostgreSQL: where none are expected, those given are not looked at.
+  if (s.arguments.size() != prepared->parameters.size() && !prepared->parameters.empty())
     throw error(sqlstate::kSyntaxError, "wrong number of parameters for prepared statement \"{}\"", s.name)
         .with_detail(fmt::format("Expected {} parameters but got {}.", prepared->parameters.size(), s.arguments.size()));
   Portal portal;
@@ -48,7 +49,7 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
   expression::RunContext run;
   run.statement = input.statement;
   run.parameters = c.parameters;
-  for (std::size_t i = 0; i < s.arguments.size(); ++i) {
+  for (std::size_t i = 0; i < prepared->parameters.size(); ++i) {
     const auto bound = binder::bind_constant_expression(*s.arguments[i], input, prepared->parameters[i]);
     portal.parameters.push_back(expression::evaluate_constant(*bound, run, portal.arena));
   }
