@@ -97,11 +97,11 @@ select pg_typeof(1), pg_typeof(1.5), pg_typeof('a'), pg_typeof('a'::text), pg_ty
 select 2 ^ 3, 2 ^ 0.5::numeric, sqrt(4), ceil(5), ceil(5.5), round(1.5), abs(-5::smallint), length('a'), date '2024-01-01' + time '10:00', now() - now();
 select 5::int2 * 5::int2, 5::int2 + 5, 5 + 5::bigint, 5 + 5.0, 5 + 5.0::float4, 5.0 + 5.0::float4;
 select 1 as "Upper", 2 as lower, 3 "quoted alias", 4 as select_, '5';
-select 1 + 1, count(*), 'x' || 'y', now() is null, coalesce(1), case when true then 1 end, array[1], (select 1), exists (select 1), 1::text, cast(1 as bigint), row(1), nullif(1, 2), null, true, (array[1])[1];
+select 1 + 1, count(*), 'x' || 'y', now() is null, coalesce(1), case when true then 1 end, array[1], (select 1), exists (select 1), 1::text, cast(1 as bigint), nullif(1, 2), null, true, (array[1])[1];
 select 0x1F;
 select E'a\nb\t\\''', 'it''s', $$dollar 'quoted'$$, $x$a $ b$x$, U&'d\0061t\+000061', E'\x41\u00e9\101';
 select 'a'
-  'b', b'101', x'1F';
+  'b';
 select "a";
 select 'unterminated;
 select 1';
@@ -119,8 +119,6 @@ select 12345678901234567890::bigint;
 select 0.1 + 0.2, 1.0 / 3, 10 / 3, -7 / 2, -7 % 3, 7 % -3, 7.5 % 2, 1 / 3.0, 100000.5 / 7;
 select null::int::text, null::text::int, null::date + 1;
 select ''::text = '', '' is null, ' '::char(1) = ''::char(1);
-select b'1'::int;
 select 1::int2vector;
 select '1 2 3'::int2vector, '10 20'::oidvector;
 select 'a'::"char" = 'a', 'ab'::name = 'ab'::text;
-select 5::money;
