@@ -12,6 +12,31 @@ namespace {
 constexpr int kReplansMax = 100;
 constexpr std::int64_t kTurnUs = 2000;   // of one statement on its network thread (query.md §9.2)
 
+/// A statement that costs less than this runs on the session's network thread; longer ones go to the worker pool, so
+/// that they hold up nobody (query.md §9.2).
+constexpr double kInlineCostNs = 100'000;
+
+/// Goes on on another lane.
+auto move_to(io::Lane* lane) {
+  struct Move {
+    io::Lane* lane;
+    bool await_ready() const noexcept { return lane == nullptr || lane == io::Lane::current(); }
+    void await_suspend(std::coroutine_handle<> self) const {
+      lane->post([self] { self.resume(); });
+    }
+    void await_resume() const noexcept {}
+  };
+  return Move{lane};
+}
+
+/// Whether the estimate may be far too low: rows come from functions or recursion.
+bool has_unbounded_source(const plan::PlanNode& node) {
+  if (node.kind == plan::NodeKind::kFunctionScan || node.kind == plan::NodeKind::kProjectSet || node.kind == plan::NodeKind::kRecursiveUnion) return true;
+  for (const auto& c : node.children)
+    if (has_unbounded_source(*c)) return true;
+  return false;
+}
+
 /// Goes to the end of the lane's queue.
 auto next_turn() {
   struct Turn {
@@ -195,6 +220,10 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
   auto io = parts.session.io_context();
   auto& clock = *parts.database.environment().clock;
   auto turn_began = clock.monotonic_us();
+  auto* const home = io::Lane::current();
+  io::Lane* pool = nullptr;
+  if (home != nullptr && (portal.plan->estimated_cost > kInlineCostNs || has_unbounded_source(*portal.plan->root)))
+    pool = &parts.database.environment().executor->workers();
   for (;;) {
     // A long result gives the thread's other sessions their turn.
     if (const auto now = clock.monotonic_us(); now - turn_began > kTurnUs) {
@@ -203,7 +232,20 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
       parts.session.cancel_flag()->check();
     }
     types::Chunk chunk;
-    const auto flow = portal.run->next(&chunk, max_rows == 0 ? 0 : max_rows - sent);
+    exec::Flow flow;
+    if (pool != nullptr) {
+      std::exception_ptr failure;
+      co_await move_to(pool);
+      try {
+        flow = portal.run->next(&chunk, max_rows == 0 ? 0 : max_rows - sent);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      co_await move_to(home);
+      if (failure) std::rethrow_exception(failure);
+    } else {
+      flow = portal.run->next(&chunk, max_rows == 0 ? 0 : max_rows - sent);
+    }
     if (flow.state == exec::State::kBlocked) {
       co_await wait(parts, flow.token);
       continue;
