@@ -252,7 +252,18 @@ Task<> CatalogStore::write_row(txn::Transaction& txn, CatalogChanges& changes, O
     outcome = co_await txn::until_done([&] { return table_->insert(txn, {row.columns, 0}, {}, &id); });
   } else {
     const storage::ColumnNumber changed[] = {kDefinition};
-    outcome = co_await txn::until_done([&] { return table_->update(txn, id, changed, {&row.columns[kDefinition], 0}, {}); });
+    std::uint64_t accepted = 0;
+    for (;;) {
+      outcome = co_await txn::until_done([&] { return table_->update(txn, id, changed, {&row.columns[kDefinition], 0}, {}, accepted); });
+      if (outcome.status != txn::Status::kConflict) break;
+      // Committed after this statement's snapshot, before the object's lock was ours: the object was read since.
+      types::ChunkBuffer buffer;
+      const auto newest = co_await txn::until_done([&] { return table_->fetch_newest(txn, id, {}, buffer, &accepted); });
+      if (!newest.ok()) {
+        outcome = newest;
+        break;
+      }
+    }
   }
   if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone || outcome.status == txn::Status::kSerialization)
     throw error(sqlstate::kSerializationFailure, "tuple concurrently updated");
@@ -335,7 +346,18 @@ Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, Obje
   const RowId row = row_of(changes, key);
   if (row.is_none()) co_return;
   txn.next_command();
-  auto outcome = co_await txn::until_done([&] { return table_->remove(txn, row, {}); });
+  txn::Outcome outcome;
+  std::uint64_t accepted = 0;
+  for (;;) {
+    outcome = co_await txn::until_done([&] { return table_->remove(txn, row, {}, accepted); });
+    if (outcome.status != txn::Status::kConflict) break;
+    types::ChunkBuffer buffer;
+    const auto newest = co_await txn::until_done([&] { return table_->fetch_newest(txn, row, {}, buffer, &accepted); });
+    if (!newest.ok()) {
+      outcome = newest;
+      break;
+    }
+  }
   if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone || outcome.status == txn::Status::kSerialization)
     throw error(sqlstate::kSerializationFailure, "tuple concurrently deleted");
   if (!outcome.ok()) system_.throw_outcome(outcome, &txn.locker());
@@ -370,7 +392,7 @@ std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
   for (const auto& c : changes_) c.apply(*next);
   store_.link_references(*next);
   // Not a version that plans may be cached under.
-  next->version = base->version + (std::uint64_t{1} << 63);
+  next->version = base->version + (std::uint64_t{1} << 63) + (std::uint64_t{changes_.size()} << 40);
   view_base_ = base->version;
   view_ = std::move(next);
   return view_;

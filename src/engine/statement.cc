@@ -159,9 +159,12 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan) {
   std::map<Oid, txn::TableLockMode> modes;
   collect_modified(*plan.root, modes);
-  const auto before = parts.database.catalog().version();
   for (const auto& [oid, mode] : modes) co_await lock_relation(parts, oid, mode);
-  co_return parts.database.catalog().version() != before;
+  // The locks keep these relations as they are now; the plan may be of before.
+  const auto now = parts.catalog()->version;
+  for (const auto& d : plan.dependencies)
+    if (d.version != now) co_return true;
+  co_return false;
 }
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {

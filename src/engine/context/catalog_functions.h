@@ -19,6 +19,8 @@ struct CatalogCall {
   [[nodiscard]] Oid oid(std::size_t i) const { return args[i].u32; }
   [[nodiscard]] std::int32_t int4(std::size_t i) const { return args[i].i32; }
   [[nodiscard]] std::string_view text(std::size_t i) const { return args[i].str.view(); }
+  /// A last boolean argument that may be missing.
+  [[nodiscard]] bool flag(std::size_t i) const { return has(i) && args[i].boolean; }
   [[nodiscard]] bool has(std::size_t i) const { return i < args.size() && !nulls[i]; }
   // Each returns true, for `return call.put(...)`.
   bool put(bool v) const { *result = types::Datum::of(v); return true; }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "rustbd/catalog/pg_catalog/operator_classes.h"
+#include "rustbd/catalog/pg_catalog/io_functions.h"
 #include "rustbd/engine/context/catalog_functions.h"
 #include "rustbd/engine/context/definitions.h"
 #include "rustbd/engine/context/object_names.h"
@@ -23,23 +24,23 @@ bool get_expr(const CatalogCall& c) {
   const types::TypeRef* target = nullptr;
   for (const auto& column : relation->columns)
     if (column.default_sql == c.text(0)) target = &column.type;
-  return c.put(c.context.expression_text(*relation, c.text(0), target));
+  return c.put(c.context.expression_text(*relation, c.text(0), target, c.flag(2)));
 }
 bool get_constraintdef(const CatalogCall& c) {
   for (const auto& [id, relation] : c.catalog->relations())
     for (const auto& k : relation->constraints)
-      if (k->oid == c.oid(0)) return c.put(c.context.constraint_definition(*relation, *k));
+      if (k->oid == c.oid(0)) return c.put(c.context.constraint_definition(*relation, *k, c.flag(1)));
   return false;
 }
 bool get_indexdef(const CatalogCall& c) {
   const auto index = c.catalog->index(c.oid(0));
   if (index == nullptr) return false;
   const std::int32_t column = c.args.size() > 1 ? c.int4(1) : 0;
-  if (column == 0) return c.put(c.context.index_definition(*index));
+  if (column == 0) return c.put(c.context.index_definition(*index, c.flag(2)));
   const auto relation = c.catalog->relation(index->relation);
   const auto at = static_cast<std::size_t>(column - 1);
   if (column < 0 || relation == nullptr || at >= index->columns.size() + index->included.size()) return c.put(std::string_view{});
-  if (at < index->columns.size()) return c.put(index_column_text(c.context, *relation, index->columns[at], false));
+  if (at < index->columns.size()) return c.put(index_column_text(c.context, *relation, index->columns[at], false, c.flag(2)));
   return c.put(sql::quote_identifier(relation->column(index->included[at - index->columns.size()]).name));
 }
 bool get_viewdef(const CatalogCall& c) {
@@ -72,15 +73,17 @@ bool get_serial_sequence(const CatalogCall& c) {
 // ---- functions ----
 
 struct FunctionFacts {
-  std::span<const Oid> arguments;
+  std::vector<Oid> arguments;
   std::span<const std::string_view> names;
   Oid result = 0, variadic = 0;
   bool set = false, aggregate = false;
 };
 std::optional<FunctionFacts> facts_of(Oid oid) {
   if (const auto* f = Registry::instance().function(oid))
-    return FunctionFacts{f->arguments, f->argument_names, f->result, f->variadic_element, f->is(functions::kSetReturning), false};
-  if (const auto* a = Registry::instance().aggregate(oid)) return FunctionFacts{a->arguments, {}, a->result, 0, false, a->kind != 'w'};
+    return FunctionFacts{{f->arguments.begin(), f->arguments.end()}, f->argument_names, f->result, f->variadic_element, f->is(functions::kSetReturning), false};
+  if (const auto* a = Registry::instance().aggregate(oid)) return FunctionFacts{{a->arguments.begin(), a->arguments.end()}, {}, a->result, 0, false, a->kind != 'w'};
+  for (const auto& f : catalog::io_functions())
+    if (f.oid == oid) return FunctionFacts{f.arguments, {}, f.result, 0, false, false};
   return std::nullopt;
 }
 std::string type_name(const CatalogCall& c, Oid type) { return type_display_name(c.parts(), *c.catalog, type, -1, false); }

@@ -4,6 +4,7 @@
 #include "rustbd/engine/context/definitions.h"
 #include "rustbd/engine/context/object_names.h"
 #include "rustbd/engine/context/session_context.h"
+#include "rustbd/expression/sql_text.h"
 #include "rustbd/sql/ast_expression.h"
 #include "rustbd/sql/deparse.h"
 #include "rustbd/sql/keywords.h"
@@ -51,7 +52,7 @@ std::string_view action_text(char action) {
 
 }  // namespace
 
-std::string SessionContext::expression_text(const Relation& relation, std::string_view sql, const types::TypeRef* target) {
+std::string SessionContext::expression_text(const Relation& relation, std::string_view sql, const types::TypeRef* target, bool pretty) {
   Arena ast;
   const auto* node = sql::parse_expression(sql, ast);
   if (node->kind == sql::NodeKind::kSqlValueFunction) return sql::deparse(node);
@@ -68,18 +69,19 @@ std::string SessionContext::expression_text(const Relation& relation, std::strin
       if (plain.typmod >= 0) plain = types::make_type(target->oid, -1);
       bound = binder::bind_table_expression(*node, &relation, input, &plain, "DEFAULT expressions");
     }
-    return expression::to_sql(*bound, names, this);
+    return pretty ? expression::to_pretty_sql(*bound, names, this) : expression::to_sql(*bound, names, this);
   } catch (const Error&) {
     return std::string{sql};   // refers to what is gone: as it was written
   }
 }
 
-std::string index_column_text(SessionContext& context, const Relation& relation, const catalog::IndexColumn& column, bool with_options) {
+std::string index_column_text(SessionContext& context, const Relation& relation, const catalog::IndexColumn& column, bool with_options,
+                              bool pretty) {
   std::string out;
   if (column.attribute != 0) {
     out = sql::quote_identifier(relation.column(column.attribute).name);
   } else {
-    out = context.expression_text(relation, column.expression_sql, nullptr);
+    out = context.expression_text(relation, column.expression_sql, nullptr, pretty);
     if (!is_call(out)) out = "(" + out + ")";
   }
   if (!with_options) return out;
@@ -91,17 +93,17 @@ std::string index_column_text(SessionContext& context, const Relation& relation,
   return out;
 }
 
-std::string SessionContext::index_definition(const Index& index) {
+std::string SessionContext::index_definition(const Index& index, bool pretty) {
   const auto catalog = parts_.catalog();
   const auto relation = catalog->relation(index.relation);
   if (relation == nullptr) return {};
   std::string out = index.unique ? "CREATE UNIQUE INDEX " : "CREATE INDEX ";
-  out += sql::quote_identifier(index.name) + " ON " + qualified_name(*catalog, relation->schema, relation->name, false) + " USING " + index.method + " (";
-  for (std::size_t i = 0; i < index.columns.size(); ++i) out += (i > 0 ? ", " : "") + index_column_text(*this, *relation, index.columns[i], true);
+  out += sql::quote_identifier(index.name) + " ON " + (pretty ? class_name(parts_, *catalog, relation->oid) : qualified_name(*catalog, relation->schema, relation->name, false)) + " USING " + index.method + " (";
+  for (std::size_t i = 0; i < index.columns.size(); ++i) out += (i > 0 ? ", " : "") + index_column_text(*this, *relation, index.columns[i], true, pretty);
   out += ")";
   if (!index.included.empty()) out += " INCLUDE (" + column_list(*relation, index.included) + ")";
   if (index.nulls_not_distinct) out += " NULLS NOT DISTINCT";
-  if (!index.predicate_sql.empty()) out += " WHERE " + expression_text(*relation, index.predicate_sql, nullptr);
+  if (!index.predicate_sql.empty()) out += " WHERE " + expression_text(*relation, index.predicate_sql, nullptr, pretty);
   return out;
 }
 
@@ -121,7 +123,7 @@ std::string foreign_key_text(Session::Parts& parts, const catalog::CatalogSnapsh
 
 }  // namespace
 
-std::string SessionContext::constraint_definition(const Relation& relation, const Constraint& k) {
+std::string SessionContext::constraint_definition(const Relation& relation, const Constraint& k, bool pretty) {
   const auto catalog = parts_.catalog();
   std::string out;
   switch (k.type) {
@@ -136,7 +138,7 @@ std::string SessionContext::constraint_definition(const Relation& relation, cons
     }
     case ConstraintType::kForeignKey: out = foreign_key_text(parts_, *catalog, relation, k); break;
     case ConstraintType::kCheck:
-      out = "CHECK (" + expression_text(relation, k.expression_sql, nullptr) + ")";
+      out = "CHECK (" + expression_text(relation, k.expression_sql, nullptr, pretty) + ")";
       if (k.no_inherit) out += " NO INHERIT";
       break;
     case ConstraintType::kNotNull: out = "NOT NULL " + column_list(relation, k.columns); break;

@@ -55,9 +55,17 @@ class SessionContext final : public functions::StatementContext, public types::O
   std::int64_t start_time_us() override { return parts_.database.start_time_us(); }
   Oid current_role() override { return parts_.current_oid; }
   std::int64_t now_us() override { return parts_.database.environment().clock->wall_us(); }
-  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target) override;
-  std::string index_definition(const catalog::Index& index) override;
-  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint) override;
+  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target) override {
+    return expression_text(relation, sql, target, false);
+  }
+  std::string index_definition(const catalog::Index& index) override { return index_definition(index, false); }
+  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint) override {
+    return constraint_definition(relation, constraint, false);
+  }
+  // `pretty`: as the pg_get_* functions with a last argument of true.
+  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target, bool pretty);
+  std::string index_definition(const catalog::Index& index, bool pretty);
+  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint, bool pretty);
   std::string view_definition(const catalog::Relation& relation) override;
 
   [[nodiscard]] Session::Parts& parts() { return parts_; }

@@ -88,7 +88,8 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
         .with_detail("This operation is not supported for views.");
   if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
   c.parts.require_owner(relation->owner, "table", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShare);
+  // Stronger than PostgreSQL's SHARE by one: two index builds change the same catalog object.
+  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShareRowExclusive);
   relation = find();
   IndexRequest request;
   request.unique = s.unique;

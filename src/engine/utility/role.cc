@@ -205,6 +205,7 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
       for (const auto& r : relations) {
         if (r->is_catalog()) throw not_supported("GRANT on a system catalog").at(s.location);
         c.parts.require_owner(r->owner, "table", r->name);
+        co_await lock_relation(c.parts, r->oid, txn::TableLockMode::kShareUpdateExclusive);
         auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(r->oid));
         copy->acl = changed_acl(c, s, copy->acl, copy->owner, copy->kind == catalog::RelationKind::kSequence ? kSequence : kTable);
         co_await store_relation(c, std::move(copy), false);
