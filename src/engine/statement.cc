@@ -4,7 +4,7 @@
 #include "rustbd/engine/session_parts.h"
 #include "rustbd/engine/utility/utility.h"
 #include "rustbd/optimizer/optimizer.h"
-#include "rustbd/txn/tables/table.h"
+#include "rustbd/txn/row_counts.h"
 
 namespace rustbd::engine {
 
@@ -121,9 +121,9 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
   optimize.table_size = [&](const catalog::Relation& relation) {
     optimizer::TableSize size;
     if (relation.source != catalog::RowSource::kStored || relation.layout == nullptr) return size;
-    const txn::Table table{parts.database.transactions(), relation.layout};
-    size.rows = table.row_count();
-    size.pages = table.page_count();
+    const auto estimate = txn::estimate_size(parts.database.transactions(), *relation.layout);
+    size.rows = estimate.rows;
+    size.pages = estimate.pages;
     return size;
   };
   optimize.setting = [&](std::string_view name) { return parts.session.settings().get(name).value_or(std::string{}); };

@@ -309,6 +309,10 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     const std::uint64_t next_row = in.varint();
     if (!in.ok()) throw damaged();
     if (const auto tree = tree_state(id)) tree->next_row.store(std::max(tree->next_row.load(), next_row));
+  } else if (kind == storage::SnapshotRecord::kDroppedLayout) {
+    auto layout = std::make_shared<storage::TableLayout>();
+    if (!storage::TableLayout::deserialize(body, layout.get())) throw damaged();
+    dropped_formats[layout->table] = std::make_shared<TableFormat>(layout);
   } else if (kind == storage::SnapshotRecord::kPurge) {
     const TableId table{static_cast<std::uint32_t>(in.varint())};
     const RowId row{in.varint()};
@@ -646,6 +650,9 @@ void SystemParts::finish_recovery() {
       tree.tree->id = TableId{id};
       tree.tree->tree = std::make_unique<storage::TableTree>(buffer(), TableId{id}, root);
       if (const auto known = trees.find(TableId{id}); known != trees.end()) tree.format = known->second->format();
+      if (const auto known = dropped_formats.find(TableId{id}); tree.format == nullptr && known != dropped_formats.end()) {
+        tree.format = known->second;
+      }
     }
     std::lock_guard lock(drop_mutex);
     dropped.push_back(std::move(tree));
@@ -704,6 +711,7 @@ void SystemParts::finish_recovery() {
 void SystemParts::open_all() {
   const std::int64_t began = environment.clock->monotonic_us();
   storage::StorageOptions storage_options;
+  storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.direct_io = options.direct_io;
   storage_options.checkpoint_interval_us = options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;

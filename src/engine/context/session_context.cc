@@ -2,7 +2,7 @@
 
 #include "rustbd/binder/binder.h"
 #include "rustbd/sql/keywords.h"
-#include "rustbd/txn/tables/index.h"
+#include "rustbd/txn/row_counts.h"
 
 namespace rustbd::engine {
 
@@ -208,11 +208,11 @@ std::vector<catalog::PreparedRow> SessionContext::prepared_statements() {
 }
 double SessionContext::live_rows(const catalog::Relation& relation) {
   if (relation.layout == nullptr || relation.layout->is_sequence) return 0;
-  return txn::Table{parts_.database.transactions(), relation.layout}.row_count();
+  return txn::estimate_size(parts_.database.transactions(), *relation.layout).rows;
 }
 double SessionContext::pages(const catalog::Relation& relation) {
   if (relation.layout == nullptr || relation.layout->is_sequence) return 0;
-  return txn::Table{parts_.database.transactions(), relation.layout}.page_count();
+  return txn::estimate_size(parts_.database.transactions(), *relation.layout).pages;
 }
 std::vector<std::pair<std::string, double>> SessionContext::metrics() {
   std::vector<std::pair<std::string, double>> out;
