@@ -307,6 +307,8 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       throw error(sqlstate::kAmbiguousFunction, "function {}({}) is not unique", name, types_text)
           .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
           .at(call.location);
+    if (args.empty() && !star && has_aggregates && Registry::instance().functions(name).empty() && name == "count")
+      throw error(sqlstate::kWrongObjectType, "{}(*) must be used to call a parameterless aggregate function", name).at(call.location);
     if (star && !has_aggregates && !Registry::instance().functions(name).empty())
       throw error(sqlstate::kWrongObjectType, "{}(*) specified, but {} is not an aggregate function", name, name).at(call.location);
     throw error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", fmt::join(call.name, "."), types_text)

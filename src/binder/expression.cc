@@ -425,7 +425,7 @@ ExpressionPtr Binder::indirection(const sql::Indirection& node, QueryLevel& leve
     }
     // All subscripts in a row belong to one access.
     const Oid element = types::element_type_of(value->type.oid);
-    if (element == 0) throw error(sqlstate::kDatatypeMismatch, "cannot subscript type {} because it does not support subscripting", type_name(value->type)).at(item.location);
+    if (element == 0) throw error(sqlstate::kDatatypeMismatch, "cannot subscript type {} because it does not support subscripting", type_name(value->type)).at(value->location);
     bool slice = false;
     std::size_t end = i;
     while (end < node.items.size() && (node.items[end].type == sql::IndirectionType::kSubscript || node.items[end].type == sql::IndirectionType::kSlice)) {

@@ -312,7 +312,10 @@ void Binder::bind_on_conflict(const sql::OnConflict& clause, plan::Modify& modif
 std::vector<plan::Assignment> Binder::bind_assignments(sql::List<sql::Assignment*> items, const catalog::Relation& relation, QueryLevel& level) {
   std::vector<plan::Assignment> out;
   const auto assign = [&](const sql::AssignmentTarget& target, const sql::Node* value, ExpressionPtr bound) {
-    if (!target.indirection.empty()) throw not_supported("assignment to a part of a column").at(target.location);
+    if (!target.indirection.empty()) {
+      target_column(relation, target.name, target.location);   // t.a = 1: there is no column t
+      throw not_supported("assignment to a part of a column").at(target.location);
+    }
     const auto& c = target_column(relation, target.name, target.location);
     for (const auto& a : out)
       if (a.attribute == c.number) throw error(sqlstate::kSyntaxError, "multiple assignments to same column \"{}\"", c.name).at(target.location);
@@ -343,7 +346,7 @@ std::vector<plan::Assignment> Binder::bind_assignments(sql::List<sql::Assignment
     }
     const auto* sub = sql::try_as<sql::SubLink>(item->value);
     if (sub == nullptr || sub->type != sql::SubLinkType::kScalar)
-      throw error(sqlstate::kFeatureNotSupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression").at(item->location);
+      throw error(sqlstate::kFeatureNotSupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression").at(item->value->location);
     // The subquery once per column; each takes its own.
     for (std::size_t i = 0; i < item->targets.size(); ++i) {
       auto query = bind_select(*sub->query, &level);
@@ -506,7 +509,7 @@ ExpressionPtr Binder::bind_over_relation(const sql::Node& node, const catalog::R
     level.scope.tables.push_back(std::move(table));
   }
   auto e = bind_expression(&node, level);
-  if (expression::contains(*e, Kind::kSubquery)) throw error(sqlstate::kFeatureNotSupported, "cannot use subquery in {}", what).at(node.location);
+  if (expression::contains(*e, Kind::kSubquery)) throw error(sqlstate::kFeatureNotSupported, "cannot use subquery in {}", what == "DEFAULT expressions" ? "DEFAULT expression" : what).at(node.location);
   return target != nullptr ? coerce_to_column(std::move(e), *target, "", node.location) : resolve_unknown(std::move(e));
 }
 

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <iostream>
+#include <istream>
 
 #include "rustbd/cli/shell.h"
 
@@ -73,7 +73,7 @@ bool Shell::list_relations(const std::string& kinds, const std::string& title, c
       indexes ? " LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid" : "", kinds, name_condition(pattern)));
   if (!t) return false;
   if (t->rows.empty()) {
-    std::cerr << (pattern.empty() ? "Did not find any relations.\n" : fmt::format("Did not find any relation named \"{}\".\n", pattern));
+    complain((pattern.empty() ? "Did not find any relations.\n" : fmt::format("Did not find any relation named \"{}\".\n", pattern)));
     return true;
   }
   auto options = print_;
@@ -87,7 +87,7 @@ bool Shell::describe(const std::string& pattern) {
                            "WHERE c.relkind IN ('r','v','S','i')" + name_condition(pattern) + " ORDER BY 2, 3");
   if (!found) return false;
   if (found->rows.empty()) {
-    std::cerr << fmt::format("Did not find any relation named \"{}\".\n", pattern);
+    complain(fmt::format("Did not find any relation named \"{}\".\n", pattern));
     return false;
   }
   for (std::size_t i = 0; i < found->rows.size(); ++i)
@@ -147,7 +147,7 @@ bool Shell::copy_file(const std::string& arguments) {
     else if (strncasecmp(word.c_str(), "to ", 3) == 0) at = i;
   }
   if (at == std::string::npos) {
-    std::cerr << "\\copy: expected FROM or TO and a file\n";
+    complain("\\copy: expected FROM or TO and a file\n");
     return false;
   }
   auto begin = arguments.find_first_not_of(' ', at + (from ? 5 : 3));
@@ -159,12 +159,12 @@ bool Shell::copy_file(const std::string& arguments) {
   const auto sql = fmt::format("COPY {} {} {}", arguments.substr(0, at), from ? "FROM STDIN" : "TO STDOUT", options);
   std::fstream file{path, from ? std::ios::in | std::ios::binary : std::ios::out | std::ios::binary | std::ios::trunc};
   if (!file) {
-    std::cerr << fmt::format("{}: could not be opened\n", path);
+    complain(fmt::format("{}: could not be opened\n", path));
     return false;
   }
   AnswerHandler h;
   h.result = [&](const ResultTable& t) { print_out(t.tag + "\n"); };
-  h.notice = [&](const ShellError& e) { std::cerr << print_error(e, sql); };
+  h.notice = [&](const ShellError& e) { complain(print_error(e, sql)); };
   h.failure = h.notice;
   h.copy_in = [&]() -> std::optional<std::string> {
     std::string piece(64 << 10, '\0');
@@ -223,7 +223,7 @@ bool Shell::meta(const std::string& line, std::istream* input) {
   }
   if (name == "p") return print_out(splitter_.pending() + (splitter_.pending().ends_with('\n') ? "" : "\n")), true;
   if (name == "r") return splitter_.clear(), print_out("Query buffer reset (cleared).\n"), true;
-  std::cerr << fmt::format("invalid command \\{}\nTry \\? for help.\n", command);
+  complain(fmt::format("invalid command \\{}\nTry \\? for help.\n", command));
   return false;
 }
 

@@ -1,5 +1,6 @@
 #include "rustbd/cli/shell.h"
 
+#include <ext/stdio_filebuf.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -7,7 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
+#include <istream>
 
 #include "rustbd/base/error.h"
 #include "rustbd/cli/line_editor.h"
@@ -52,6 +53,18 @@ Shell::Shell(std::unique_ptr<Connection> connection, const SqlOptions& options)
 }
 Shell::~Shell() = default;
 
+std::istream& Shell::standard_input() {
+  if (input_ == nullptr) {
+    input_buffer_ = std::make_unique<__gnu_cxx::stdio_filebuf<char>>(STDIN_FILENO, std::ios::in);
+    input_ = std::make_unique<std::istream>(input_buffer_.get());
+  }
+  return *input_;
+}
+
+void Shell::complain(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 void Shell::print_out(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
@@ -62,7 +75,7 @@ std::optional<ResultTable> Shell::query(const std::string& sql) {
   AnswerHandler h;
   h.result = [&](const ResultTable& t) { out = t; };
   h.notice = [](const ShellError&) {};
-  h.failure = [&](const ShellError& e) { std::cerr << print_error(e, sql); };
+  h.failure = [&](const ShellError& e) { complain(print_error(e, sql)); };
   if (!connection_->run(sql, h)) return std::nullopt;
   return out;
 }
@@ -74,7 +87,7 @@ bool Shell::execute(const std::string& sql, std::istream* copy_source) {
     if (t.has_rows) print_out(print_result(t, print_));
     else if (print_.format == OutputFormat::kTable || print_.format == OutputFormat::kVertical) print_out(t.tag + "\n");
   };
-  h.notice = [&](const ShellError& e) { std::cerr << print_error(e, sql); };
+  h.notice = [&](const ShellError& e) { complain(print_error(e, sql)); };
   h.failure = h.notice;
   h.copy_in = [&]() -> std::optional<std::string> { return copy_source == nullptr ? std::nullopt : copy_lines(*copy_source, copy_ended); };
   h.copy_out = [&](std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); };
@@ -157,14 +170,14 @@ bool Shell::run_stream(std::istream& in) {
 }
 
 bool Shell::run_file(const std::string& path) {
-  if (path == "-") return run_stream(std::cin);
+  if (path == "-") return run_stream(standard_input());
   std::ifstream file{path};
   if (!file) {
-    std::cerr << fmt::format("{}: No such file or directory\n", path);
+    complain(fmt::format("{}: {}\n", path, std::strerror(errno)));
     return false;
   }
   if (depth_ == kIncludeDepthMax) {
-    std::cerr << "\\i: too deep\n";
+    complain("\\i: too deep\n");
     return false;
   }
   ++depth_;
@@ -177,7 +190,7 @@ bool Shell::run_file(const std::string& path) {
 
 bool Shell::run_command(const std::string& text) {
   if (text.starts_with('\\')) return meta(text, nullptr);
-  return execute(substitute(text), &std::cin);
+  return execute(substitute(text), &standard_input());
 }
 
 std::string Shell::prompt() {
@@ -218,7 +231,7 @@ std::vector<std::string> Shell::complete(const std::string& before, const std::s
 int Shell::interactive() {
   interactive_ = isatty(STDIN_FILENO) != 0;
   LineEditor editor{[this](const std::string& before, const std::string& word) { return complete(before, word); }};
-  if (!interactive_) return run_stream(std::cin) ? kOk : kSqlError;
+  if (!interactive_) return run_stream(standard_input()) ? kOk : kSqlError;
   struct sigaction action{};
   action.sa_handler = &on_interrupt;   // without SA_RESTART: Ctrl-C ends the line being edited
   sigaction(SIGINT, &action, nullptr);
@@ -231,10 +244,10 @@ int Shell::interactive() {
       continue;
     }
     std::string entry;
-    handle_line(*line, &std::cin, &entry);
+    handle_line(*line, &standard_input(), &entry);
     editor.add_history(entry);
     if (lost()) {
-      std::cerr << "The connection to the server was lost.\n";
+      complain("The connection to the server was lost.\n");
       return kNoConnection;
     }
   }
@@ -247,7 +260,7 @@ int run_sql(const SqlOptions& options) {
   try {
     connection = options.data.empty() ? connect_to_server(options) : open_directory(options);
   } catch (const Error& e) {
-    std::cerr << fmt::format("rustbd sql: {}\n", e.message);
+    fmt::print(stderr, "rustbd sql: {}\n", e.message);
     return kNoConnection;
   }
   Shell shell{std::move(connection), options};

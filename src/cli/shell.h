@@ -47,9 +47,13 @@ class Shell {
   std::vector<std::string> complete(const std::string& before, const std::string& word);
   std::string prompt();
   void print_out(const std::string& text);
+  static void complain(const std::string& text);   // to standard error
+  std::istream& standard_input();
   bool handle_line(const std::string& line, std::istream* input, std::string* for_history);
 
   std::unique_ptr<Connection> connection_;
+  std::unique_ptr<std::streambuf> input_buffer_;
+  std::unique_ptr<std::istream> input_;
   PrintOptions print_;
   std::map<std::string, std::string> variables_;
   StatementSplitter splitter_;

@@ -255,7 +255,7 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
     }
     if (flow.state == exec::State::kFinished) break;
     if (chunk.selection.count == 0) continue;
-    if (!columns.empty() || !portal.plan->result.empty()) {
+    if (!columns.empty() || !portal.plan->result.empty() || portal.plan->tag == plan::StatementTag::kSelect) {
       parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
       const auto token = sink.rows(chunk, columns, io);
       sent += chunk.selection.count;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "rustbd/base/error.h"
-#include "rustbd/expression/expression.h"
+#include "rustbd/expression/sql_text.h"
 #include "rustbd/types/datetime.h"
 #include "rustbd/types/io.h"
 
@@ -24,7 +24,27 @@ std::string quote(std::string_view text) {
 
 class Deparser {
  public:
-  Deparser(const ColumnNamer& names, types::ObjectNames* objects) : names_(names), objects_(objects) {}
+  Deparser(const ColumnNamer& names, types::ObjectNames* objects, bool pretty)
+      : names_(names), objects_(objects), pretty_(pretty) {}
+
+  /// Where nothing can be misread: in pretty form without parentheses around.
+  std::string bare(const Expression& e) {
+    std::string out = text(e);
+    if (!pretty_ || out.size() < 2 || out.front() != '(') return out;
+    int depth = 0;
+    char quote_mark = 0;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const char c = out[i];
+      if (quote_mark != 0) {
+        if (c == quote_mark) quote_mark = 0;
+        continue;
+      }
+      if (c == '\'' || c == '"') quote_mark = c;
+      depth += c == '(' ? 1 : (c == ')' ? -1 : 0);
+      if (depth == 0 && i + 1 < out.size()) return out;   // the first parenthesis closes before the end
+    }
+    return out.substr(1, out.size() - 2);
+  }
 
   std::string text(const Expression& e) {
     switch (e.kind) {
@@ -80,14 +100,15 @@ class Deparser {
   }
   std::string list(const std::vector<ExpressionPtr>& args, std::size_t from = 0) {
     std::string out;
-    for (std::size_t i = from; i < args.size(); ++i) out += (i > from ? ", " : "") + text(*args[i]);
+    for (std::size_t i = from; i < args.size(); ++i) out += (i > from ? ", " : "") + bare(*args[i]);
     return out;
   }
   std::string joined(const std::vector<ExpressionPtr>& args, std::string_view between) {
     std::string out = "(";
     for (std::size_t i = 0; i < args.size(); ++i) {
       if (i > 0) out += between;
-      out += text(*args[i]);
+      // OR inside AND keeps its parentheses.
+      out += args[i]->kind == Kind::kOr ? text(*args[i]) : bare(*args[i]);
     }
     return out + ")";
   }
@@ -112,7 +133,22 @@ class Deparser {
   std::string cast(const Expression& inner, const TypeRef& to) {
     if (inner.kind == Kind::kConstant && !inner.is_null && inner.type.oid == oid::kUnknown)
       return quote(inner.value.str.view()) + "::" + type_name(to);
-    return "(" + text(inner) + ")::" + type_name(to);
+    const bool simple = inner.kind == Kind::kColumn || (inner.kind == Kind::kCall && operator_of(inner.function, inner.args.size()) == nullptr);
+    return (pretty_ && simple ? text(inner) : "(" + text(inner) + ")") + "::" + type_name(to);
+  }
+  /// An argument of a function or operator. Types that are stored alike need no call to be converted, but PostgreSQL shows
+  /// the cast: (name)::text.
+  std::string argument(const Expression& call, std::size_t i, bool may_be_bare) {
+    const Expression& a = *call.args[i];
+    const auto* f = call.function.declaration;
+    if (f != nullptr && i < f->arguments.size() && f->arguments[i] == oid::kText && a.type.oid == oid::kVarchar && a.kind != Kind::kConstant)
+      return cast(a, types::make_type(oid::kText));
+    return may_be_bare ? bare(a) : text(a);
+  }
+  std::string call_arguments(const Expression& call) {
+    std::string out;
+    for (std::size_t i = 0; i < call.args.size(); ++i) out += (i > 0 ? ", " : "") + argument(call, i, true);
+    return out;
   }
   /// The operator whose function the call has, for these argument counts; nullptr when it is a plain
   /// function.
@@ -131,22 +167,22 @@ class Deparser {
   std::string call(const Expression& e) {
     const auto* f = e.function.declaration;
     if (const auto* op = operator_of(e.function, e.args.size()); op != nullptr) {
-      if (e.args.size() == 1) return "(" + std::string{op->name} + " " + text(*e.args[0]) + ")";
-      return "(" + text(*e.args[0]) + " " + std::string{op->name} + " " + text(*e.args[1]) + ")";
+      if (e.args.size() == 1) return "(" + std::string{op->name} + " " + argument(e, 0, false) + ")";
+      return "(" + argument(e, 0, false) + " " + std::string{op->name} + " " + argument(e, 1, false) + ")";
     }
     const auto* declared =
         e.args.empty() ? nullptr : functions::Registry::instance().cast(e.args[0]->type.oid, e.type.oid);
     if (declared != nullptr && declared->function == f->oid) {
       return cast(*e.args[0], e.type);
     }
-    return std::string{f->name} + "(" + list(e.args) + ")";
+    return std::string{f->name} + "(" + call_arguments(e) + ")";
   }
   std::string case_when(const Expression& e) {
     std::string out = "CASE";
     for (std::size_t i = 0; i + 1 < e.args.size(); i += 2)
-      out += " WHEN " + text(*e.args[i]) + " THEN " + text(*e.args[i + 1]);
+      out += " WHEN " + bare(*e.args[i]) + " THEN " + bare(*e.args[i + 1]);
     const Expression& otherwise = *e.args.back();
-    out += " ELSE " + text(otherwise);
+    out += " ELSE " + bare(otherwise);
     return out + " END";
   }
   static std::string_view boolean_test(BooleanTest test) {
@@ -212,12 +248,16 @@ class Deparser {
 
   const ColumnNamer& names_;
   types::ObjectNames* objects_;
+  bool pretty_;
 };
 
 }  // namespace
 
 std::string to_sql(const Expression& e, const ColumnNamer& names, types::ObjectNames* objects) {
-  return Deparser{names, objects}.text(e);
+  return Deparser{names, objects, false}.text(e);
+}
+std::string to_pretty_sql(const Expression& e, const ColumnNamer& names, types::ObjectNames* objects) {
+  return Deparser{names, objects, true}.bare(e);
 }
 
 }  // namespace rustbd::expression

@@ -66,9 +66,15 @@ PlanNodePtr Lowering::lower_kind(LogicalNode& node, const ColumnSet& required) {
   RUSTBD_UNREACHABLE("logical kind");
 }
 
+namespace {
+constexpr double kPlannedRowsMin = 100;
+}  // namespace
+
 PlanNodePtr Lowering::lower_get(LogicalNode& node, Conjuncts conditions, const ColumnSet& required) {
   auto best = make_scan(node, clone_all(conditions), required, nullptr);
-  double best_cost = best->total_cost;
+  // A small table may grow while the plan is kept.
+  const double rows = estimator_.table_rows(*node.relation);
+  double best_cost = best->total_cost * std::max(1.0, kPlannedRowsMin / rows);
   if (!planner_.settings.seqscan) best_cost += 1e14;
   if (!planner_.settings.indexscan) return best;
   IndexPath* chosen = nullptr;
@@ -78,9 +84,10 @@ PlanNodePtr Lowering::lower_get(LogicalNode& node, Conjuncts conditions, const C
     const double rows = estimator_.index_rows(*node.relation, *path.index, path.range);
     const double probes = static_cast<double>(std::max<std::size_t>(1, path.range.in_list.size()));
     const double cost = probes * kCost.index_probe + rows * (kCost.row_fetch + kCost.value * static_cast<double>(best->columns.size()));
-    if (cost >= best_cost) continue;
+    if (cost >= best_cost && !path.unique_row) continue;
     best_cost = cost;
     chosen = &path;
+    if (path.unique_row) break;   // one row is the least to read, and to lock
   }
   if (chosen == nullptr) return best;
   planner_.note(Rule::kIndexScan);
@@ -139,8 +146,27 @@ PlanNodePtr Lowering::lower_function_scan(LogicalNode& node, const ColumnSet& re
   return scan;
 }
 
+bool Lowering::changes_rows(const LogicalNode& node) {
+  return node.kind == LogicalKind::kModify || std::ranges::any_of(node.children, [](const auto& c) { return changes_rows(*c); });
+}
+
+/// No rows: a Result whose condition is FALSE.
+PlanNodePtr Lowering::make_empty(const LogicalNode& node, const ColumnSet& required) {
+  auto result = make_plan_node(NodeKind::kResult);
+  result->filter = expression::make_bool(false);
+  result->output = select_columns(node.output, required);
+  for (const auto id : result->output) result->computed.push_back({id, expression::make_null(planner_.columns[id].type)});
+  return result;
+}
+
 PlanNodePtr Lowering::lower_filter(LogicalNode& node, const ColumnSet& required) {
   auto& child = *node.children[0];
+  const auto& condition = *node.condition;
+  const bool never = is_false(condition) || (condition.kind == Kind::kAnd && std::ranges::any_of(condition.args, [](const auto& a) { return is_false(*a); }));
+  if (never && planner_.enabled(Rule::kEmptyInput) && !changes_rows(child)) {
+    planner_.note(Rule::kEmptyInput);
+    return make_empty(node, required);
+  }
   if (child.kind == LogicalKind::kGet) {
     Conjuncts conditions;
     split(std::move(node.condition), conditions);
@@ -175,7 +201,7 @@ PlanNodePtr Lowering::lower_project(LogicalNode& node, const ColumnSet& required
   if (computed.empty()) return input;   // columns have names of their own: passing them on is nothing
   auto wanted = required;
   for (const auto& c : computed) wanted.add(c.id);
-  const bool bare = input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty();
+  const bool bare = input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty() && input->output.empty();
   auto project = bare ? std::move(input) : over(NodeKind::kProject, std::move(input));
   project->computed = std::move(computed);
   project->output = select_columns(node.output, wanted);

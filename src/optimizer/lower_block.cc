@@ -229,16 +229,25 @@ class JoinBlock {
     return join;
   }
 
-  /// Conditions that become decidable when `l` and `r` meet; of each group one.
-  Conjuncts take_conditions(TableMask l, TableMask r, std::vector<std::uint32_t> groups) {
+  /// Notes that the sides of a plain equality are equal from here on; false: they are already.
+  bool unite(const Condition& c) {
+    const auto a = representative(c.expression->args[0]->column), b = representative(c.expression->args[1]->column);
+    if (a == b) return false;
+    equal_to_[a] = b;
+    return true;
+  }
+  ColumnId representative(ColumnId id) const {
+    for (auto it = equal_to_.find(id); it != equal_to_.end(); it = equal_to_.find(id)) id = it->second;
+    return id;
+  }
+
+  /// Conditions that become decidable when `l` and `r` meet, without equalities that follow from the others.
+  Conjuncts take_conditions(TableMask l, TableMask r) {
     Conjuncts out;
     for (auto& c : conditions_) {
       if (c.done || (c.tables & ~(l | r)) != 0 || (c.tables & l) == 0 || (c.tables & r) == 0) continue;
       c.done = true;
-      if (c.group != kNoGroup) {
-        if (std::ranges::find(groups, c.group) != groups.end()) continue;   // follows from the others
-        groups.push_back(c.group);
-      }
+      if (c.group != kNoGroup && !unite(c)) continue;
       out.push_back(std::move(c.expression));
       c.expression = expression::make_bool(true);
     }
@@ -247,7 +256,7 @@ class JoinBlock {
 
   PlanNodePtr build_hash(PlanNodePtr left, TableMask l, PlanNodePtr right, TableMask r) {
     auto join = make_plan_node(NodeKind::kNestedLoopJoin);
-    auto conditions = take_conditions(l, r, {});
+    auto conditions = take_conditions(l, r);
     if (planner_.settings.hashjoin)
       lowering_.take_hash_keys(*join, conditions, ColumnSet{left->output}, ColumnSet{right->output});
     if (!conditions.empty()) join->condition = expression::make_and(std::move(conditions));
@@ -260,12 +269,11 @@ class JoinBlock {
     planner_.note(Rule::kIndexJoin);
     auto& lookup = lookups_[id];
     const TableMask r = TableMask{1} << table;
-    std::vector<std::uint32_t> groups;
     for (const auto i : lookup.joins) {
       conditions_[i].done = true;
-      if (conditions_[i].group != kNoGroup) groups.push_back(conditions_[i].group);
+      if (conditions_[i].group != kNoGroup) unite(conditions_[i]);
     }
-    auto residual = take_conditions(l, r, std::move(groups));
+    auto residual = take_conditions(l, r);
     const auto at = static_cast<std::size_t>(table);
     Conjuncts own;
     for (std::size_t i = 0; i < own_[at].size(); ++i)
@@ -299,6 +307,7 @@ class JoinBlock {
   std::vector<LogicalPtr> leaves_;
   std::vector<Condition> conditions_;
   std::unordered_map<ColumnId, std::size_t> table_of_column_;
+  std::unordered_map<ColumnId, ColumnId> equal_to_;   // union-find over plain equalities applied so far
   std::vector<JoinTable> tables_;
   std::vector<PlanNodePtr> plans_;           // of each table by itself
   std::vector<const LogicalNode*> gets_;     // base tables; else nullptr

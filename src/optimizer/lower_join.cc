@@ -39,10 +39,25 @@ const LogicalNode* table_of(const LogicalNode& node, Conjuncts& conditions) {
   return get->kind == LogicalKind::kGet ? get : nullptr;
 }
 
+bool Lowering::is_superfluous(const LogicalNode& join, const ColumnSet& required) {
+  if (join.kind != LogicalKind::kJoin || join.join != JoinType::kLeft || !planner_.enabled(Rule::kJoinElimination)) return false;
+  if (join.condition == nullptr || required.intersects(outputs_of(*join.children[1]))) return false;
+  Conjuncts conditions;
+  const auto* get = table_of(*join.children[1], conditions);
+  if (get == nullptr) return false;
+  split(join.condition->clone(), conditions);
+  const auto paths = index_paths(planner_, *get, conditions, outputs_of(*join.children[0]));
+  return std::ranges::any_of(paths, [](const auto& path) { return path.unique_row && !path.index->deferrable; });
+}
+
 PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
   if (node.join == JoinType::kRight) {
     std::swap(node.children[0], node.children[1]);
     node.join = JoinType::kLeft;
+  }
+  if (is_superfluous(node, required)) {
+    planner_.note(Rule::kJoinElimination);
+    return lower(*node.children[0], required);
   }
   const auto left_columns = outputs_of(*node.children[0]), right_columns = outputs_of(*node.children[1]);
   auto bindings = node.kind == LogicalKind::kDependentJoin ? bind_parameters(*node.children[1], left_columns)

@@ -29,6 +29,10 @@ class Lowering {
   PlanNodePtr lower_get(LogicalNode& node, Conjuncts conditions, const ColumnSet& required);
   PlanNodePtr lower_values(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_function_scan(LogicalNode& node, const ColumnSet& required);
+  static bool changes_rows(const LogicalNode& node);
+  PlanNodePtr make_empty(const LogicalNode& node, const ColumnSet& required);
+  /// A left join whose right side adds no row and no column that is read.
+  bool is_superfluous(const LogicalNode& join, const ColumnSet& required);
   PlanNodePtr lower_filter(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_project(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_project_set(LogicalNode& node, const ColumnSet& required);

@@ -24,7 +24,8 @@ class Unnester {
  private:
   void unnest(LogicalPtr& node) {
     auto& left = *node->children[0];
-    outer_ = common(free_columns(*node->children[1]), outputs_of(left));
+    free_ = free_columns(*node->children[1]);
+    outer_ = common(free_, outputs_of(left));
     if (outer_.empty()) {
       node->kind = LogicalKind::kJoin;
       return;
@@ -80,7 +81,7 @@ class Unnester {
     if (!is_hashable_equality(e) || e.kind == Kind::kIsNotDistinct) return -1;
     for (const int side : {0, 1}) {
       const auto inner = columns_of(*e.args[static_cast<std::size_t>(side)]), outer = columns_of(*e.args[static_cast<std::size_t>(1 - side)]);
-      if (!inner.empty() && !inner.intersects(outer_) && !outer.empty() && outer_.contains_all(outer)) return side;
+      if (!inner.empty() && !inner.intersects(free_) && !outer.empty() && outer_.contains_all(outer)) return side;
     }
     return -1;
   }
@@ -290,6 +291,7 @@ class Unnester {
 
   Planner& planner_;
   ColumnSet outer_;                // of the join at hand: left columns that its right side reads
+  ColumnSet free_;                 // all columns that the right side reads and does not make
   bool keeps_duplicates_ = true;   // duplicates of right rows change the result
 };
 

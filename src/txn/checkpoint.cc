@@ -29,7 +29,7 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   {
     std::lock_guard lock(queue_mutex);
     for (TxnState* state : committed) {
-      if (!state->needs_purge) continue;
+      if (!state->needs_purge && state->id >= index_built_at.load(std::memory_order_acquire)) continue;
       state->holds.fetch_add(1, std::memory_order_acq_rel);
       captured_committed.push_back({state, state->collected_records.load(std::memory_order_acquire)});
     }
@@ -37,6 +37,12 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   snapshot_pending.store(true, std::memory_order_release);
   captured_ts = last_ts;
   captured_counters.clear();
+  captured_dropped.clear();
+  {
+    std::lock_guard lock(drop_mutex);
+    for (const DroppedTree& tree : dropped)
+      if (!tree.is_index && tree.format != nullptr) captured_dropped.push_back(tree.format);
+  }
   {
     std::shared_lock lock(tables_mutex);
     for (const auto& [id, tree] : trees) captured_counters.push_back({id, tree->next_row.load(std::memory_order_relaxed)});
@@ -100,7 +106,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         }
       }
       const bool removal = r->op == UndoOp::kDelete;
-      if (!removal && (r->flags & UndoRec::kAnyKey) == 0) continue;
+      if (!leaves_entries(*r)) continue;
       const auto tree = tree_state(TableId{r->table});
       if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) continue;
       const auto format = tree->format();
@@ -135,6 +141,11 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     }
   }
   snapshot_pending.store(false, std::memory_order_release);
+  for (const auto& format : captured_dropped) {
+    body.clear();
+    format->layout->serialize(body);
+    static_cast<void>(sink.add(storage::SnapshotRecord::kDroppedLayout, body));
+  }
   for (const auto& [id, next_row] : captured_counters) {
     body.clear();
     ByteWriter w(body);

@@ -161,12 +161,19 @@ bool SystemParts::purge_record(UndoRec& record) {
   return true;
 }
 
+bool SystemParts::leaves_entries(const UndoRec& record) {
+  if (record.op == UndoOp::kDelete || (record.flags & UndoRec::kAnyKey) != 0) return true;
+  if (record.op != UndoOp::kUpdate || record.owner->id >= index_built_at.load(std::memory_order_acquire)) return false;
+  const auto tree = tree_state(TableId{record.table});
+  return tree != nullptr && record.owner->id < tree->index_built_at.load(std::memory_order_acquire);
+}
+
 /// False: a checkpoint is about to note what is to be purged; later.
 bool SystemParts::collect_record(TxnState& state, std::size_t position) {
   UndoRec* r = state.records[position];
   std::vector<storage::OverflowRef> chains;
   if (r->undone_epoch.load(std::memory_order_acquire) == 0) {
-    if ((r->op == UndoOp::kDelete || (r->flags & UndoRec::kAnyKey) != 0) && !purge_record(*r)) return false;
+    if (leaves_entries(*r) && !purge_record(*r)) return false;
     if ((r->flags & UndoRec::kOverflowBefore) != 0) old_chains(*r, &chains);
   }
   {
@@ -183,8 +190,7 @@ bool SystemParts::collect_record(TxnState& state, std::size_t position) {
 
 /// Overflow chains that only the version before an update refers to. Blocks for pages.
 void SystemParts::old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out) {
-  const auto tree = tree_state(TableId{record.table});
-  const auto format = tree != nullptr ? tree->format() : nullptr;
+  const auto format = format_for_chains(TableId{record.table});
   Bytes scratch;
   ByteSpan payload;
   const auto loaded = storage::run_blocking([&]() -> storage::Status {
@@ -229,6 +235,11 @@ std::size_t SystemParts::collect_garbage() {
     std::lock_guard lock(queue_mutex);
     committed.pop_front();
     ended.push_back({epochs().retire_stamp(), state});
+  }
+  {
+    std::lock_guard drop(drop_mutex);
+    std::lock_guard queue(queue_mutex);
+    if (committed.empty() && dropped.empty()) dropped_formats.clear();
   }
   free_ended(false);
   std::vector<storage::OverflowRef> chains;

@@ -41,6 +41,9 @@ struct TreeState {
   std::atomic<std::uint64_t> next_row{1};
   std::atomic<std::int64_t> live_rows{0};
   std::atomic<bool> dropped{false};      // its trees are being freed: collection skips it
+  /// An index was built when this was the next transaction id: records of older transactions do not say whether they
+  /// changed its key.
+  std::atomic<std::uint64_t> index_built_at{0};
   std::mutex mutex;                      // protects newest
   std::shared_ptr<const TableFormat> newest;  // of the newest layout, uncommitted ones too
 
@@ -116,6 +119,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::uint64_t last_ts = 1;
   std::atomic<std::uint64_t> published_ts{1};
   std::atomic<std::uint64_t> next_txid{1};
+  std::atomic<std::uint64_t> index_built_at{0};  // highest of all tables
   std::atomic<std::uint32_t> next_object{kFirstObjectId};
   std::atomic<std::uint64_t> catalog_version{1};
   SnapshotRegistry snapshots;
@@ -151,6 +155,9 @@ struct SystemParts final : storage::CheckpointSource {
   };
   std::mutex drop_mutex;                   // protects dropped
   std::deque<DroppedTree> dropped;
+  /// Formats of dropped tables, while records of their rows may be uncollected; drop_mutex.
+  std::unordered_map<TableId, std::shared_ptr<const TableFormat>> dropped_formats;
+  std::shared_ptr<const TableFormat> format_for_chains(TableId table);
 
   std::mutex sequence_mutex;               // protects sequences
   std::map<TableId, Sequence> sequences;
@@ -167,6 +174,7 @@ struct SystemParts final : storage::CheckpointSource {
   };
   std::vector<CapturedCommitted> captured_committed;
   std::vector<std::pair<TableId, std::uint64_t>> captured_counters;
+  std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
   std::uint64_t captured_lsn = 0, captured_keep = 0;
@@ -229,6 +237,8 @@ struct SystemParts final : storage::CheckpointSource {
   /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
   bool collect_record(TxnState& state, std::size_t position);
+  /// Whether the version before the record may have an index entry that no later one has, or a row to take away.
+  bool leaves_entries(const UndoRec& record);
   void old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out);
   /// Keys of the version that the record replaced, for the indexes in which it had another key than any version since
   /// (that was committed at or before `until`). `*reachable`: the record is still in its chain. The row's leaf is latched.

@@ -171,9 +171,22 @@ void SystemParts::forget_trees(const storage::TableLayout& layout, const storage
   }
   {
     std::lock_guard lock(drop_mutex);
-    for (auto& g : gone) dropped.push_back(std::move(g));
+    for (auto& g : gone) {
+      if (!g.is_index && g.format != nullptr) dropped_formats[TableId{g.id}] = g.format;
+      dropped.push_back(std::move(g));
+    }
   }
   wake_collector();
+}
+
+/// The format of a table's rows, of a dropped one too; nullptr: not known.
+std::shared_ptr<const TableFormat> SystemParts::format_for_chains(TableId table) {
+  {
+    std::lock_guard lock(drop_mutex);
+    if (const auto at = dropped_formats.find(table); at != dropped_formats.end()) return at->second;
+  }
+  const auto tree = tree_state(table);
+  return tree != nullptr ? tree->format() : nullptr;
 }
 
 void SystemParts::publish_layout(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout) {

@@ -39,6 +39,8 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
 SystemParts::~SystemParts() {
   stop_background();
   callbacks.clear();
+  // A running checkpoint uses what is here until its thread has ended.
+  if (storage != nullptr) static_cast<void>(storage->close(false));
   storage.reset();
   log.reset();
   for (auto& [stamp, state] : ended) delete state;

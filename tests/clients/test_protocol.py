@@ -259,7 +259,7 @@ def test_garbage_ends_that_connection_only(context):
                         wire.raw(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" if i % 2 else bytes(chance.randrange(256) for _ in range(64)))
                     wire.socket.shutdown(socket.SHUT_WR)
                     wire.at_end()
-                except (ConnectionError, UnicodeDecodeError):
+                except (OSError, UnicodeDecodeError):
                     pass
             assert context.server.process.poll() is None, f"the server died, seed {seed}, round {i}"
         usable(witness)
@@ -290,9 +290,9 @@ def test_cancel_request(context):
             assert other.at_end()
     wire.message("Q", b"select count(*) from generate_series(1, 2000000000)\0")
     cancel(key[:4] + bytes(4) if key[4:] != bytes(4) else key[:4] + b"\0\0\0\1")    # a wrong key does nothing
+    begin = time.monotonic()
     stopper = threading.Timer(0.3, cancel, (key,))
     stopper.start()
-    begin = time.monotonic()
     e = error(wire.until("Z"))
     assert (e["C"], e["M"]) == ("57014", "canceling statement due to user request"), e
     assert 0.25 < time.monotonic() - begin < 20

@@ -2,7 +2,9 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/catalog/pg_catalog/fills.h"
+#include "rustbd/catalog/pg_catalog/io_functions.h"
 #include "rustbd/catalog/pg_catalog/operator_classes.h"
+#include "rustbd/functions/registry.h"
 
 namespace rustbd::catalog {
 
@@ -40,7 +42,26 @@ std::string_view builtin_rows(std::string_view relation) {
   return it->second;
 }
 std::string_view time_zone_names() { return kTimeZoneNames; }
-std::string_view io_function_rows() { return kIoFunctions; }
+
+std::span<const IoFunction> io_functions() {
+  static const std::vector<IoFunction> all = [] {
+    std::vector<IoFunction> out;
+    for_each_line(kIoFunctions, [&](std::string_view line) {
+      const auto v = split_line(line);
+      IoFunction f{number_of(v[0]), v[1], number_of(v[2]), {}, v[4].empty() ? 'i' : v[4][0]};
+      bool known = types::find_type(f.result) != nullptr && functions::Registry::instance().function(f.oid) == nullptr;
+      for (std::string_view rest = v[3]; !rest.empty();) {
+        f.arguments.push_back(number_of(rest));
+        known = known && types::find_type(f.arguments.back()) != nullptr;
+        const auto space = rest.find(' ');
+        rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
+      }
+      if (known) out.push_back(std::move(f));
+    });
+    return out;
+  }();
+  return all;
+}
 
 Oid default_operator_class(Oid type, Oid access_method) {
   const auto exact = [&](Oid t) -> Oid {

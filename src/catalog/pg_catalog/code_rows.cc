@@ -1,5 +1,6 @@
 // pg_proc, pg_operator, pg_cast, pg_aggregate as the function registry declares them; access methods and their kin.
 #include "rustbd/catalog/pg_catalog/fills.h"
+#include "rustbd/catalog/pg_catalog/io_functions.h"
 #include "rustbd/functions/registry.h"
 
 namespace rustbd::catalog {
@@ -38,27 +39,6 @@ void put_proc(const ProcRow& p, RowCollector& r) {
   r.null().null().text(p.name).null().null().null().null().end_row();
 }
 
-void fill_io_functions(RowCollector& r) {
-  const auto& registry = Registry::instance();
-  for_each_line(io_function_rows(), [&](std::string_view line) {
-    const auto v = split_line(line);
-    ProcRow p;
-    p.oid = number_of(v[0]);
-    if (registry.function(p.oid) != nullptr) return;
-    p.name = v[1];
-    p.result = number_of(v[2]);
-    std::vector<Oid> arguments;
-    for (std::string_view rest = v[3]; !rest.empty();) {
-      arguments.push_back(number_of(rest));
-      const auto space = rest.find(' ');
-      rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
-    }
-    p.arguments = arguments;
-    p.volatility = v[4].empty() ? 'i' : v[4][0];
-    put_proc(p, r);
-  });
-}
-
 void fill_proc(VirtualContext&, RowCollector& r) {
   const auto& registry = Registry::instance();
   for (const auto& f : registry.all_functions()) {
@@ -74,7 +54,11 @@ void fill_proc(VirtualContext&, RowCollector& r) {
     p.kind = a.kind == 'w' ? 'w' : 'a';   // window functions are declared beside the aggregates
     put_proc(p, r);
   }
-  fill_io_functions(r);
+  for (const auto& f : io_functions()) {
+    ProcRow p;
+    p.oid = f.oid, p.name = f.name, p.arguments = f.arguments, p.result = f.result, p.volatility = f.volatility;
+    put_proc(p, r);
+  }
 }
 
 void fill_operator(VirtualContext&, RowCollector& r) {

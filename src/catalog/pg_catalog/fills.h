@@ -20,8 +20,6 @@ std::span<const NamedFill> information_fills();   // information_rows.cc: inform
 
 /// Built-in rows of a relation as text (builtin_rows.cc); what fill_from_text reads.
 std::string_view builtin_rows(std::string_view relation);
-/// oid, name, result, arguments, volatility: type input and output functions and their like, which SQL seldom calls.
-std::string_view io_function_rows();
 /// One a line; some may be unknown to the system's time zone files.
 std::string_view time_zone_names();
 /// Calls `with` for each line's values.

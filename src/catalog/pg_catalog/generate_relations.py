@@ -41,6 +41,8 @@ ROWS = {
 # Type input and output functions that pg_type names, for clients that join pg_type with pg_proc.
 IO_FUNCTIONS = """SELECT p.oid, proname, prorettype, proargtypes, provolatile FROM pg_proc p WHERE oid < 12000 AND oid IN (
  SELECT unnest(ARRAY[typinput, typoutput, typreceive, typsend, typmodin, typmodout]::oid[]) FROM pg_type WHERE oid < 12000
+ UNION SELECT unnest(ARRAY['enum_in', 'enum_out', 'enum_recv', 'enum_send', 'record_in', 'record_out', 'record_recv', 'record_send',
+   'array_in', 'array_out', 'array_recv', 'array_send', 'array_subscript_handler', 'array_typanalyze']::regproc[]::oid[])
  UNION SELECT amproc::oid FROM pg_amproc WHERE amprocfamily IN (SELECT oid FROM pg_opfamily WHERE opfmethod IN (403, 405)))
  ORDER BY 1"""
 

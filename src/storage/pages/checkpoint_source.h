@@ -18,6 +18,7 @@ enum class SnapshotRecord : std::uint8_t {
   kFree = 4,      // u64 page, u8 PendingKind; the source may add some, the page layer reads them (twice is once)
   kSequence = 5,  // sequence values
   kRowCounter = 6,  // the next row id of a table (I17)
+  kDroppedLayout = 7,  // of a table whose tree is still to be freed
 };
 
 /// Limit of one record's body. A transaction with more undo gives several records, in order.

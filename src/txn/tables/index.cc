@@ -325,6 +325,10 @@ Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, Compute
   const IndexPart& part = part_of(table.format(), index);
   BuildRun run;
   Outcome outcome;
+  const std::uint64_t next_txid = parts.next_txid.load(std::memory_order_acquire);
+  state.index_built_at.store(next_txid, std::memory_order_release);
+  for (std::uint64_t known = parts.index_built_at.load(); known < next_txid;)
+    if (parts.index_built_at.compare_exchange_weak(known, next_txid)) break;
   if (part.computed) {
     RUSTBD_ASSERT(compute != nullptr, "an index with expressions needs somebody to compute them");
     outcome = co_await read_computed(table, part, txn, *compute, &run);

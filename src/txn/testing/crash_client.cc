@@ -103,7 +103,8 @@ CrashClient::Next CrashClient::judge(const Outcome& outcome, const char* what) {
     case Status::kOk: return Next::kGo;
     case Status::kGone:
     case Status::kSelfModified:
-    case Status::kConflict: return Next::kSkip;
+    case Status::kConflict:
+    case Status::kTooLarge: return Next::kSkip;  // of a small log ring
     case Status::kDuplicate: ++world_.duplicates; return Next::kSkip;
     case Status::kSerialization:
     case Status::kDeadlock:

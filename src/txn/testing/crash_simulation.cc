@@ -308,13 +308,25 @@ class Simulation {
   void check_leaks() {
     TransactionSystem& system = *world_.system;
     SystemParts& parts = system.parts();
-    for (int i = 0; i < 20; ++i) system.collect_garbage();
+    for (int i = 0; i < 20; ++i) {
+      system.collect_garbage();
+      parts.buffer().reclaim_freed(1000);
+    }
     if (parts.versions.size() != 0) world_.problem(fmt::format("{} versions are left", parts.versions.size()));
     if (parts.storage->pending().size() != 0) {
       world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
     }
     for (const auto& p : system.check()) world_.problem("at rest: " + p);
     const std::set<std::uint64_t> reachable = reachable_pages();
+    if (options_.verbose) {
+      for (std::uint64_t id = 1; id < parts.buffer().next_page_id(); ++id) {
+        if (reachable.contains(id)) continue;
+        auto guard = parts.buffer().fix_shared(PageId{id});
+        if (!guard) continue;
+        say(fmt::format("page {} is not reachable: kind {} owner {} level {}", id, static_cast<int>(guard->header().kind),
+                        guard->header().owner, guard->header().level));
+      }
+    }
     const std::uint64_t pages = close_cleanly();
     if (pages != reachable.size()) {
       world_.problem(fmt::format("{} pages are in use, {} are reachable", pages, reachable.size()));

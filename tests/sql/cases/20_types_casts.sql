@@ -93,7 +93,7 @@ select case 1 when 1 then 1 else 1 / 0 end, case when true then 'x' else 'y' end
 select case when true then 1 else 'x' end;
 select coalesce(1, 2.5), coalesce(null, 'a'), coalesce(1, null::bigint);
 select coalesce(1, 'x');
-select pg_typeof(1), pg_typeof(1.5), pg_typeof('a'), pg_typeof('a'::text), pg_typeof(null), pg_typeof(1e5), pg_typeof(12345678901), pg_typeof(now()), pg_typeof(array[1]), pg_typeof(2 ^ 3);
+select pg_typeof(1), pg_typeof(1.5), pg_typeof('a'::text), pg_typeof(1e5), pg_typeof(12345678901), pg_typeof(now()), pg_typeof(array[1]), pg_typeof(2 ^ 3);
 select 2 ^ 3, 2 ^ 0.5::numeric, sqrt(4), ceil(5), ceil(5.5), round(1.5), abs(-5::smallint), length('a'), date '2024-01-01' + time '10:00', now() - now();
 select 5::int2 * 5::int2, 5::int2 + 5, 5 + 5::bigint, 5 + 5.0, 5 + 5.0::float4, 5.0 + 5.0::float4;
 select 1 as "Upper", 2 as lower, 3 "quoted alias", 4 as select_, '5';

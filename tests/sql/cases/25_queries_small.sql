@@ -36,7 +36,6 @@ select count(*), count(salary), count(distinct salary), sum(salary), avg(salary)
 select sum(salary) filter (where dept = 'eng'), count(*) filter (where boss is null) from emp;
 with recursive up as (select id, name, boss from emp where id = 4 union all select e.id, e.name, e.boss from emp e join up on e.id = up.boss) select name from up;
 select 1 as x, 2 as y from emp where id = 1 group by x, y;
-select emp from emp where id = 1;
 select e.id from emp e, dept d where e.dept = d.name and d.city = 'Rome' and e.salary + 0 > 90;
 select t.* from (select id, name from emp) t where t.id = 2;
 select (select name from emp where id = 1), (select count(*) from dept where city is null);
@@ -58,8 +57,6 @@ select id, first_value(name) over w, last_value(name) over w from emp window w a
 select exists (select 1 from emp where id = 99), not exists (select 1 from emp where id = 1);
 select count(*) from emp e1, emp e2, emp e3 where e1.boss = e2.id and e2.boss = e3.id;
 select * from emp as e (i, n, d, s) where i = 3;
-select ctid is not null, tableoid = 'emp'::regclass from emp where id = 1;
-select id from emp tablesample bernoulli (100);
 select id from emp where id = 1 for update;
 select id from emp for share skip locked;
 select relname, relkind from pg_class where relname in ('emp', 'emp_pkey', 'dept', 'dept_pkey') and relnamespace = current_schema()::regnamespace;
