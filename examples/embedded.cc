@@ -1,5 +1,5 @@
-// RustBD inside a program: opens a directory, makes a table, fills it, asks. Build: ninja -C build/release rustbd_example
-// Run: build/release/rustbd_example [directory]
+// RustBD inside a program: opens a directory, makes a table, fills it, asks. Build: ninja -C build/release
+// rustbd_example Run: build/release/rustbd_example [directory]
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -19,11 +19,13 @@ class Printer final : public engine::ResultSink {
     for (const auto& c : columns) fmt::print("{:<12}", c.name);
     fmt::print("\n");
   }
-  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns, types::IoContext& io) override {
+  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns,
+                     types::IoContext& io) override {
     for (std::uint32_t i = 0; i < chunk.count(); ++i) {
       for (std::size_t c = 0; c < columns.size(); ++c) {
         std::string text;
-        if (chunk[c].is_valid(chunk.selection[i])) types::output_text(chunk[c].datum(chunk.selection[i]), columns[c].type, io, text);
+        if (chunk[c].is_valid(chunk.selection[i]))
+          types::output_text(chunk[c].datum(chunk.selection[i]), columns[c].type, io, text);
         fmt::print("{:<12}", text);
       }
       fmt::print("\n");
@@ -54,9 +56,10 @@ int run(const std::string& directory) {
   {
     const auto session = database->connect({});
     Printer printer;
-    for (const char* sql : {"CREATE TABLE IF NOT EXISTS planet (name text PRIMARY KEY, moons integer NOT NULL)",
-                            "INSERT INTO planet VALUES ('Earth', 1), ('Mars', 2), ('Jupiter', 95) ON CONFLICT DO NOTHING",
-                            "SELECT name, moons FROM planet ORDER BY moons DESC", "SELECT 1/0"}) {
+    for (const char* sql :
+         {"CREATE TABLE IF NOT EXISTS planet (name text PRIMARY KEY, moons integer NOT NULL)",
+          "INSERT INTO planet VALUES ('Earth', 1), ('Mars', 2), ('Jupiter', 95) ON CONFLICT DO NOTHING",
+          "SELECT name, moons FROM planet ORDER BY moons DESC", "SELECT 1/0"}) {
       fmt::print("> {}\n", sql);
       const auto failure = io::run_blocking(*executor, session->simple_query(sql, printer));
       if (!failure) continue;

@@ -4,7 +4,8 @@
 
 namespace rustbd::auth {
 
-Authenticator::Authenticator(engine::Database& database, bool trust) : database_(database), trust_(trust), mock_secret_(32, '\0') {
+Authenticator::Authenticator(engine::Database& database, bool trust)
+    : database_(database), trust_(trust), mock_secret_(32, '\0') {
   database.environment().random->fill(std::as_writable_bytes(std::span{mock_secret_}));
 }
 

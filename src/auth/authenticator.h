@@ -14,7 +14,8 @@ enum class Method : std::uint8_t { kTrust, kScramSha256 };
 /// Threads: any. `database` outlives it.
 class Authenticator {
  public:
-  /// `trust`: no password is asked for. Only servers that listen on loopback alone may say so (server checks it).
+  /// `trust`: no password is asked for. Only servers that listen on loopback alone may say so (server checks
+  /// it).
   Authenticator(engine::Database& database, bool trust);
   [[nodiscard]] Method method() const { return trust_ ? Method::kTrust : Method::kScramSha256; }
   /// An exchange for the user, also for one that is unknown: it then fails at its end like a wrong password.

@@ -9,7 +9,8 @@
 
 namespace rustbd::auth {
 
-/// Messages in, messages out; owns no connection. Errors: 08P01 for a malformed message, with PostgreSQL's text.
+/// Messages in, messages out; owns no connection. Errors: 08P01 for a malformed message, with PostgreSQL's
+/// text.
 class ScramServer {
  public:
   /// `doomed`: the verifier is a mock; the exchange looks the same and always fails.

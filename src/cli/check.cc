@@ -24,7 +24,8 @@ int report(const CheckOptions& options, const std::vector<std::string>& findings
   if (options.json) {
     std::string list;
     for (const auto& f : findings) list += (list.empty() ? "" : ",") + json_text(f);
-    fmt::print("{{\"data\":{},\"log_position\":{},\"ok\":{},\"findings\":[{}]}}\n", json_text(options.data), json_text(position), findings.empty(), list);
+    fmt::print("{{\"data\":{},\"log_position\":{},\"ok\":{},\"findings\":[{}]}}\n", json_text(options.data),
+               json_text(position), findings.empty(), list);
   } else {
     for (const auto& f : findings) fmt::print("{}\n", f);
     if (findings.empty()) fmt::print("{}: no damage found, log up to {}\n", options.data, position);
@@ -42,11 +43,13 @@ int run_check(const CheckOptions& options) {
     const auto directory = server::open_data_directory(options.data, false);
     txn::Options o;
     o.read_only = true;
-    const auto system = txn::TransactionSystem::open({directory.disk.get(), clock.get(), random.get(), executor.get()}, o);
+    const auto system =
+        txn::TransactionSystem::open({directory.disk.get(), clock.get(), random.get(), executor.get()}, o);
     const auto findings = system->check();
     return report(options, findings, system->log_position_text());
   } catch (const Error& e) {
-    if (e.state == sqlstate::kDataCorrupted) return report(options, {e.message + (e.detail.empty() ? "" : ": " + e.detail)}, "");
+    if (e.state == sqlstate::kDataCorrupted)
+      return report(options, {e.message + (e.detail.empty() ? "" : ": " + e.detail)}, "");
     fmt::print(stderr, "rustbd check: {}\n", e.message);
     return kFailed;
   }
@@ -57,8 +60,12 @@ int run_config(const server::Config& config, bool json) {
   if (json) fmt::print("[");
   for (const auto& key : server::config_keys()) {
     const auto& v = config.all().find(key.name)->second;
-    if (json) fmt::print("{}{{\"key\":{},\"value\":{},\"source\":\"{}\"}}", std::exchange(first, false) ? "" : ",\n ", json_text(key.name), json_text(v.text), server::to_text(v.source));
-    else fmt::print("{:<38} {:<36} {:<12} {}\n", key.name, v.text.empty() ? "\"\"" : v.text, server::to_text(v.source), key.help);
+    if (json)
+      fmt::print("{}{{\"key\":{},\"value\":{},\"source\":\"{}\"}}", std::exchange(first, false) ? "" : ",\n ",
+                 json_text(key.name), json_text(v.text), server::to_text(v.source));
+    else
+      fmt::print("{:<38} {:<36} {:<12} {}\n", key.name, v.text.empty() ? "\"\"" : v.text,
+                 server::to_text(v.source), key.help);
   }
   if (json) fmt::print("]\n");
   return kOk;

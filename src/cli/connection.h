@@ -1,4 +1,5 @@
-// What the shell talks to: a server over libpq, or a database in this process. The same printing stands on both.
+// What the shell talks to: a server over libpq, or a database in this process. The same printing stands on
+// both.
 #pragma once
 
 #include <functional>

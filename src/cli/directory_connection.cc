@@ -18,15 +18,18 @@ std::string severity_name(Severity severity) {
   }
 }
 ShellError to_shell(const Error& e, Severity severity, std::string_view text) {
-  ShellError out{severity_name(severity), std::string{e.state.text()}, e.message, e.detail, e.hint, e.where, 0};
+  ShellError out{
+      severity_name(severity), std::string{e.state.text()}, e.message, e.detail, e.hint, e.where, 0};
   if (e.position >= 0 && static_cast<std::size_t>(e.position) <= text.size())
-    out.position = static_cast<int>(types::utf8_length(text.substr(0, static_cast<std::size_t>(e.position)))) + 1;
+    out.position =
+        static_cast<int>(types::utf8_length(text.substr(0, static_cast<std::size_t>(e.position)))) + 1;
   return out;
 }
 
 class DirectoryConnection final : public Connection {
  public:
-  explicit DirectoryConnection(const SqlOptions& o) : data_(o.data), embedded_(o.data, config(), server::EmbeddedDatabase::Access::kOpen) {
+  explicit DirectoryConnection(const SqlOptions& o)
+      : data_(o.data), embedded_(o.data, config(), server::EmbeddedDatabase::Access::kOpen) {
     engine::SessionOptions s;
     if (!o.user.empty()) s.user = o.user;
     if (!o.database.empty()) s.database = o.database;
@@ -56,7 +59,10 @@ class DirectoryConnection final : public Connection {
   }
   char status() override { return static_cast<char>(session_->session().status()); }
   // Sets an atomic flag; waits for locks end by it at their next check.
-  void cancel() override { session_->session().cancel_flag()->reason.store(static_cast<std::uint32_t>(functions::CancelReason::kUser)); }
+  void cancel() override {
+    session_->session().cancel_flag()->reason.store(
+        static_cast<std::uint32_t>(functions::CancelReason::kUser));
+  }
   std::string user() override { return user_; }
   std::string database() override { return database_; }
   std::string place() override { return fmt::format("data directory \"{}\"", data_); }
@@ -75,6 +81,8 @@ class DirectoryConnection final : public Connection {
 
 }  // namespace
 
-std::unique_ptr<Connection> open_directory(const SqlOptions& options) { return std::make_unique<DirectoryConnection>(options); }
+std::unique_ptr<Connection> open_directory(const SqlOptions& options) {
+  return std::make_unique<DirectoryConnection>(options);
+}
 
 }  // namespace rustbd::cli

@@ -16,7 +16,10 @@ std::string history_path() {
   const char* home = std::getenv("HOME");
   return home == nullptr ? std::string{} : std::string{home} + "/.rustbd_history";
 }
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '\\' || c == '.' || static_cast<unsigned char>(c) >= 0x80; }
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '\\' || c == '.' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
 }  // namespace
 
 struct LineEditor::Impl {
@@ -48,7 +51,10 @@ struct LineEditor::Impl {
     std::string common = found[0];
     for (const auto& f : found) {
       std::size_t n = 0;
-      while (n < common.size() && n < f.size() && std::tolower(static_cast<unsigned char>(common[n])) == std::tolower(static_cast<unsigned char>(f[n]))) ++n;
+      while (n < common.size() && n < f.size() &&
+             std::tolower(static_cast<unsigned char>(common[n])) ==
+                 std::tolower(static_cast<unsigned char>(f[n])))
+        ++n;
       common.resize(n);
     }
     if (found.size() == 1) common += ' ';
@@ -64,7 +70,8 @@ struct LineEditor::Impl {
   }
 };
 
-LineEditor::LineEditor(std::function<std::vector<std::string>(const std::string&, const std::string&)> complete) {
+LineEditor::LineEditor(
+    std::function<std::vector<std::string>(const std::string&, const std::string&)> complete) {
   if (isatty(STDIN_FILENO) == 0) return;
   impl_ = std::make_unique<Impl>();
   impl_->complete = std::move(complete);
@@ -72,7 +79,8 @@ LineEditor::LineEditor(std::function<std::vector<std::string>(const std::string&
   impl_->history = history_init();
   history(impl_->history, &impl_->event, H_SETSIZE, kHistoryEntries);
   history(impl_->history, &impl_->event, H_SETUNIQUE, 1);
-  if (const auto path = history_path(); !path.empty()) history(impl_->history, &impl_->event, H_LOAD, path.c_str());
+  if (const auto path = history_path(); !path.empty())
+    history(impl_->history, &impl_->event, H_LOAD, path.c_str());
   el_set(impl_->edit, EL_CLIENTDATA, impl_.get());
   el_set(impl_->edit, EL_PROMPT, &Impl::prompt_of);
   el_set(impl_->edit, EL_EDITOR, "emacs");
@@ -119,7 +127,8 @@ std::optional<std::string> LineEditor::read(const std::string& prompt) {
 void LineEditor::add_history(const std::string& entry) {
   if (!impl_ || entry.empty()) return;
   history(impl_->history, &impl_->event, H_ENTER, entry.c_str());
-  if (const auto path = history_path(); !path.empty()) history(impl_->history, &impl_->event, H_SAVE, path.c_str());
+  if (const auto path = history_path(); !path.empty())
+    history(impl_->history, &impl_->event, H_SAVE, path.c_str());
 }
 
 }  // namespace rustbd::cli

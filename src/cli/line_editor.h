@@ -13,7 +13,8 @@ namespace rustbd::cli {
 class LineEditor {
  public:
   /// `complete`: words that the given beginning of a word may become.
-  explicit LineEditor(std::function<std::vector<std::string>(const std::string& line, const std::string& word)> complete);
+  explicit LineEditor(
+      std::function<std::vector<std::string>(const std::string& line, const std::string& word)> complete);
   ~LineEditor();
   /// nullopt: the end of the input. An interrupted line (Ctrl-C) comes back empty, with interrupted() true.
   std::optional<std::string> read(const std::string& prompt);

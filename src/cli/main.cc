@@ -29,18 +29,29 @@ rustbd::server::Config read_config(const ServeFlags& flags) {
 }
 
 void add_serve(CLI::App& serve, ServeFlags& flags) {
-  serve.add_option("--config", flags.config_file, "configuration file (default: rustbd.toml in the data directory)")->check(CLI::ExistingFile);
+  serve
+      .add_option("--config", flags.config_file,
+                  "configuration file (default: rustbd.toml in the data directory)")
+      ->check(CLI::ExistingFile);
   serve.add_option("--data", flags.data, "data directory, made if absent")->capture_default_str();
-  const std::pair<const char*, const char*> kFlags[] = {{"--listen", "server.listen"}, {"--http", "server.http"}, {"--log-format", "log.format"}, {"--log-level", "log.level"}};
+  const std::pair<const char*, const char*> kFlags[] = {{"--listen", "server.listen"},
+                                                        {"--http", "server.http"},
+                                                        {"--log-format", "log.format"},
+                                                        {"--log-level", "log.level"}};
   for (const auto& [flag, key] : kFlags)
-    serve.add_option_function<std::string>(flag, [&flags, key = std::string{key}](const std::string& v) { flags.keys[key] = v; }, fmt::format("configuration key {}", key));
-  serve.add_option_function<std::vector<std::string>>("--set", [&flags](const std::vector<std::string>& pairs) {
-    for (const auto& p : pairs) {
-      const auto equals = p.find('=');
-      if (equals == std::string::npos) throw CLI::ValidationError("--set", "expected section.key=value");
-      flags.keys[p.substr(0, equals)] = p.substr(equals + 1);
-    }
-  }, "any configuration key, as section.key=value");
+    serve.add_option_function<std::string>(
+        flag, [&flags, key = std::string{key}](const std::string& v) { flags.keys[key] = v; },
+        fmt::format("configuration key {}", key));
+  serve.add_option_function<std::vector<std::string>>(
+      "--set",
+      [&flags](const std::vector<std::string>& pairs) {
+        for (const auto& p : pairs) {
+          const auto equals = p.find('=');
+          if (equals == std::string::npos) throw CLI::ValidationError("--set", "expected section.key=value");
+          flags.keys[p.substr(0, equals)] = p.substr(equals + 1);
+        }
+      },
+      "any configuration key, as section.key=value");
 }
 
 void add_sql(CLI::App& sql, rustbd::cli::SqlOptions& o) {
@@ -52,22 +63,32 @@ void add_sql(CLI::App& sql, rustbd::cli::SqlOptions& o) {
   sql.add_option("-d,--dbname", o.database, "database");
   sql.add_option("--data", o.data, "work on this data directory, without a server");
   sql.add_option("-c,--command", o.commands, "run this and end; may be repeated")->allow_extra_args(false);
-  sql.add_option("-f,--file", o.files, "run this file (-: standard input) and end; may be repeated")->allow_extra_args(false);
-  sql.add_option_function<std::vector<std::string>>("-v,--variable", [&o](const std::vector<std::string>& pairs) {
-    for (const auto& p : pairs) {
-      const auto equals = std::min(p.find('='), p.size());
-      o.variables[p.substr(0, equals)] = p.substr(std::min(equals + 1, p.size()));
-    }
-  }, "set NAME=VALUE; ON_ERROR_STOP=1 ends at the first error")->allow_extra_args(false);
-  static const std::map<std::string, OutputFormat> kFormats{{"table", OutputFormat::kTable}, {"csv", OutputFormat::kCsv}, {"json", OutputFormat::kJson}, {"vertical", OutputFormat::kVertical}};
-  sql.add_option("--format", o.format, "table, csv, json or vertical")->transform(CLI::CheckedTransformer(kFormats));
+  sql.add_option("-f,--file", o.files, "run this file (-: standard input) and end; may be repeated")
+      ->allow_extra_args(false);
+  sql.add_option_function<std::vector<std::string>>(
+         "-v,--variable",
+         [&o](const std::vector<std::string>& pairs) {
+           for (const auto& p : pairs) {
+             const auto equals = std::min(p.find('='), p.size());
+             o.variables[p.substr(0, equals)] = p.substr(std::min(equals + 1, p.size()));
+           }
+         },
+         "set NAME=VALUE; ON_ERROR_STOP=1 ends at the first error")
+      ->allow_extra_args(false);
+  static const std::map<std::string, OutputFormat> kFormats{{"table", OutputFormat::kTable},
+                                                            {"csv", OutputFormat::kCsv},
+                                                            {"json", OutputFormat::kJson},
+                                                            {"vertical", OutputFormat::kVertical}};
+  sql.add_option("--format", o.format, "table, csv, json or vertical")
+      ->transform(CLI::CheckedTransformer(kFormats));
   sql.add_flag("--timing", o.timing, "show how long statements take");
 }
 
 /// The shell's defaults are psql's variables, then RustBD's own port.
 void fill_defaults(rustbd::cli::SqlOptions& o) {
   if (!o.url.empty() || !o.data.empty()) return;
-  if (const char* url = std::getenv("DATABASE_URL"); url != nullptr && o.host.empty() && o.port.empty() && o.user.empty() && o.database.empty()) {
+  if (const char* url = std::getenv("DATABASE_URL");
+      url != nullptr && o.host.empty() && o.port.empty() && o.user.empty() && o.database.empty()) {
     o.url = url;
     return;
   }
@@ -98,7 +119,8 @@ int main(int argc, char** argv) {
   auto* check = app.add_subcommand("check", "verify a stopped data directory: pages, indexes, log");
   check->add_option("--data", check_options.data, "data directory")->capture_default_str();
   check->add_flag("--json", check_options.json, "report as JSON");
-  auto* config = app.add_subcommand("config", "print every configuration key, its value and where that came from");
+  auto* config =
+      app.add_subcommand("config", "print every configuration key, its value and where that came from");
   add_serve(*config, serve_flags);
   config->add_flag("--json", config_json, "as JSON");
   try {

@@ -40,7 +40,8 @@ ResultTable table_of(const PGresult* result) {
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
       auto& value = t.rows[static_cast<std::size_t>(r)].emplace_back();
-      if (PQgetisnull(result, r, c) == 0) value.emplace(PQgetvalue(result, r, c), static_cast<std::size_t>(PQgetlength(result, r, c)));
+      if (PQgetisnull(result, r, c) == 0)
+        value.emplace(PQgetvalue(result, r, c), static_cast<std::size_t>(PQgetlength(result, r, c)));
     }
   }
   return t;
@@ -55,7 +56,8 @@ class ServerConnection final : public Connection {
       names.push_back(name);
       values.push_back(value.c_str());
     };
-    add("dbname", o.url.empty() ? o.database : o.url);   // with expand_dbname a URL or "key=value" text is taken apart
+    add("dbname",
+        o.url.empty() ? o.database : o.url);  // with expand_dbname a URL or "key=value" text is taken apart
     add("host", o.host);
     add("port", o.port);
     add("user", o.user);
@@ -109,7 +111,9 @@ class ServerConnection final : public Connection {
   }
   std::string user() override { return PQuser(connection_.get()); }
   std::string database() override { return PQdb(connection_.get()); }
-  std::string place() override { return fmt::format("host \"{}\" at port \"{}\"", PQhost(connection_.get()), PQport(connection_.get())); }
+  std::string place() override {
+    return fmt::format("host \"{}\" at port \"{}\"", PQhost(connection_.get()), PQport(connection_.get()));
+  }
 
  private:
   ShellError lost() {
@@ -140,6 +144,8 @@ class ServerConnection final : public Connection {
 
 }  // namespace
 
-std::unique_ptr<Connection> connect_to_server(const SqlOptions& options) { return std::make_unique<ServerConnection>(options); }
+std::unique_ptr<Connection> connect_to_server(const SqlOptions& options) {
+  return std::make_unique<ServerConnection>(options);
+}
 
 }  // namespace rustbd::cli

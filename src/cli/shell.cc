@@ -35,15 +35,27 @@ std::optional<std::string> copy_lines(std::istream& in, bool& ended) {
 }
 
 constexpr std::string_view kKeywords[] = {
-    "ALTER TABLE", "ANALYZE", "AND", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "CHECKPOINT", "COMMIT", "COPY", "CREATE INDEX", "CREATE TABLE", "CREATE VIEW",
-    "DEFAULT", "DELETE FROM", "DESC", "DISTINCT", "DROP TABLE", "ELSE", "END", "EXISTS", "EXPLAIN", "EXPLAIN ANALYZE", "FROM", "GROUP BY", "HAVING", "IN",
-    "INNER JOIN", "INSERT INTO", "INTO", "IS NULL", "IS NOT NULL", "JOIN", "LEFT JOIN", "LIKE", "LIMIT", "NOT", "NULL", "OFFSET", "ON", "OR", "ORDER BY",
-    "PRIMARY KEY", "REFERENCES", "RETURNING", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "TABLE", "THEN", "TRUNCATE", "UNION", "UNIQUE", "UPDATE", "USING",
-    "VACUUM", "VALUES", "WHEN", "WHERE", "WITH"};
-constexpr std::string_view kMeta[] = {"\\conninfo", "\\copy", "\\d", "\\di", "\\dn", "\\ds", "\\dt", "\\du", "\\dv", "\\echo", "\\g", "\\i", "\\l", "\\p", "\\q", "\\r", "\\timing", "\\x", "\\?"};
+    "ALTER TABLE", "ANALYZE",     "AND",          "AS",           "ASC",
+    "BEGIN",       "BETWEEN",     "BY",           "CASE",         "CHECKPOINT",
+    "COMMIT",      "COPY",        "CREATE INDEX", "CREATE TABLE", "CREATE VIEW",
+    "DEFAULT",     "DELETE FROM", "DESC",         "DISTINCT",     "DROP TABLE",
+    "ELSE",        "END",         "EXISTS",       "EXPLAIN",      "EXPLAIN ANALYZE",
+    "FROM",        "GROUP BY",    "HAVING",       "IN",           "INNER JOIN",
+    "INSERT INTO", "INTO",        "IS NULL",      "IS NOT NULL",  "JOIN",
+    "LEFT JOIN",   "LIKE",        "LIMIT",        "NOT",          "NULL",
+    "OFFSET",      "ON",          "OR",           "ORDER BY",     "PRIMARY KEY",
+    "REFERENCES",  "RETURNING",   "ROLLBACK",     "SAVEPOINT",    "SELECT",
+    "SET",         "SHOW",        "TABLE",        "THEN",         "TRUNCATE",
+    "UNION",       "UNIQUE",      "UPDATE",       "USING",        "VACUUM",
+    "VALUES",      "WHEN",        "WHERE",        "WITH"};
+constexpr std::string_view kMeta[] = {"\\conninfo", "\\copy", "\\d",      "\\di", "\\dn", "\\ds", "\\dt",
+                                      "\\du",       "\\dv",   "\\echo",   "\\g",  "\\i",  "\\l",  "\\p",
+                                      "\\q",        "\\r",    "\\timing", "\\x",  "\\?"};
 
 bool starts_with_nocase(std::string_view text, std::string_view prefix) {
-  return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(), [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
+  return text.size() >= prefix.size() &&
+         std::equal(prefix.begin(), prefix.end(), text.begin(),
+                    [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
 }
 }  // namespace
 
@@ -85,11 +97,14 @@ bool Shell::execute(const std::string& sql, std::istream* copy_source) {
   bool copy_ended = false;
   h.result = [&](const ResultTable& t) {
     if (t.has_rows) print_out(print_result(t, print_));
-    else if (print_.format == OutputFormat::kTable || print_.format == OutputFormat::kVertical) print_out(t.tag + "\n");
+    else if (print_.format == OutputFormat::kTable || print_.format == OutputFormat::kVertical)
+      print_out(t.tag + "\n");
   };
   h.notice = [&](const ShellError& e) { complain(print_error(e, sql)); };
   h.failure = h.notice;
-  h.copy_in = [&]() -> std::optional<std::string> { return copy_source == nullptr ? std::nullopt : copy_lines(*copy_source, copy_ended); };
+  h.copy_in = [&]() -> std::optional<std::string> {
+    return copy_source == nullptr ? std::nullopt : copy_lines(*copy_source, copy_ended);
+  };
   h.copy_out = [&](std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); };
   const auto begin = std::chrono::steady_clock::now();
   running_connection = connection_.get();
@@ -113,9 +128,12 @@ std::string Shell::substitute(const std::string& line) const {
       out += line[i];
       continue;
     }
-    const char quote = i + 1 < line.size() && (line[i + 1] == '\'' || line[i + 1] == '"') ? line[i + 1] : '\0';
+    const char quote =
+        i + 1 < line.size() && (line[i + 1] == '\'' || line[i + 1] == '"') ? line[i + 1] : '\0';
     std::size_t begin = i + 1 + (quote != '\0' ? 1 : 0), end = begin;
-    while (end < line.size() && (std::isalnum(static_cast<unsigned char>(line[end])) != 0 || line[end] == '_')) ++end;
+    while (end < line.size() &&
+           (std::isalnum(static_cast<unsigned char>(line[end])) != 0 || line[end] == '_'))
+      ++end;
     const auto it = variables_.find(line.substr(begin, end - begin));
     if (it == variables_.end() || (quote != '\0' && (end >= line.size() || line[end] != quote))) {
       out += line[i];
@@ -137,7 +155,8 @@ bool Shell::handle_line(const std::string& line, std::istream* input, std::strin
       return meta(line.substr(first), input);
     }
   }
-  if (splitter_.at_start() && interactive_ && (line == "quit" || line == "exit" || line == "quit;" || line == "exit;")) {
+  if (splitter_.at_start() && interactive_ &&
+      (line == "quit" || line == "exit" || line == "quit;" || line == "exit;")) {
     quit_ = true;
     return true;
   }
@@ -196,7 +215,8 @@ bool Shell::run_command(const std::string& text) {
 std::string Shell::prompt() {
   const char status = connection_->status();
   const std::string mark = status == 'T' ? "*" : (status == 'E' ? "!" : (status == 'X' ? "?" : ""));
-  return fmt::format("{}{}{}{} ", connection_->database(), splitter_.state(), mark, connection_->user() == "postgres" ? "#" : ">");
+  return fmt::format("{}{}{}{} ", connection_->database(), splitter_.state(), mark,
+                     connection_->user() == "postgres" ? "#" : ">");
 }
 
 std::vector<std::string> Shell::complete(const std::string& before, const std::string& word) {
@@ -210,9 +230,11 @@ std::vector<std::string> Shell::complete(const std::string& before, const std::s
   if (!word.empty() && connection_->status() != 'E' && connection_->status() != 'X') {
     std::string quoted;
     for (const char c : word) (c == '\'' ? quoted += c : quoted) += c;
-    const auto names = query(fmt::format(
-        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relkind IN ('r','v','S') AND pg_catalog.pg_table_is_visible(c.oid) AND substring(c.relname, 1, {}) = '{}' "
-        "AND (c.relnamespace <> 11 OR '{}' LIKE 'pg%') ORDER BY 1 LIMIT 200", word.size(), quoted, quoted));
+    const auto names =
+        query(fmt::format("SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relkind IN ('r','v','S') AND "
+                          "pg_catalog.pg_table_is_visible(c.oid) AND substring(c.relname, 1, {}) = '{}' "
+                          "AND (c.relnamespace <> 11 OR '{}' LIKE 'pg%') ORDER BY 1 LIMIT 200",
+                          word.size(), quoted, quoted));
     if (names)
       for (const auto& r : names->rows)
         if (r[0]) out.push_back(*r[0]);
@@ -230,12 +252,14 @@ std::vector<std::string> Shell::complete(const std::string& before, const std::s
 
 int Shell::interactive() {
   interactive_ = isatty(STDIN_FILENO) != 0;
-  LineEditor editor{[this](const std::string& before, const std::string& word) { return complete(before, word); }};
+  LineEditor editor{
+      [this](const std::string& before, const std::string& word) { return complete(before, word); }};
   if (!interactive_) return run_stream(standard_input()) ? kOk : kSqlError;
   struct sigaction action{};
   action.sa_handler = &on_interrupt;   // without SA_RESTART: Ctrl-C ends the line being edited
   sigaction(SIGINT, &action, nullptr);
-  print_out(fmt::format("rustbd {}, connected to {}. \\? for help, \\q to quit.\n", RUSTBD_VERSION, connection_->place()));
+  print_out(fmt::format("rustbd {}, connected to {}. \\? for help, \\q to quit.\n", RUSTBD_VERSION,
+                        connection_->place()));
   while (!quit_) {
     const auto line = editor.read(prompt());
     if (!line) break;

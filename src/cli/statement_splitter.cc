@@ -5,7 +5,10 @@
 namespace rustbd::cli {
 
 namespace {
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || static_cast<unsigned char>(c) >= 0x80; }
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
 bool is_blank(std::string_view s) { return s.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 }  // namespace
 
@@ -40,7 +43,8 @@ bool StatementSplitter::scan_plain(std::size_t& i) {
     comment_depth_ = 1;
     i += 2;
   } else if (c == '\'') {
-    const bool escape = i > 0 && (text_[i - 1] == 'e' || text_[i - 1] == 'E') && (i < 2 || !is_word(text_[i - 2]));
+    const bool escape =
+        i > 0 && (text_[i - 1] == 'e' || text_[i - 1] == 'E') && (i < 2 || !is_word(text_[i - 2]));
     in_ = escape ? In::kEscapeQuote : In::kQuote;
     ++i;
   } else if (c == '"') {
@@ -49,7 +53,8 @@ bool StatementSplitter::scan_plain(std::size_t& i) {
   } else if (c == '$' && (i == 0 || !is_word(text_[i - 1]))) {
     std::size_t n = 1;
     while (n < rest.size() && is_word(rest[n])) ++n;
-    const bool tag = n < rest.size() && rest[n] == '$' && !(n > 1 && std::isdigit(static_cast<unsigned char>(rest[1])) != 0);
+    const bool tag = n < rest.size() && rest[n] == '$' &&
+                     !(n > 1 && std::isdigit(static_cast<unsigned char>(rest[1])) != 0);
     if (tag) {
       dollar_tag_ = rest.substr(0, n + 1);
       in_ = In::kDollar;
@@ -70,7 +75,8 @@ void StatementSplitter::skip_quoted(std::size_t& i) {
   const std::string_view rest = std::string_view{text_}.substr(i);
   if (in_ == In::kDollar) {
     const auto end = rest.find(dollar_tag_);
-    i = end == std::string_view::npos ? text_.size() - std::min(text_.size() - i, dollar_tag_.size() - 1) : i + end + dollar_tag_.size();
+    i = end == std::string_view::npos ? text_.size() - std::min(text_.size() - i, dollar_tag_.size() - 1)
+                                      : i + end + dollar_tag_.size();
     if (end != std::string_view::npos) in_ = In::kPlain;
     else i = text_.size();   // a tag never spans lines
     return;

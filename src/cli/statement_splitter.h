@@ -1,4 +1,5 @@
-// Finds where statements end in text that comes line by line: a semicolon outside quotes, comments and parentheses.
+// Finds where statements end in text that comes line by line: a semicolon outside quotes, comments and
+// parentheses.
 #pragma once
 
 #include <optional>
@@ -17,7 +18,8 @@ class StatementSplitter {
   std::string take_rest();
   /// True where a new statement would begin: backslash commands are allowed.
   [[nodiscard]] bool at_start() const;
-  /// What the prompt shows: '=' at a start, '-' inside a statement, '\'' '"' '$' '*' inside a quote or comment, '('.
+  /// What the prompt shows: '=' at a start, '-' inside a statement, '\'' '"' '$' '*' inside a quote or
+  /// comment, '('.
   [[nodiscard]] char state() const;
   [[nodiscard]] const std::string& pending() const { return text_; }
   void clear();

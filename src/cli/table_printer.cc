@@ -15,7 +15,14 @@ namespace oid = types::oid;
 
 bool is_number(unsigned type) {
   switch (type) {
-    case oid::kInt2: case oid::kInt4: case oid::kInt8: case oid::kFloat4: case oid::kFloat8: case oid::kNumeric: case oid::kOid: case oid::kXid:
+    case oid::kInt2:
+    case oid::kInt4:
+    case oid::kInt8:
+    case oid::kFloat4:
+    case oid::kFloat8:
+    case oid::kNumeric:
+    case oid::kOid:
+    case oid::kXid:
     case oid::kCid: case oid::kMoney: return true;
     default: return false;
   }
@@ -57,7 +64,8 @@ std::string print_table(const ResultTable& t, const PrintOptions& o) {
     trim_end(title);
     out += title + "\n";
   }
-  for (std::size_t c = 0; c < columns; ++c) out += (c == 0 ? " " : "| ") + pad(t.names[c], width[c], '^') + " ";
+  for (std::size_t c = 0; c < columns; ++c)
+    out += (c == 0 ? " " : "| ") + pad(t.names[c], width[c], '^') + " ";
   if (columns > 0) {
     out += '\n';
     for (std::size_t c = 0; c < columns; ++c) out += (c == 0 ? "" : "+") + std::string(width[c] + 2, '-');
@@ -78,7 +86,8 @@ std::string print_table(const ResultTable& t, const PrintOptions& o) {
         const bool last = c + 1 == columns, more = line + 1 < cells[c].size();
         out += c == 0 ? " " : "| ";
         const char align = is_number(t.types[c]) ? '>' : '<';
-        out += last && !more && align == '<' ? std::string{text} : pad(text, width[c], align);
+        const bool unpadded = last && !more && (align == '<' || line >= cells[c].size());
+        out += unpadded ? std::string{text} : pad(text, width[c], align);
         if (more) out += '+';
         else if (!last) out += ' ';
       }
@@ -100,12 +109,15 @@ std::string print_vertical(const ResultTable& t) {
   std::string out;
   for (std::size_t r = 0; r < t.rows.size(); ++r) {
     auto head = fmt::format("-[ RECORD {} ]", r + 1);
-    for (std::size_t i = head.size(); i < name_width + value_width + 3; ++i) head += i == name_width + 1 ? '+' : '-';
+    for (std::size_t i = head.size(); i < name_width + value_width + 3; ++i)
+      head += i == name_width + 1 ? '+' : '-';
     out += head + "\n";
     for (std::size_t c = 0; c < t.names.size(); ++c) {
       const auto lines = t.rows[r][c] ? lines_of(*t.rows[r][c]) : std::vector<std::string_view>{""};
       for (std::size_t i = 0; i < lines.size(); ++i) {
-        out += fmt::format("{} | {}", pad(i == 0 ? std::string_view{t.names[c]} : std::string_view{}, name_width, '<'), lines[i]);
+        out += fmt::format("{} | {}",
+                           pad(i == 0 ? std::string_view{t.names[c]} : std::string_view{}, name_width, '<'),
+                           lines[i]);
         trim_end(out);
         out += '\n';
       }
@@ -153,7 +165,9 @@ std::string json_value(const std::optional<std::string>& value, unsigned type) {
   if (type == oid::kBool) return *value == "t" ? "true" : "false";
   if (type == oid::kJson || type == oid::kJsonb) return *value;
   // NaN and infinities are no JSON numbers.
-  if (is_number(type) && type != oid::kMoney && value->find_first_not_of("0123456789+-.eE") == std::string::npos) return *value;
+  if (is_number(type) && type != oid::kMoney &&
+      value->find_first_not_of("0123456789+-.eE") == std::string::npos)
+    return *value;
   return json_text(*value);
 }
 std::string print_json(const ResultTable& t) {
@@ -161,7 +175,8 @@ std::string print_json(const ResultTable& t) {
   for (std::size_t r = 0; r < t.rows.size(); ++r) {
     out += r == 0 ? "{" : ",\n {";
     for (std::size_t c = 0; c < t.names.size(); ++c)
-      out += fmt::format("{}{}:{}", c == 0 ? "" : ",", json_text(t.names[c]), json_value(t.rows[r][c], t.types[c]));
+      out += fmt::format("{}{}:{}", c == 0 ? "" : ",", json_text(t.names[c]),
+                         json_value(t.rows[r][c], t.types[c]));
     out += '}';
   }
   return out + "]\n";
@@ -207,7 +222,8 @@ std::string print_error(const ShellError& e, std::string_view statement) {
     const auto line_end = std::min(statement.find('\n', line_begin), statement.size());
     const auto head = fmt::format("LINE {}: ", line_number);
     out += fmt::format("{}{}\n", head, statement.substr(line_begin, line_end - line_begin));
-    out += std::string(head.size() + display_width(statement.substr(line_begin, at - line_begin)), ' ') + "^\n";
+    out +=
+        std::string(head.size() + display_width(statement.substr(line_begin, at - line_begin)), ' ') + "^\n";
   }
   if (!e.detail.empty()) out += fmt::format("DETAIL:  {}\n", e.detail);
   if (!e.hint.empty()) out += fmt::format("HINT:  {}\n", e.hint);

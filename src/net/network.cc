@@ -14,7 +14,8 @@ constexpr int kBacklog = 1024;
 constexpr auto kAcceptRetry = std::chrono::milliseconds{100};  // after EMFILE and the like
 
 std::string host_and_port(std::string_view host, std::uint16_t port) {
-  return host.find(':') != std::string_view::npos ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+  return host.find(':') != std::string_view::npos ? fmt::format("[{}]:{}", host, port)
+                                                  : fmt::format("{}:{}", host, port);
 }
 
 std::vector<Tcp::endpoint> resolve(const Address& address) {
@@ -23,7 +24,8 @@ std::vector<Tcp::endpoint> resolve(const Address& address) {
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const auto port = std::to_string(address.port);
-  const int failure = getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), port.c_str(), &hints, &found);
+  const int failure =
+      getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), port.c_str(), &hints, &found);
   if (failure != 0)
     throw error(sqlstate::kIoError, "could not resolve \"{}\": {}", to_text(address), gai_strerror(failure));
   std::vector<Tcp::endpoint> out;
@@ -40,7 +42,9 @@ std::vector<Tcp::endpoint> resolve(const Address& address) {
 }  // namespace
 
 Address parse_address(std::string_view text, bool optional) {
-  const auto bad = [&] { return error(sqlstate::kInvalidParameterValue, "invalid address \"{}\": expected HOST:PORT", text); };
+  const auto bad = [&] {
+    return error(sqlstate::kInvalidParameterValue, "invalid address \"{}\": expected HOST:PORT", text);
+  };
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) throw bad();
   Address a;
@@ -64,7 +68,8 @@ Network::Network(io::Executor& executor, std::size_t threads) : impl_(std::make_
   impl_->executor = &executor;
   for (std::size_t i = 0; i < threads + 1; ++i) {
     impl_->lanes.push_back(std::make_unique<NetworkLane>());
-    impl_->threads.push_back(executor.start_background(i == 0 ? "accept" : fmt::format("network-{}", i), [lane = impl_->lanes.back().get()] { lane->run(); }));
+    impl_->threads.push_back(executor.start_background(i == 0 ? "accept" : fmt::format("network-{}", i),
+                                                       [lane = impl_->lanes.back().get()] { lane->run(); }));
   }
 }
 Network::~Network() { stop(); }
@@ -73,11 +78,18 @@ void Network::set_tls(const TlsFiles& files) {
   if (files.certificate.empty()) return;
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   boost::system::error_code failure;
-  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, failure);
+  context->set_options(
+      asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
+      failure);
   context->use_certificate_chain_file(files.certificate, failure);
-  if (failure) throw error(sqlstate::kInvalidParameterValue, "could not load the certificate \"{}\": {}", files.certificate, failure.message());
-  context->use_private_key_file(files.key.empty() ? files.certificate : files.key, asio::ssl::context::pem, failure);
-  if (failure) throw error(sqlstate::kInvalidParameterValue, "could not load the private key \"{}\": {}", files.key, failure.message());
+  if (failure)
+    throw error(sqlstate::kInvalidParameterValue, "could not load the certificate \"{}\": {}",
+                files.certificate, failure.message());
+  context->use_private_key_file(files.key.empty() ? files.certificate : files.key, asio::ssl::context::pem,
+                                failure);
+  if (failure)
+    throw error(sqlstate::kInvalidParameterValue, "could not load the private key \"{}\": {}", files.key,
+                failure.message());
   std::lock_guard lock{impl_->tls_mutex};
   impl_->tls = std::move(context);
 }
@@ -98,12 +110,16 @@ std::string Network::listen(const Address& address, ConnectionFactory factory) {
     if (!failure) listener->acceptor.bind(local, failure);
     if (!failure) listener->acceptor.listen(kBacklog, failure);
     if (failure) {
-      const bool absent = failure == boost::system::errc::address_family_not_supported || failure == boost::system::errc::address_not_available;
+      const bool absent = failure == boost::system::errc::address_family_not_supported ||
+                          failure == boost::system::errc::address_not_available;
       if (absent && (address.optional || address.host.empty())) {
-        if (log_line) log_line(fmt::format("not listening on {}: {}", host_and_port(local.address().to_string(), local.port()), failure.message()));
+        if (log_line)
+          log_line(fmt::format("not listening on {}: {}",
+                               host_and_port(local.address().to_string(), local.port()), failure.message()));
         continue;
       }
-      throw error(sqlstate::kIoError, "could not listen on {}: {}", host_and_port(local.address().to_string(), local.port()), failure.message());
+      throw error(sqlstate::kIoError, "could not listen on {}: {}",
+                  host_and_port(local.address().to_string(), local.port()), failure.message());
     }
     const auto at = listener->acceptor.local_endpoint();
     wanted.port = at.port();
@@ -118,7 +134,9 @@ std::string Network::listen(const Address& address, ConnectionFactory factory) {
 NetworkLane& Network::Impl::least_loaded() {
   std::size_t best = lanes.size() > 1 ? 1 : 0;
   for (std::size_t i = best + 1; i < lanes.size(); ++i)
-    if (lanes[i]->connections.load(std::memory_order_relaxed) < lanes[best]->connections.load(std::memory_order_relaxed)) best = i;
+    if (lanes[i]->connections.load(std::memory_order_relaxed) <
+        lanes[best]->connections.load(std::memory_order_relaxed))
+      best = i;
   return *lanes[best];
 }
 
@@ -126,15 +144,19 @@ void Network::Impl::accept(std::shared_ptr<Listener> listener) {
   if (!listener->acceptor.is_open()) return;
   auto& lane = least_loaded();
   auto* raw = listener.get();
-  raw->acceptor.async_accept(lane.context, [this, listener = std::move(listener), &lane](boost::system::error_code failure, Tcp::socket socket) mutable {
+  raw->acceptor.async_accept(lane.context, [this, listener = std::move(listener), &lane](
+                                               boost::system::error_code failure,
+                                               Tcp::socket socket) mutable {
     if (failure == asio::error::operation_aborted || !listener->acceptor.is_open()) return;
     if (failure) {
-      if (owner->log_line) owner->log_line(fmt::format("could not accept a connection: {}", failure.message()));
+      if (owner->log_line)
+        owner->log_line(fmt::format("could not accept a connection: {}", failure.message()));
       auto* timer = &listener->retry;
       timer->expires_after(kAcceptRetry);
-      timer->async_wait([this, listener = std::move(listener)](boost::system::error_code stopped_early) mutable {
-        if (!stopped_early) accept(std::move(listener));
-      });
+      timer->async_wait(
+          [this, listener = std::move(listener)](boost::system::error_code stopped_early) mutable {
+            if (!stopped_early) accept(std::move(listener));
+          });
       return;
     }
     lane.connections.fetch_add(1, std::memory_order_relaxed);

@@ -31,8 +31,8 @@ struct TlsFiles {
 
 using ConnectionFactory = std::function<void(std::unique_ptr<Transport>)>;   // called on the transport's lane
 
-/// Threads: those of `executor` (start_background), one lane each, plus one that accepts. start() and stop() belong to
-/// one thread. stop() when no connection is left.
+/// Threads: those of `executor` (start_background), one lane each, plus one that accepts. start() and stop()
+/// belong to one thread. stop() when no connection is left.
 class Network {
  public:
   Network(io::Executor& executor, std::size_t threads);
@@ -40,11 +40,13 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  /// Throws 22023 with the file's name if certificate or key can't be used. Before listen(); again: for new connections.
+  /// Throws 22023 with the file's name if certificate or key can't be used. Before listen(); again: for new
+  /// connections.
   void set_tls(const TlsFiles& files);
   [[nodiscard]] bool has_tls() const;
-  /// Binds and listens at once; connections are accepted from then on, each on the lane with the fewest. Gives the bound
-  /// address ("127.0.0.1:5433"); empty: an optional one that does not exist. Throws 58030 with the address in the text.
+  /// Binds and listens at once; connections are accepted from then on, each on the lane with the fewest.
+  /// Gives the bound address ("127.0.0.1:5433"); empty: an optional one that does not exist. Throws 58030
+  /// with the address in the text.
   std::string listen(const Address& address, ConnectionFactory factory);
   /// No new connections; returns when the listening sockets are closed.
   void stop_listening();

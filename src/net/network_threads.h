@@ -49,7 +49,8 @@ struct Network::Impl {
   io::Executor* executor = nullptr;
   std::vector<std::unique_ptr<NetworkLane>> lanes;   // [0]: control
   std::vector<std::unique_ptr<io::BackgroundThread>> threads;
-  std::vector<std::shared_ptr<Listener>> listeners;  // changed by the owner's thread while no accept runs, and by stop
+  std::vector<std::shared_ptr<Listener>>
+      listeners;  // changed by the owner's thread while no accept runs, and by stop
   std::shared_ptr<asio::ssl::context> tls;           // guarded by tls_mutex: a reload replaces it
   mutable std::mutex tls_mutex;
   bool stopped = false;
@@ -63,6 +64,7 @@ struct Network::Impl {
 };
 
 /// A TCP stream, with TLS from start_tls() on.
-std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls);
+std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane,
+                                                 std::shared_ptr<asio::ssl::context> tls);
 
 }  // namespace rustbd::net

@@ -16,7 +16,9 @@ class OutputBuffer {
  public:
   OutputBuffer() = default;
   OutputBuffer(OutputBuffer&& from) noexcept
-      : begin_(std::exchange(from.begin_, nullptr)), size_(std::exchange(from.size_, 0)), capacity_(std::exchange(from.capacity_, 0)) {}
+      : begin_(std::exchange(from.begin_, nullptr)),
+        size_(std::exchange(from.size_, 0)),
+        capacity_(std::exchange(from.capacity_, 0)) {}
   OutputBuffer& operator=(OutputBuffer&& from) noexcept {
     std::swap(begin_, from.begin_);
     std::swap(size_, from.size_);

@@ -29,7 +29,8 @@ class SocketTransport final : public Transport {
     if (const auto remote = s.remote_endpoint(failure); !failure) {
       const auto address = remote.address();
       loopback_ = address.is_loopback();
-      peer_ = address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), remote.port()) : fmt::format("{}:{}", address.to_string(), remote.port());
+      peer_ = address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), remote.port())
+                              : fmt::format("{}:{}", address.to_string(), remote.port());
     }
   }
   ~SocketTransport() override { close(); }
@@ -37,7 +38,8 @@ class SocketTransport final : public Transport {
   io::Lane& lane() override { return state_->lane; }
 
   void read(std::span<char> into, std::move_only_function<void(std::size_t)> done) override {
-    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure, std::size_t n) mutable {
+    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure,
+                                                           std::size_t n) mutable {
       state->lane.enter([&] { done(failure ? 0 : n); });
     };
     const auto buffer = asio::buffer(into.data(), into.size());
@@ -52,7 +54,8 @@ class SocketTransport final : public Transport {
   }
 
   void write(std::span<const char> from, std::move_only_function<void(bool)> done) override {
-    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure, std::size_t) mutable {
+    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure,
+                                                           std::size_t) mutable {
       state->lane.enter([&] { done(!failure); });
     };
     const auto buffer = asio::buffer(from.data(), from.size());
@@ -63,15 +66,18 @@ class SocketTransport final : public Transport {
   void start_tls(std::string received, std::move_only_function<void(bool)> done) override {
     state_->tls = std::make_unique<TlsStream>(state_->socket, *tls_context_);
     state_->received = std::move(received);
-    auto finish = [state = state_, this, done = std::move(done)](boost::system::error_code failure, std::size_t used) mutable {
+    auto finish = [state = state_, this, done = std::move(done)](boost::system::error_code failure,
+                                                                 std::size_t used) mutable {
       state->lane.enter([&] {
-        // More than the handshake before our answer to SSLRequest: nothing honest sends that (CVE-2021-23214).
+        // More than the handshake before our answer to SSLRequest: nothing honest sends that
+        // (CVE-2021-23214).
         const bool ok = !failure && used == state->received.size();
         if (ok) encrypted_ = true;
         done(ok);
       });
     };
-    state_->tls->async_handshake(asio::ssl::stream_base::server, asio::buffer(state_->received), std::move(finish));
+    state_->tls->async_handshake(asio::ssl::stream_base::server, asio::buffer(state_->received),
+                                 std::move(finish));
   }
   bool encrypted() const override { return encrypted_; }
 
@@ -92,7 +98,8 @@ class SocketTransport final : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls) {
+std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane,
+                                                 std::shared_ptr<asio::ssl::context> tls) {
   return std::make_unique<SocketTransport>(std::move(socket), lane, std::move(tls));
 }
 

@@ -10,9 +10,9 @@
 
 namespace rustbd::net {
 
-/// All methods are called on lane(), and all callbacks come there, never inside the call. At most one read and one
-/// write run at a time. The owner keeps buffers alive until the callback; after close() pending callbacks still come,
-/// as failures.
+/// All methods are called on lane(), and all callbacks come there, never inside the call. At most one read
+/// and one write run at a time. The owner keeps buffers alive until the callback; after close() pending
+/// callbacks still come, as failures.
 class Transport {
  public:
   virtual ~Transport() = default;

@@ -21,22 +21,25 @@ const EVP_MD* sha256_method() {
 Digest sha256(std::string_view data) {
   Digest out;
   unsigned int size = 0;
-  RUSTBD_ASSERT(EVP_Digest(data.data(), data.size(), out.data(), &size, sha256_method(), nullptr) == 1 && size == out.size());
+  RUSTBD_ASSERT(EVP_Digest(data.data(), data.size(), out.data(), &size, sha256_method(), nullptr) == 1 &&
+                size == out.size());
   return out;
 }
 
 Digest hmac_sha256(std::string_view key, std::string_view data) {
   Digest out;
   unsigned int size = 0;
-  const auto* done = HMAC(sha256_method(), key.data(), static_cast<int>(key.size()), bytes(data), data.size(), out.data(), &size);
+  const auto* done = HMAC(sha256_method(), key.data(), static_cast<int>(key.size()), bytes(data), data.size(),
+                          out.data(), &size);
   RUSTBD_ASSERT(done != nullptr && size == out.size());
   return out;
 }
 
 Digest pbkdf2_sha256(std::string_view password, std::string_view salt, int iterations) {
   Digest out;
-  RUSTBD_ASSERT(PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), bytes(salt), static_cast<int>(salt.size()), iterations,
-                                  sha256_method(), static_cast<int>(out.size()), out.data()) == 1);
+  RUSTBD_ASSERT(PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), bytes(salt),
+                                  static_cast<int>(salt.size()), iterations, sha256_method(),
+                                  static_cast<int>(out.size()), out.data()) == 1);
   return out;
 }
 
@@ -46,7 +49,8 @@ bool equal_constant_time(std::string_view a, std::string_view b) {
 
 std::string base64_encode(std::string_view data) {
   std::string out(4 * ((data.size() + 2) / 3) + 1, '\0');
-  const int n = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes(data), static_cast<int>(data.size()));
+  const int n = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes(data),
+                                static_cast<int>(data.size()));
   out.resize(static_cast<std::size_t>(n));
   return out;
 }
@@ -55,7 +59,8 @@ std::optional<std::string> base64_decode(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
   std::string out(text.size() / 4 * 3, '\0');
   if (text.empty()) return out;
-  const int n = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes(text), static_cast<int>(text.size()));
+  const int n = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes(text),
+                                static_cast<int>(text.size()));
   if (n < 0) return std::nullopt;
   std::size_t size = static_cast<std::size_t>(n);
   for (std::size_t i = text.size(); i > 0 && text[i - 1] == '=' && size > 0; --i) --size;

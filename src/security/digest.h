@@ -11,7 +11,9 @@ namespace rustbd::security {
 
 using Digest = std::array<unsigned char, 32>;
 
-inline std::string_view as_text(const Digest& d) { return {reinterpret_cast<const char*>(d.data()), d.size()}; }
+inline std::string_view as_text(const Digest& d) {
+  return {reinterpret_cast<const char*>(d.data()), d.size()};
+}
 Digest sha256(std::string_view data);
 Digest hmac_sha256(std::string_view key, std::string_view data);
 /// PBKDF2 (RFC 8018) with HMAC-SHA-256, one block.

@@ -25,19 +25,24 @@ std::optional<Digest> decode_key(std::string_view text) {
 }  // namespace
 
 std::string saslprep(std::string_view password) {
-  const bool ascii = std::all_of(password.begin(), password.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
+  const bool ascii =
+      std::all_of(password.begin(), password.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
   if (ascii) return std::string{password};
   UErrorCode status = U_ZERO_ERROR;
-  const std::unique_ptr<UStringPrepProfile, decltype(&usprep_close)> profile{usprep_openByType(USPREP_RFC4013_SASLPREP, &status), &usprep_close};
+  const std::unique_ptr<UStringPrepProfile, decltype(&usprep_close)> profile{
+      usprep_openByType(USPREP_RFC4013_SASLPREP, &status), &usprep_close};
   std::vector<UChar> wide(password.size() + 1), prepared(4 * password.size() + 16);
   std::int32_t wide_size = 0, out_size = 0;
-  u_strFromUTF8(wide.data(), static_cast<std::int32_t>(wide.size()), &wide_size, password.data(), static_cast<std::int32_t>(password.size()), &status);
+  u_strFromUTF8(wide.data(), static_cast<std::int32_t>(wide.size()), &wide_size, password.data(),
+                static_cast<std::int32_t>(password.size()), &status);
   if (U_FAILURE(status)) return std::string{password};
-  const auto prepared_size = usprep_prepare(profile.get(), wide.data(), wide_size, prepared.data(), static_cast<std::int32_t>(prepared.size()),
-                                            USPREP_DEFAULT, nullptr, &status);
+  const auto prepared_size =
+      usprep_prepare(profile.get(), wide.data(), wide_size, prepared.data(),
+                     static_cast<std::int32_t>(prepared.size()), USPREP_DEFAULT, nullptr, &status);
   if (U_FAILURE(status)) return std::string{password};
   std::string out(4 * static_cast<std::size_t>(prepared_size) + 1, '\0');
-  u_strToUTF8(out.data(), static_cast<std::int32_t>(out.size()), &out_size, prepared.data(), prepared_size, &status);
+  u_strToUTF8(out.data(), static_cast<std::int32_t>(out.size()), &out_size, prepared.data(), prepared_size,
+              &status);
   if (U_FAILURE(status)) return std::string{password};
   out.resize(static_cast<std::size_t>(out_size));
   return out;
@@ -55,21 +60,24 @@ std::string make_scram_verifier(std::string_view password, io::Random& random, i
 }
 
 std::string to_text(const ScramVerifier& v) {
-  return fmt::format("{}{}:{}${}:{}", kPrefix, v.iterations, base64_encode(v.salt), base64_encode(as_text(v.stored_key)),
-                     base64_encode(as_text(v.server_key)));
+  return fmt::format("{}{}:{}${}:{}", kPrefix, v.iterations, base64_encode(v.salt),
+                     base64_encode(as_text(v.stored_key)), base64_encode(as_text(v.server_key)));
 }
 
 std::optional<ScramVerifier> parse_scram_verifier(std::string_view text) {
   if (!text.starts_with(kPrefix)) return std::nullopt;
   text.remove_prefix(kPrefix.size());
   const auto colon = text.find(':'), dollar = text.find('$');
-  if (colon == std::string_view::npos || dollar == std::string_view::npos || colon > dollar) return std::nullopt;
+  if (colon == std::string_view::npos || dollar == std::string_view::npos || colon > dollar)
+    return std::nullopt;
   const auto keys = text.substr(dollar + 1);
   const auto key_colon = keys.find(':');
   if (key_colon == std::string_view::npos) return std::nullopt;
   ScramVerifier v;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + colon, v.iterations);
-  if (failure != std::errc{} || end != text.data() + colon || v.iterations < 1 || v.iterations > kIterationsMax) return std::nullopt;
+  if (failure != std::errc{} || end != text.data() + colon || v.iterations < 1 ||
+      v.iterations > kIterationsMax)
+    return std::nullopt;
   auto salt = base64_decode(text.substr(colon + 1, dollar - colon - 1));
   const auto stored = decode_key(keys.substr(0, key_colon)), server = decode_key(keys.substr(key_colon + 1));
   if (!salt || salt->empty() || !stored || !server) return std::nullopt;

@@ -22,12 +22,14 @@ struct ScramVerifier {
 };
 
 /// The verifier of a password, with a fresh salt. About 2 ms at 4096 iterations.
-std::string make_scram_verifier(std::string_view password, io::Random& random, int iterations = kScramIterations);
+std::string make_scram_verifier(std::string_view password, io::Random& random,
+                                int iterations = kScramIterations);
 std::string to_text(const ScramVerifier& verifier);
 /// nullopt: not a verifier. CREATE ROLE ... PASSWORD takes such a text as it is and hashes any other.
 std::optional<ScramVerifier> parse_scram_verifier(std::string_view text);
-/// The verifier that an unknown user, or one without password, is checked against: the same salt for the same name, so
-/// that the exchange tells nothing. No password fits it. `secret`: random, constant while the server runs.
+/// The verifier that an unknown user, or one without password, is checked against: the same salt for the same
+/// name, so that the exchange tells nothing. No password fits it. `secret`: random, constant while the server
+/// runs.
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret);
 /// RFC 4013; a text that it forbids stays as it is, as in PostgreSQL.
 std::string saslprep(std::string_view password);

@@ -35,14 +35,19 @@ const ConfigKey* find_key(std::string_view name) {
 }
 std::string_view nearest_key(std::string_view name) {
   const auto& keys = config_keys();
-  return std::min_element(keys.begin(), keys.end(), [&](const auto& a, const auto& b) { return edit_distance(a.name, name) < edit_distance(b.name, name); })->name;
+  return std::min_element(keys.begin(), keys.end(),
+                          [&](const auto& a, const auto& b) {
+                            return edit_distance(a.name, name) < edit_distance(b.name, name);
+                          })
+      ->name;
 }
 
 /// The number at the start of `text` and the unit behind it.
 std::pair<double, std::string_view> number_and_unit(std::string_view text, std::string_view what) {
   double number = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc{} || number < 0 || !std::isfinite(number)) throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not a {}", text, what);
+  if (failure != std::errc{} || number < 0 || !std::isfinite(number))
+    throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not a {}", text, what);
   auto unit = text.substr(static_cast<std::size_t>(end - text.data()));
   while (unit.starts_with(' ')) unit.remove_prefix(1);
   return {number, unit};
@@ -56,7 +61,8 @@ bool parse_boolean(std::string_view text) {
 std::uint64_t parse_count(std::string_view text) {
   std::uint64_t v = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (failure != std::errc{} || end != text.data() + text.size()) throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not a whole number", text);
+  if (failure != std::errc{} || end != text.data() + text.size())
+    throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not a whole number", text);
   return v;
 }
 std::vector<std::string> split(std::string_view text) {
@@ -101,9 +107,11 @@ const std::vector<ConfigKey>& config_keys() {
       {"server.http", kList, "127.0.0.1:8433,[::1]:8433", "", "addresses of health and metrics; empty: none"},
       {"server.max_connections", kCount, "10000", "", "sessions at once"},
       {"server.connection_timeout", kDuration, "10s", "", "for start-up and authentication of a connection"},
-      {"server.shutdown_timeout", kDuration, "30s", "", "how long running transactions may go on after SIGTERM"},
+      {"server.shutdown_timeout", kDuration, "30s", "",
+       "how long running transactions may go on after SIGTERM"},
       {"server.max_message_size", kBytes, "1GiB", "", "the largest message a client may send"},
-      {"server.network_threads", kCount, "0", "", "threads that serve connections; 0: one per core, at most 16"},
+      {"server.network_threads", kCount, "0", "",
+       "threads that serve connections; 0: one per core, at most 16"},
       {"tls.cert", kText, "", "", "certificate chain (PEM); empty: no TLS"},
       {"tls.key", kText, "", "", "private key (PEM)"},
       {"buffer.size", kBytes, "", "", "page buffer; empty: 25 % of memory"},
@@ -111,12 +119,15 @@ const std::vector<ConfigKey>& config_keys() {
       {"wal.segment_size", kBytes, "64MiB", "", "size of one log file"},
       {"checkpoint.timeout", kDuration, "5m", "", "longest time between checkpoints"},
       {"checkpoint.wal_volume", kBytes, "256MiB", "", "a checkpoint starts after that much log"},
-      {"exec.query_memory_limit", kBytes, "", "", "memory of one statement; empty: 25 % of what the page buffer leaves"},
+      {"exec.query_memory_limit", kBytes, "", "",
+       "memory of one statement; empty: 25 % of what the page buffer leaves"},
       {"exec.threads", kCount, "0", "", "worker threads; 0: one per core"},
       {"exec.statement_timeout", kDuration, "0", "", "longest time of a statement; 0: any"},
       {"exec.lock_timeout", kDuration, "0", "", "longest wait for a lock; 0: any"},
-      {"exec.idle_in_transaction_timeout", kDuration, "0", "", "longest idle time inside a transaction; 0: any"},
-      {"txn.default_isolation", kChoice, "read committed", "read committed,repeatable read", "isolation level of new transactions"},
+      {"exec.idle_in_transaction_timeout", kDuration, "0", "",
+       "longest idle time inside a transaction; 0: any"},
+      {"txn.default_isolation", kChoice, "read committed", "read committed,repeatable read",
+       "isolation level of new transactions"},
       {"txn.undo_limit", kBytes, "", "", "memory for old row versions; empty: 25 % of memory"},
       {"log.level", kChoice, "info", "debug,info,warning,error", "what is logged"},
       {"log.format", kChoice, "text", "text,json", "form of log lines"},
@@ -126,8 +137,9 @@ const std::vector<ConfigKey>& config_keys() {
 
 std::uint64_t parse_bytes(std::string_view text) {
   const auto [number, unit] = number_and_unit(text, "size (such as 64MiB)");
-  static constexpr std::pair<std::string_view, int> kUnits[] = {{"", 0}, {"B", 0}, {"kB", 10}, {"KB", 10}, {"KiB", 10}, {"MB", 20}, {"MiB", 20},
-                                                                 {"GB", 30}, {"GiB", 30}, {"TB", 40}, {"TiB", 40}};
+  static constexpr std::pair<std::string_view, int> kUnits[] = {
+      {"", 0},     {"B", 0},   {"kB", 10},  {"KB", 10}, {"KiB", 10}, {"MB", 20},
+      {"MiB", 20}, {"GB", 30}, {"GiB", 30}, {"TB", 40}, {"TiB", 40}};
   for (const auto& [name, shift] : kUnits)
     if (name == unit && number < 1e18 / static_cast<double>(std::uint64_t{1} << shift))
       return static_cast<std::uint64_t>(number * static_cast<double>(std::uint64_t{1} << shift));
@@ -137,14 +149,16 @@ std::uint64_t parse_bytes(std::string_view text) {
 std::int64_t parse_duration_us(std::string_view text) {
   const auto [number, unit] = number_and_unit(text, "duration (such as 30s)");
   if (unit.empty() && number == 0) return 0;
-  static constexpr std::pair<std::string_view, double> kUnits[] = {{"us", 1}, {"ms", 1e3}, {"s", 1e6}, {"m", 6e7}, {"min", 6e7}, {"h", 3.6e9}, {"d", 8.64e10}};
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"us", 1}, {"ms", 1e3}, {"s", 1e6}, {"m", 6e7}, {"min", 6e7}, {"h", 3.6e9}, {"d", 8.64e10}};
   for (const auto& [name, us] : kUnits)
     if (name == unit && number * us < 9e18) return static_cast<std::int64_t>(number * us);
   throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not a duration (such as 30s)", text);
 }
 
 std::uint64_t available_memory() {
-  auto memory = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  auto memory =
+      static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     std::uint64_t limit = 0;
     if (std::ifstream file{path}; file >> limit && limit > 0) memory = std::min(memory, limit);
@@ -153,13 +167,15 @@ std::uint64_t available_memory() {
 }
 
 Config::Config() {
-  for (const auto& k : config_keys()) values_[std::string{k.name}] = {std::string{k.default_value}, Source::kDefault};
+  for (const auto& k : config_keys())
+    values_[std::string{k.name}] = {std::string{k.default_value}, Source::kDefault};
 }
 
 void Config::set(std::string_view name, std::string_view value, Source source) {
   const auto* key = find_key(name);
   if (key == nullptr)
-    throw error(sqlstate::kInvalidParameterValue, "unknown configuration key \"{}\"", name).with_hint(fmt::format("Perhaps you meant \"{}\".", nearest_key(name)));
+    throw error(sqlstate::kInvalidParameterValue, "unknown configuration key \"{}\"", name)
+        .with_hint(fmt::format("Perhaps you meant \"{}\".", nearest_key(name)));
   try {
     check_value(*key, value);
   } catch (Error& e) {
@@ -178,7 +194,8 @@ void Config::read_environment(char** environment) {
     const auto equals = entry.find('=');
     if (equals == std::string_view::npos) continue;
     std::string name{entry.substr(0, equals)};
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     const auto section = name.find('_');
     if (section == std::string::npos) continue;
     name[section] = '.';

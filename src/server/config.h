@@ -1,5 +1,5 @@
-// The server's configuration: what can be said, where it was said, and which says wins (flag > variable > file >
-// default). Shapes: docs of the configuration file; keys are "section.key".
+// The server's configuration: what can be said, where it was said, and which says wins (flag > variable >
+// file > default). Shapes: docs of the configuration file; keys are "section.key".
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ struct ConfigValue {
   Source source = Source::kDefault;
 };
 
-/// Values as text, checked when they are set. Errors: Error 22023 that names the key, the value and where it stood.
+/// Values as text, checked when they are set. Errors: Error 22023 that names the key, the value and where it
+/// stood.
 class Config {
  public:
   Config();
@@ -54,7 +55,8 @@ class Config {
   std::map<std::string, ConfigValue, std::less<>> values_;
 };
 
-/// "64MiB", "4GB", "4096", "1.5GiB" → bytes (KB, MB, GB and TB are powers of 1024 too, as in PostgreSQL); throws 22023.
+/// "64MiB", "4GB", "4096", "1.5GiB" → bytes (KB, MB, GB and TB are powers of 1024 too, as in PostgreSQL);
+/// throws 22023.
 std::uint64_t parse_bytes(std::string_view text);
 /// "30s", "5m", "500ms", "1h", "7d", "0"; throws 22023.
 std::int64_t parse_duration_us(std::string_view text);

@@ -23,7 +23,8 @@ std::string value_text(const toml::node& node) {
   throw error(sqlstate::kInvalidParameterValue, "neither text, number, truth value nor list");
 }
 
-void read_table(Config& config, const toml::table& table, const std::string& prefix, const std::string& path) {
+void read_table(Config& config, const toml::table& table, const std::string& prefix,
+                const std::string& path) {
   for (const auto& [key, node] : table) {
     const auto name = prefix + std::string{key.str()};
     if (const auto* inner = node.as_table()) {
@@ -33,7 +34,8 @@ void read_table(Config& config, const toml::table& table, const std::string& pre
     try {
       config.set(name, value_text(node), Source::kFile);
     } catch (Error& e) {
-      throw error(sqlstate::kInvalidParameterValue, "{}:{}: {}", path, node.source().begin.line, e.message).with_hint(e.hint);
+      throw error(sqlstate::kInvalidParameterValue, "{}:{}: {}", path, node.source().begin.line, e.message)
+          .with_hint(e.hint);
     }
   }
 }

@@ -18,16 +18,20 @@ DataDirectory open_data_directory(const std::string& path, bool create) {
   if (!fs::exists(status)) {
     if (!create) throw error(sqlstate::kUndefinedFile, "data directory \"{}\" does not exist", path);
     fs::create_directories(fs::path{path}.parent_path(), failure);
-    if (::mkdir(path.c_str(), 0700) != 0) throw error(sqlstate::kIoError, "could not create data directory \"{}\": {}", path, std::strerror(errno));
+    if (::mkdir(path.c_str(), 0700) != 0)
+      throw error(sqlstate::kIoError, "could not create data directory \"{}\": {}", path,
+                  std::strerror(errno));
     out.is_new = true;
   } else if (!fs::is_directory(status)) {
     throw error(sqlstate::kIoError, "\"{}\" exists but is not a directory", path);
   } else {
     out.is_new = fs::is_empty(path, failure);
-    if (failure) throw error(sqlstate::kIoError, "could not read data directory \"{}\": {}", path, failure.message());
+    if (failure)
+      throw error(sqlstate::kIoError, "could not read data directory \"{}\": {}", path, failure.message());
     // An empty directory becomes ours: nobody else may read it.
     if (out.is_new && create && ::chmod(path.c_str(), 0700) != 0)
-      throw error(sqlstate::kIoError, "could not set permissions of data directory \"{}\": {}", path, std::strerror(errno));
+      throw error(sqlstate::kIoError, "could not set permissions of data directory \"{}\": {}", path,
+                  std::strerror(errno));
   }
   out.disk = io::make_real_disk(path);
   return out;

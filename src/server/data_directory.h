@@ -12,7 +12,8 @@ struct DataDirectory {
   std::unique_ptr<io::Disk> disk;
   bool is_new = false;             // it did not exist, or was empty
 };
-/// Throws 58030 with the path, 55006 when it is not a directory of ours. `create`: make it (mode 0700) if absent.
+/// Throws 58030 with the path, 55006 when it is not a directory of ours. `create`: make it (mode 0700) if
+/// absent.
 DataDirectory open_data_directory(const std::string& path, bool create);
 
 }  // namespace rustbd::server

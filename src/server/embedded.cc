@@ -7,7 +7,9 @@ namespace rustbd::server {
 engine::DatabaseOptions database_options(const Config& config) {
   engine::DatabaseOptions o;
   const auto memory = available_memory();
-  const auto or_share = [&](std::string_view key, std::uint64_t share) { return config.text(key).empty() ? share : config.bytes(key); };
+  const auto or_share = [&](std::string_view key, std::uint64_t share) {
+    return config.text(key).empty() ? share : config.bytes(key);
+  };
   auto& s = o.storage;
   s.buffer_bytes = or_share("buffer.size", memory / 4);
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
@@ -15,9 +17,12 @@ engine::DatabaseOptions database_options(const Config& config) {
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
   s.log_segment_bytes = config.bytes("wal.segment_size");
   const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
-  o.query_memory_bytes = or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
+  o.query_memory_bytes =
+      or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
   o.max_connections = config.count("server.max_connections");
-  const auto milliseconds = [&](std::string_view key) { return std::to_string(config.microseconds(key) / 1000); };
+  const auto milliseconds = [&](std::string_view key) {
+    return std::to_string(config.microseconds(key) / 1000);
+  };
   o.settings = {{"max_connections", config.text("server.max_connections")},
                 {"shared_buffers", std::to_string(s.buffer_bytes / 8192)},
                 {"statement_timeout", milliseconds("exec.statement_timeout")},

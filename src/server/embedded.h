@@ -13,7 +13,8 @@ namespace rustbd::server {
 /// Sizes and settings that a configuration gives to the engine.
 engine::DatabaseOptions database_options(const Config& config);
 
-/// Real disk, clock, threads, and the database on them; closed (final checkpoint) when destroyed. No session may be left.
+/// Real disk, clock, threads, and the database on them; closed (final checkpoint) when destroyed. No session
+/// may be left.
 class EmbeddedDatabase {
  public:
   enum class Access : std::uint8_t { kCreate, kOpen, kReadOnly };
@@ -24,7 +25,9 @@ class EmbeddedDatabase {
   EmbeddedDatabase& operator=(const EmbeddedDatabase&) = delete;
   [[nodiscard]] engine::Database& database() { return *database_; }
   [[nodiscard]] io::Executor& executor() { return *executor_; }
-  [[nodiscard]] io::Environment environment() { return {directory_.disk.get(), clock_.get(), random_.get(), executor_.get()}; }
+  [[nodiscard]] io::Environment environment() {
+    return {directory_.disk.get(), clock_.get(), random_.get(), executor_.get()};
+  }
 
  private:
   std::unique_ptr<io::Clock> clock_;

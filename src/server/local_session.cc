@@ -12,7 +12,8 @@ class LocalSession::Sink final : public engine::ResultSink {
     r.has_rows = true;
     r.columns.assign(columns.begin(), columns.end());
   }
-  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns, types::IoContext& io) override {
+  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns,
+                     types::IoContext& io) override {
     auto& r = current();
     for (std::uint32_t i = 0; i < chunk.count(); ++i) {
       auto& row = r.rows.emplace_back();
@@ -33,7 +34,9 @@ class LocalSession::Sink final : public engine::ResultSink {
   void notice(const Notice& notice) override { answer_.notices.push_back(notice); }
   void parameter_changed(std::string_view, std::string_view) override {}
   void copy_in_begin(engine::CopyFormat, std::size_t) override {}
-  Task<std::optional<std::string>> copy_in_data() override { co_return owner_.copy_source ? owner_.copy_source() : std::nullopt; }
+  Task<std::optional<std::string>> copy_in_data() override {
+    co_return owner_.copy_source ? owner_.copy_source() : std::nullopt;
+  }
   void copy_out_begin(engine::CopyFormat, std::size_t) override {}
   io::WaitToken copy_out_data(std::string_view bytes) override {
     if (owner_.copy_target) owner_.copy_target(bytes);
@@ -53,7 +56,8 @@ class LocalSession::Sink final : public engine::ResultSink {
   bool open_ = false;
 };
 
-LocalSession::LocalSession(engine::Database& database, const engine::SessionOptions& options) : database_(database), session_(database.connect(options)) {}
+LocalSession::LocalSession(engine::Database& database, const engine::SessionOptions& options)
+    : database_(database), session_(database.connect(options)) {}
 LocalSession::~LocalSession() { io::run_blocking(*database_.environment().executor, session_->close()); }
 
 LocalAnswer LocalSession::run(std::string_view sql) {

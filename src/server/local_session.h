@@ -1,4 +1,5 @@
-// LocalSession: SQL on a database in this process, from a thread that may block. For start-up work and the shell.
+// LocalSession: SQL on a database in this process, from a thread that may block. For start-up work and the
+// shell.
 #pragma once
 
 #include <functional>
@@ -32,8 +33,8 @@ class LocalSession {
   LocalSession(engine::Database& database, const engine::SessionOptions& options);
   ~LocalSession();
   LocalAnswer run(std::string_view sql);
-  /// Where COPY ... FROM STDIN takes its bytes (nullopt: the end) and COPY ... TO STDOUT puts them. Called on another
-  /// thread while run() waits. Not set: nothing to read, output is dropped.
+  /// Where COPY ... FROM STDIN takes its bytes (nullopt: the end) and COPY ... TO STDOUT puts them. Called on
+  /// another thread while run() waits. Not set: nothing to read, output is dropped.
   std::function<std::optional<std::string>()> copy_source;
   std::function<void(std::string_view)> copy_target;
   [[nodiscard]] engine::Session& session() { return *session_; }

@@ -1,5 +1,5 @@
-// The server's log: one line an event on standard error, as text or JSON. No line carries a password, a parameter or a
-// statement's text.
+// The server's log: one line an event on standard error, as text or JSON. No line carries a password, a
+// parameter or a statement's text.
 #pragma once
 
 #include <memory>

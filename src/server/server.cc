@@ -27,11 +27,13 @@ std::size_t cores() { return std::max(1u, std::thread::hardware_concurrency()); 
 
 std::vector<net::Address> addresses(const Config& config, std::string_view key) {
   std::vector<net::Address> out;
-  for (const auto& a : config.list(key)) out.push_back(net::parse_address(a, config.source(key) == Source::kDefault));
+  for (const auto& a : config.list(key))
+    out.push_back(net::parse_address(a, config.source(key) == Source::kDefault));
   return out;
 }
 
-/// The administrator's first password: from RUSTBD_ADMIN_PASSWORD(_FILE), or a random one that is printed once.
+/// The administrator's first password: from RUSTBD_ADMIN_PASSWORD(_FILE), or a random one that is printed
+/// once.
 void ensure_admin_password(engine::Database& database) {
   if (!database.password_verifier("postgres").empty()) return;
   std::string password;
@@ -40,7 +42,8 @@ void ensure_admin_password(engine::Database& database) {
     password = given;
   } else if (const char* file = std::getenv("RUSTBD_ADMIN_PASSWORD_FILE"); file != nullptr) {
     std::ifstream in{file};
-    if (!std::getline(in, password)) throw error(sqlstate::kIoError, "could not read a password from \"{}\"", file);
+    if (!std::getline(in, password))
+      throw error(sqlstate::kIoError, "could not read a password from \"{}\"", file);
   } else {
     password = security::random_password(*database.environment().random);
     printed = true;
@@ -69,7 +72,9 @@ class Running {
   void greet();
   void stop();
   net::http::Response answer(std::string_view path);
-  [[nodiscard]] double uptime() const { return static_cast<double>(clock_->monotonic_us() - started_us_) * 1e-6; }
+  [[nodiscard]] double uptime() const {
+    return static_cast<double>(clock_->monotonic_us() - started_us_) * 1e-6;
+  }
 
   ServeOptions options_;
   const Logger& logger_;
@@ -98,13 +103,16 @@ void Running::check_addresses() {
   if (!options_.insecure) return;
   for (const auto& a : listen_)
     if (!net::is_loopback(a))
-      throw error(sqlstate::kInvalidParameterValue, "--insecure asks for no password and may listen on loopback only, not on {}", net::to_text(a))
+      throw error(sqlstate::kInvalidParameterValue,
+                  "--insecure asks for no password and may listen on loopback only, not on {}",
+                  net::to_text(a))
           .with_hint("Leave out --insecure, or listen on 127.0.0.1.");
 }
 
 void Running::start_network() {
   const auto threads = options_.config.count("server.network_threads");
-  network_ = std::make_unique<net::Network>(*executor_, threads != 0 ? threads : std::min(cores(), kNetworkThreadsMax));
+  network_ = std::make_unique<net::Network>(*executor_,
+                                            threads != 0 ? threads : std::min(cores(), kNetworkThreadsMax));
   network_->log_line = [this](std::string_view line) { logger_.warning(line); };
   network_->set_tls({options_.config.text("tls.cert"), options_.config.text("tls.key")});
   signals_ = std::make_unique<Signals>(*executor_, [this] {
@@ -119,10 +127,13 @@ void Running::start_network() {
 
 net::http::Response Running::answer(std::string_view path) {
   const auto phase = phase_.load(std::memory_order_acquire);
-  if (path == "/healthz") return {200, "application/json", fmt::format(R"({{"status":"ok","uptime_s":{:.3f}}})", uptime()) + "\n"};
+  if (path == "/healthz")
+    return {200, "application/json", fmt::format(R"({{"status":"ok","uptime_s":{:.3f}}})", uptime()) + "\n"};
   if (path == "/readyz") {
-    if (phase == Phase::kReady && !database_->transactions().read_only()) return {200, "application/json", "{\"status\":\"ready\"}\n"};
-    const auto why = phase == Phase::kRecovering ? "recovering" : (phase == Phase::kDraining ? "draining" : "read_only");
+    if (phase == Phase::kReady && !database_->transactions().read_only())
+      return {200, "application/json", "{\"status\":\"ready\"}\n"};
+    const auto why =
+        phase == Phase::kRecovering ? "recovering" : (phase == Phase::kDraining ? "draining" : "read_only");
     return {503, "application/json", fmt::format("{{\"status\":\"{}\"}}\n", why)};
   }
   if (path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.expose()};
@@ -152,14 +163,17 @@ void Running::open_database() {
     std::_Exit(kProtectedData);
   };
   database_ = engine::Database::open(environment, o);
-  logger_.info(fmt::format("opened data={} new={} io={} buffer_bytes={} query_memory_bytes={} recovery_seconds={:.3f}", options_.data, directory_.is_new,
-                           directory_.disk->name(), o.storage.buffer_bytes, o.query_memory_bytes, database_->transactions().statistics().recovery_seconds));
+  logger_.info(
+      fmt::format("opened data={} new={} io={} buffer_bytes={} query_memory_bytes={} recovery_seconds={:.3f}",
+                  options_.data, directory_.is_new, directory_.disk->name(), o.storage.buffer_bytes,
+                  o.query_memory_bytes, database_->transactions().statistics().recovery_seconds));
 }
 
 void Running::start_clients() {
   authenticator_ = std::make_unique<auth::Authenticator>(*database_, options_.insecure);
   net::pgwire::PgServerOptions o;
-  o.connection_timeout = std::chrono::milliseconds{options_.config.microseconds("server.connection_timeout") / 1000};
+  o.connection_timeout =
+      std::chrono::milliseconds{options_.config.microseconds("server.connection_timeout") / 1000};
   o.message_max = options_.config.bytes("server.max_message_size");
   o.log_line = [this](std::string_view line) { logger_.info(line); };
   pgwire_ = std::make_unique<net::pgwire::PgServer>(*database_, *authenticator_, *network_, std::move(o));
@@ -172,11 +186,15 @@ void Running::start_clients() {
 
 void Running::greet() {
   const auto first = net::parse_address(bound_.substr(0, bound_.find(',')));
-  const auto host = first.host == "0.0.0.0" ? std::string{"127.0.0.1"} : (first.host == "::" ? std::string{"::1"} : first.host);
+  const auto host = first.host == "0.0.0.0" ? std::string{"127.0.0.1"}
+                                            : (first.host == "::" ? std::string{"::1"} : first.host);
   fmt::print("RustBD {} serves {}\n", RUSTBD_VERSION, options_.data);
   fmt::print("  PostgreSQL protocol: {}\n", bound_);
-  if (!http_bound_.empty()) fmt::print("  Health and metrics:  http://{}\n", http_bound_.substr(0, http_bound_.find(',')));
-  if (options_.insecure) fmt::print("  No password and no TLS (--insecure, loopback only). Secured: rustbd serve --data {}\n", options_.data);
+  if (!http_bound_.empty())
+    fmt::print("  Health and metrics:  http://{}\n", http_bound_.substr(0, http_bound_.find(',')));
+  if (options_.insecure)
+    fmt::print("  No password and no TLS (--insecure, loopback only). Secured: rustbd serve --data {}\n",
+               options_.data);
   else ensure_admin_password(*database_);
   fmt::print("  Connect with: psql -h {} -p {} -U postgres\n", host, first.port);
   std::fflush(stdout);
@@ -187,7 +205,8 @@ void Running::stop() {
   phase_.store(Phase::kDraining, std::memory_order_release);
   if (pgwire_) {
     network_->stop_listening();
-    pgwire_->stop(std::chrono::milliseconds{options_.config.microseconds("server.shutdown_timeout") / 1000}, signals_->hurry());
+    pgwire_->stop(std::chrono::milliseconds{options_.config.microseconds("server.shutdown_timeout") / 1000},
+                  signals_->hurry());
   }
   if (http_) http_->stop();
   signals_.reset();
@@ -216,7 +235,8 @@ int Running::run() {
     throw;
   }
   phase_.store(Phase::kReady, std::memory_order_release);
-  logger_.info(fmt::format("ready listen=\"{}\" http=\"{}\" insecure={} tls={}", bound_, http_bound_, options_.insecure, network_->has_tls()));
+  logger_.info(fmt::format("ready listen=\"{}\" http=\"{}\" insecure={} tls={}", bound_, http_bound_,
+                           options_.insecure, network_->has_tls()));
   executor_->block_on(signals_->stop());
   stop();
   logger_.info("stopped");

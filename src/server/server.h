@@ -14,9 +14,9 @@ struct ServeOptions {
   Config config;
 };
 
-/// Opens the directory (making it if absent), listens, and runs until SIGTERM or SIGINT. Prints to standard output what
-/// a person needs to connect. Returns the exit code: 0 after a clean stop, 1 where starting failed (the reason is on
-/// standard error).
+/// Opens the directory (making it if absent), listens, and runs until SIGTERM or SIGINT. Prints to standard
+/// output what a person needs to connect. Returns the exit code: 0 after a clean stop, 1 where starting
+/// failed (the reason is on standard error).
 int serve(ServeOptions options);
 
 }  // namespace rustbd::server

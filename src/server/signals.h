@@ -8,7 +8,8 @@
 
 namespace rustbd::server {
 
-/// Blocks the signals in the calling thread and all it starts later, and SIGPIPE for good: before any other thread.
+/// Blocks the signals in the calling thread and all it starts later, and SIGPIPE for good: before any other
+/// thread.
 void block_signals();
 
 /// Threads: a background thread of `executor` takes the signals.
@@ -23,7 +24,8 @@ class Signals {
  private:
   void run();
   std::function<void()> reload_;
-  io::WaitToken stop_ = io::WaitToken::make(io::WaitReason::kTask), hurry_ = io::WaitToken::make(io::WaitReason::kTask);
+  io::WaitToken stop_ = io::WaitToken::make(io::WaitReason::kTask),
+                hurry_ = io::WaitToken::make(io::WaitReason::kTask);
   std::unique_ptr<io::BackgroundThread> thread_;
 };
 

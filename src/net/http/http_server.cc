@@ -33,7 +33,8 @@ struct HttpServer::Impl {
     const auto host = host_of(header);
     boost::system::error_code failure;
     asio::ip::make_address(std::string{host}, failure);
-    return !failure || std::find(options.host_names.begin(), options.host_names.end(), host) != options.host_names.end();
+    return !failure ||
+           std::find(options.host_names.begin(), options.host_names.end(), host) != options.host_names.end();
   }
 };
 
@@ -76,12 +77,15 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
     const auto used = parser_.put(asio::buffer(input_), failure);
     input_.erase(0, used);
     if (failure == bhttp::error::need_more) return read();
-    if (failure) return answer({400, "application/json", R"({"error":{"code":"08P01","message":"malformed request"}})"}, false);
+    if (failure)
+      return answer({400, "application/json", R"({"error":{"code":"08P01","message":"malformed request"}})"},
+                    false);
     if (!parser_.is_done()) return input_.empty() ? read() : parse();
     const auto& request = parser_.get();
     const bool head = request.method() == bhttp::verb::head;
     if (!server_->host_allowed({request[bhttp::field::host].data(), request[bhttp::field::host].size()}))
-      return answer({421, "application/json", R"({"error":{"code":"42501","message":"unknown host"}})"}, head);
+      return answer({421, "application/json", R"({"error":{"code":"42501","message":"unknown host"}})"},
+                    head);
     if (request.method() != bhttp::verb::get && !head)
       return answer({405, "application/json", R"({"error":{"code":"0A000","message":"only GET"}})"}, head);
     const std::string_view target{request.target().data(), request.target().size()};
@@ -112,13 +116,17 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
 
 }  // namespace
 
-HttpServer::HttpServer(Network& network, HttpOptions options) : network_(network), impl_(std::make_shared<Impl>()) { impl_->options = std::move(options); }
+HttpServer::HttpServer(Network& network, HttpOptions options)
+    : network_(network), impl_(std::make_shared<Impl>()) {
+  impl_->options = std::move(options);
+}
 HttpServer::~HttpServer() = default;
 
 std::string HttpServer::listen(const Address& address) {
-  return network_.listen(address, [impl = impl_, executor = &network_.executor()](std::unique_ptr<Transport> transport) {
-    std::make_shared<HttpConnection>(impl, std::move(transport))->start(*executor);
-  });
+  return network_.listen(
+      address, [impl = impl_, executor = &network_.executor()](std::unique_ptr<Transport> transport) {
+        std::make_shared<HttpConnection>(impl, std::move(transport))->start(*executor);
+      });
 }
 
 void HttpServer::stop() {

@@ -17,7 +17,8 @@ struct Response {
 };
 
 struct HttpOptions {
-  std::function<Response(std::string_view path)> handle;   // any network thread; nullopt-like 404 is a Response too
+  std::function<Response(std::string_view path)>
+      handle;  // any network thread; nullopt-like 404 is a Response too
   /// Names that the Host header may carry besides numeric addresses (against DNS rebinding).
   std::vector<std::string> host_names{"localhost"};
 };

@@ -19,7 +19,8 @@ bool Channel::next(Message* message, std::size_t body_max) {
   if (available < 5) return false;
   const auto* at = in_.data() + consumed_;
   const auto length = big_endian(at + 1);
-  if (length < 4 || length - 4 > body_max) throw error(sqlstate::kProtocolViolation, "invalid message length");
+  if (length < 4 || length - 4 > body_max)
+    throw error(sqlstate::kProtocolViolation, "invalid message length");
   if (available < std::size_t{length} + 1) return false;
   message->type = at[0];
   message->body = {at + 5, length - 4};
@@ -32,7 +33,8 @@ bool Channel::next_startup(Message* message, std::size_t body_max) {
   if (available < 4) return false;
   const auto* at = in_.data() + consumed_;
   const auto length = big_endian(at);
-  if (length < 8 || length - 4 > body_max) throw error(sqlstate::kProtocolViolation, "invalid length of startup packet");
+  if (length < 8 || length - 4 > body_max)
+    throw error(sqlstate::kProtocolViolation, "invalid length of startup packet");
   if (available < length) return false;
   message->type = 0;
   message->body = {at + 4, length - 4};
@@ -53,7 +55,8 @@ void Channel::arm_read() {
     chunk_ = std::make_unique_for_overwrite<char[]>(chunk_size_);
   }
   reading_ = true;
-  transport_->read({chunk_.get(), chunk_size_}, [self = shared_from_this()](std::size_t n) { self->on_read(n); });
+  transport_->read({chunk_.get(), chunk_size_},
+                   [self = shared_from_this()](std::size_t n) { self->on_read(n); });
 }
 
 void Channel::on_read(std::size_t n) {

@@ -17,13 +17,13 @@ struct Message {
   std::string_view body;     // valid until the next `co_await more()`
 };
 
-/// Invariants: (1) bytes leave in order; (2) bytes behind flush(token) leave only after the token has fired (I8);
-/// (3) at most kChunkMax bytes are read ahead of what the protocol has asked for.
-/// Threads: the transport's lane. One coroutine waits at a time.
+/// Invariants: (1) bytes leave in order; (2) bytes behind flush(token) leave only after the token has fired
+/// (I8); (3) at most kChunkMax bytes are read ahead of what the protocol has asked for. Threads: the
+/// transport's lane. One coroutine waits at a time.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
   static constexpr std::size_t kFlushBytes = 64 << 10;     // results are sent from this size on
-  static constexpr std::size_t kPendingMax = 1 << 20;      // more unsent bytes: room() makes the producer wait
+  static constexpr std::size_t kPendingMax = 1 << 20;  // more unsent bytes: room() makes the producer wait
   static constexpr std::size_t kPendingLow = 256 << 10;
 
   explicit Channel(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
@@ -51,7 +51,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   }
   /// Ends a running or coming more() early. On the lane.
   void wake();
-  /// Reads ahead from now on, so that the peer's end is noticed while a statement runs; `gone` is called then, once.
+  /// Reads ahead from now on, so that the peer's end is noticed while a statement runs; `gone` is called
+  /// then, once.
   void watch(std::move_only_function<void()> gone);
 
   // --- output ---

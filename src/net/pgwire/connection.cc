@@ -5,22 +5,29 @@ namespace rustbd::net::pgwire {
 namespace {
 constexpr std::string_view kFrontendTypes = "QPBDECHSXFdcfp";
 
-bool is_extended(char type) { return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H'; }
+bool is_extended(char type) {
+  return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H';
+}
 }  // namespace
 
 Connection::Connection(PgServer& server, std::unique_ptr<Transport> transport)
-    : server_(server), channel_(std::make_shared<Channel>(std::move(transport))), sink_(*channel_, server.options().message_max) {}
+    : server_(server),
+      channel_(std::make_shared<Channel>(std::move(transport))),
+      sink_(*channel_, server.options().message_max) {}
 Connection::~Connection() { RUSTBD_ASSERT(session_ == nullptr); }
 
 void Connection::start() {
   server_.enter(shared_from_this());
   auto& lane = channel_->transport().lane();
-  server_.database().environment().executor->after(server_.options().connection_timeout).then(lane, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self || self->session_ != nullptr) return;
-    self->startup_late_ = true;
-    self->channel_->wake();
-  });
+  server_.database()
+      .environment()
+      .executor->after(server_.options().connection_timeout)
+      .then(lane, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self || self->session_ != nullptr) return;
+        self->startup_late_ = true;
+        self->channel_->wake();
+      });
   detach(run(), [self = shared_from_this()] {
     self->hand_over_statistics();
     self->server_.leave(*self);
@@ -31,7 +38,8 @@ void Connection::request_stop(bool now) {
   channel_->transport().lane().post([self = shared_from_this(), now] {
     self->stop_wanted_ = true;
     self->stop_now_ = self->stop_now_ || now;
-    if (now && self->busy_ && self->session_ != nullptr) self->session_->cancel(functions::CancelReason::kAdmin);
+    if (now && self->busy_ && self->session_ != nullptr)
+      self->session_->cancel(functions::CancelReason::kAdmin);
     self->channel_->wake();
   });
 }
@@ -70,7 +78,8 @@ Task<> Connection::run() {
     co_await channel_->flushed();
   }
   if (!failure_for_log_.empty())
-    server_.log(fmt::format("connection ended peer={} user={} reason=\"{}\"", channel_->transport().peer(), session_options_.user, failure_for_log_));
+    server_.log(fmt::format("connection ended peer={} user={} reason=\"{}\"", channel_->transport().peer(),
+                            session_options_.user, failure_for_log_));
   channel_->close();
 }
 
@@ -93,16 +102,22 @@ Task<> Connection::serve() {
 void Connection::throw_if_ended() {
   if (session_ != nullptr && session_->terminated())
     throw Fatal{Error{sqlstate::kAdminShutdown, "terminating connection due to administrator command"}};
-  const bool idle = session_ == nullptr || session_->status() == engine::TransactionStatus::kIdle;
-  if (stop_wanted_ && (idle || stop_now_)) throw Fatal{Error{sqlstate::kAdminShutdown, "terminating connection due to administrator command"}};
-  if (idle_expired_ == Idle::kSession) throw Fatal{Error{sqlstate::kIdleSessionTimeout, "terminating connection due to idle-session timeout"}};
+  const bool idle =
+      session_ == nullptr || (!before_sync_ && session_->status() == engine::TransactionStatus::kIdle);
+  if (stop_wanted_ && (idle || stop_now_))
+    throw Fatal{Error{sqlstate::kAdminShutdown, "terminating connection due to administrator command"}};
+  if (idle_expired_ == Idle::kSession)
+    throw Fatal{Error{sqlstate::kIdleSessionTimeout, "terminating connection due to idle-session timeout"}};
   if (idle_expired_ == Idle::kTransaction)
-    throw Fatal{Error{sqlstate::kIdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout"}};
+    throw Fatal{Error{sqlstate::kIdleInTransactionTimeout,
+                      "terminating connection due to idle-in-transaction timeout"}};
 }
 
 void Connection::arm_idle_timer() {
+  if (before_sync_) return;
   const bool idle = session_->status() == engine::TransactionStatus::kIdle;
-  const auto limit_ms = session_->settings().get_integer(idle ? "idle_session_timeout" : "idle_in_transaction_session_timeout");
+  const auto limit_ms =
+      session_->settings().get_integer(idle ? "idle_session_timeout" : "idle_in_transaction_session_timeout");
   if (limit_ms <= 0) return;
   const auto kind = idle ? Idle::kSession : Idle::kTransaction;
   server_.database().environment().executor->after(std::chrono::milliseconds{limit_ms})
@@ -120,7 +135,8 @@ Task<bool> Connection::next_message(Message* message) {
     throw_if_ended();
     const char type = channel_->peek_type();
     if (type != '\0' && kFrontendTypes.find(type) == std::string_view::npos)
-      throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}", static_cast<int>(static_cast<unsigned char>(type)))};
+      throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
+                        static_cast<int>(static_cast<unsigned char>(type)))};
     if (channel_->next(message, server_.options().message_max)) break;
     if (channel_->closed()) co_return false;
     sink_.flush();
@@ -136,6 +152,7 @@ Task<> Connection::handle(const Message& message) {
   std::optional<Error> failure;
   try {
     MessageReader reader{message.body};
+    before_sync_ = before_sync_ || is_extended(message.type);
     switch (message.type) {
       case 'Q': co_await handle_query(reader); break;
       case 'P': co_await handle_parse(reader); break;
@@ -147,7 +164,9 @@ Task<> Connection::handle(const Message& message) {
       case 'H': sink_.flush(); break;
       case 'd': case 'c': case 'f': break;   // of a COPY that has failed already: the client could not know
       case 'F': throw not_supported("the function call protocol");
-      default: throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}", static_cast<int>(message.type))};
+      default:
+        throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
+                          static_cast<int>(message.type))};
     }
   } catch (Error& e) {
     failure = std::move(e);
@@ -186,7 +205,7 @@ void Connection::report(Error failure, std::string_view statement) {
 
 Task<> Connection::send_ready() {
   if (ending_) co_return;
-  skip_to_sync_ = false;
+  skip_to_sync_ = before_sync_ = false;
   put_ready(channel_->out(), static_cast<char>(session_->status()));
   sink_.flush();
   hand_over_statistics();

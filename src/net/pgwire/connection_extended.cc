@@ -8,7 +8,9 @@ std::vector<std::uint16_t> read_formats(MessageReader& reader) {
   std::vector<std::uint16_t> formats(reader.u16());
   for (auto& f : formats) {
     f = reader.u16();
-    if (f > 1) throw error(sqlstate::kInvalidParameterValue, "unsupported format code: {}", static_cast<std::int16_t>(f));
+    if (f > 1)
+      throw error(sqlstate::kInvalidParameterValue, "unsupported format code: {}",
+                  static_cast<std::int16_t>(f));
   }
   return formats;
 }
@@ -40,7 +42,8 @@ Task<> Connection::handle_bind(MessageReader reader) {
   const auto formats = read_formats(reader);
   const std::size_t count = reader.u16();
   if (formats.size() > 1 && formats.size() != count)
-    throw error(sqlstate::kProtocolViolation, "bind message has {} parameter formats but {} parameters", formats.size(), count);
+    throw error(sqlstate::kProtocolViolation, "bind message has {} parameter formats but {} parameters",
+                formats.size(), count);
   std::vector<engine::ParameterInput> values(count);
   for (std::size_t i = 0; i < count; ++i) {
     auto& v = values[i];
@@ -59,7 +62,8 @@ Task<> Connection::handle_bind(MessageReader reader) {
     failure = co_await session_->describe_portal(portal, &columns);
     if (!failure && columns.size() != result_formats.size()) {
       co_await session_->close_portal(portal);
-      throw error(sqlstate::kProtocolViolation, "bind message has {} result formats but query has {} columns", result_formats.size(), columns.size());
+      throw error(sqlstate::kProtocolViolation, "bind message has {} result formats but query has {} columns",
+                  result_formats.size(), columns.size());
     }
   }
   if (!failure) {
@@ -101,7 +105,8 @@ Task<> Connection::handle_execute(MessageReader reader) {
   // A copy: an error may end the portal while its rows are written.
   const auto formats = it == portal_formats_.end() ? std::vector<std::uint16_t>{} : it->second;
   sink_.begin(false, formats, {});
-  auto failure = co_await session_->execute(std::move(portal), rows > 0 ? static_cast<std::uint64_t>(rows) : 0, sink_);
+  auto failure =
+      co_await session_->execute(std::move(portal), rows > 0 ? static_cast<std::uint64_t>(rows) : 0, sink_);
   sink_.begin(false, {}, {});
   finish_extended(std::move(failure), {});
 }

@@ -26,7 +26,8 @@ Task<bool> Connection::answer_ssl() {
   if (!yes) co_return true;
   if (channel_->buffered() > 0)
     throw Fatal{error(sqlstate::kProtocolViolation, "received unencrypted data after SSL request")
-                    .with_detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.")};
+                    .with_detail("This could be either a client-software bug or evidence of an attempted "
+                                 "man-in-the-middle attack.")};
   co_await channel_->flushed();
   bool ok = false;
   const auto done = io::WaitToken::make(io::WaitReason::kClient);
@@ -59,7 +60,9 @@ Task<bool> Connection::start_up() {
       co_return false;
     }
     if (code >> 16 != 3)
-      throw Fatal{error(sqlstate::kFeatureNotSupported, "unsupported frontend protocol {}.{}: server supports 3.0 to 3.0", code >> 16, code & 0xFFFF)};
+      throw Fatal{error(sqlstate::kFeatureNotSupported,
+                        "unsupported frontend protocol {}.{}: server supports 3.0 to 3.0", code >> 16,
+                        code & 0xFFFF)};
     read_parameters(reader, code);
     break;
   }
@@ -82,11 +85,14 @@ void Connection::read_parameters(MessageReader reader, std::uint32_t protocol) {
     else if (name == "application_name") o.application_name = value;
     else if (name == "options") read_options(value);
     else if (name == "replication") {
-      if (value != "false" && value != "off" && value != "no" && value != "0") throw Fatal{not_supported("replication over this connection")};
+      if (value != "false" && value != "off" && value != "no" && value != "0")
+        throw Fatal{not_supported("replication over this connection")};
     } else if (name.starts_with("_pq_.")) unknown.emplace_back(name);
     else o.settings[std::string{name}] = value;
   }
-  if (o.user.empty()) throw Fatal{error(sqlstate::kInvalidAuthorization, "no PostgreSQL user name specified in startup packet")};
+  if (o.user.empty())
+    throw Fatal{
+        error(sqlstate::kInvalidAuthorization, "no PostgreSQL user name specified in startup packet")};
   if (o.database.empty()) o.database = o.user;
   o.client_address = channel_->transport().peer();
   o.protocol = "pgwire";
@@ -116,9 +122,12 @@ void Connection::read_options(std::string_view options) {
     std::string_view word = words[i];
     if (word == "-c" && i + 1 < words.size()) word = words[++i];
     else if (word.starts_with("-c") || word.starts_with("--")) word.remove_prefix(2);
-    else throw Fatal{error(sqlstate::kSyntaxError, "invalid command-line argument for server process: {}", word)};
+    else
+      throw Fatal{
+          error(sqlstate::kSyntaxError, "invalid command-line argument for server process: {}", word)};
     const auto equals = word.find('=');
-    if (equals == std::string_view::npos) throw Fatal{error(sqlstate::kSyntaxError, "-c {} requires a value", word)};
+    if (equals == std::string_view::npos)
+      throw Fatal{error(sqlstate::kSyntaxError, "-c {} requires a value", word)};
     std::string name{word.substr(0, equals)};
     std::replace(name.begin(), name.end(), '-', '_');
     session_options_.settings[name] = word.substr(equals + 1);
@@ -134,7 +143,8 @@ Task<bool> Connection::read_password_message(Message* message) {
   }
   if (message->type == 'X') co_return false;
   if (message->type != 'p')
-    throw Fatal{error(sqlstate::kProtocolViolation, "expected SASL response, got message type {}", static_cast<int>(message->type))};
+    throw Fatal{error(sqlstate::kProtocolViolation, "expected SASL response, got message type {}",
+                      static_cast<int>(message->type))};
   co_return true;
 }
 
@@ -152,9 +162,13 @@ Task<bool> Connection::authenticate() {
   Message message;
   if (!co_await read_password_message(&message)) co_return false;
   MessageReader reader{message.body};
-  if (reader.text() != kMechanism) throw Fatal{error(sqlstate::kProtocolViolation, "client selected an invalid SASL authentication mechanism")};
+  if (reader.text() != kMechanism)
+    throw Fatal{
+        error(sqlstate::kProtocolViolation, "client selected an invalid SASL authentication mechanism")};
   const auto length = reader.u32();
-  if (length == 0xFFFFFFFF) throw Fatal{error(sqlstate::kProtocolViolation, "malformed SCRAM message").with_detail("The message is empty.")};
+  if (length == 0xFFFFFFFF)
+    throw Fatal{
+        error(sqlstate::kProtocolViolation, "malformed SCRAM message").with_detail("The message is empty.")};
   put_authentication(out, kAuthSaslContinue, scram->first(reader.bytes(length)));
   reader.end();
 
@@ -176,7 +190,9 @@ void Connection::open_session() {
   put_authentication(out, kAuthOk);
   for (const auto& d : engine::setting_definitions()) {
     if (!d.reported) continue;
-    put_parameter_status(out, d.name, d.name == "session_authorization" ? session_options_.user : session_->settings().show(d.name));
+    put_parameter_status(
+        out, d.name,
+        d.name == "session_authorization" ? session_options_.user : session_->settings().show(d.name));
   }
   put_backend_key(out, session_->pid(), static_cast<std::uint32_t>(session_->cancel_key()));
   server_.publish_key(*this, session_->pid(), session_->cancel_key());

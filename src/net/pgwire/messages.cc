@@ -5,7 +5,9 @@
 namespace rustbd::net::pgwire {
 
 namespace {
-[[noreturn]] void too_short() { throw error(sqlstate::kProtocolViolation, "insufficient data left in message"); }
+[[noreturn]] void too_short() {
+  throw error(sqlstate::kProtocolViolation, "insufficient data left in message");
+}
 
 std::int16_t wire_length(const types::TypeRef& type) {
   const auto* info = types::find_type(type.oid);
@@ -47,7 +49,9 @@ std::size_t begin_message(OutputBuffer& out, char type) {
   out.u32(0);
   return place;
 }
-void end_message(OutputBuffer& out, std::size_t place) { out.put_u32(place, static_cast<std::uint32_t>(out.size() - place)); }
+void end_message(OutputBuffer& out, std::size_t place) {
+  out.put_u32(place, static_cast<std::uint32_t>(out.size() - place));
+}
 void put_empty(OutputBuffer& out, char type) { end_message(out, begin_message(out, type)); }
 
 void put_authentication(OutputBuffer& out, std::uint32_t code, std::string_view data) {
@@ -79,7 +83,8 @@ void put_complete(OutputBuffer& out, std::string_view tag) {
   end_message(out, m);
 }
 
-void put_row_description(OutputBuffer& out, std::span<const engine::ResultColumn> columns, std::span<const std::uint16_t> formats) {
+void put_row_description(OutputBuffer& out, std::span<const engine::ResultColumn> columns,
+                         std::span<const std::uint16_t> formats) {
   const auto m = begin_message(out, 'T');
   out.u16(static_cast<std::uint16_t>(columns.size()));
   for (std::size_t i = 0; i < columns.size(); ++i) {
@@ -125,7 +130,8 @@ std::string_view severity_text(Severity severity) {
   RUSTBD_UNREACHABLE();
 }
 
-void put_error(OutputBuffer& out, char type, Severity severity, const Error& error, std::string_view statement) {
+void put_error(OutputBuffer& out, char type, Severity severity, const Error& error,
+               std::string_view statement) {
   const auto m = begin_message(out, type);
   const auto field = [&](char name, std::string_view value) {
     out.byte(name);
@@ -140,7 +146,8 @@ void put_error(OutputBuffer& out, char type, Severity severity, const Error& err
   field('M', error.message);
   optional_field('D', error.detail);
   optional_field('H', error.hint);
-  if (error.position >= 0 && static_cast<std::size_t>(error.position) <= statement.size() && !statement.empty()) {
+  if (error.position >= 0 && static_cast<std::size_t>(error.position) <= statement.size() &&
+      !statement.empty()) {
     const auto characters = types::utf8_length(statement.substr(0, static_cast<std::size_t>(error.position)));
     field('P', std::to_string(characters + 1));
   }

@@ -1,4 +1,5 @@
-// The messages of PostgreSQL's protocol 3.0 as bytes (PostgreSQL 15 manual, chapter 55.7): reading and writing.
+// The messages of PostgreSQL's protocol 3.0 as bytes (PostgreSQL 15 manual, chapter 55.7): reading and
+// writing.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 namespace rustbd::net::pgwire {
 
 inline constexpr std::uint32_t kProtocol3 = 3 << 16;
-inline constexpr std::uint32_t kCancelCode = (1234u << 16) | 5678u, kSslCode = (1234u << 16) | 5679u, kGssCode = (1234u << 16) | 5680u;
+inline constexpr std::uint32_t kCancelCode = (1234u << 16) | 5678u, kSslCode = (1234u << 16) | 5679u,
+                               kGssCode = (1234u << 16) | 5680u;
 
 /// Reads the body of one message. Throws 08P01 with PostgreSQL's text when it ends too early.
 class MessageReader {
@@ -45,11 +47,14 @@ void put_backend_key(OutputBuffer& out, std::int32_t pid, std::uint32_t key);
 void put_ready(OutputBuffer& out, char status);
 void put_complete(OutputBuffer& out, std::string_view tag);
 /// `formats`: none (all text), one for all, or one each.
-void put_row_description(OutputBuffer& out, std::span<const engine::ResultColumn> columns, std::span<const std::uint16_t> formats);
+void put_row_description(OutputBuffer& out, std::span<const engine::ResultColumn> columns,
+                         std::span<const std::uint16_t> formats);
 void put_parameter_description(OutputBuffer& out, std::span<const types::TypeRef> parameters);
 void put_copy_response(OutputBuffer& out, char type, engine::CopyFormat format, std::size_t columns);
-/// ErrorResponse or NoticeResponse. `statement`: the text that error.position counts in; without it no position is sent.
-void put_error(OutputBuffer& out, char type, Severity severity, const Error& error, std::string_view statement);
+/// ErrorResponse or NoticeResponse. `statement`: the text that error.position counts in; without it no
+/// position is sent.
+void put_error(OutputBuffer& out, char type, Severity severity, const Error& error,
+               std::string_view statement);
 std::string_view severity_text(Severity severity);
 
 }  // namespace rustbd::net::pgwire

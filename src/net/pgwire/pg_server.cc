@@ -4,11 +4,18 @@
 
 namespace rustbd::net::pgwire {
 
-PgServer::PgServer(engine::Database& database, auth::Authenticator& authenticator, Network& network, PgServerOptions options)
-    : opened(database.metrics().counter("rustbd_connections_opened_total", "Connections accepted", {{"protocol", "pgwire"}})),
-      bytes_in(database.metrics().counter("rustbd_network_bytes_total", "Bytes over the network", {{"direction", "in"}, {"protocol", "pgwire"}})),
-      bytes_out(database.metrics().counter("rustbd_network_bytes_total", "Bytes over the network", {{"direction", "out"}, {"protocol", "pgwire"}})),
-      database_(database), authenticator_(authenticator), network_(network), options_(std::move(options)) {}
+PgServer::PgServer(engine::Database& database, auth::Authenticator& authenticator, Network& network,
+                   PgServerOptions options)
+    : opened(database.metrics().counter("rustbd_connections_opened_total", "Connections accepted",
+                                        {{"protocol", "pgwire"}})),
+      bytes_in(database.metrics().counter("rustbd_network_bytes_total", "Bytes over the network",
+                                          {{"direction", "in"}, {"protocol", "pgwire"}})),
+      bytes_out(database.metrics().counter("rustbd_network_bytes_total", "Bytes over the network",
+                                           {{"direction", "out"}, {"protocol", "pgwire"}})),
+      database_(database),
+      authenticator_(authenticator),
+      network_(network),
+      options_(std::move(options)) {}
 PgServer::~PgServer() {
   std::lock_guard lock{mutex_};
   RUSTBD_ASSERT(connections_.empty(), "the server is stopped before it is destroyed");

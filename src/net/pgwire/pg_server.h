@@ -23,15 +23,16 @@ struct PgServerOptions {
 /// Threads: any. Everything handed in outlives it. Destroy after stop().
 class PgServer {
  public:
-  PgServer(engine::Database& database, auth::Authenticator& authenticator, Network& network, PgServerOptions options);
+  PgServer(engine::Database& database, auth::Authenticator& authenticator, Network& network,
+           PgServerOptions options);
   ~PgServer();
   PgServer(const PgServer&) = delete;
   PgServer& operator=(const PgServer&) = delete;
 
   /// Listens; see Network::listen.
   std::string listen(const Address& address);
-  /// Ends idle connections with 57P01, lets running transactions end until `drain` is over or `hurry` fires, then
-  /// cancels the rest. Blocks until no connection is left. The caller has stopped listening.
+  /// Ends idle connections with 57P01, lets running transactions end until `drain` is over or `hurry` fires,
+  /// then cancels the rest. Blocks until no connection is left. The caller has stopped listening.
   void stop(std::chrono::milliseconds drain, const io::WaitToken& hurry);
 
   // --- for connections ---
@@ -61,7 +62,7 @@ class PgServer {
   std::map<Connection*, std::weak_ptr<Connection>> connections_;
   struct Key { std::uint64_t secret; Connection* owner; };
   std::map<std::int32_t, Key> keys_;
-  io::WaitToken empty_;                                       // fired when the last one has left, once stopping
+  io::WaitToken empty_;  // fired when the last one has left, once stopping
 };
 
 }  // namespace rustbd::net::pgwire

@@ -22,7 +22,8 @@ void put_sized(OutputBuffer& out, std::string_view value) {
 }  // namespace
 
 template <class T>
-void RowEncoder::write_integer_text(const types::Datum& value, const types::TypeRef&, Scratch&, OutputBuffer& out) {
+void RowEncoder::write_integer_text(const types::Datum& value, const types::TypeRef&, Scratch&,
+                                    OutputBuffer& out) {
   constexpr std::size_t kRoom = 24;
   auto* to = out.reserve(4 + kRoom);
   const auto end = std::to_chars(to + 4, to + 4 + kRoom, integer_of<T>(value)).ptr;
@@ -31,7 +32,8 @@ void RowEncoder::write_integer_text(const types::Datum& value, const types::Type
   out.advance(static_cast<std::size_t>(end - to));
 }
 template <class T>
-void RowEncoder::write_integer_binary(const types::Datum& value, const types::TypeRef&, Scratch&, OutputBuffer& out) {
+void RowEncoder::write_integer_binary(const types::Datum& value, const types::TypeRef&, Scratch&,
+                                      OutputBuffer& out) {
   auto v = std::byteswap(static_cast<std::make_unsigned_t<T>>(integer_of<T>(value)));
   auto* to = out.reserve(4 + sizeof v);
   const auto length = __builtin_bswap32(static_cast<std::uint32_t>(sizeof v));
@@ -39,16 +41,21 @@ void RowEncoder::write_integer_binary(const types::Datum& value, const types::Ty
   std::memcpy(to + 4, &v, sizeof v);
   out.advance(4 + sizeof v);
 }
-void RowEncoder::write_bool_text(const types::Datum& value, const types::TypeRef&, Scratch&, OutputBuffer& out) {
+void RowEncoder::write_bool_text(const types::Datum& value, const types::TypeRef&, Scratch&,
+                                 OutputBuffer& out) {
   put_sized(out, value.boolean ? "t" : "f");
 }
-void RowEncoder::write_raw(const types::Datum& value, const types::TypeRef&, Scratch&, OutputBuffer& out) { put_sized(out, value.str.view()); }
-void RowEncoder::write_any_text(const types::Datum& value, const types::TypeRef& type, Scratch& scratch, OutputBuffer& out) {
+void RowEncoder::write_raw(const types::Datum& value, const types::TypeRef&, Scratch&, OutputBuffer& out) {
+  put_sized(out, value.str.view());
+}
+void RowEncoder::write_any_text(const types::Datum& value, const types::TypeRef& type, Scratch& scratch,
+                                OutputBuffer& out) {
   scratch.text.clear();
   types::output_text(value, type, scratch.io, scratch.text);
   put_sized(out, scratch.text);
 }
-void RowEncoder::write_any_binary(const types::Datum& value, const types::TypeRef& type, Scratch& scratch, OutputBuffer& out) {
+void RowEncoder::write_any_binary(const types::Datum& value, const types::TypeRef& type, Scratch& scratch,
+                                  OutputBuffer& out) {
   scratch.text.clear();
   types::output_binary(value, type, scratch.io, scratch.text);
   put_sized(out, scratch.text);
@@ -73,18 +80,21 @@ RowEncoder::Writer RowEncoder::choose(const types::TypeRef& type, bool binary) {
   return binary ? &write_any_binary : &write_any_text;
 }
 
-void RowEncoder::prepare(std::span<const engine::ResultColumn> columns, std::span<const std::uint16_t> formats) {
+void RowEncoder::prepare(std::span<const engine::ResultColumn> columns,
+                         std::span<const std::uint16_t> formats) {
   writers_.clear();
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const bool binary = !formats.empty() && (formats.size() == 1 ? formats[0] : formats[i]) == 1;
     if (binary && !types::has_binary_form(columns[i].type.oid))
-      throw error(sqlstate::kUndefinedFunction, "no binary output function available for type {}", types::format_type(columns[i].type.oid));
+      throw error(sqlstate::kUndefinedFunction, "no binary output function available for type {}",
+                  types::format_type(columns[i].type.oid));
     writers_.push_back(choose(columns[i].type, binary));
   }
   ready_ = true;
 }
 
-void RowEncoder::encode(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns, types::IoContext& io, OutputBuffer& out) {
+void RowEncoder::encode(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns,
+                        types::IoContext& io, OutputBuffer& out) {
   const auto before = out.size();
   const auto count = static_cast<std::uint32_t>(columns.size());
   RUSTBD_ASSERT(count == writers_.size() && count <= chunk.column_count);

@@ -3,7 +3,8 @@
 namespace rustbd::net::pgwire {
 
 namespace {
-constexpr std::size_t kCopyBatch = 256 << 10;   // small CopyData messages are handed on together up to this size
+constexpr std::size_t kCopyBatch = 256
+                                   << 10;  // small CopyData messages are handed on together up to this size
 }
 
 void WireSink::begin(bool describe, std::span<const std::uint16_t> formats, std::string_view statement) {
@@ -18,7 +19,8 @@ void WireSink::columns(std::span<const engine::ResultColumn> columns) {
   if (describe_) put_row_description(channel_.out(), columns, formats_);
 }
 
-io::WaitToken WireSink::rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns, types::IoContext& io) {
+io::WaitToken WireSink::rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns,
+                             types::IoContext& io) {
   if (!encoder_.ready()) encoder_.prepare(columns, formats_);
   encoder_.encode(chunk, columns, io, channel_.out());
   if (channel_.pending() < Channel::kFlushBytes) return {};
@@ -32,8 +34,12 @@ void WireSink::complete(std::string_view tag) {
 }
 void WireSink::empty_query() { put_empty(channel_.out(), 'I'); }
 void WireSink::suspended() { put_empty(channel_.out(), 's'); }
-void WireSink::notice(const Notice& notice) { put_error(channel_.out(), 'N', notice.severity, notice.content, statement_); }
-void WireSink::parameter_changed(std::string_view name, std::string_view value) { put_parameter_status(channel_.out(), name, value); }
+void WireSink::notice(const Notice& notice) {
+  put_error(channel_.out(), 'N', notice.severity, notice.content, statement_);
+}
+void WireSink::parameter_changed(std::string_view name, std::string_view value) {
+  put_parameter_status(channel_.out(), name, value);
+}
 
 void WireSink::copy_in_begin(engine::CopyFormat format, std::size_t columns) {
   put_copy_response(channel_.out(), 'G', format, columns);
@@ -59,7 +65,8 @@ bool WireSink::take_copy_message(const Message& message, std::string* data) {
       [[fallthrough]];
     default:
       copy_done_ = true;
-      throw error(sqlstate::kProtocolViolation, "unexpected message type 0x{:02X} during COPY from stdin", static_cast<unsigned char>(message.type));
+      throw error(sqlstate::kProtocolViolation, "unexpected message type 0x{:02X} during COPY from stdin",
+                  static_cast<unsigned char>(message.type));
   }
 }
 
@@ -68,12 +75,14 @@ Task<std::optional<std::string>> WireSink::copy_in_data() {
   std::string data;
   for (;;) {
     Message message;
-    while (data.size() < kCopyBatch && !copy_done_ && channel_.next(&message, message_max_)) take_copy_message(message, &data);
+    while (data.size() < kCopyBatch && !copy_done_ && channel_.next(&message, message_max_))
+      take_copy_message(message, &data);
     if (!data.empty()) co_return data;
     if (copy_done_) co_return std::nullopt;
     if (channel_.closed()) {
       copy_done_ = true;
-      throw error(sqlstate::kConnectionFailure, "unexpected EOF on client connection with an open transaction");
+      throw error(sqlstate::kConnectionFailure,
+                  "unexpected EOF on client connection with an open transaction");
     }
     if (session_ != nullptr) session_->cancel_flag()->check();
     co_await channel_.more();

@@ -12,14 +12,15 @@ class WireSink final : public engine::ResultSink {
  public:
   WireSink(Channel& channel, std::size_t message_max) : channel_(channel), message_max_(message_max) {}
   void set_session(engine::Session* session) { session_ = session; }
-  /// Before each message that may give results. `describe`: send RowDescription when a result begins (simple protocol).
-  /// `formats` and `statement` (what positions of notices count in) live until the next call.
+  /// Before each message that may give results. `describe`: send RowDescription when a result begins (simple
+  /// protocol). `formats` and `statement` (what positions of notices count in) live until the next call.
   void begin(bool describe, std::span<const std::uint16_t> formats, std::string_view statement);
   /// Everything so far may go once what it shows is durable (I8).
   void flush() { channel_.flush(session_ != nullptr ? session_->results_durable() : io::WaitToken{}); }
 
   void columns(std::span<const engine::ResultColumn> columns) override;
-  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns, types::IoContext& io) override;
+  io::WaitToken rows(const types::Chunk& chunk, std::span<const engine::ResultColumn> columns,
+                     types::IoContext& io) override;
   void complete(std::string_view tag) override;
   void empty_query() override;
   void suspended() override;
