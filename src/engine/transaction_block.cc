@@ -103,7 +103,11 @@ Task<> after_error(Session::Parts& parts) {
   for (auto& [name, portal] : parts.portals) portal->run.reset();
   if (parts.in_block) {
     parts.failed = true;
-    // What the block did is taken back at its end, or up to a savepoint; its locks stay till then.
+    // What the block did since its last savepoint is taken back now, with the locks: nobody waits for a block that
+    // can only be rolled back.
+    const txn::Savepoint position = parts.savepoints.empty() ? txn::Savepoint{} : parts.savepoints.back().position;
+    if (parts.transaction != nullptr) co_await parts.transaction->rollback_to(position);
+    parts.changes.truncate(parts.savepoints.empty() ? 0 : parts.savepoints.back().changes);
     co_return;
   }
   co_await abort_transaction(parts);
