@@ -52,7 +52,9 @@ class Deparser {
       case Kind::kParameter: return fmt::format("${}", e.index + 1);
       case Kind::kColumn: return names_ ? names_(e.column) : fmt::format("c{}", e.column);
       case Kind::kCall: return call(e);
-      case Kind::kPhysicalCast: return text(*e.args[0]);
+      // Between representations of one type nothing shows; between types stored alike the cast does: (name)::text.
+      case Kind::kPhysicalCast:
+        return e.type.oid == e.args[0]->type.oid ? text(*e.args[0]) : cast(*e.args[0], types::make_type(e.type.oid));
       case Kind::kAnd: return joined(e.args, " AND ");
       case Kind::kOr: return joined(e.args, " OR ");
       case Kind::kNot: return "(NOT " + text(*e.args[0]) + ")";
@@ -136,20 +138,6 @@ class Deparser {
     const bool simple = inner.kind == Kind::kColumn || (inner.kind == Kind::kCall && operator_of(inner.function, inner.args.size()) == nullptr);
     return (pretty_ && simple ? text(inner) : "(" + text(inner) + ")") + "::" + type_name(to);
   }
-  /// An argument of a function or operator. Types that are stored alike need no call to be converted, but PostgreSQL shows
-  /// the cast: (name)::text.
-  std::string argument(const Expression& call, std::size_t i, bool may_be_bare) {
-    const Expression& a = *call.args[i];
-    const auto* f = call.function.declaration;
-    if (f != nullptr && i < f->arguments.size() && f->arguments[i] == oid::kText && a.type.oid == oid::kVarchar && a.kind != Kind::kConstant)
-      return cast(a, types::make_type(oid::kText));
-    return may_be_bare ? bare(a) : text(a);
-  }
-  std::string call_arguments(const Expression& call) {
-    std::string out;
-    for (std::size_t i = 0; i < call.args.size(); ++i) out += (i > 0 ? ", " : "") + argument(call, i, true);
-    return out;
-  }
   /// The operator whose function the call has, for these argument counts; nullptr when it is a plain
   /// function.
   static const functions::OperatorDeclaration* operator_of(const functions::ResolvedFunction& f,
@@ -167,15 +155,15 @@ class Deparser {
   std::string call(const Expression& e) {
     const auto* f = e.function.declaration;
     if (const auto* op = operator_of(e.function, e.args.size()); op != nullptr) {
-      if (e.args.size() == 1) return "(" + std::string{op->name} + " " + argument(e, 0, false) + ")";
-      return "(" + argument(e, 0, false) + " " + std::string{op->name} + " " + argument(e, 1, false) + ")";
+      if (e.args.size() == 1) return "(" + std::string{op->name} + " " + text(*e.args[0]) + ")";
+      return "(" + text(*e.args[0]) + " " + std::string{op->name} + " " + text(*e.args[1]) + ")";
     }
     const auto* declared =
         e.args.empty() ? nullptr : functions::Registry::instance().cast(e.args[0]->type.oid, e.type.oid);
     if (declared != nullptr && declared->function == f->oid) {
       return cast(*e.args[0], e.type);
     }
-    return std::string{f->name} + "(" + call_arguments(e) + ")";
+    return std::string{f->name} + "(" + list(e.args) + ")";
   }
   std::string case_when(const Expression& e) {
     std::string out = "CASE";

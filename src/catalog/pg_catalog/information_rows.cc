@@ -254,7 +254,7 @@ void fill_check_constraints(VirtualContext& x, RowCollector& r) {
     if (!is_table_or_view(*t) || !owns(x, t->owner)) continue;
     for (const auto& k : t->constraints)
       if (k->type == ConstraintType::kCheck)
-        r.text(kCatalog).text(t->schema_name).text(k->name).text(x.server.expression_text(*t, k->expression_sql, nullptr)).end_row();
+        r.text(kCatalog).text(t->schema_name).text(k->name).text("(" + x.server.expression_text(*t, k->expression_sql, nullptr) + ")").end_row();
     for (const auto& c : t->columns)
       if (c.not_null && !c.dropped) r.text(kCatalog).text(t->schema_name).text(not_null_name(*t, c)).text(c.name + " IS NOT NULL").end_row();
   }

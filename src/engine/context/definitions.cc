@@ -63,12 +63,10 @@ std::string SessionContext::expression_text(const Relation& relation, std::strin
   const auto names = [&](expression::ColumnId id) { return sql::quote_identifier(relation.column(static_cast<AttributeNumber>(id)).name); };
   try {
     // The cast to the column's type is implicit and not shown, but a literal takes the type.
-    auto bound = binder::bind_table_expression(*node, &relation, input, nullptr, "DEFAULT expressions");
-    if (target != nullptr && bound->kind == expression::Kind::kConstant && bound->type.oid == types::oid::kUnknown) {
-      types::TypeRef plain = *target;
-      if (plain.typmod >= 0) plain = types::make_type(target->oid, -1);
-      bound = binder::bind_table_expression(*node, &relation, input, &plain, "DEFAULT expressions");
-    }
+    const auto* literal = sql::try_as<sql::Literal>(node);
+    const bool typed = target != nullptr && literal != nullptr && literal->type == sql::LiteralType::kString;
+    const types::TypeRef plain = typed ? types::make_type(target->oid, -1) : types::TypeRef{};
+    const auto bound = binder::bind_table_expression(*node, &relation, input, typed ? &plain : nullptr, "DEFAULT expressions");
     return pretty ? expression::to_pretty_sql(*bound, names, this) : expression::to_sql(*bound, names, this);
   } catch (const Error&) {
     return std::string{sql};   // refers to what is gone: as it was written

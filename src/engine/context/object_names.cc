@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "rustbd/catalog/pg_catalog/io_functions.h"
 #include "rustbd/engine/context/object_names.h"
 #include "rustbd/engine/context/session_context.h"
 #include "rustbd/sql/ast.h"
@@ -191,6 +192,9 @@ std::string function_name(Session::Parts& parts, const catalog::CatalogSnapshot&
     name = a->name;
     arguments = a->arguments;
   } else {
+    for (const auto& io : catalog::io_functions())
+      if (io.oid == oid)
+        return sql::quote_identifier(io.name) + (with_arguments ? "(" + function_arguments(parts, catalog, io.arguments) + ")" : "");
     return fmt::format("{}", oid);
   }
   same = registry.functions(name).size() + registry.aggregates(name).size();

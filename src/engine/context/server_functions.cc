@@ -130,7 +130,7 @@ bool signal_backend(const CatalogCall& c) {
   const bool terminate = c.name == "pg_terminate_backend";
   const auto target = activity_of(c, pid);
   if (!target) {
-    c.parts().notice(Severity::kWarning, error(sqlstate::kWarning, "PID {} is not a PostgreSQL server process", pid));
+    c.parts().notice(Severity::kWarning, error(sqlstate::kWarning, "PID {} is not a PostgreSQL backend process", pid));
     return c.put(false);
   }
   const auto* role = c.catalog->role(target->user);
