@@ -5,6 +5,7 @@
 #include "rustbd/cli/commands.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/server/data_directory.h"
+#include "rustbd/server/overlay_disk.h"
 #include "rustbd/txn/transaction_system.h"
 
 namespace rustbd::cli {
@@ -41,10 +42,14 @@ int run_check(const CheckOptions& options) {
   const auto executor = io::make_thread_executor(1);
   try {
     const auto directory = server::open_data_directory(options.data, false);
+    // Recovery runs as at a start, but what it writes stays in memory.
+    const auto disk = server::make_overlay_disk(*directory.disk);
     txn::Options o;
     o.read_only = true;
+    o.background = false;
+    o.preallocate_log = false;
     const auto system =
-        txn::TransactionSystem::open({directory.disk.get(), clock.get(), random.get(), executor.get()}, o);
+        txn::TransactionSystem::open({disk.get(), clock.get(), random.get(), executor.get()}, o);
     const auto findings = system->check();
     return report(options, findings, system->log_position_text());
   } catch (const Error& e) {

@@ -155,11 +155,15 @@ def test_sigterm_drains(context):
         thread.start()
         harness.wait_until(lambda: server.sql("select count(*) from pg_stat_activity where query like 'insert into drained%' and state = 'active'") == "1", "the insert runs")
         server.process.send_signal(signal.SIGTERM)
-        try:
-            idle.execute("select 1")
-            raise AssertionError("no error")
-        except psycopg.OperationalError as e:
-            assert e.sqlstate in ("57P01", None), e
+
+        def ended():
+            try:
+                idle.execute("select 1")
+                return False
+            except psycopg.OperationalError as e:
+                assert e.sqlstate in ("57P01", None), e
+                return True
+        harness.wait_until(ended, "the idle session is told to go", 10)
         thread.join(60)
         assert outcome == [(1,)], outcome
         assert server.process.wait(60) == 0
