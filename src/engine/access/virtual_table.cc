@@ -7,7 +7,10 @@ namespace rustbd::engine {
 class VirtualScan final : public exec::RowSource {
  public:
   VirtualScan(VirtualTable& table, std::span<const plan::TargetColumn> columns) : table_(table), columns_(columns.begin(), columns.end()) {
-    for (const auto& c : columns_) phys_.push_back(c.attribute > 0 ? table.relation_->column(c.attribute).type.phys : types::Phys::kU64);
+    for (const auto& c : columns_) {
+      if (c.attribute > 0) phys_.push_back(table.relation_->column(c.attribute).type.phys);
+      else phys_.push_back(c.attribute == catalog::kTableOidAttribute ? types::Phys::kU32 : types::Phys::kU64);
+    }
   }
   void start(const exec::Morsel&) override { next_ = 0; }
   exec::Flow next(types::ChunkBuffer& out) override {
@@ -22,6 +25,10 @@ class VirtualScan final : public exec::RowSource {
     for (std::uint32_t c = 0; c < columns_.size(); ++c)
       for (std::uint32_t i = 0; i < from.selection.count; ++i) {
         const auto row = from.selection[i];
+        if (columns_[c].attribute == catalog::kTableOidAttribute) {
+          out.put(c, i, types::Datum::of(table_.relation_->oid), false);
+          continue;
+        }
         if (columns_[c].attribute <= 0) {
           out.put(c, i, types::Datum::of(static_cast<std::uint64_t>((next_ - 1) * types::kVectorSize + row + 1)), false);
           continue;
