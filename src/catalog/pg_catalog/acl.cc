@@ -75,8 +75,8 @@ std::vector<AclItem> parse_acl(std::string_view acl) {
   return out;
 }
 
-std::vector<AclItem> effective_acl(const CatalogSnapshot& catalog, std::string_view acl, Oid owner, std::string_view all,
-                                   std::string_view everybody) {
+std::vector<AclItem> effective_acl(const CatalogSnapshot& catalog, std::string_view acl, Oid owner,
+                                   std::string_view all, std::string_view everybody) {
   if (!acl.empty()) return parse_acl(acl);
   const auto* role = catalog.role(owner);
   const std::string name = role != nullptr ? role->name : std::string{};
@@ -85,7 +85,8 @@ std::vector<AclItem> effective_acl(const CatalogSnapshot& catalog, std::string_v
   return out;
 }
 
-bool acl_allows(const CatalogSnapshot& catalog, std::string_view acl, Oid owner, Oid role, char letter, std::string_view everybody) {
+bool acl_allows(const CatalogSnapshot& catalog, std::string_view acl, Oid owner, Oid role, char letter,
+                std::string_view everybody) {
   const auto* r = catalog.role(role);
   if (r != nullptr && r->superuser) return true;
   if (acl.empty()) return role == owner || everybody.find(letter) != std::string_view::npos;

@@ -33,10 +33,15 @@ const std::vector<OperatorClass>& operator_classes() {
 }  // namespace
 
 std::string_view builtin_rows(std::string_view relation) {
-  static const std::map<std::string_view, std::string_view> all{
-      {"pg_am", kRowsOf_pg_am},         {"pg_opfamily", kRowsOf_pg_opfamily},   {"pg_opclass", kRowsOf_pg_opclass},
-      {"pg_amop", kRowsOf_pg_amop},     {"pg_amproc", kRowsOf_pg_amproc},       {"pg_collation", kRowsOf_pg_collation},
-      {"pg_type", kRowsOf_pg_type},     {"pg_language", kRowsOf_pg_language},   {"pg_tablespace", kRowsOf_pg_tablespace}};
+  static const std::map<std::string_view, std::string_view> all{{"pg_am", kRowsOf_pg_am},
+                                                                {"pg_opfamily", kRowsOf_pg_opfamily},
+                                                                {"pg_opclass", kRowsOf_pg_opclass},
+                                                                {"pg_amop", kRowsOf_pg_amop},
+                                                                {"pg_amproc", kRowsOf_pg_amproc},
+                                                                {"pg_collation", kRowsOf_pg_collation},
+                                                                {"pg_type", kRowsOf_pg_type},
+                                                                {"pg_language", kRowsOf_pg_language},
+                                                                {"pg_tablespace", kRowsOf_pg_tablespace}};
   const auto it = all.find(relation);
   RUSTBD_ASSERT(it != all.end(), "a relation with built-in rows");
   return it->second;
@@ -49,7 +54,8 @@ std::span<const IoFunction> io_functions() {
     for_each_line(kIoFunctions, [&](std::string_view line) {
       const auto v = split_line(line);
       IoFunction f{number_of(v[0]), v[1], number_of(v[2]), {}, v[4].empty() ? 'i' : v[4][0]};
-      bool known = types::find_type(f.result) != nullptr && functions::Registry::instance().function(f.oid) == nullptr;
+      bool known =
+          types::find_type(f.result) != nullptr && functions::Registry::instance().function(f.oid) == nullptr;
       for (std::string_view rest = v[3]; !rest.empty();) {
         f.arguments.push_back(number_of(rest));
         known = known && types::find_type(f.arguments.back()) != nullptr;

@@ -1,4 +1,5 @@
-// pg_proc, pg_operator, pg_cast, pg_aggregate as the function registry declares them; access methods and their kin.
+// pg_proc, pg_operator, pg_cast, pg_aggregate as the function registry declares them; access methods and
+// their kin.
 #include "rustbd/catalog/pg_catalog/fills.h"
 #include "rustbd/catalog/pg_catalog/io_functions.h"
 #include "rustbd/functions/registry.h"
@@ -26,14 +27,34 @@ void put_names(const ProcRow& p, RowCollector& r) {
   std::vector<std::string> names;
   for (const auto n : p.names)
     if (n != ">") names.emplace_back(n);
-  if (names.size() != p.arguments.size()) r.null();
-  else if (names.empty()) r.null();
-  else r.array(names);
+  if (names.size() != p.arguments.size())
+    r.null();
+  else if (names.empty())
+    r.null();
+  else
+    r.array(names);
 }
 void put_proc(const ProcRow& p, RowCollector& r) {
-  r.oid(p.oid).text(p.name).oid(oid::kPgCatalog).oid(oid::kBootstrapRole).oid(kLanguageInternal).float4(1).float4(p.set ? 1000 : 0);
-  r.oid(p.variadic).oid(0).character(p.kind).boolean(false).boolean(false).boolean(p.strict).boolean(p.set).character(p.volatility);
-  r.character('s').int2(static_cast<std::int16_t>(p.arguments.size())).int2(p.defaults).oid(p.result).array(p.arguments);
+  r.oid(p.oid)
+      .text(p.name)
+      .oid(oid::kPgCatalog)
+      .oid(oid::kBootstrapRole)
+      .oid(kLanguageInternal)
+      .float4(1)
+      .float4(p.set ? 1000 : 0);
+  r.oid(p.variadic)
+      .oid(0)
+      .character(p.kind)
+      .boolean(false)
+      .boolean(false)
+      .boolean(p.strict)
+      .boolean(p.set)
+      .character(p.volatility);
+  r.character('s')
+      .int2(static_cast<std::int16_t>(p.arguments.size()))
+      .int2(p.defaults)
+      .oid(p.result)
+      .array(p.arguments);
   r.null().null();
   put_names(p, r);
   r.null().null().text(p.name).null().null().null().null().end_row();
@@ -43,34 +64,55 @@ void fill_proc(VirtualContext&, RowCollector& r) {
   const auto& registry = Registry::instance();
   for (const auto& f : registry.all_functions()) {
     ProcRow p;
-    p.oid = f.oid, p.name = f.name, p.arguments = f.arguments, p.result = f.result, p.variadic = f.variadic_element;
+    p.oid = f.oid, p.name = f.name, p.arguments = f.arguments, p.result = f.result,
+    p.variadic = f.variadic_element;
     p.volatility = f.is(functions::kVolatile) ? 'v' : (f.is(functions::kStable) ? 's' : 'i');
-    p.strict = f.is(functions::kStrict), p.set = f.is(functions::kSetReturning), p.defaults = f.default_count, p.names = f.argument_names;
+    p.strict = f.is(functions::kStrict), p.set = f.is(functions::kSetReturning), p.defaults = f.default_count,
+    p.names = f.argument_names;
     put_proc(p, r);
   }
   for (const auto& a : registry.all_aggregates()) {
     ProcRow p;
     p.oid = a.oid, p.name = a.name, p.arguments = a.arguments, p.result = a.result, p.strict = false;
-    p.kind = a.kind == 'w' ? 'w' : 'a';   // window functions are declared beside the aggregates
+    p.kind = a.kind == 'w' ? 'w' : 'a';  // window functions are declared beside the aggregates
     put_proc(p, r);
   }
   for (const auto& f : io_functions()) {
     ProcRow p;
-    p.oid = f.oid, p.name = f.name, p.arguments = f.arguments, p.result = f.result, p.volatility = f.volatility;
+    p.oid = f.oid, p.name = f.name, p.arguments = f.arguments, p.result = f.result,
+    p.volatility = f.volatility;
     put_proc(p, r);
   }
 }
 
 void fill_operator(VirtualContext&, RowCollector& r) {
   for (const auto& o : Registry::instance().all_operators()) {
-    r.oid(o.oid).text(o.name).oid(oid::kPgCatalog).oid(oid::kBootstrapRole).character(o.left == 0 ? 'l' : 'b').boolean(o.can_merge);
-    r.boolean(o.can_hash).oid(o.left).oid(o.right).oid(o.result).oid(o.commutator).oid(o.negator).oid(o.function).oid(0).oid(0).end_row();
+    r.oid(o.oid)
+        .text(o.name)
+        .oid(oid::kPgCatalog)
+        .oid(oid::kBootstrapRole)
+        .character(o.left == 0 ? 'l' : 'b')
+        .boolean(o.can_merge);
+    r.boolean(o.can_hash)
+        .oid(o.left)
+        .oid(o.right)
+        .oid(o.result)
+        .oid(o.commutator)
+        .oid(o.negator)
+        .oid(o.function)
+        .oid(0)
+        .oid(0)
+        .end_row();
   }
 }
 void fill_cast(VirtualContext&, RowCollector& r) {
   static constexpr char kContexts[] = {'i', 'a', 'e'};
   for (const auto& c : Registry::instance().all_casts()) {
-    r.oid(c.oid).oid(c.source).oid(c.target).oid(c.function).character(kContexts[static_cast<std::size_t>(c.context)]);
+    r.oid(c.oid)
+        .oid(c.source)
+        .oid(c.target)
+        .oid(c.function)
+        .character(kContexts[static_cast<std::size_t>(c.context)]);
     r.character(c.by_io ? 'i' : (c.function == 0 ? 'b' : 'f')).end_row();
   }
 }
@@ -78,15 +120,39 @@ void fill_cast(VirtualContext&, RowCollector& r) {
 void fill_aggregate(VirtualContext&, RowCollector& r) {
   for (const auto& a : Registry::instance().all_aggregates()) {
     if (a.kind == 'w') continue;
-    r.oid(a.oid).character(static_cast<char>(a.kind)).int2(0).oid(a.oid).oid(0).oid(0).oid(0).oid(0).oid(0).oid(0).oid(0);
-    r.boolean(false).boolean(false).character('r').character('r').oid(0).oid(types::oid::kInternal).int4(0).oid(0).int4(0).null().null().end_row();
+    r.oid(a.oid)
+        .character(static_cast<char>(a.kind))
+        .int2(0)
+        .oid(a.oid)
+        .oid(0)
+        .oid(0)
+        .oid(0)
+        .oid(0)
+        .oid(0)
+        .oid(0)
+        .oid(0);
+    r.boolean(false)
+        .boolean(false)
+        .character('r')
+        .character('r')
+        .oid(0)
+        .oid(types::oid::kInternal)
+        .int4(0)
+        .oid(0)
+        .int4(0)
+        .null()
+        .null()
+        .end_row();
   }
 }
 
 template <char const* Relation>
-void fill_builtin(VirtualContext&, RowCollector& r) { fill_from_text(builtin_rows(Relation), r); }
-constexpr char kAm[] = "pg_am", kOpfamily[] = "pg_opfamily", kOpclass[] = "pg_opclass", kAmop[] = "pg_amop", kAmproc[] = "pg_amproc",
-               kCollation[] = "pg_collation", kLanguage[] = "pg_language", kTablespace[] = "pg_tablespace";
+void fill_builtin(VirtualContext&, RowCollector& r) {
+  fill_from_text(builtin_rows(Relation), r);
+}
+constexpr char kAm[] = "pg_am", kOpfamily[] = "pg_opfamily", kOpclass[] = "pg_opclass", kAmop[] = "pg_amop",
+               kAmproc[] = "pg_amproc", kCollation[] = "pg_collation", kLanguage[] = "pg_language",
+               kTablespace[] = "pg_tablespace";
 
 constexpr NamedFill kFills[] = {
     {"pg_proc", &fill_proc},

@@ -1,5 +1,6 @@
-// The functions that compute the rows of catalog relations, one per relation, and what they share. Internal to
-// pg_catalog. Values go to the RowCollector from left to right in PostgreSQL 15's column order (relations.inc).
+// The functions that compute the rows of catalog relations, one per relation, and what they share. Internal
+// to pg_catalog. Values go to the RowCollector from left to right in PostgreSQL 15's column order
+// (relations.inc).
 #pragma once
 
 #include "rustbd/catalog/pg_catalog/virtual_relation.h"
@@ -8,15 +9,15 @@ namespace rustbd::catalog {
 
 using Fill = void (*)(VirtualContext&, RowCollector&);
 struct NamedFill {
-  std::string_view relation;   // "pg_class", "information_schema.tables"
+  std::string_view relation;  // "pg_class", "information_schema.tables"
   Fill fill;
 };
 // One table per file.
-std::span<const NamedFill> object_fills();        // object_rows.cc: relations, columns, types, constraints, ...
-std::span<const NamedFill> code_fills();          // code_rows.cc: functions, operators, casts, access methods, ...
-std::span<const NamedFill> server_fills();        // server_rows.cc: roles, settings, activity, locks, ...
-std::span<const NamedFill> view_fills();          // view_rows.cc: pg_tables, pg_indexes, pg_stats, ...
-std::span<const NamedFill> information_fills();   // information_rows.cc: information_schema
+std::span<const NamedFill> object_fills();  // object_rows.cc: relations, columns, types, constraints, ...
+std::span<const NamedFill> code_fills();    // code_rows.cc: functions, operators, casts, access methods, ...
+std::span<const NamedFill> server_fills();  // server_rows.cc: roles, settings, activity, locks, ...
+std::span<const NamedFill> view_fills();    // view_rows.cc: pg_tables, pg_indexes, pg_stats, ...
+std::span<const NamedFill> information_fills();  // information_rows.cc: information_schema
 
 /// Built-in rows of a relation as text (builtin_rows.cc); what fill_from_text reads.
 std::string_view builtin_rows(std::string_view relation);
@@ -48,6 +49,8 @@ std::string role_name(const CatalogSnapshot& catalog, Oid role);
 RowCollector& put_time(RowCollector& rows, std::int64_t wall_us);
 /// "r", "v", ... as pg_class.relkind.
 inline char kind_letter(const Relation& relation) { return static_cast<char>(relation.kind); }
-[[nodiscard]] inline std::int16_t live_columns(const Relation& relation) { return static_cast<std::int16_t>(relation.columns.size()); }
+[[nodiscard]] inline std::int16_t live_columns(const Relation& relation) {
+  return static_cast<std::int16_t>(relation.columns.size());
+}
 
 }  // namespace rustbd::catalog

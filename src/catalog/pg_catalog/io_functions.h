@@ -1,5 +1,5 @@
-// Type input and output functions, comparison support functions and their like: pg_type and pg_amproc name them and clients
-// join them with pg_proc, but SQL can't call most of them.
+// Type input and output functions, comparison support functions and their like: pg_type and pg_amproc name
+// them and clients join them with pg_proc, but SQL can't call most of them.
 #pragma once
 
 #include <span>

@@ -1,4 +1,5 @@
-// Roles, databases, settings, activity, locks, statistics of the server: what does not lie in the catalog snapshot.
+// Roles, databases, settings, activity, locks, statistics of the server: what does not lie in the catalog
+// snapshot.
 #include <map>
 #include <set>
 
@@ -20,7 +21,8 @@ bool is_superuser(VirtualContext& x) {
 }
 /// Password verifiers are for superusers.
 void require_superuser(VirtualContext& x, std::string_view kind, std::string_view relation) {
-  if (!is_superuser(x)) throw error(sqlstate::kInsufficientPrivilege, "permission denied for {} {}", kind, relation);
+  if (!is_superuser(x))
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied for {} {}", kind, relation);
 }
 RowCollector& put_valid_until(RowCollector& r, const Role& role) {
   return role.valid_until.empty() ? r.null() : r.from_text(role.valid_until);
@@ -31,14 +33,26 @@ RowCollector& put_valid_until(RowCollector& r, const Role& role) {
 void fill_authid(VirtualContext& x, RowCollector& r) {
   require_superuser(x, "table", "pg_authid");
   for (const auto& [id, o] : x.catalog.roles()) {
-    r.oid(o.oid).text(o.name).boolean(o.superuser).boolean(o.inherit).boolean(o.create_role).boolean(o.create_db).boolean(o.login);
+    r.oid(o.oid)
+        .text(o.name)
+        .boolean(o.superuser)
+        .boolean(o.inherit)
+        .boolean(o.create_role)
+        .boolean(o.create_db)
+        .boolean(o.login);
     r.boolean(o.replication).boolean(o.bypass_rls).int4(o.connection_limit).text_or_null(o.password_verifier);
     put_valid_until(r, o).end_row();
   }
 }
 void fill_roles(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, o] : x.catalog.roles()) {
-    r.text(o.name).boolean(o.superuser).boolean(o.inherit).boolean(o.create_role).boolean(o.create_db).boolean(o.login).boolean(o.replication);
+    r.text(o.name)
+        .boolean(o.superuser)
+        .boolean(o.inherit)
+        .boolean(o.create_role)
+        .boolean(o.create_db)
+        .boolean(o.login)
+        .boolean(o.replication);
     r.int4(o.connection_limit).text(kMask);
     put_valid_until(r, o).boolean(o.bypass_rls).null().oid(o.oid).end_row();
   }
@@ -46,9 +60,16 @@ void fill_roles(VirtualContext& x, RowCollector& r) {
 void put_user(VirtualContext& x, RowCollector& r, bool with_password) {
   for (const auto& [id, o] : x.catalog.roles()) {
     if (!o.login) continue;
-    r.text(o.name).oid(o.oid).boolean(o.create_db).boolean(o.superuser).boolean(o.replication).boolean(o.bypass_rls);
-    if (with_password) r.text_or_null(o.password_verifier);
-    else r.text(kMask);
+    r.text(o.name)
+        .oid(o.oid)
+        .boolean(o.create_db)
+        .boolean(o.superuser)
+        .boolean(o.replication)
+        .boolean(o.bypass_rls);
+    if (with_password)
+      r.text_or_null(o.password_verifier);
+    else
+      r.text(kMask);
     put_valid_until(r, o).null().end_row();
   }
 }
@@ -62,7 +83,14 @@ void fill_group(VirtualContext& x, RowCollector& r) {
     if (!o.login) r.text(o.name).oid(o.oid).array(std::span<const Oid>{}).end_row();
 }
 void fill_database(VirtualContext&, RowCollector& r) {
-  r.oid(oid::kDatabasePostgres).text("postgres").oid(oid::kBootstrapRole).int4(kUtf8).character('c').boolean(false).boolean(true).int4(-1);
+  r.oid(oid::kDatabasePostgres)
+      .text("postgres")
+      .oid(oid::kBootstrapRole)
+      .int4(kUtf8)
+      .character('c')
+      .boolean(false)
+      .boolean(true)
+      .int4(-1);
   r.xid(0).xid(0).oid(kDefaultTablespace).text("C").text("C").null().null().null().end_row();
 }
 
@@ -70,10 +98,20 @@ void fill_database(VirtualContext&, RowCollector& r) {
 
 void fill_settings(VirtualContext& x, RowCollector& r) {
   for (const auto& s : x.server.settings()) {
-    r.text(s.name).text(s.value).text_or_null(s.unit).text(s.category).text(s.description).null().text(s.context).text(s.type).text(s.source);
+    r.text(s.name)
+        .text(s.value)
+        .text_or_null(s.unit)
+        .text(s.category)
+        .text(s.description)
+        .null()
+        .text(s.context)
+        .text(s.type)
+        .text(s.source);
     r.text_or_null(s.minimum).text_or_null(s.maximum);
-    if (s.choices.empty()) r.null();
-    else r.array(s.choices);
+    if (s.choices.empty())
+      r.null();
+    else
+      r.array(s.choices);
     r.text(s.boot_value).text(s.reset_value).null().null().boolean(false).end_row();
   }
 }
@@ -99,7 +137,9 @@ RowCollector& put_address(RowCollector& r, std::string_view address) {
   const bool numeric = !host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos;
   if (!numeric) return r.null().null().int4(-1);
   r.text(host).null();
-  return colon == std::string_view::npos ? r.int4(-1) : r.int4(static_cast<std::int32_t>(number_of(address.substr(colon + 1))));
+  return colon == std::string_view::npos
+             ? r.int4(-1)
+             : r.int4(static_cast<std::int32_t>(number_of(address.substr(colon + 1))));
 }
 
 void fill_activity(VirtualContext& x, RowCollector& r) {
@@ -108,7 +148,13 @@ void fill_activity(VirtualContext& x, RowCollector& r) {
   for (const auto& a : x.server.activity()) {
     const auto* role = x.catalog.role(a.user);
     const bool visible = all || a.user == me;
-    r.oid(oid::kDatabasePostgres).text(a.database).int4(a.pid).null().oid(role != nullptr ? role->oid : 0).text(a.user).text(a.application_name);
+    r.oid(oid::kDatabasePostgres)
+        .text(a.database)
+        .int4(a.pid)
+        .null()
+        .oid(role != nullptr ? role->oid : 0)
+        .text(a.user)
+        .text(a.application_name);
     if (!visible) {
       for (int i = 0; i < 10; ++i) r.null();
       r.null().null().null().text("<insufficient privilege>").null().end_row();
@@ -120,8 +166,10 @@ void fill_activity(VirtualContext& x, RowCollector& r) {
     put_time(r, a.query_start_us);
     put_time(r, a.state_change_us);
     r.text_or_null(a.wait_event_type).text_or_null(a.wait_event).text_or_null(a.state);
-    if (a.transaction_id == 0) r.null();
-    else r.xid(static_cast<std::uint32_t>(a.transaction_id));
+    if (a.transaction_id == 0)
+      r.null();
+    else
+      r.xid(static_cast<std::uint32_t>(a.transaction_id));
     r.null().null().text(a.query).text("client backend").end_row();
   }
 }
@@ -133,33 +181,65 @@ std::map<std::uint64_t, Oid> relations_by_table(VirtualContext& x) {
     if (t->layout != nullptr) out[t->layout->table.raw()] = id;
   return out;
 }
-void put_lock(VirtualContext& x, const txn::LockListEntry& e, const std::map<std::uint64_t, Oid>& tables, RowCollector& r) {
-  static constexpr std::string_view kRowModes[] = {"", "ForKeyShareLock", "ForShareLock", "ForNoKeyUpdateLock", "ForUpdateLock"};
+void put_lock(VirtualContext& x, const txn::LockListEntry& e, const std::map<std::uint64_t, Oid>& tables,
+              RowCollector& r) {
+  static constexpr std::string_view kRowModes[] = {"", "ForKeyShareLock", "ForShareLock",
+                                                   "ForNoKeyUpdateLock", "ForUpdateLock"};
   static constexpr std::string_view kAdvisoryModes[] = {"", "ShareLock", "ExclusiveLock"};
   (void)x;
   std::string_view mode;
   switch (e.key.kind) {
     case txn::LockKind::kTable:
-      r.text("relation").oid(static_cast<Oid>(e.key.b)).oid(static_cast<Oid>(e.key.a)).null().null().null().null().null().null().null();
+      r.text("relation")
+          .oid(static_cast<Oid>(e.key.b))
+          .oid(static_cast<Oid>(e.key.a))
+          .null()
+          .null()
+          .null()
+          .null()
+          .null()
+          .null()
+          .null();
       mode = txn::to_text(static_cast<txn::TableLockMode>(e.mode));
       break;
     case txn::LockKind::kRow: {
       const auto it = tables.find(e.key.a);
       r.text("tuple").oid(oid::kDatabasePostgres);
-      if (it == tables.end()) r.null();
-      else r.oid(it->second);
+      if (it == tables.end())
+        r.null();
+      else
+        r.oid(it->second);
       // A row id is wider than page and tuple number: its upper part is the page.
-      r.int4(static_cast<std::int32_t>(e.key.b >> 15)).int2(static_cast<std::int16_t>(e.key.b & 0x7FFF)).null().null().null().null().null();
+      r.int4(static_cast<std::int32_t>(e.key.b >> 15))
+          .int2(static_cast<std::int16_t>(e.key.b & 0x7FFF))
+          .null()
+          .null()
+          .null()
+          .null()
+          .null();
       mode = kRowModes[e.mode];
       break;
     }
     case txn::LockKind::kAdvisory:
-      r.text("advisory").oid(static_cast<Oid>(e.key.a & 0xFFFF'FFFF)).null().null().null().null().null().oid(static_cast<Oid>(e.key.b >> 32));
+      r.text("advisory")
+          .oid(static_cast<Oid>(e.key.a & 0xFFFF'FFFF))
+          .null()
+          .null()
+          .null()
+          .null()
+          .null()
+          .oid(static_cast<Oid>(e.key.b >> 32));
       r.oid(static_cast<Oid>(e.key.b & 0xFFFF'FFFF)).int2(static_cast<std::int16_t>(e.key.a >> 32));
       mode = kAdvisoryModes[e.mode];
       break;
   }
-  r.text(fmt::format("{}/{}", e.process_id, e.transaction_id)).int4(e.process_id).text(mode).boolean(e.granted).boolean(e.fast_path).null().end_row();
+  r.text(fmt::format("{}/{}", e.process_id, e.transaction_id))
+      .int4(e.process_id)
+      .text(mode)
+      .boolean(e.granted)
+      .boolean(e.fast_path)
+      .null()
+      .end_row();
 }
 void fill_locks(VirtualContext& x, RowCollector& r) {
   const auto tables = relations_by_table(x);
@@ -171,8 +251,13 @@ void fill_transactions(VirtualContext& x, RowCollector& r) {
   for (auto& a : x.server.activity()) sessions[a.pid] = a;
   for (const auto& t : x.server.transactions().active_transactions()) {
     const auto it = sessions.find(t.process_id);
-    r.int4(t.process_id).int8(static_cast<std::int64_t>(t.id.raw())).text_or_null(it == sessions.end() ? "" : it->second.state);
-    put_time(r, t.began_us).int8(static_cast<std::int64_t>(t.undo_records)).text_or_null(it == sessions.end() ? "" : it->second.query).end_row();
+    r.int4(t.process_id)
+        .int8(static_cast<std::int64_t>(t.id.raw()))
+        .text_or_null(it == sessions.end() ? "" : it->second.state);
+    put_time(r, t.began_us)
+        .int8(static_cast<std::int64_t>(t.undo_records))
+        .text_or_null(it == sessions.end() ? "" : it->second.query)
+        .end_row();
   }
 }
 
@@ -192,11 +277,17 @@ void fill_metrics(VirtualContext& x, RowCollector& r) {
 }
 void fill_buffer_stats(VirtualContext& x, RowCollector& r) {
   const auto all = metric_map(x);
-  const auto hits = metric(all, "rustbd_buffer_reads_total{result=\"hit\"}"), misses = metric(all, "rustbd_buffer_reads_total{result=\"miss\"}");
-  r.int8(hits).int8(misses).int8(metric(all, "rustbd_buffer_evictions_total{policy=\"clock\"}")).int8(metric(all, "rustbd_buffer_dirty_pages"));
+  const auto hits = metric(all, "rustbd_buffer_reads_total{result=\"hit\"}"),
+             misses = metric(all, "rustbd_buffer_reads_total{result=\"miss\"}");
+  r.int8(hits)
+      .int8(misses)
+      .int8(metric(all, "rustbd_buffer_evictions_total{policy=\"clock\"}"))
+      .int8(metric(all, "rustbd_buffer_dirty_pages"));
   r.int8(metric(all, "rustbd_checksum_failures_total"));
-  if (hits + misses == 0) r.null();
-  else r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
+  if (hits + misses == 0)
+    r.null();
+  else
+    r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
   r.end_row();
 }
 void fill_stat_database(VirtualContext& x, RowCollector& r) {
@@ -204,8 +295,9 @@ void fill_stat_database(VirtualContext& x, RowCollector& r) {
   const auto statistics = x.server.transactions().statistics();
   r.oid(oid::kDatabasePostgres).text("postgres").int4(static_cast<std::int32_t>(x.server.activity().size()));
   r.int8(static_cast<std::int64_t>(statistics.committed)).int8(static_cast<std::int64_t>(statistics.aborted));
-  r.int8(metric(all, "rustbd_buffer_reads_total{result=\"miss\"}")).int8(metric(all, "rustbd_buffer_reads_total{result=\"hit\"}"));
-  for (int i = 0; i < 5; ++i) r.int8(0);       // rows returned, fetched, inserted, updated, deleted: not counted
+  r.int8(metric(all, "rustbd_buffer_reads_total{result=\"miss\"}"))
+      .int8(metric(all, "rustbd_buffer_reads_total{result=\"hit\"}"));
+  for (int i = 0; i < 5; ++i) r.int8(0);  // rows returned, fetched, inserted, updated, deleted: not counted
   r.int8(0).int8(0).int8(0).int8(static_cast<std::int64_t>(statistics.deadlocks));
   r.int8(metric(all, "rustbd_checksum_failures_total")).null();
   for (int i = 0; i < 5; ++i) r.float8(0);
@@ -232,7 +324,11 @@ void fill_time_zones(VirtualContext& x, RowCollector& r) {
     const auto* zone = types::TimeZone::find(name);
     if (zone == nullptr) return;
     const auto at = zone->at(now);
-    r.text(name).text(at.abbreviation).from_text(fmt::format("{} seconds", at.seconds_east)).boolean(at.is_dst).end_row();
+    r.text(name)
+        .text(at.abbreviation)
+        .from_text(fmt::format("{} seconds", at.seconds_east))
+        .boolean(at.is_dst)
+        .end_row();
   });
 }
 

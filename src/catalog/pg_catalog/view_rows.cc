@@ -14,7 +14,12 @@ void fill_tables(VirtualContext& x, RowCollector& r) {
     if (!is_table(*t)) continue;
     bool triggers = !t->referenced_by.empty();
     for (const auto& k : t->constraints) triggers = triggers || k->type == ConstraintType::kForeignKey;
-    r.text(t->schema_name).text(t->name).text(role_name(x.catalog, t->owner)).null().boolean(!t->indexes.empty()).boolean(false);
+    r.text(t->schema_name)
+        .text(t->name)
+        .text(role_name(x.catalog, t->owner))
+        .null()
+        .boolean(!t->indexes.empty())
+        .boolean(false);
     r.boolean(triggers).boolean(false).end_row();
   }
 }
@@ -22,54 +27,76 @@ void fill_views(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations()) {
     if (t->kind != RelationKind::kView) continue;
     r.text(t->schema_name).text(t->name).text(role_name(x.catalog, t->owner));
-    if (t->view_sql.empty()) r.null();   // computed by the server
-    else r.text(x.server.view_definition(*t));
+    if (t->view_sql.empty())
+      r.null();  // computed by the server
+    else
+      r.text(x.server.view_definition(*t));
     r.end_row();
   }
 }
 void fill_materialized_views(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations()) {
     if (t->kind != RelationKind::kMaterializedView) continue;
-    r.text(t->schema_name).text(t->name).text(role_name(x.catalog, t->owner)).null().boolean(!t->indexes.empty()).boolean(true);
+    r.text(t->schema_name)
+        .text(t->name)
+        .text(role_name(x.catalog, t->owner))
+        .null()
+        .boolean(!t->indexes.empty())
+        .boolean(true);
     r.text(x.server.view_definition(*t)).end_row();
   }
 }
 void fill_indexes(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations())
-    for (const auto& i : t->indexes) r.text(t->schema_name).text(t->name).text(i->name).null().text(x.server.index_definition(*i)).end_row();
+    for (const auto& i : t->indexes)
+      r.text(t->schema_name).text(t->name).text(i->name).null().text(x.server.index_definition(*i)).end_row();
 }
 void fill_sequences(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations()) {
     if (!t->sequence) continue;
     const auto& s = *t->sequence;
     const auto value = x.server.sequence_value(t->oid);
-    r.text(t->schema_name).text(t->name).text(role_name(x.catalog, t->owner)).oid(s.type).int8(s.start).int8(s.minimum).int8(s.maximum);
+    r.text(t->schema_name)
+        .text(t->name)
+        .text(role_name(x.catalog, t->owner))
+        .oid(s.type)
+        .int8(s.start)
+        .int8(s.minimum)
+        .int8(s.maximum);
     r.int8(s.increment).boolean(s.cycle).int8(s.cache);
-    if (value.is_called) r.int8(value.last_value);
-    else r.null();
+    if (value.is_called)
+      r.int8(value.last_value);
+    else
+      r.null();
     r.end_row();
   }
 }
-void fill_rules(VirtualContext&, RowCollector&) {}   // rules of views are not listed, and there are no others
+void fill_rules(VirtualContext&, RowCollector&) {}  // rules of views are not listed, and there are no others
 
 // ---- statistics ----
 
 void put_statistics(const Relation& t, const Column& c, const ColumnStatistics& s, RowCollector& r) {
   r.text(t.schema_name).text(t.name).text(c.name).boolean(false).float4(static_cast<float>(s.null_fraction));
   r.int4(static_cast<std::int32_t>(s.average_width)).float4(static_cast<float>(s.distinct));
-  if (s.common_values.empty()) r.null().null();
-  else r.array_of(c.type, s.common_values).array_float4(s.common_frequencies);
-  if (s.bounds.empty()) r.null();
-  else r.array_of(c.type, s.bounds);
+  if (s.common_values.empty())
+    r.null().null();
+  else
+    r.array_of(c.type, s.common_values).array_float4(s.common_frequencies);
+  if (s.bounds.empty())
+    r.null();
+  else
+    r.array_of(c.type, s.bounds);
   r.float4(static_cast<float>(s.correlation)).null().null().null().end_row();
 }
 void fill_stats(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations()) {
-    if (t->statistics == nullptr || !acl_allows(x.catalog, t->acl, t->owner, x.server.current_role(), 'r')) continue;
+    if (t->statistics == nullptr || !acl_allows(x.catalog, t->acl, t->owner, x.server.current_role(), 'r'))
+      continue;
     for (const auto& c : t->columns) {
       const auto at = static_cast<std::size_t>(c.number - 1);
       // Enum values have no array type that every client knows; their statistics stay inside.
-      if (c.dropped || at >= t->statistics->columns.size() || types::find_type(c.type.oid) == nullptr) continue;
+      if (c.dropped || at >= t->statistics->columns.size() || types::find_type(c.type.oid) == nullptr)
+        continue;
       put_statistics(*t, c, t->statistics->columns[at], r);
     }
   }
@@ -78,7 +105,7 @@ void fill_stats(VirtualContext& x, RowCollector& r) {
 void put_table_activity(VirtualContext& x, const Relation& t, RowCollector& r) {
   const auto live = static_cast<std::int64_t>(is_user(t) ? x.server.live_rows(t) : 0);
   r.oid(t.oid).text(t.schema_name).text(t.name);
-  for (int i = 0; i < 8; ++i) r.int8(0);   // scans and changes are not counted per table
+  for (int i = 0; i < 8; ++i) r.int8(0);  // scans and changes are not counted per table
   r.int8(live).int8(0).int8(0).int8(0).null().null().null().null().int8(0).int8(0).int8(0).int8(0).end_row();
 }
 template <bool OnlyUser>
@@ -90,7 +117,16 @@ template <bool OnlyUser>
 void fill_index_activity(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations())
     for (const auto& i : t->indexes)
-      if (!OnlyUser || is_user(*t)) r.oid(t->oid).oid(i->oid).text(t->schema_name).text(t->name).text(i->name).int8(0).int8(0).int8(0).end_row();
+      if (!OnlyUser || is_user(*t))
+        r.oid(t->oid)
+            .oid(i->oid)
+            .text(t->schema_name)
+            .text(t->name)
+            .text(i->name)
+            .int8(0)
+            .int8(0)
+            .int8(0)
+            .end_row();
 }
 
 constexpr NamedFill kFills[] = {

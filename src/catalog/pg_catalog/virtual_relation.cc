@@ -15,7 +15,7 @@ using types::Phys;
 
 namespace {
 
-constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;   // 2000-01-01 in µs from 1970
+constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in µs from 1970
 
 struct StaticColumn {
   std::string_view name;
@@ -32,13 +32,23 @@ struct StaticRelation {
 #include "rustbd/catalog/pg_catalog/relations.inc"
 
 // The server's own relations. Oids below 10000 that PostgreSQL doesn't use.
-constexpr Oid kInt8 = types::oid::kInt8, kInt4 = types::oid::kInt4, kText = types::oid::kText, kFloat8 = types::oid::kFloat8;
+constexpr Oid kInt8 = types::oid::kInt8, kInt4 = types::oid::kInt4, kText = types::oid::kText,
+              kFloat8 = types::oid::kFloat8;
 constexpr StaticColumn kOwnColumns[] = {
-    {"name", kText, false}, {"value", kFloat8, false},                                          // rustbd_metrics
-    {"hits", kInt8, false}, {"misses", kInt8, false}, {"evictions", kInt8, false},              // rustbd_buffer_stats
-    {"dirty_pages", kInt8, false}, {"checksum_failures", kInt8, false}, {"hit_ratio", kFloat8, false},
-    {"pid", kInt4, false}, {"transaction_id", kInt8, false}, {"state", kText, false},           // rustbd_transactions
-    {"start_time", types::oid::kTimestamptz, false}, {"undo_records", kInt8, false}, {"query", kText, false},
+    {"name", kText, false},
+    {"value", kFloat8, false},  // rustbd_metrics
+    {"hits", kInt8, false},
+    {"misses", kInt8, false},
+    {"evictions", kInt8, false},  // rustbd_buffer_stats
+    {"dirty_pages", kInt8, false},
+    {"checksum_failures", kInt8, false},
+    {"hit_ratio", kFloat8, false},
+    {"pid", kInt4, false},
+    {"transaction_id", kInt8, false},
+    {"state", kText, false},  // rustbd_transactions
+    {"start_time", types::oid::kTimestamptz, false},
+    {"undo_records", kInt8, false},
+    {"query", kText, false},
 };
 constexpr StaticRelation kOwnRelations[] = {
     {9100, 0, oid::kPgCatalog, "rustbd_metrics", 'v', false, 0, 2},
@@ -46,7 +56,8 @@ constexpr StaticRelation kOwnRelations[] = {
     {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 8, 6},
 };
 
-std::shared_ptr<const Relation> make_relation(const StaticRelation& from, std::span<const StaticColumn> columns) {
+std::shared_ptr<const Relation> make_relation(const StaticRelation& from,
+                                              std::span<const StaticColumn> columns) {
   auto r = std::make_shared<Relation>();
   r->oid = from.oid;
   r->name = from.name;
@@ -64,8 +75,9 @@ std::shared_ptr<const Relation> make_relation(const StaticRelation& from, std::s
     r->columns.push_back(std::move(column));
   }
   // Everybody may read what has no secrets in it.
-  const bool secret = from.name == "pg_authid" || from.name == "pg_shadow" || from.name == "pg_user_mapping" ||
-                      from.name == "pg_statistic" || from.name == "pg_subscription" || from.name == "pg_largeobject";
+  const bool secret = from.name == "pg_authid" || from.name == "pg_shadow" ||
+                      from.name == "pg_user_mapping" || from.name == "pg_statistic" ||
+                      from.name == "pg_subscription" || from.name == "pg_largeobject";
   r->acl = secret ? "{postgres=arwdDxt/postgres}" : "{postgres=arwdDxt/postgres,=r/postgres}";
   return r;
 }
@@ -87,7 +99,8 @@ std::vector<VirtualRelation> build() {
   auto fills = all_fills();
   const auto add = [&](const StaticRelation& from, std::span<const StaticColumn> columns) {
     auto relation = make_relation(from, columns);
-    const std::string key = from.schema == oid::kPgCatalog ? relation->name : "information_schema." + relation->name;
+    const std::string key =
+        from.schema == oid::kPgCatalog ? relation->name : "information_schema." + relation->name;
     const auto it = fills.find(key);
     out.push_back({std::move(relation), it == fills.end() ? &no_rows : it->second});
     if (it != fills.end()) fills.erase(it);
@@ -95,7 +108,8 @@ std::vector<VirtualRelation> build() {
   for (const auto& r : kStaticRelations) add(r, kStaticColumns);
   for (const auto& r : kOwnRelations) add(r, kOwnColumns);
   RUSTBD_ASSERT(fills.empty(), "every fill function belongs to a relation");
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.relation->oid < b.relation->oid; });
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.relation->oid < b.relation->oid; });
   return out;
 }
 
@@ -108,7 +122,8 @@ std::span<const VirtualRelation> virtual_relations() {
 
 const VirtualRelation* find_virtual(Oid relation) {
   const auto all = virtual_relations();
-  const auto it = std::lower_bound(all.begin(), all.end(), relation, [](const auto& v, Oid o) { return v.relation->oid < o; });
+  const auto it = std::lower_bound(all.begin(), all.end(), relation,
+                                   [](const auto& v, Oid o) { return v.relation->oid < o; });
   return it == all.end() || it->relation->oid != relation ? nullptr : &*it;
 }
 
@@ -139,16 +154,30 @@ namespace {
 template <class T>
 Datum number(T v, Phys phys) {
   switch (phys) {
-    case Phys::kBool: return Datum::of(v != 0);
-    case Phys::kI8: { Datum d; d.i8 = static_cast<std::int8_t>(v); return d; }
-    case Phys::kI16: return Datum::of(static_cast<std::int16_t>(v));
-    case Phys::kI32: return Datum::of(static_cast<std::int32_t>(v));
-    case Phys::kI64: return Datum::of(static_cast<std::int64_t>(v));
-    case Phys::kU32: return Datum::of(static_cast<std::uint32_t>(v));
-    case Phys::kU64: return Datum::of(static_cast<std::uint64_t>(v));
-    case Phys::kF32: return Datum::of(static_cast<float>(v));
-    case Phys::kF64: return Datum::of(static_cast<double>(v));
-    default: RUSTBD_ASSERT(false, "a number goes to a column of numbers"); return {};
+    case Phys::kBool:
+      return Datum::of(v != 0);
+    case Phys::kI8: {
+      Datum d;
+      d.i8 = static_cast<std::int8_t>(v);
+      return d;
+    }
+    case Phys::kI16:
+      return Datum::of(static_cast<std::int16_t>(v));
+    case Phys::kI32:
+      return Datum::of(static_cast<std::int32_t>(v));
+    case Phys::kI64:
+      return Datum::of(static_cast<std::int64_t>(v));
+    case Phys::kU32:
+      return Datum::of(static_cast<std::uint32_t>(v));
+    case Phys::kU64:
+      return Datum::of(static_cast<std::uint64_t>(v));
+    case Phys::kF32:
+      return Datum::of(static_cast<float>(v));
+    case Phys::kF64:
+      return Datum::of(static_cast<double>(v));
+    default:
+      RUSTBD_ASSERT(false, "a number goes to a column of numbers");
+      return {};
   }
 }
 }  // namespace
@@ -236,8 +265,10 @@ std::vector<std::string_view> split_line(std::string_view line) {
 void fill_from_text(std::string_view lines, RowCollector& rows) {
   for_each_line(lines, [&](std::string_view line) {
     for (const auto value : split_line(line)) {
-      if (value == "\\N") rows.null();
-      else rows.from_text(value);
+      if (value == "\\N")
+        rows.null();
+      else
+        rows.from_text(value);
     }
     rows.end_row();
   });
@@ -247,11 +278,15 @@ Oid number_of(std::string_view text) {
   std::from_chars(text.data(), text.data() + text.size(), out);
   return out;
 }
-RowCollector& put_acl(RowCollector& rows, std::string_view acl) { return acl.empty() ? rows.null() : rows.from_text(acl); }
+RowCollector& put_acl(RowCollector& rows, std::string_view acl) {
+  return acl.empty() ? rows.null() : rows.from_text(acl);
+}
 std::string role_name(const CatalogSnapshot& catalog, Oid role) {
   const auto* r = catalog.role(role);
   return r != nullptr ? r->name : fmt::format("unknown (OID={})", role);
 }
-RowCollector& put_time(RowCollector& rows, std::int64_t wall_us) { return wall_us == 0 ? rows.null() : rows.timestamptz(wall_us); }
+RowCollector& put_time(RowCollector& rows, std::int64_t wall_us) {
+  return wall_us == 0 ? rows.null() : rows.timestamptz(wall_us);
+}
 
 }  // namespace rustbd::catalog

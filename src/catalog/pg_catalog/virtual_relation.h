@@ -1,5 +1,5 @@
-// Relations whose rows are computed when they are scanned: PostgreSQL's catalog and the server's views, as projections of
-// a CatalogSnapshot and of the server's state (docs/decisions/001).
+// Relations whose rows are computed when they are scanned: PostgreSQL's catalog and the server's views, as
+// projections of a CatalogSnapshot and of the server's state (docs/decisions/001).
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,15 @@ class RowCollector {
   RowCollector& int2(std::int16_t v);
   RowCollector& int4(std::int32_t v);
   RowCollector& int8(std::int64_t v);
-  RowCollector& oid(Oid v);                    // oid, reg*
+  RowCollector& oid(Oid v);  // oid, reg*
   RowCollector& float4(float v);
   RowCollector& float8(double v);
-  RowCollector& character(char v);             // "char"
-  RowCollector& text(std::string_view v);      // text, name, varchar, json, pg_node_tree, ...
+  RowCollector& character(char v);         // "char"
+  RowCollector& text(std::string_view v);  // text, name, varchar, json, pg_node_tree, ...
   RowCollector& text_or_null(std::string_view v) { return v.empty() ? null() : text(v); }
-  RowCollector& timestamptz(std::int64_t wall_us);   // µs from 1970
+  RowCollector& timestamptz(std::int64_t wall_us);  // µs from 1970
   RowCollector& xid(std::uint32_t v);
-  RowCollector& array(std::span<const Oid> v);         // oid[] and oidvector, by the column's type
+  RowCollector& array(std::span<const Oid> v);           // oid[] and oidvector, by the column's type
   RowCollector& array(std::span<const std::int16_t> v);  // int2[] and int2vector
   RowCollector& array(std::span<const std::string> v);   // text[], name[], aclitem[] (as text)
   RowCollector& array_char(std::span<const char> v);     // "char"[]
@@ -41,7 +41,7 @@ class RowCollector {
   RowCollector& array_float4(std::span<const double> v);
   /// Any value in its text form, read by the column's input function.
   RowCollector& from_text(std::string_view v);
-  void end_row();                              // asserts that every column got a value
+  void end_row();  // asserts that every column got a value
   [[nodiscard]] std::vector<std::unique_ptr<types::ChunkBuffer>> take() { return std::move(chunks_); }
 
  private:
@@ -54,12 +54,14 @@ class RowCollector {
 
 struct ActivityRow {
   std::int32_t pid = 0;
-  std::string user, database, application_name, client_address, protocol, state, query, wait_event_type, wait_event;
+  std::string user, database, application_name, client_address, protocol, state, query, wait_event_type,
+      wait_event;
   std::int64_t backend_start_us = 0, transaction_start_us = 0, query_start_us = 0, state_change_us = 0;
   std::uint64_t transaction_id = 0;
 };
 struct SettingRow {
-  std::string name, value, unit, category, description, context, type, minimum, maximum, boot_value, reset_value, source;
+  std::string name, value, unit, category, description, context, type, minimum, maximum, boot_value,
+      reset_value, source;
   std::vector<std::string> choices;
 };
 struct PreparedRow {
@@ -96,10 +98,11 @@ class ServerInformation {
   virtual std::vector<std::pair<std::string, double>> metrics() = 0;
   virtual std::int64_t start_time_us() = 0;
   virtual Oid current_role() = 0;
-  virtual std::int64_t now_us() = 0;           // wall clock, µs from 1970
+  virtual std::int64_t now_us() = 0;  // wall clock, µs from 1970
 
   // Texts as PostgreSQL's pg_get_expr, pg_get_indexdef, pg_get_constraintdef and pg_get_viewdef give them.
-  virtual std::string expression_text(const Relation& relation, std::string_view sql, const types::TypeRef* target) = 0;
+  virtual std::string expression_text(const Relation& relation, std::string_view sql,
+                                      const types::TypeRef* target) = 0;
   virtual std::string index_definition(const Index& index) = 0;
   virtual std::string constraint_definition(const Relation& relation, const Constraint& constraint) = 0;
   virtual std::string view_definition(const Relation& relation) = 0;
@@ -112,7 +115,8 @@ struct VirtualContext {
 };
 
 struct VirtualRelation {
-  std::shared_ptr<const Relation> relation;    // source is kVirtual; views (information_schema) have view_sql and no fill
+  std::shared_ptr<const Relation>
+      relation;  // source is kVirtual; views (information_schema) have view_sql and no fill
   void (*fill)(VirtualContext&, RowCollector&) = nullptr;
 };
 /// All of pg_catalog and information_schema; fixed after first use.

@@ -13,7 +13,7 @@
 namespace rustbd::catalog {
 namespace {
 
-using TextRow = std::map<std::string, std::string>;   // column name to text; NULL is "\\N"
+using TextRow = std::map<std::string, std::string>;  // column name to text; NULL is "\\N"
 
 class FakeServer final : public ServerInformation {
  public:
@@ -27,9 +27,13 @@ class FakeServer final : public ServerInformation {
     return {a};
   }
   std::vector<txn::LockListEntry> locks() override {
-    return {{txn::LockKey::table(20000, 5), 8, true, false, 1000, 7}, {txn::LockKey::advisory(5, 42), 2, true, false, 1000, 0}};
+    return {{txn::LockKey::table(20000, 5), 8, true, false, 1000, 7},
+            {txn::LockKey::advisory(5, 42), 2, true, false, 1000, 0}};
   }
-  std::vector<SettingRow> settings() override { return {{"work_mem", "4MB", "kB", "memory", "", "user", "integer", "1", "9", "4MB", "4MB", "default", {}}}; }
+  std::vector<SettingRow> settings() override {
+    return {
+        {"work_mem", "4MB", "kB", "memory", "", "user", "integer", "1", "9", "4MB", "4MB", "default", {}}};
+  }
   std::vector<PreparedRow> prepared_statements() override { return {{"p", "SELECT $1", 1, {23}, true}}; }
   std::vector<CursorRow> cursors() override { return {{"c", "SELECT 1", true, false, true, 0}}; }
   txn::TransactionSystem& transactions() override { return system_; }
@@ -41,9 +45,13 @@ class FakeServer final : public ServerInformation {
   std::int64_t start_time_us() override { return 1; }
   Oid current_role() override { return role; }
   std::int64_t now_us() override { return 946'684'800'000'000; }
-  std::string expression_text(const Relation&, std::string_view sql, const types::TypeRef*) override { return std::string{sql}; }
+  std::string expression_text(const Relation&, std::string_view sql, const types::TypeRef*) override {
+    return std::string{sql};
+  }
   std::string index_definition(const Index& index) override { return "index " + index.name; }
-  std::string constraint_definition(const Relation&, const Constraint& k) override { return "constraint " + k.name; }
+  std::string constraint_definition(const Relation&, const Constraint& k) override {
+    return "constraint " + k.name;
+  }
   std::string view_definition(const Relation& relation) override { return relation.view_sql; }
   Oid role = oid::kBootstrapRole;
 
@@ -93,8 +101,8 @@ class PgCatalogTest : public testing::Test {
     snapshot_.put(std::shared_ptr<const EnumType>(mood));
 
     auto child = relation(20000, "child", RelationKind::kTable);
-    child->columns = {column(1, "id", types::oid::kInt4, true), column(2, "gone", types::oid::kText), column(3, "parent", types::oid::kInt4),
-                      column(4, "feeling", 30000)};
+    child->columns = {column(1, "id", types::oid::kInt4, true), column(2, "gone", types::oid::kText),
+                      column(3, "parent", types::oid::kInt4), column(4, "feeling", 30000)};
     child->columns[1].dropped = true;
     child->columns[2].default_sql = "5";
     child->columns[2].default_oid = 20005;
@@ -174,7 +182,8 @@ class PgCatalogTest : public testing::Test {
     ADD_FAILURE() << "no relation " << name;
     return {};
   }
-  static std::vector<TextRow> where(std::vector<TextRow> rows, const std::string& column, const std::string& value) {
+  static std::vector<TextRow> where(std::vector<TextRow> rows, const std::string& column,
+                                    const std::string& value) {
     std::erase_if(rows, [&](const TextRow& r) { return r.at(column) != value; });
     return rows;
   }
@@ -218,20 +227,25 @@ TEST_F(PgCatalogTest, ReferencesPointToRows) {
   for (const auto& r : rows("pg_class")) classes.insert(r.at("oid"));
   for (const auto& r : rows("pg_type")) types_seen.insert(r.at("oid"));
   for (const auto& r : rows("pg_namespace")) schemas.insert(r.at("oid"));
-  for (const auto& r : rows("pg_class")) EXPECT_TRUE(schemas.contains(r.at("relnamespace"))) << r.at("relname");
-  for (const auto& r : rows("pg_attribute")) EXPECT_TRUE(classes.contains(r.at("attrelid"))) << r.at("attname");
+  for (const auto& r : rows("pg_class"))
+    EXPECT_TRUE(schemas.contains(r.at("relnamespace"))) << r.at("relname");
+  for (const auto& r : rows("pg_attribute"))
+    EXPECT_TRUE(classes.contains(r.at("attrelid"))) << r.at("attname");
   for (const auto& r : rows("pg_attribute")) {
     const bool built_in = std::stoul(r.at("atttypid")) < oid::kFirstUserObject;
     EXPECT_TRUE(built_in || types_seen.contains(r.at("atttypid"))) << r.at("attname");
   }
-  for (const auto& r : rows("pg_index")) EXPECT_TRUE(classes.contains(r.at("indexrelid")) && classes.contains(r.at("indrelid")));
+  for (const auto& r : rows("pg_index"))
+    EXPECT_TRUE(classes.contains(r.at("indexrelid")) && classes.contains(r.at("indrelid")));
   for (const auto& r : rows("pg_type")) {
     EXPECT_TRUE(r.at("typarray") == "0" || types_seen.contains(r.at("typarray"))) << r.at("typname");
     EXPECT_TRUE(r.at("typrelid") == "0" || classes.contains(r.at("typrelid"))) << r.at("typname");
   }
   for (const auto& r : rows("pg_proc")) functions.insert(r.at("oid"));
-  for (const auto& r : rows("pg_operator")) EXPECT_TRUE(functions.contains(r.at("oprcode"))) << r.at("oprname");
-  for (const auto& r : rows("pg_type")) EXPECT_TRUE(r.at("typinput") == "0" || functions.contains(r.at("typinput"))) << r.at("typname");
+  for (const auto& r : rows("pg_operator"))
+    EXPECT_TRUE(functions.contains(r.at("oprcode"))) << r.at("oprname");
+  for (const auto& r : rows("pg_type"))
+    EXPECT_TRUE(r.at("typinput") == "0" || functions.contains(r.at("typinput"))) << r.at("typname");
 }
 
 TEST_F(PgCatalogTest, TableWithItsParts) {
@@ -243,7 +257,7 @@ TEST_F(PgCatalogTest, TableWithItsParts) {
   EXPECT_EQ(table[0].at("relnatts"), "4");
   EXPECT_EQ(table[0].at("relacl"), "{postgres=arwdDxt/postgres,reader=r/postgres}");
   const auto columns = where(rows("pg_attribute"), "attrelid", "20000");
-  ASSERT_EQ(columns.size(), 6u);   // and tableoid, ctid
+  ASSERT_EQ(columns.size(), 6u);  // and tableoid, ctid
   EXPECT_EQ(columns[1].at("attname"), "........pg.dropped.2........");
   EXPECT_EQ(columns[1].at("atttypid"), "0");
   EXPECT_EQ(columns[2].at("atthasdef"), "t");
@@ -251,14 +265,14 @@ TEST_F(PgCatalogTest, TableWithItsParts) {
   const auto index = where(rows("pg_index"), "indexrelid", "20001");
   ASSERT_EQ(index.size(), 1u);
   EXPECT_EQ(index[0].at("indkey"), "1");
-  EXPECT_EQ(index[0].at("indclass"), "1978");   // int4_ops
+  EXPECT_EQ(index[0].at("indclass"), "1978");  // int4_ops
   EXPECT_EQ(index[0].at("indoption"), "0");
   const auto foreign = where(rows("pg_constraint"), "conname", "child_parent_fkey");
   ASSERT_EQ(foreign.size(), 1u);
   EXPECT_EQ(foreign[0].at("conkey"), "{3}");
   EXPECT_EQ(foreign[0].at("confkey"), "{1}");
   EXPECT_EQ(foreign[0].at("confdeltype"), "c");
-  EXPECT_EQ(foreign[0].at("conpfeqop"), "{96}");   // int4 = int4
+  EXPECT_EQ(foreign[0].at("conpfeqop"), "{96}");  // int4 = int4
 }
 
 TEST_F(PgCatalogTest, EnumsHaveTypeArrayAndLabels) {
@@ -286,15 +300,18 @@ TEST_F(PgCatalogTest, InformationSchemaShowsWhatTheRoleMaySee) {
   EXPECT_EQ(columns[1].at("column_default"), "5");
   EXPECT_EQ(columns[2].at("data_type"), "USER-DEFINED");
   EXPECT_EQ(columns[2].at("udt_name"), "mood");
-  const auto rule = where(rows("referential_constraints", "information_schema"), "constraint_name", "child_parent_fkey");
+  const auto rule =
+      where(rows("referential_constraints", "information_schema"), "constraint_name", "child_parent_fkey");
   ASSERT_EQ(rule.size(), 1u);
   EXPECT_EQ(rule[0].at("delete_rule"), "CASCADE");
   EXPECT_EQ(rule[0].at("unique_constraint_name"), "child_pkey");
 
-  server_->role = 40000;   // reader: SELECT on child, nothing on v
+  server_->role = 40000;  // reader: SELECT on child, nothing on v
   EXPECT_EQ(where(rows("tables", "information_schema"), "table_name", "child").size(), 1u);
   EXPECT_TRUE(where(rows("tables", "information_schema"), "table_name", "v").empty());
-  EXPECT_TRUE(where(rows("referential_constraints", "information_schema"), "constraint_name", "child_parent_fkey").size() == 1);
+  EXPECT_TRUE(
+      where(rows("referential_constraints", "information_schema"), "constraint_name", "child_parent_fkey")
+          .size() == 1);
 }
 
 TEST_F(PgCatalogTest, PasswordsAreForSuperusers) {

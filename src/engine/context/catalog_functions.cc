@@ -4,8 +4,8 @@
 
 namespace rustbd::engine {
 
-bool run_catalog_function(SessionContext& context, std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls,
-                          Arena& arena, types::Datum* result) {
+bool run_catalog_function(SessionContext& context, std::string_view name, std::span<const types::Datum> args,
+                          std::span<const bool> nulls, Arena& arena, types::Datum* result) {
   static const auto all = [] {
     std::unordered_map<std::string_view, bool (*)(const CatalogCall&)> out;
     for (const auto& list : {definition_functions(), privilege_functions(), server_functions()})

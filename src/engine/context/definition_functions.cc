@@ -1,8 +1,8 @@
 // pg_get_*, *_is_visible, *_description: names and definitions of objects.
 #include <algorithm>
 
-#include "rustbd/catalog/pg_catalog/operator_classes.h"
 #include "rustbd/catalog/pg_catalog/io_functions.h"
+#include "rustbd/catalog/pg_catalog/operator_classes.h"
 #include "rustbd/engine/context/catalog_functions.h"
 #include "rustbd/engine/context/definitions.h"
 #include "rustbd/engine/context/object_names.h"
@@ -39,8 +39,10 @@ bool get_indexdef(const CatalogCall& c) {
   if (column == 0) return c.put(c.context.index_definition(*index, c.flag(2)));
   const auto relation = c.catalog->relation(index->relation);
   const auto at = static_cast<std::size_t>(column - 1);
-  if (column < 0 || relation == nullptr || at >= index->columns.size() + index->included.size()) return c.put(std::string_view{});
-  if (at < index->columns.size()) return c.put(index_column_text(c.context, *relation, index->columns[at], false, c.flag(2)));
+  if (column < 0 || relation == nullptr || at >= index->columns.size() + index->included.size())
+    return c.put(std::string_view{});
+  if (at < index->columns.size())
+    return c.put(index_column_text(c.context, *relation, index->columns[at], false, c.flag(2)));
   return c.put(sql::quote_identifier(relation->column(index->included[at - index->columns.size()]).name));
 }
 bool get_viewdef(const CatalogCall& c) {
@@ -50,10 +52,11 @@ bool get_viewdef(const CatalogCall& c) {
   return c.put(c.context.view_definition(*relation));
 }
 bool get_ruledef(const CatalogCall& c) {
-  const auto relation = c.catalog->relation(c.oid(0));   // a view's rule has the view's oid
+  const auto relation = c.catalog->relation(c.oid(0));  // a view's rule has the view's oid
   if (relation == nullptr || relation->view_sql.empty()) return false;
   return c.put(fmt::format("CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {} DO INSTEAD {}",
-                           qualified_name(*c.catalog, relation->schema, relation->name, false), c.context.view_definition(*relation)));
+                           qualified_name(*c.catalog, relation->schema, relation->name, false),
+                           c.context.view_definition(*relation)));
 }
 /// Triggers, partitions and extended statistics do not exist: asked by an oid of none, NULL as PostgreSQL.
 bool nothing(const CatalogCall&) { return false; }
@@ -63,7 +66,8 @@ bool get_serial_sequence(const CatalogCall& c) {
   const auto relation = c.catalog->relation(id);
   const auto* column = relation != nullptr ? relation->find_column(c.text(1)) : nullptr;
   if (column == nullptr)
-    throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", c.text(1), relation != nullptr ? relation->name : std::string{c.text(0)});
+    throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", c.text(1),
+                relation != nullptr ? relation->name : std::string{c.text(0)});
   for (const auto& [oid, s] : c.catalog->relations())
     if (s->sequence && s->sequence->owner_relation == id && s->sequence->owner_column == column->number)
       return c.put(qualified_name(*c.catalog, s->schema, s->name, false));
@@ -80,13 +84,21 @@ struct FunctionFacts {
 };
 std::optional<FunctionFacts> facts_of(Oid oid) {
   if (const auto* f = Registry::instance().function(oid))
-    return FunctionFacts{{f->arguments.begin(), f->arguments.end()}, f->argument_names, f->result, f->variadic_element, f->is(functions::kSetReturning), false};
-  if (const auto* a = Registry::instance().aggregate(oid)) return FunctionFacts{{a->arguments.begin(), a->arguments.end()}, {}, a->result, 0, false, a->kind != 'w'};
+    return FunctionFacts{{f->arguments.begin(), f->arguments.end()},
+                         f->argument_names,
+                         f->result,
+                         f->variadic_element,
+                         f->is(functions::kSetReturning),
+                         false};
+  if (const auto* a = Registry::instance().aggregate(oid))
+    return FunctionFacts{{a->arguments.begin(), a->arguments.end()}, {}, a->result, 0, false, a->kind != 'w'};
   for (const auto& f : catalog::io_functions())
     if (f.oid == oid) return FunctionFacts{f.arguments, {}, f.result, 0, false, false};
   return std::nullopt;
 }
-std::string type_name(const CatalogCall& c, Oid type) { return type_display_name(c.parts(), *c.catalog, type, -1, false); }
+std::string type_name(const CatalogCall& c, Oid type) {
+  return type_display_name(c.parts(), *c.catalog, type, -1, false);
+}
 
 bool get_function_arguments(const CatalogCall& c) {
   const auto f = facts_of(c.oid(0));
@@ -95,7 +107,8 @@ bool get_function_arguments(const CatalogCall& c) {
   for (std::size_t i = 0; i < f->arguments.size(); ++i) {
     if (i > 0) out += ", ";
     if (f->variadic != 0 && i + 1 == f->arguments.size()) out += "VARIADIC ";
-    if (i < f->names.size() && f->names[i] != ">" && !f->names[i].empty()) out += sql::quote_identifier(f->names[i]) + " ";
+    if (i < f->names.size() && f->names[i] != ">" && !f->names[i].empty())
+      out += sql::quote_identifier(f->names[i]) + " ";
     out += type_name(c, f->arguments[i]);
   }
   return c.put(out);
@@ -117,21 +130,26 @@ bool get_functiondef(const CatalogCall& c) {
 // ---- visibility ----
 
 bool table_is_visible(const CatalogCall& c) {
-  if (const auto r = c.catalog->relation(c.oid(0))) return c.put(relation_is_visible(c.parts(), *c.catalog, r->schema, r->name, r->oid));
-  if (const auto i = c.catalog->index(c.oid(0))) return c.put(relation_is_visible(c.parts(), *c.catalog, i->schema, i->name, i->oid));
+  if (const auto r = c.catalog->relation(c.oid(0)))
+    return c.put(relation_is_visible(c.parts(), *c.catalog, r->schema, r->name, r->oid));
+  if (const auto i = c.catalog->index(c.oid(0)))
+    return c.put(relation_is_visible(c.parts(), *c.catalog, i->schema, i->name, i->oid));
   return false;
 }
 bool visible_type(const CatalogCall& c) {
   const Oid type = c.oid(0);
   if (types::find_type(type) != nullptr) return c.put(true);
-  if (const auto e = c.catalog->enum_type(type)) return c.put(type_is_visible(c.parts(), *c.catalog, e->schema, e->name));
+  if (const auto e = c.catalog->enum_type(type))
+    return c.put(type_is_visible(c.parts(), *c.catalog, e->schema, e->name));
   for (const auto& [id, e] : c.catalog->enums())
     if (e->array_oid == type) return c.put(type_is_visible(c.parts(), *c.catalog, e->schema, "_" + e->name));
   for (const auto& [id, r] : c.catalog->relations())
-    if (r->row_type == type) return c.put(relation_is_visible(c.parts(), *c.catalog, r->schema, r->name, r->oid));
+    if (r->row_type == type)
+      return c.put(relation_is_visible(c.parts(), *c.catalog, r->schema, r->name, r->oid));
   return false;
 }
-/// Functions, operators, collations, ... live in pg_catalog, which is always searched. Of text search, none exist.
+/// Functions, operators, collations, ... live in pg_catalog, which is always searched. Of text search, none
+/// exist.
 bool in_pg_catalog(const CatalogCall& c) {
   const auto path = c.parts().search_path(*c.catalog);
   return c.put(std::ranges::find(path, catalog_oid::kPgCatalog) != path.end());
@@ -139,7 +157,9 @@ bool in_pg_catalog(const CatalogCall& c) {
 
 // ---- comments and names ----
 
-Oid class_of(const CatalogCall& c, std::string_view name) { return c.catalog->class_oid(catalog_oid::kPgCatalog, name); }
+Oid class_of(const CatalogCall& c, std::string_view name) {
+  return c.catalog->class_oid(catalog_oid::kPgCatalog, name);
+}
 
 bool put_comment(const CatalogCall& c, Oid class_oid, Oid object, std::int32_t sub) {
   const std::string text = c.parts().database.catalog().comment({class_oid, object, sub});
@@ -151,7 +171,9 @@ bool obj_description(const CatalogCall& c) {
     if (std::get<1>(key) == c.oid(0) && std::get<2>(key) == 0) return c.put(text);
   return false;
 }
-bool col_description(const CatalogCall& c) { return put_comment(c, catalog_oid::kPgClass, c.oid(0), c.int4(1)); }
+bool col_description(const CatalogCall& c) {
+  return put_comment(c, catalog_oid::kPgClass, c.oid(0), c.int4(1));
+}
 
 bool get_userbyid(const CatalogCall& c) {
   const auto* role = c.catalog->role(c.oid(0));
@@ -165,12 +187,18 @@ bool format_type(const CatalogCall& c) {
 
 std::string_view kind_text(const Relation& relation) {
   switch (relation.kind) {
-    case catalog::RelationKind::kView: return "view";
-    case catalog::RelationKind::kMaterializedView: return "materialized view";
-    case catalog::RelationKind::kSequence: return "sequence";
-    case catalog::RelationKind::kIndex: return "index";
-    case catalog::RelationKind::kComposite: return "composite type";
-    case catalog::RelationKind::kTable: return "table";
+    case catalog::RelationKind::kView:
+      return "view";
+    case catalog::RelationKind::kMaterializedView:
+      return "materialized view";
+    case catalog::RelationKind::kSequence:
+      return "sequence";
+    case catalog::RelationKind::kIndex:
+      return "index";
+    case catalog::RelationKind::kComposite:
+      return "composite type";
+    case catalog::RelationKind::kTable:
+      return "table";
   }
   return {};
 }
@@ -182,9 +210,12 @@ bool describe_object(const CatalogCall& c) {
       const std::int32_t sub = c.int4(2);
       if (sub == 0) return c.put(fmt::format("{} {}", kind_text(*r), name));
       if (sub < 0 || static_cast<std::size_t>(sub) > r->columns.size()) return false;
-      return c.put(fmt::format("column {} of {} {}", r->column(static_cast<catalog::AttributeNumber>(sub)).name, kind_text(*r), name));
+      return c.put(fmt::format("column {} of {} {}",
+                               r->column(static_cast<catalog::AttributeNumber>(sub)).name, kind_text(*r),
+                               name));
     }
-    if (c.catalog->index(object) != nullptr) return c.put("index " + class_name(c.parts(), *c.catalog, object));
+    if (c.catalog->index(object) != nullptr)
+      return c.put("index " + class_name(c.parts(), *c.catalog, object));
   } else if (class_oid == catalog_oid::kPgType) {
     const std::string name = type_name(c, object);
     return name != "???" && c.put("type " + name);
@@ -197,34 +228,41 @@ bool describe_object(const CatalogCall& c) {
   } else if (class_oid == catalog_oid::kPgConstraint) {
     for (const auto& [id, relation] : c.catalog->relations())
       for (const auto& k : relation->constraints)
-        if (k->oid == object) return c.put(fmt::format("constraint {} on {} {}", k->name, kind_text(*relation), class_name(c.parts(), *c.catalog, id)));
+        if (k->oid == object)
+          return c.put(fmt::format("constraint {} on {} {}", k->name, kind_text(*relation),
+                                   class_name(c.parts(), *c.catalog, id)));
   }
   return false;
 }
 
 // ---- properties of indexes ----
 
-std::optional<bool> column_property(const catalog::Index& index, const catalog::IndexColumn& column, std::string_view property) {
+std::optional<bool> column_property(const catalog::Index& index, const catalog::IndexColumn& column,
+                                    std::string_view property) {
   const bool ordered = index.method == "btree";
   if (property == "asc") return ordered && !column.descending;
   if (property == "desc") return ordered && column.descending;
   if (property == "nulls_first") return ordered && column.nulls_first;
   if (property == "nulls_last") return ordered && !column.nulls_first;
-  if (property == "orderable" || property == "returnable" || property == "search_array" || property == "search_nulls") return ordered;
+  if (property == "orderable" || property == "returnable" || property == "search_array" ||
+      property == "search_nulls")
+    return ordered;
   if (property == "distance_orderable") return false;
   return std::nullopt;
 }
 bool index_column_has_property(const CatalogCall& c) {
   const auto index = c.catalog->index(c.oid(0));
   const std::int32_t column = c.int4(1);
-  if (index == nullptr || column < 1 || static_cast<std::size_t>(column) > index->columns.size()) return false;
+  if (index == nullptr || column < 1 || static_cast<std::size_t>(column) > index->columns.size())
+    return false;
   const auto value = column_property(*index, index->columns[static_cast<std::size_t>(column - 1)], c.text(2));
   return value && c.put(*value);
 }
 bool index_has_property(const CatalogCall& c) {
   const auto property = c.text(1);
   if (c.catalog->index(c.oid(0)) == nullptr) return false;
-  if (property == "clusterable" || property == "index_scan" || property == "backward_scan") return c.put(property != "clusterable");
+  if (property == "clusterable" || property == "index_scan" || property == "backward_scan")
+    return c.put(property != "clusterable");
   return property == "bitmap_scan" && c.put(false);
 }
 bool access_method_has_property(const CatalogCall& c) {
@@ -232,7 +270,8 @@ bool access_method_has_property(const CatalogCall& c) {
   const bool btree = c.oid(0) == catalog_oid::kBtree;
   if (!btree && c.oid(0) != catalog_oid::kHash) return false;
   if (property == "can_exclude") return c.put(false);
-  const bool known = property == "can_order" || property == "can_unique" || property == "can_multi_col" || property == "can_include";
+  const bool known = property == "can_order" || property == "can_unique" || property == "can_multi_col" ||
+                     property == "can_include";
   return known && c.put(btree);
 }
 

@@ -71,7 +71,7 @@ std::vector<std::string> split_qualified_name(std::string_view text) {
 namespace {
 
 struct QualifiedName {
-  std::string schema, name;   // schema empty: search the path
+  std::string schema, name;  // schema empty: search the path
 };
 QualifiedName qualified(std::string_view text, std::string_view kind) {
   auto parts = split_qualified_name(text);
@@ -119,7 +119,8 @@ std::optional<std::vector<std::string>> argument_list(std::string_view text) {
 
 // ---- output ----
 
-bool relation_is_visible(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid schema, std::string_view name, Oid oid) {
+bool relation_is_visible(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid schema,
+                         std::string_view name, Oid oid) {
   for (const Oid s : parts.search_path(catalog)) {
     const Oid found = catalog.class_oid(s, name);
     if (found != 0) return found == oid && s == schema;
@@ -127,30 +128,40 @@ bool relation_is_visible(Session::Parts& parts, const catalog::CatalogSnapshot& 
   return false;
 }
 
-bool type_is_visible(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid schema, std::string_view name) {
+bool type_is_visible(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid schema,
+                     std::string_view name) {
   for (const Oid s : parts.search_path(catalog)) {
     if (s == schema) return true;
-    if (s == catalog::oid::kPgCatalog ? types::find_type(name) != nullptr : catalog.enum_type(s, name) != nullptr) return false;
+    if (s == catalog::oid::kPgCatalog ? types::find_type(name) != nullptr
+                                      : catalog.enum_type(s, name) != nullptr)
+      return false;
   }
   return false;
 }
 
-std::string qualified_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string_view name, bool visible) {
+std::string qualified_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string_view name,
+                           bool visible) {
   if (visible) return sql::quote_identifier(name);
   const auto* s = catalog.schema(schema);
-  return (s != nullptr ? sql::quote_identifier(s->name) : std::string{"pg_temp"}) + "." + sql::quote_identifier(name);
+  return (s != nullptr ? sql::quote_identifier(s->name) : std::string{"pg_temp"}) + "." +
+         sql::quote_identifier(name);
 }
 
 std::string class_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid oid) {
-  if (auto r = catalog.relation(oid)) return qualified_name(catalog, r->schema, r->name, relation_is_visible(parts, catalog, r->schema, r->name, oid));
-  if (auto i = catalog.index(oid)) return qualified_name(catalog, i->schema, i->name, relation_is_visible(parts, catalog, i->schema, i->name, oid));
+  if (auto r = catalog.relation(oid))
+    return qualified_name(catalog, r->schema, r->name,
+                          relation_is_visible(parts, catalog, r->schema, r->name, oid));
+  if (auto i = catalog.index(oid))
+    return qualified_name(catalog, i->schema, i->name,
+                          relation_is_visible(parts, catalog, i->schema, i->name, oid));
   return fmt::format("{}", oid);
 }
 
 namespace {
 
 /// The type of a relation's rows.
-std::shared_ptr<const catalog::Relation> relation_of_row_type(const catalog::CatalogSnapshot& catalog, Oid type) {
+std::shared_ptr<const catalog::Relation> relation_of_row_type(const catalog::CatalogSnapshot& catalog,
+                                                              Oid type) {
   if (type == 0) return nullptr;
   for (const auto& [oid, r] : catalog.relations())
     if (r->row_type == type) return r;
@@ -159,28 +170,37 @@ std::shared_ptr<const catalog::Relation> relation_of_row_type(const catalog::Cat
 
 }  // namespace
 
-std::string type_display_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid type, std::int32_t typmod, bool with_typmod) {
+std::string type_display_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid type,
+                              std::int32_t typmod, bool with_typmod) {
   if (type == 0) return "-";
   // A bpchar without length is not char(1): its internal name says so.
   if (with_typmod && typmod < 0 && type == type_oid::kBpchar) return "bpchar";
   if (types::find_type(type) != nullptr) return types::format_type(type, typmod);
-  if (auto e = catalog.enum_type(type)) return qualified_name(catalog, e->schema, e->name, type_is_visible(parts, catalog, e->schema, e->name));
+  if (auto e = catalog.enum_type(type))
+    return qualified_name(catalog, e->schema, e->name, type_is_visible(parts, catalog, e->schema, e->name));
   for (const auto& [oid, e] : catalog.enums())
-    if (e->array_oid == type) return qualified_name(catalog, e->schema, e->name, type_is_visible(parts, catalog, e->schema, e->name)) + "[]";
+    if (e->array_oid == type)
+      return qualified_name(catalog, e->schema, e->name,
+                            type_is_visible(parts, catalog, e->schema, e->name)) +
+             "[]";
   if (auto r = relation_of_row_type(catalog, type))
-    return qualified_name(catalog, r->schema, r->name, relation_is_visible(parts, catalog, r->schema, r->name, r->oid));
+    return qualified_name(catalog, r->schema, r->name,
+                          relation_is_visible(parts, catalog, r->schema, r->name, r->oid));
   return "???";
 }
 
 namespace {
 
-std::string function_arguments(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::span<const Oid> arguments) {
+std::string function_arguments(Session::Parts& parts, const catalog::CatalogSnapshot& catalog,
+                               std::span<const Oid> arguments) {
   std::string out;
-  for (const Oid a : arguments) out += (out.empty() ? "" : ",") + type_display_name(parts, catalog, a, -1, false);
+  for (const Oid a : arguments)
+    out += (out.empty() ? "" : ",") + type_display_name(parts, catalog, a, -1, false);
   return out;
 }
 
-std::string function_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid oid, bool with_arguments) {
+std::string function_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid oid,
+                          bool with_arguments) {
   std::string_view name;
   std::span<const Oid> arguments;
   std::size_t same = 0;
@@ -194,19 +214,25 @@ std::string function_name(Session::Parts& parts, const catalog::CatalogSnapshot&
   } else {
     for (const auto& io : catalog::io_functions())
       if (io.oid == oid)
-        return sql::quote_identifier(io.name) + (with_arguments ? "(" + function_arguments(parts, catalog, io.arguments) + ")" : "");
+        return sql::quote_identifier(io.name) +
+               (with_arguments ? "(" + function_arguments(parts, catalog, io.arguments) + ")" : "");
     return fmt::format("{}", oid);
   }
   same = registry.functions(name).size() + registry.aggregates(name).size();
-  if (with_arguments) return sql::quote_identifier(name) + "(" + function_arguments(parts, catalog, arguments) + ")";
+  if (with_arguments)
+    return sql::quote_identifier(name) + "(" + function_arguments(parts, catalog, arguments) + ")";
   return (same > 1 ? "pg_catalog." : "") + sql::quote_identifier(name);
 }
 
-std::string operator_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid oid, bool with_arguments) {
+std::string operator_name(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, Oid oid,
+                          bool with_arguments) {
   const auto* op = Registry::instance().op(oid);
   if (op == nullptr) return fmt::format("{}", oid);
-  if (!with_arguments) return (Registry::instance().operators(op->name).size() > 1 ? "pg_catalog." : "") + std::string{op->name};
-  const auto side = [&](Oid t) { return t == 0 ? std::string{"NONE"} : type_display_name(parts, catalog, t, -1, false); };
+  if (!with_arguments)
+    return (Registry::instance().operators(op->name).size() > 1 ? "pg_catalog." : "") + std::string{op->name};
+  const auto side = [&](Oid t) {
+    return t == 0 ? std::string{"NONE"} : type_display_name(parts, catalog, t, -1, false);
+  };
   return fmt::format("{}({},{})", op->name, side(op->left), side(op->right));
 }
 
@@ -214,10 +240,14 @@ std::string operator_name(Session::Parts& parts, const catalog::CatalogSnapshot&
 
 std::string collation_name(Oid oid) {
   switch (oid) {
-    case 100: return "default";
-    case 950: return "C";
-    case 951: return "POSIX";
-    default: return {};
+    case 100:
+      return "default";
+    case 950:
+      return "C";
+    case 951:
+      return "POSIX";
+    default:
+      return {};
   }
 }
 
@@ -225,15 +255,20 @@ std::string SessionContext::name_of(Oid reg_type, Oid object) {
   if (object == 0) return "-";
   const auto catalog = parts_.catalog();
   switch (reg_type) {
-    case type_oid::kRegclass: return class_name(parts_, *catalog, object);
+    case type_oid::kRegclass:
+      return class_name(parts_, *catalog, object);
     case type_oid::kRegtype: {
       auto name = type_display_name(parts_, *catalog, object, -1, false);
       return name == "???" ? fmt::format("{}", object) : name;
     }
-    case type_oid::kRegproc: return function_name(parts_, *catalog, object, false);
-    case type_oid::kRegprocedure: return function_name(parts_, *catalog, object, true);
-    case type_oid::kRegoper: return operator_name(parts_, *catalog, object, false);
-    case type_oid::kRegoperator: return operator_name(parts_, *catalog, object, true);
+    case type_oid::kRegproc:
+      return function_name(parts_, *catalog, object, false);
+    case type_oid::kRegprocedure:
+      return function_name(parts_, *catalog, object, true);
+    case type_oid::kRegoper:
+      return operator_name(parts_, *catalog, object, false);
+    case type_oid::kRegoperator:
+      return operator_name(parts_, *catalog, object, true);
     case type_oid::kRegnamespace: {
       const auto* s = catalog->schema(object);
       return s != nullptr ? sql::quote_identifier(s->name) : fmt::format("{}", object);
@@ -246,7 +281,8 @@ std::string SessionContext::name_of(Oid reg_type, Oid object) {
       const auto name = collation_name(object);
       return name.empty() ? fmt::format("{}", object) : sql::quote_identifier(name);
     }
-    default: return fmt::format("{}", object);
+    default:
+      return fmt::format("{}", object);
   }
 }
 
@@ -260,7 +296,8 @@ Oid find_class(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, s
     // A schema that doesn't exist holds no relation: PostgreSQL says it of the relation.
     const auto* schema = catalog.schema(n.schema);
     const Oid oid = schema == nullptr ? 0 : catalog.class_oid(schema->oid, n.name);
-    if (oid == 0) throw error(sqlstate::kUndefinedTable, "relation \"{}.{}\" does not exist", n.schema, n.name);
+    if (oid == 0)
+      throw error(sqlstate::kUndefinedTable, "relation \"{}.{}\" does not exist", n.schema, n.name);
     return oid;
   }
   for (const Oid s : parts.search_path(catalog))
@@ -270,7 +307,8 @@ Oid find_class(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, s
 
 }  // namespace
 
-types::TypeRef parse_type(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::string_view text) {
+types::TypeRef parse_type(Session::Parts& parts, const catalog::CatalogSnapshot& catalog,
+                          std::string_view text) {
   Arena arena;
   const auto path = parts.search_path(catalog);
   const auto input = bind_input(parts, catalog, path);
@@ -285,7 +323,8 @@ types::TypeRef parse_type(Session::Parts& parts, const catalog::CatalogSnapshot&
 
 namespace {
 
-Oid find_function(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::string_view text, bool with_arguments) {
+Oid find_function(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::string_view text,
+                  bool with_arguments) {
   const auto& registry = Registry::instance();
   if (!with_arguments) {
     const auto n = qualified(text, "function");
@@ -295,7 +334,8 @@ Oid find_function(Session::Parts& parts, const catalog::CatalogSnapshot& catalog
       for (const auto* a : registry.aggregates(n.name)) found.push_back(a->oid);
     }
     if (found.empty()) throw error(sqlstate::kUndefinedFunction, "function \"{}\" does not exist", text);
-    if (found.size() > 1) throw error(sqlstate::kAmbiguousFunction, "more than one function named \"{}\"", text);
+    if (found.size() > 1)
+      throw error(sqlstate::kAmbiguousFunction, "more than one function named \"{}\"", text);
     return found[0];
   }
   const auto arguments = argument_list(text);
@@ -312,21 +352,26 @@ Oid find_function(Session::Parts& parts, const catalog::CatalogSnapshot& catalog
   throw error(sqlstate::kUndefinedFunction, "function \"{}\" does not exist", text);
 }
 
-Oid find_operator(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::string_view text, bool with_arguments) {
+Oid find_operator(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::string_view text,
+                  bool with_arguments) {
   const auto& registry = Registry::instance();
   auto name = trim(text.substr(0, with_arguments ? text.find('(') : text.size()));
   if (name.starts_with("pg_catalog.")) name.remove_prefix(11);
   const auto candidates = registry.operators(name);
   if (!with_arguments) {
     if (candidates.empty()) throw error(sqlstate::kUndefinedFunction, "operator does not exist: {}", text);
-    if (candidates.size() > 1) throw error(sqlstate::kAmbiguousFunction, "more than one operator named {}", text);
+    if (candidates.size() > 1)
+      throw error(sqlstate::kAmbiguousFunction, "more than one operator named {}", text);
     return candidates[0]->oid;
   }
   const auto arguments = argument_list(text);
   if (!arguments) throw error(sqlstate::kInvalidTextRepresentation, "expected a left parenthesis");
   if (arguments->size() == 1)
-    throw error(sqlstate::kUndefinedParameter, "missing argument").with_hint("Use NONE to denote the missing argument of a unary operator.");
-  if (arguments->size() != 2) throw error(sqlstate::kTooManyArguments, "too many arguments").with_hint("Provide two argument types for operator.");
+    throw error(sqlstate::kUndefinedParameter, "missing argument")
+        .with_hint("Use NONE to denote the missing argument of a unary operator.");
+  if (arguments->size() != 2)
+    throw error(sqlstate::kTooManyArguments, "too many arguments")
+        .with_hint("Provide two argument types for operator.");
   const auto side = [&](std::string_view a) {
     return a == "NONE" || a == "none" ? Oid{0} : parse_type(parts, catalog, a).oid;
   };
@@ -348,13 +393,20 @@ Oid SessionContext::find(Oid reg_type, std::string_view text) {
     return p[0];
   };
   switch (reg_type) {
-    case type_oid::kRegclass: return find_class(parts_, *catalog, name);
-    case type_oid::kRegtype: return parse_type(parts_, *catalog, name).oid;
-    case type_oid::kRegproc: return find_function(parts_, *catalog, name, false);
-    case type_oid::kRegprocedure: return find_function(parts_, *catalog, name, true);
-    case type_oid::kRegoper: return find_operator(parts_, *catalog, name, false);
-    case type_oid::kRegoperator: return find_operator(parts_, *catalog, name, true);
-    case type_oid::kRegnamespace: return schema_of(*catalog, single());
+    case type_oid::kRegclass:
+      return find_class(parts_, *catalog, name);
+    case type_oid::kRegtype:
+      return parse_type(parts_, *catalog, name).oid;
+    case type_oid::kRegproc:
+      return find_function(parts_, *catalog, name, false);
+    case type_oid::kRegprocedure:
+      return find_function(parts_, *catalog, name, true);
+    case type_oid::kRegoper:
+      return find_operator(parts_, *catalog, name, false);
+    case type_oid::kRegoperator:
+      return find_operator(parts_, *catalog, name, true);
+    case type_oid::kRegnamespace:
+      return schema_of(*catalog, single());
     case type_oid::kRegrole: {
       const auto role = single();
       const auto* r = catalog->role(role);
@@ -366,13 +418,15 @@ Oid SessionContext::find(Oid reg_type, std::string_view text) {
       if (searches_catalog(n.schema))
         for (const Oid c : {100u, 950u, 951u})
           if (collation_name(c) == n.name) return c;
-      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist", n.name);
+      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist",
+                  n.name);
     }
     case type_oid::kRegconfig:
       throw error(sqlstate::kUndefinedObject, "text search configuration \"{}\" does not exist", name);
     case type_oid::kRegdictionary:
       throw error(sqlstate::kUndefinedObject, "text search dictionary \"{}\" does not exist", name);
-    default: throw not_supported("input of a value of type {}", types::format_type(reg_type));
+    default:
+      throw not_supported("input of a value of type {}", types::format_type(reg_type));
   }
 }
 
@@ -381,7 +435,8 @@ Oid SessionContext::find(Oid reg_type, std::string_view text) {
 std::string SessionContext::enum_label(Oid enum_type, std::uint64_t code) {
   const auto e = parts_.catalog()->enum_type(enum_type);
   if (e != nullptr) {
-    const auto it = std::lower_bound(e->labels.begin(), e->labels.end(), code, [](const auto& l, std::uint64_t c) { return l.code < c; });
+    const auto it = std::lower_bound(e->labels.begin(), e->labels.end(), code,
+                                     [](const auto& l, std::uint64_t c) { return l.code < c; });
     if (it != e->labels.end() && it->code == code) return it->text;
   }
   throw error(sqlstate::kInvalidBinaryRepresentation, "invalid internal value for enum: {}", code);
@@ -392,7 +447,8 @@ std::uint64_t SessionContext::enum_code(Oid enum_type, std::string_view label) {
   if (e == nullptr) throw error(sqlstate::kUndefinedObject, "type with OID {} does not exist", enum_type);
   for (const auto& l : e->labels)
     if (l.text == label) return l.code;
-  throw error(sqlstate::kInvalidTextRepresentation, "invalid input value for enum {}: \"{}\"", sql::quote_identifier(e->name), label);
+  throw error(sqlstate::kInvalidTextRepresentation, "invalid input value for enum {}: \"{}\"",
+              sql::quote_identifier(e->name), label);
 }
 
 }  // namespace rustbd::engine

@@ -1,5 +1,5 @@
-// has_*_privilege and pg_has_role. What they get is described in functions/system_kernels.cc: role (0: the current one),
-// object, object name, column name, column number, privilege text.
+// has_*_privilege and pg_has_role. What they get is described in functions/system_kernels.cc: role (0: the
+// current one), object, object name, column name, column number, privilege text.
 #include <algorithm>
 
 #include "rustbd/catalog/pg_catalog/acl.h"
@@ -13,7 +13,7 @@ struct PrivilegeName {
   std::string_view name;
   char letter;
 };
-constexpr PrivilegeName kTable[] = {{"SELECT", 'r'}, {"INSERT", 'a'}, {"UPDATE", 'w'}, {"DELETE", 'd'},
+constexpr PrivilegeName kTable[] = {{"SELECT", 'r'},   {"INSERT", 'a'},     {"UPDATE", 'w'},  {"DELETE", 'd'},
                                     {"TRUNCATE", 'D'}, {"REFERENCES", 'x'}, {"TRIGGER", 't'}, {"RULE", 0}};
 constexpr PrivilegeName kColumn[] = {{"SELECT", 'r'}, {"INSERT", 'a'}, {"UPDATE", 'w'}, {"REFERENCES", 'x'}};
 constexpr PrivilegeName kSequence[] = {{"USAGE", 'U'}, {"SELECT", 'r'}, {"UPDATE", 'w'}};
@@ -41,10 +41,13 @@ std::vector<Wanted> wanted(std::string_view text, std::span<const PrivilegeName>
     for (char& ch : word) ch = ch >= 'a' && ch <= 'z' ? static_cast<char>(ch - 32) : ch;
     constexpr std::string_view kOption = " WITH GRANT OPTION", kAdmin = " WITH ADMIN OPTION";
     const bool grantable = word.ends_with(kOption) || word.ends_with(kAdmin);
-    if (word.ends_with(kOption)) word.resize(word.size() - kOption.size());
-    else if (word.ends_with(kAdmin)) word.resize(word.size() - kAdmin.size());
+    if (word.ends_with(kOption))
+      word.resize(word.size() - kOption.size());
+    else if (word.ends_with(kAdmin))
+      word.resize(word.size() - kAdmin.size());
     const auto it = std::ranges::find(known, std::string_view{word}, &PrivilegeName::name);
-    if (it == known.end()) throw error(sqlstate::kInvalidParameterValue, "unrecognized privilege type: \"{}\"", original);
+    if (it == known.end())
+      throw error(sqlstate::kInvalidParameterValue, "unrecognized privilege type: \"{}\"", original);
     out.push_back({it->letter, grantable});
   }
   return out;
@@ -53,15 +56,17 @@ std::vector<Wanted> wanted(std::string_view text, std::span<const PrivilegeName>
 Oid role_of(const CatalogCall& c) { return c.oid(0) != 0 ? c.oid(0) : c.parts().current_oid; }
 
 /// Owner and list decide. Nobody but the owner and superusers can grant on, unless the list says so.
-bool allowed(const CatalogCall& c, std::span<const PrivilegeName> known, std::string_view acl, Oid owner, std::string_view everybody) {
+bool allowed(const CatalogCall& c, std::span<const PrivilegeName> known, std::string_view acl, Oid owner,
+             std::string_view everybody) {
   const Oid id = role_of(c);
   const auto* role = c.catalog->role(id);
   for (const auto& w : wanted(c.text(5), known)) {
-    if (w.letter == 0) continue;   // RULE: accepted, never held
+    if (w.letter == 0) continue;  // RULE: accepted, never held
     if (!catalog::acl_allows(*c.catalog, acl, owner, id, w.letter, everybody)) continue;
     if (!w.grantable || id == owner || (role != nullptr && role->superuser)) return true;
     for (const auto& item : catalog::parse_acl(acl))
-      if (role != nullptr && item.grantee == role->name && item.grantable.find(w.letter) != std::string::npos) return true;
+      if (role != nullptr && item.grantee == role->name && item.grantable.find(w.letter) != std::string::npos)
+        return true;
   }
   return false;
 }
@@ -77,7 +82,8 @@ bool on_table(const CatalogCall& c) { return on_relation(c, kTable); }
 bool on_any_column(const CatalogCall& c) { return on_relation(c, kColumn); }
 bool on_sequence(const CatalogCall& c) {
   const auto relation = c.catalog->relation(c.oid(1));
-  if (relation != nullptr && !relation->sequence) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
+  if (relation != nullptr && !relation->sequence)
+    throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
   return on_relation(c, kSequence);
 }
 /// There are no grants on columns alone: the table's list decides.
@@ -86,22 +92,27 @@ bool on_column(const CatalogCall& c) {
   if (relation == nullptr) return false;
   if (c.has(3)) {
     if (relation->find_column(c.text(3)) == nullptr)
-      throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", c.text(3), relation->name);
+      throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", c.text(3),
+                  relation->name);
   } else {
     const std::int32_t n = c.int4(4);
-    if (n < 1 || static_cast<std::size_t>(n) > relation->columns.size() || relation->columns[static_cast<std::size_t>(n - 1)].dropped) return false;
+    if (n < 1 || static_cast<std::size_t>(n) > relation->columns.size() ||
+        relation->columns[static_cast<std::size_t>(n - 1)].dropped)
+      return false;
   }
   return on_relation(c, kColumn);
 }
 bool on_schema(const CatalogCall& c) {
   const auto* schema = c.catalog->schema(c.oid(1));
   if (schema == nullptr) return false;
-  const bool open = schema->oid == catalog::oid::kPgCatalog || schema->oid == catalog::oid::kInformationSchema || schema->oid == catalog::oid::kPublic;
+  const bool open = schema->oid == catalog::oid::kPgCatalog ||
+                    schema->oid == catalog::oid::kInformationSchema || schema->oid == catalog::oid::kPublic;
   return c.put(allowed(c, kSchema, schema->acl, schema->owner, open ? "U" : ""));
 }
 bool on_database(const CatalogCall& c) {
   if (c.has(2)) {
-    if (c.text(2) != "postgres") throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", c.text(2));
+    if (c.text(2) != "postgres")
+      throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", c.text(2));
   } else if (c.oid(1) != catalog::oid::kDatabasePostgres) {
     return false;
   }
@@ -112,7 +123,9 @@ bool on_function(const CatalogCall& c) {
   if (registry.function(c.oid(1)) == nullptr && registry.aggregate(c.oid(1)) == nullptr) return false;
   return c.put(allowed(c, kFunction, {}, catalog::oid::kBootstrapRole, "X"));
 }
-bool on_type(const CatalogCall& c) { return c.put(allowed(c, kUsage, {}, catalog::oid::kBootstrapRole, "U")); }
+bool on_type(const CatalogCall& c) {
+  return c.put(allowed(c, kUsage, {}, catalog::oid::kBootstrapRole, "U"));
+}
 bool on_tablespace(const CatalogCall& c) {
   if (c.has(2) && c.text(2) != "pg_default" && c.text(2) != "pg_global")
     throw error(sqlstate::kUndefinedObject, "tablespace \"{}\" does not exist", c.text(2));
@@ -126,11 +139,16 @@ bool has_role(const CatalogCall& c) {
 }
 
 constexpr CatalogFunction kFunctions[] = {
-    {"has_table_privilege", &on_table},         {"has_any_column_privilege", &on_any_column},
-    {"has_sequence_privilege", &on_sequence},   {"has_column_privilege", &on_column},
-    {"has_schema_privilege", &on_schema},       {"has_database_privilege", &on_database},
-    {"has_function_privilege", &on_function},   {"has_language_privilege", &on_type},
-    {"has_type_privilege", &on_type},           {"has_tablespace_privilege", &on_tablespace},
+    {"has_table_privilege", &on_table},
+    {"has_any_column_privilege", &on_any_column},
+    {"has_sequence_privilege", &on_sequence},
+    {"has_column_privilege", &on_column},
+    {"has_schema_privilege", &on_schema},
+    {"has_database_privilege", &on_database},
+    {"has_function_privilege", &on_function},
+    {"has_language_privilege", &on_type},
+    {"has_type_privilege", &on_type},
+    {"has_tablespace_privilege", &on_tablespace},
     {"pg_has_role", &has_role},
 };
 

@@ -13,15 +13,17 @@ using catalog::Relation;
 using txn::AdvisoryMode;
 using txn::LockKey;
 
-constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;   // 2000-01-01 in µs from 1970
+constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in µs from 1970
 
 // ---- sizes ----
 
 std::int64_t bytes_of(const CatalogCall& c, const Relation& relation) {
-  return static_cast<std::int64_t>(c.context.pages(relation)) * static_cast<std::int64_t>(storage::kFrameBytes);
+  return static_cast<std::int64_t>(c.context.pages(relation)) *
+         static_cast<std::int64_t>(storage::kFrameBytes);
 }
 std::int64_t index_bytes(const CatalogCall& c, const catalog::Index& index) {
-  return static_cast<std::int64_t>(c.context.index_pages(index)) * static_cast<std::int64_t>(storage::kFrameBytes);
+  return static_cast<std::int64_t>(c.context.index_pages(index)) *
+         static_cast<std::int64_t>(storage::kFrameBytes);
 }
 std::int64_t all_index_bytes(const CatalogCall& c, const Relation& relation) {
   std::int64_t sum = 0;
@@ -31,7 +33,8 @@ std::int64_t all_index_bytes(const CatalogCall& c, const Relation& relation) {
 bool relation_size(const CatalogCall& c) {
   if (c.args.size() > 1 && c.text(1) != "main") {
     if (c.text(1) != "fsm" && c.text(1) != "vm" && c.text(1) != "init")
-      throw error(sqlstate::kInvalidParameterValue, "invalid fork name").with_hint("Valid fork names are \"main\", \"fsm\", \"vm\", and \"init\".");
+      throw error(sqlstate::kInvalidParameterValue, "invalid fork name")
+          .with_hint("Valid fork names are \"main\", \"fsm\", \"vm\", and \"init\".");
     return c.put(std::int64_t{0});
   }
   if (const auto r = c.catalog->relation(c.oid(0))) return c.put(bytes_of(c, *r));
@@ -51,7 +54,8 @@ bool total_size(const CatalogCall& c) {
 bool database_size(const CatalogCall& c) {
   // By oid or by name: an oid's datum has nothing above its 32 bits, a name's has its text there.
   if (c.args[0].u64 >> 32 != 0) {
-    if (c.text(0) != "postgres") throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", c.text(0));
+    if (c.text(0) != "postgres")
+      throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", c.text(0));
   } else if (c.oid(0) != catalog::oid::kDatabasePostgres) {
     throw error(sqlstate::kUndefinedObject, "database with OID {} does not exist", c.oid(0));
   }
@@ -61,22 +65,26 @@ bool database_size(const CatalogCall& c) {
   return c.put(sum);
 }
 bool filenode(const CatalogCall& c) {
-  if (const auto r = c.catalog->relation(c.oid(0))) return r->layout != nullptr ? c.put_oid(r->layout->table.raw()) : c.put_oid(0);
+  if (const auto r = c.catalog->relation(c.oid(0)))
+    return r->layout != nullptr ? c.put_oid(r->layout->table.raw()) : c.put_oid(0);
   const auto i = c.catalog->index(c.oid(0));
   return i != nullptr && c.put_oid(i->tree.raw());
 }
 bool is_publishable(const CatalogCall& c) {
   const auto r = c.catalog->relation(c.oid(0));
-  return c.put(r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() && r->persistence == 'p');
+  return c.put(r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() &&
+               r->persistence == 'p');
 }
 /// Bits: 2 update, 3 insert, 4 delete.
 bool is_updatable(const CatalogCall& c) {
   const auto r = c.catalog->relation(c.oid(0));
-  return c.put(std::int32_t{r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() ? 28 : 0});
+  return c.put(
+      std::int32_t{r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() ? 28 : 0});
 }
 bool column_is_updatable(const CatalogCall& c) {
   const auto r = c.catalog->relation(c.oid(0));
-  return c.put(r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() && c.args[1].i16 > 0);
+  return c.put(r != nullptr && r->kind == catalog::RelationKind::kTable && !r->is_catalog() &&
+               c.args[1].i16 > 0);
 }
 bool sequence_last_value(const CatalogCall& c) {
   const auto v = c.context.sequence_value(c.oid(0));
@@ -130,23 +138,25 @@ bool signal_backend(const CatalogCall& c) {
   const bool terminate = c.name == "pg_terminate_backend";
   const auto target = activity_of(c, pid);
   if (!target) {
-    c.parts().notice(Severity::kWarning, error(sqlstate::kWarning, "PID {} is not a PostgreSQL backend process", pid));
+    c.parts().notice(Severity::kWarning,
+                     error(sqlstate::kWarning, "PID {} is not a PostgreSQL backend process", pid));
     return c.put(false);
   }
   const auto* role = c.catalog->role(target->user);
   if (!c.parts().is_superuser() && target->user != c.context.current_user()) {
     if (role != nullptr && role->superuser)
-      throw error(sqlstate::kInsufficientPrivilege, "must be a superuser to {} superuser {}", terminate ? "terminate" : "cancel",
-                  terminate ? "process" : "query");
+      throw error(sqlstate::kInsufficientPrivilege, "must be a superuser to {} superuser {}",
+                  terminate ? "terminate" : "cancel", terminate ? "process" : "query");
     throw error(sqlstate::kInsufficientPrivilege,
-                "must be a member of the role whose {} is being {} or member of pg_signal_backend", terminate ? "process" : "query",
-                terminate ? "terminated" : "canceled");
+                "must be a member of the role whose {} is being {} or member of pg_signal_backend",
+                terminate ? "process" : "query", terminate ? "terminated" : "canceled");
   }
   return c.put(c.parts().database.signal(pid, terminate));
 }
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
-  for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0))) builder.add(types::Datum::of(pid));
+  for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))
+    builder.add(types::Datum::of(pid));
   *c.result = types::Datum::of(builder.finish(c.arena));
   return true;
 }
@@ -156,18 +166,43 @@ bool acl_default(const CatalogCall& c) {
   const std::string name = owner != nullptr ? owner->name : fmt::format("{}", c.oid(1));
   std::string_view all, everybody;
   switch (static_cast<char>(c.args[0].i8)) {
-    case 'r': all = catalog::kTableLetters; break;
-    case 's': all = catalog::kSequenceLetters; break;
-    case 'n': all = "UC"; break;
-    case 'd': all = "CTc", everybody = "Tc"; break;
-    case 'f': all = "X", everybody = "X"; break;
-    case 'l': case 'T': all = "U", everybody = "U"; break;
-    case 't': all = "C"; break;
-    case 'c': break;
-    case 'p': all = "sA"; break;
-    case 'F': case 'S': all = "U"; break;
-    case 'L': all = "rw"; break;
-    default: throw error(sqlstate::kInternalError, "unrecognized object type abbreviation: {}", static_cast<char>(c.args[0].i8));
+    case 'r':
+      all = catalog::kTableLetters;
+      break;
+    case 's':
+      all = catalog::kSequenceLetters;
+      break;
+    case 'n':
+      all = "UC";
+      break;
+    case 'd':
+      all = "CTc", everybody = "Tc";
+      break;
+    case 'f':
+      all = "X", everybody = "X";
+      break;
+    case 'l':
+    case 'T':
+      all = "U", everybody = "U";
+      break;
+    case 't':
+      all = "C";
+      break;
+    case 'c':
+      break;
+    case 'p':
+      all = "sA";
+      break;
+    case 'F':
+    case 'S':
+      all = "U";
+      break;
+    case 'L':
+      all = "rw";
+      break;
+    default:
+      throw error(sqlstate::kInternalError, "unrecognized object type abbreviation: {}",
+                  static_cast<char>(c.args[0].i8));
   }
   std::string text = "{";
   if (!everybody.empty()) text += fmt::format("={}/{}", everybody, name);
@@ -182,7 +217,8 @@ bool acl_default(const CatalogCall& c) {
 
 LockKey advisory_key(const CatalogCall& c) {
   if (c.args.size() == 1) return LockKey::advisory(catalog::oid::kDatabasePostgres, c.args[0].i64, 1);
-  const auto high = static_cast<std::uint64_t>(static_cast<std::uint32_t>(c.int4(0))), low = static_cast<std::uint64_t>(static_cast<std::uint32_t>(c.int4(1)));
+  const auto high = static_cast<std::uint64_t>(static_cast<std::uint32_t>(c.int4(0))),
+             low = static_cast<std::uint64_t>(static_cast<std::uint32_t>(c.int4(1)));
   return LockKey::advisory(catalog::oid::kDatabasePostgres, static_cast<std::int64_t>((high << 32) | low), 2);
 }
 AdvisoryMode advisory_mode(const CatalogCall& c) {
@@ -190,7 +226,8 @@ AdvisoryMode advisory_mode(const CatalogCall& c) {
 }
 bool take_advisory(const CatalogCall& c) {
   const bool session = c.name.find("_xact_") == std::string_view::npos;
-  const auto outcome = c.context.transactions().locks().lock_advisory(*c.parts().locker, advisory_key(c), advisory_mode(c), txn::WaitPolicy::kNoWait, session);
+  const auto outcome = c.context.transactions().locks().lock_advisory(
+      *c.parts().locker, advisory_key(c), advisory_mode(c), txn::WaitPolicy::kNoWait, session);
   if (outcome.status == txn::Status::kLockNotAvailable) return false;
   if (!outcome.ok()) c.context.transactions().throw_outcome(outcome, c.parts().locker.get());
   return true;
@@ -203,10 +240,12 @@ bool lock_advisory(const CatalogCall& c) {
 }
 bool unlock_advisory(const CatalogCall& c) {
   const auto mode = advisory_mode(c);
-  const bool held = c.context.transactions().locks().unlock_advisory(*c.parts().locker, advisory_key(c), mode);
+  const bool held =
+      c.context.transactions().locks().unlock_advisory(*c.parts().locker, advisory_key(c), mode);
   if (!held)
-    c.parts().notice(Severity::kWarning, error(sqlstate::kWarning, "you don't own a lock of type {}",
-                                               mode == AdvisoryMode::kShared ? "ShareLock" : "ExclusiveLock"));
+    c.parts().notice(Severity::kWarning,
+                     error(sqlstate::kWarning, "you don't own a lock of type {}",
+                           mode == AdvisoryMode::kShared ? "ShareLock" : "ExclusiveLock"));
   return c.put(held);
 }
 bool unlock_all_advisory(const CatalogCall& c) {
@@ -221,7 +260,7 @@ constexpr CatalogFunction kFunctions[] = {
     {"pg_total_relation_size", &total_size},
     {"pg_database_size", &database_size},
     {"pg_relation_filenode", &filenode},
-    {"pg_relation_filepath", &null_value},     // tables are not files
+    {"pg_relation_filepath", &null_value},  // tables are not files
     {"pg_tablespace_location", &empty_text},
     {"pg_relation_is_publishable", &is_publishable},
     {"pg_relation_is_updatable", &is_updatable},
@@ -276,7 +315,8 @@ double SessionContext::index_pages(const catalog::Index& index) {
   txn::Table table{parts_.database.transactions(), relation->layout};
   txn::IndexStatistics statistics;
   // An index whose pages must be read first is estimated: callers can't wait.
-  return txn::index_statistics(table, index.tree, &statistics).ok() ? statistics.pages : std::max(1.0, table.row_count() / 400);
+  return txn::index_statistics(table, index.tree, &statistics).ok() ? statistics.pages
+                                                                    : std::max(1.0, table.row_count() / 400);
 }
 
 std::span<const CatalogFunction> server_functions() { return kFunctions; }
