@@ -23,9 +23,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 CASES = HERE / "cases"
 STATEMENT_SECONDS = 60
 
-# Every value as the text that the server sent.
-_raw = psycopg2.extensions.new_type(tuple(psycopg2.extensions.string_types), "RAW", lambda value, cursor: value)
-psycopg2.extensions.register_type(_raw)
+# Every value as the text that the server sent. Registered for one connection at a time: other tests want Python's types.
+RAW = psycopg2.extensions.new_type(tuple(psycopg2.extensions.string_types), "RAW", lambda value, cursor: value)
 
 
 class Statement:
@@ -117,6 +116,7 @@ class Client:
 
     def connect(self):
         self.connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", connect_timeout=30)
+        psycopg2.extensions.register_type(RAW, self.connection)
         self.connection.autocommit = True
         cursor = self.connection.cursor()
         cursor.execute("set timezone = 'UTC'")
