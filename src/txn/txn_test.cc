@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "rustbd/storage/pages/page.h"
 #include "rustbd/txn/testing/test_database.h"
 
 namespace rustbd::txn {
@@ -230,6 +231,56 @@ TEST_F(TxnTest, IndexScanSeesVisibleKeysInOrder) {
   EXPECT_EQ(db.system().statistics().versions, 0u);
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
   EXPECT_EQ(TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), KeyRange::all()).size(), 100u);
+}
+
+/// An index scan copies entries, then waits for a row's page; meanwhile the entry's version is taken back, or collected.
+TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
+  TestDatabase db(1, std::uint64_t{40} * storage::kFrameBytes);
+  db.options.background = false;
+  db.open();
+  const AccountIds ids = db.make_accounts();
+  Table table = db.table(ids);
+  constexpr int kRows = 4000;
+  std::vector<RowId> rows(kRows);
+  {
+    Session a(db, 1);
+    a.begin();
+    for (int i = 0; i < kRows; ++i) {
+      const Row r(i, i, std::string(300, 'n'));
+      ASSERT_TRUE(run([&] { return table.insert(*a.txn, r.ref(), {}, &rows[i]); }).ok());
+    }
+    a.commit();
+  }
+  int waits = 0;
+  for (const bool commits : {false, true}) {
+    for (int wait = 1; wait <= 6; ++wait) {  // the wait in which it happens: the first ones may be for the index's pages
+      Session a(db, 1), b(db, 2);
+      const RowId row = rows[100 * wait];
+      const Row value(0, 100 * wait + kRows, {});
+      static constexpr ColumnNumber kValue[1] = {1};
+      a.begin();
+      ASSERT_TRUE(run([&] { return table.update(*a.txn, row, kValue, value.ref(1), {}); }).ok());
+      if (commits) a.commit();
+      const std::int64_t gone = commits ? 100 * wait : 100 * wait + kRows;
+      b.begin();
+      ASSERT_EQ(TestDatabase::scan(table, b.txn->view()).size(), std::size_t{kRows});  // pushes the row's page out
+      IndexScan scan(table, ids.by_value, b.txn->view(), KeyRange::equal(TestDatabase::key(table, ids.by_value, gone)),
+                     ScanDirection::kForward, testing::kAllColumns);
+      types::ChunkBuffer out;
+      Outcome o;
+      for (int n = 1; (o = scan.next(out)).blocked(); ++n) {
+        if (n == wait) {
+          ++waits;
+          if (commits) db.system().collect_garbage();
+          else a.abort();
+        }
+        o.token.wait_blocking();
+      }
+      EXPECT_EQ(o.status, Status::kEnd) << (commits ? "collected" : "aborted") << " during wait " << wait;
+    }
+  }
+  EXPECT_GE(waits, 4);
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
 }
 
 TEST_F(TxnTest, Savepoints) {

@@ -125,6 +125,7 @@ void IndexInsert::apply() {
 
 Status IndexTree::prepare_remove(ByteSpan key, RowId rowid, IndexRemove* remove) {
   const auto pin = buffer_.epochs().pin();
+  remove->tree_ = this;
   remove->entry_ = entry_of(key, rowid.raw());
   if (Status s = tree_->fix_page(remove->entry_, Side::kAt, 0, &remove->leaf_); !s) return s;
   IndexView view;
@@ -136,6 +137,7 @@ Status IndexTree::prepare_remove(ByteSpan key, RowId rowid, IndexRemove* remove)
 
 bool IndexRemove::apply() {
   if (!found_) return false;
+  tree_->removals_.fetch_add(1, std::memory_order_acq_rel);
   IndexPage page(leaf_.mutable_bytes());
   std::uint32_t place = 0;
   RUSTBD_ASSERT(has_entry(page, entry_, &place), "the leaf was latched since it was inspected");
@@ -263,6 +265,7 @@ IndexCursor::IndexCursor(IndexTree& tree, KeyRange range, bool backward, bool wi
 Status IndexCursor::next(IndexBatch* batch, std::size_t limit) {
   batch->clear();
   const auto pin = tree_->buffer_.epochs().pin();
+  batch->removals = tree_->removals();
   for (std::uint32_t round = 0; round < kTries; ++round) {
     if (done_ || !batch->entries.empty()) return Status::ok();
     Status s =

@@ -3,6 +3,7 @@
 // transaction.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -38,6 +39,7 @@ struct IndexBatch {
   };
   std::vector<Entry> entries;
   Bytes keys;
+  std::uint64_t removals = 0;  // IndexTree::removals() from before the leaf was read
   [[nodiscard]] ByteSpan key(const Entry& e) const {
     return ByteSpan{keys}.subspan(e.key_offset, e.key_bytes);
   }
@@ -96,6 +98,7 @@ class IndexRemove {
 
  private:
   friend class IndexTree;
+  IndexTree* tree_ = nullptr;
   ExclusiveGuard leaf_;
   Bytes entry_;
   bool found_ = false;
@@ -136,6 +139,9 @@ class IndexTree {
 
   [[nodiscard]] PageId root() const { return root_; }
   [[nodiscard]] IndexId index() const { return index_; }
+  /// How many entries have been taken out since the tree was opened: a reader of a batch learns whether its
+  /// copies may be out of date. Counted with the entry's leaf latched, before the entry goes.
+  [[nodiscard]] std::uint64_t removals() const { return removals_.load(std::memory_order_acquire); }
 
   /// In the gate. Latches the leaf, checks room (kFull) and size (kTooLarge); changes nothing.
   Status prepare_insert(ByteSpan key, RowId rowid, IndexInsert* insert);
@@ -161,6 +167,7 @@ class IndexTree {
 
  private:
   friend class IndexCursor;
+  friend class IndexRemove;
   friend class UniqueProbe;
   friend class IndexBuilder;
   Status read_forward(IndexCursor& cursor, IndexBatch* batch, std::size_t limit);
@@ -169,6 +176,7 @@ class IndexTree {
   BufferManager& buffer_;
   const IndexId index_;
   const PageId root_;
+  std::atomic<std::uint64_t> removals_{0};
   std::unique_ptr<IndexBlink> tree_;
 };
 

@@ -100,7 +100,8 @@ Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
       continue;
     }
     const auto& entry = c.batch.entries[c.at];
-    const auto result = fetcher.add(entry.rowid, filled, c.part, c.batch.key(entry), &outcome);
+    const IndexHit hit{*c.part, c.batch.key(entry), c.batch.removals};
+    const auto result = fetcher.add(entry.rowid, filled, &hit, &outcome);
     if (result == RowFetcher::Result::kStop) break;
     ++c.at;
     if (result == RowFetcher::Result::kSkipped) continue;
@@ -134,7 +135,8 @@ Outcome lookup(Table& table, SystemParts& parts, IndexId index, const ReadView& 
     if (batch.entries.empty()) return {Status::kEnd};
     for (const auto& entry : batch.entries) {
       Outcome o;
-      switch (fetcher.add(entry.rowid, 0, &part, batch.key(entry), &o)) {
+      const IndexHit hit{part, batch.key(entry), batch.removals};
+      switch (fetcher.add(entry.rowid, 0, &hit, &o)) {
         case RowFetcher::Result::kStop: return o;
         case RowFetcher::Result::kSkipped: break;
         case RowFetcher::Result::kAdded: *out = entry.rowid; return {};

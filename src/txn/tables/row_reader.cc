@@ -85,33 +85,53 @@ void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys) {
   out.begin();
 }
 
-/// Whether the version that the view sees has the entry's key.
-storage::Status RowFetcher::key_matches(const IndexPart& part, ByteSpan key, const ChainHead& chain, std::uint32_t slot,
-                                        const ReadView& view, bool* same) {
+/// Whether the version that the view sees has the entry's key. The row's leaf is latched, so its entries stay: a key that
+/// no record of the chain speaks of is right if the entry is still there (entries go under that latch, with the chain).
+storage::Status RowFetcher::key_matches(const IndexHit& hit, RowId row, const ChainHead& chain, std::uint32_t slot,
+                                        bool* same) {
+  bool decided = false;
   *same = true;
   arena_.reset();
-  if (part.computed) {
-    // The oldest change that the view does not see names the key before it; else the newest one the key after it.
-    bool decided = false;
-    for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire)) {
-      const bool stops = view_stops(view, *r);
-      Bytes scratch;
-      ByteSpan payload;
-      storage::Status status;
-      if (!parts_.load_payload(*r, scratch, &payload, &status)) return status;
-      std::vector<ComputedEntry> computed;
-      if (r->op == UndoOp::kUpdate) read_undo_update(payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
-      else read_undo_other(payload, &computed);
-      const auto at = std::find_if(computed.begin(), computed.end(),
-                                   [&](const ComputedEntry& e) { return e.index == part.layout->id; });
-      if (at != computed.end() && (!stops || !decided)) {
-        *same = stops ? at->has && as_chars(at->after) == as_chars(key) : at->had && as_chars(at->before) == as_chars(key);
-        decided = true;
-      }
-      if (stops) break;
+  if (chain.head != nullptr) {
+    storage::Status status;
+    if (hit.part.computed) {
+      status = computed_key_matches(hit, chain, same, &decided);
+    } else {
+      status = stored_key_matches(hit, chain, slot, same);
+      decided = true;
     }
-    return {};
+    if (!status) return status;
   }
+  if (decided || hit.part.tree->removals() == hit.removals) return {};
+  return hit.part.tree->contains(hit.key, row, same);
+}
+
+storage::Status RowFetcher::computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same, bool* decided) {
+  // The oldest change that the view does not see names the key before it; else the newest one the key after it.
+  for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire)) {
+    const bool stops = view_stops(reader_.view(), *r);
+    Bytes scratch;
+    ByteSpan payload;
+    storage::Status status;
+    if (!parts_.load_payload(*r, scratch, &payload, &status)) return status;
+    std::vector<ComputedEntry> computed;
+    if (r->op == UndoOp::kUpdate) read_undo_update(payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
+    else read_undo_other(payload, &computed);
+    const auto at = std::find_if(computed.begin(), computed.end(),
+                                 [&](const ComputedEntry& e) { return e.index == hit.part.layout->id; });
+    if (at != computed.end() && (!stops || !*decided)) {
+      *same = stops ? at->has && as_chars(at->after) == as_chars(hit.key)
+                    : at->had && as_chars(at->before) == as_chars(hit.key);
+      *decided = true;
+    }
+    if (stops) break;
+  }
+  return {};
+}
+
+storage::Status RowFetcher::stored_key_matches(const IndexHit& hit, const ChainHead& chain, std::uint32_t slot,
+                                               bool* same) {
+  const IndexPart& part = hit.part;
   std::vector<Cell> cells(format_.phys.size());
   for (const auto& p : part.layout->parts) {
     RUSTBD_ASSERT(page_.cell(slot, p.column, &cells[p.column]), "a latched leaf is sound");
@@ -132,11 +152,11 @@ storage::Status RowFetcher::key_matches(const IndexPart& part, ByteSpan key, con
   Bytes present;
   bool null = false;
   append_entry_key(format_, *part.layout, cells, arena_, present, &null);
-  *same = as_chars(present) == as_chars(key);
+  *same = as_chars(present) == as_chars(hit.key);
   return {};
 }
 
-storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, bool* added) {
+storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit* hit, bool* added) {
   *added = false;
   if (!leaf_.held() || row.raw() < page_.base_rowid() || row.raw() >= page_.high_fence()) {
     leaf_.release();
@@ -147,9 +167,9 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexPart
   if (slot == storage::kNoSlot) return {};
   const ChainHead chain = leaf_.has_versions() ? parts_.versions.head(state_.id, row) : ChainHead{};
   if (!reader_.visible(chain, page_.tombstone(slot), true)) return {};
-  if (recheck != nullptr && chain.head != nullptr) {
+  if (hit != nullptr) {
     bool same = true;
-    if (auto status = key_matches(*recheck, key, chain, slot, reader_.view(), &same); !status) return status;
+    if (auto status = key_matches(*hit, row, chain, slot, &same); !status) return status;
     if (!same) return {};
   }
   overflow_.values.clear();
@@ -167,11 +187,10 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexPart
   return {};
 }
 
-RowFetcher::Result RowFetcher::add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key,
-                                   Outcome* outcome) {
+RowFetcher::Result RowFetcher::add(RowId row, std::uint32_t at, const IndexHit* hit, Outcome* outcome) {
   for (unsigned tries = 1;; ++tries) {
     bool added = false;
-    const storage::Status status = try_add(row, at, recheck, key, &added);
+    const storage::Status status = try_add(row, at, hit, &added);
     if (status) return added ? Result::kAdded : Result::kSkipped;
     leaf_.release();
     bool restart = false;

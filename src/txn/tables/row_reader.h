@@ -46,8 +46,15 @@ class RowReader {
   Bytes scratch_;
 };
 
+/// The index entry that led to a row, copied out of its leaf some time ago.
+struct IndexHit {
+  const IndexPart& part;
+  ByteSpan key;
+  std::uint64_t removals;  // IndexBatch::removals
+};
+
 /// Appends visible rows to a chunk, one by one; keeps the leaf of the last one latched shared in between, so nobody may
-/// wait while it lives. With `recheck`, a row counts only if its visible image has the entry's key (I10).
+/// wait while it lives. With a `hit`, a row counts only if its visible image has the entry's key (I10).
 class RowFetcher {
  public:
   enum class Result : std::uint8_t { kAdded, kSkipped, kStop };
@@ -55,13 +62,14 @@ class RowFetcher {
              std::span<const ColumnNumber> columns, types::ChunkBuffer& out)
       : parts_(parts), state_(state), format_(format), columns_(columns), out_(out), reader_(parts, format, view) {}
   /// kStop: `*outcome` is kBlocked or a failure, nothing was added; the latch is gone.
-  Result add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, Outcome* outcome);
+  Result add(RowId row, std::uint32_t at, const IndexHit* hit, Outcome* outcome);
   void release() { leaf_.release(); }
 
  private:
-  storage::Status key_matches(const IndexPart& part, ByteSpan key, const ChainHead& chain, std::uint32_t slot,
-                              const ReadView& view, bool* same);
-  storage::Status try_add(RowId row, std::uint32_t at, const IndexPart* recheck, ByteSpan key, bool* added);
+  storage::Status key_matches(const IndexHit& hit, RowId row, const ChainHead& chain, std::uint32_t slot, bool* same);
+  storage::Status stored_key_matches(const IndexHit& hit, const ChainHead& chain, std::uint32_t slot, bool* same);
+  storage::Status computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same, bool* decided);
+  storage::Status try_add(RowId row, std::uint32_t at, const IndexHit* hit, bool* added);
   SystemParts& parts_;
   TreeState& state_;
   const TableFormat& format_;

@@ -66,7 +66,7 @@ Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::spa
     const auto pin = parts.epochs().pin();
     RowFetcher fetcher(parts, *state_, *format_, view, columns, out);
     for (; done < rows.size(); ++done) {
-      const auto result = fetcher.add(rows[done], filled, nullptr, {}, &outcome);
+      const auto result = fetcher.add(rows[done], filled, nullptr, &outcome);
       if (result == RowFetcher::Result::kStop) break;
       if (result == RowFetcher::Result::kSkipped) continue;
       if (positions != nullptr) positions[filled] = static_cast<std::uint16_t>(done);
