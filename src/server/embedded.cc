@@ -1,8 +1,21 @@
 #include "rustbd/server/embedded.h"
 
+#include <bit>
 #include <thread>
 
 namespace rustbd::server {
+namespace {
+
+/// Between 1 MiB and 1 GiB, a power of two; a database that exists keeps its own.
+std::uint64_t log_segment_bytes(const Config& config) {
+  const auto bytes = config.bytes("wal.segment_size");
+  if (!std::has_single_bit(bytes) || bytes < (1ull << 20) || bytes > (1ull << 30))
+    throw error(sqlstate::kInvalidParameterValue,
+                "wal.segment_size: {} is not a power of two between 1MiB and 1GiB", config.text("wal.segment_size"));
+  return bytes;
+}
+
+}  // namespace
 
 engine::DatabaseOptions database_options(const Config& config) {
   engine::DatabaseOptions o;
@@ -15,7 +28,7 @@ engine::DatabaseOptions database_options(const Config& config) {
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
   s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
-  s.log_segment_bytes = config.bytes("wal.segment_size");
+  s.log_segment_bytes = log_segment_bytes(config);
   const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
   o.query_memory_bytes =
       or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));

@@ -570,7 +570,7 @@ void SystemParts::replay_event(const log::Event& event) {
 }
 
 void SystemParts::replay() {
-  const log::Geometry geometry(options.log_segment_bytes);
+  const log::Geometry geometry(storage->state().log_segment_bytes);
   log::LogReader reader(*environment.disk, "wal", geometry);
   const Lsn from = storage->state().positions.lsn;
   if (from.is_none()) {
@@ -612,8 +612,8 @@ void SystemParts::replay() {
   }
   start.last_ts = CommitTimestamp{last_ts};
   log::LogOptions log_options;
-  log_options.segment_bytes = options.log_segment_bytes;
-  log_options.ring_bytes = options.log_ring_bytes;
+  log_options.segment_bytes = geometry.segment_bytes();
+  log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);
   log_options.preallocate_zeros = options.preallocate_log;
   log_options.on_fatal = [this](io::IoFailure why) {
     options.on_fatal(fmt::format("the log cannot be written: {}", io::to_text(why)));
@@ -711,6 +711,7 @@ void SystemParts::finish_recovery() {
 void SystemParts::open_all() {
   const std::int64_t began = environment.clock->monotonic_us();
   storage::StorageOptions storage_options;
+  storage_options.log_segment_bytes = options.log_segment_bytes;
   storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.direct_io = options.direct_io;

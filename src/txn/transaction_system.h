@@ -28,8 +28,8 @@ struct Options {
   std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
   std::uint64_t checkpoint_log_bytes = std::uint64_t{256} << 20;  // a checkpoint after that much log
   std::uint64_t checkpoint_interval_us = 300'000'000;
-  std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;
-  std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;
+  std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;      // of a new database; others keep theirs
+  std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;         // at most half a segment is taken
   std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;        // of all transactions together: beyond it 53200
   std::uint64_t undo_spill_bytes = std::uint64_t{64} << 20;       // of one transaction: beyond it payloads go to TEMP pages
   std::uint64_t log_fragment_bytes = std::uint64_t{4} << 20;      // more events than that are written as FRAGMENTs

@@ -27,6 +27,7 @@ Superblock example() {
   out.state.boot_count = 0x2A;
   out.state.wal_uuid = 0x2B;
   out.state.db_flags = 0x2C;
+  out.state.log_segment_bytes = 0x2E;
   out.directory_root = {0x31, 0x32, 0x33, 0x34, 0x35, 1, 2, 0};
   out.undo_snapshot = {0x41, 0x42, 0x43, 0x44, 0, 0, 0, 0};
   out.file_blocks = 0x2D;
@@ -44,7 +45,7 @@ TEST(SuperblockFormat, FieldsStandWhereTheDocumentSays) {
   EXPECT_EQ(u64(24), 0x1112131415161718u);
   const std::pair<std::size_t, std::uint64_t> wide[] = {{32, 0x21}, {40, 0x22}, {48, 0x23}, {56, 0x24}, {64, 0x25},
                                                         {72, 0x29}, {80, 0x28}, {96, 0x31}, {112, 0x34}, {128, 0x41},
-                                                        {160, 0x2D}, {168, 0x2B}, {184, 0x27}};
+                                                        {160, 0x2D}, {168, 0x2B}, {184, 0x27}, {192, 0x2E}};
   for (const auto& [at, value] : wide) EXPECT_EQ(u64(at), value) << at;
   const std::pair<std::size_t, std::uint32_t> narrow[] = {{88, 0x2A}, {92, 14},     {104, 0x32}, {108, 0x33},
                                                           {120, 0x35}, {136, 0x42}, {140, 0x43}, {176, 0x2C},
@@ -52,7 +53,7 @@ TEST(SuperblockFormat, FieldsStandWhereTheDocumentSays) {
   for (const auto& [at, value] : narrow) EXPECT_EQ(u32(at), value) << at;
   EXPECT_EQ(image[124], std::byte{1});
   EXPECT_EQ(image[125], std::byte{2});
-  for (std::size_t at = 192; at < image.size(); ++at) ASSERT_EQ(image[at], std::byte{0}) << at;
+  for (std::size_t at = 200; at < image.size(); ++at) ASSERT_EQ(image[at], std::byte{0}) << at;
   SuperblockImage zeroed = image;
   std::memset(zeroed.data() + 12, 0, 4);
   EXPECT_EQ(u32(12), crc32c(0, zeroed.data(), zeroed.size()));

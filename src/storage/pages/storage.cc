@@ -172,6 +172,7 @@ void Storage::Parts::create() {
   Superblock superblock;
   superblock.state.uuid = random_uuid(*environment.random);
   superblock.state.wal_uuid = environment.random->next_u64();
+  superblock.state.log_segment_bytes = options.log_segment_bytes;
   superblock.state.positions = options.initial;
   build(superblock);
   RUSTBD_ASSERT(directory.grow(1));

@@ -33,6 +33,7 @@ struct StorageOptions {
   std::uint64_t grow_bytes = 64ull << 20;    // step by which the data file grows; a multiple of 4096
   std::int64_t checkpoint_interval_us = 0;   // > 0: a checkpoint this long after the last one (trigger "time")
   CheckpointPositions initial;               // what the superblock of a new database says
+  std::uint64_t log_segment_bytes = 64ull << 20;  // likewise
   metrics::Registry* metrics = nullptr;      // outlives the Storage
   /// Called once when a sync of the data file failed (I20); must end the process (default: message, exit code 70). The
   /// simulation may return: from then on every checkpoint fails.
@@ -63,6 +64,7 @@ struct DatabaseState {
   std::uint32_t boot_count = 0;
   std::uint64_t wal_uuid = 0;
   std::uint32_t db_flags = 0;
+  std::uint64_t log_segment_bytes = 0;  // fixed when the database is made: positions in the log depend on it
 };
 
 /// Threads: open and close by one thread that may block; all else from any.

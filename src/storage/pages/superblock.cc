@@ -24,7 +24,7 @@ struct StoredSuperblock {
   ExtentPointer directory_root, undo_snapshot;
   std::uint64_t file_blocks, wal_uuid;
   std::uint32_t db_flags, next_object_id;
-  std::uint64_t catalog_version;
+  std::uint64_t catalog_version, log_segment_bytes;
 };
 static_assert(offsetof(StoredSuperblock, crc) == 12 && offsetof(StoredSuperblock, uuid) == 16);
 static_assert(offsetof(StoredSuperblock, generation) == 32 && offsetof(StoredSuperblock, ckpt_lsn) == 48);
@@ -33,7 +33,7 @@ static_assert(offsetof(StoredSuperblock, boot_count) == 88 && offsetof(StoredSup
 static_assert(offsetof(StoredSuperblock, undo_snapshot) == 128 && offsetof(StoredSuperblock, file_blocks) == 160);
 static_assert(offsetof(StoredSuperblock, wal_uuid) == 168 && offsetof(StoredSuperblock, db_flags) == 176);
 static_assert(offsetof(StoredSuperblock, next_object_id) == 180 && offsetof(StoredSuperblock, catalog_version) == 184);
-static_assert(sizeof(StoredSuperblock) == 192);
+static_assert(offsetof(StoredSuperblock, log_segment_bytes) == 192 && sizeof(StoredSuperblock) == 200);
 
 constexpr char kMagic[9] = "RUSTBDSB";
 
@@ -69,6 +69,7 @@ void encode_superblock(const Superblock& from, SuperblockImage& into) {
   stored.db_flags = state.db_flags;
   stored.next_object_id = state.positions.next_object_id;
   stored.catalog_version = state.positions.catalog_version;
+  stored.log_segment_bytes = state.log_segment_bytes;
   into.fill(std::byte{0});
   std::memcpy(into.data(), &stored, sizeof stored);
   store(into.data() + offsetof(StoredSuperblock, crc), crc_of(into));
@@ -93,6 +94,7 @@ std::optional<Superblock> decode_superblock(ByteSpan image) {
   out.state.boot_count = stored.boot_count;
   out.state.wal_uuid = stored.wal_uuid;
   out.state.db_flags = stored.db_flags;
+  out.state.log_segment_bytes = stored.log_segment_bytes;
   out.directory_root = stored.directory_root;
   out.undo_snapshot = stored.undo_snapshot;
   out.file_blocks = stored.file_blocks;
