@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import harness  # noqa: E402
 
-SIZE = "96m"
+SIZE = "160m"
 
 
 def attempt(cursor, sql: str):
