@@ -181,7 +181,10 @@ bool SystemParts::collect_record(TxnState& state, std::size_t position) {
     for (const auto& c : chains) storage->pending().add(c.first, storage::PendingKind::kChain);
     state.collected_records.store(position + 1, std::memory_order_release);
   }
-  if (r->undone_epoch.load(std::memory_order_acquire) == 0) versions.cut(r);
+  if (r->undone_epoch.load(std::memory_order_acquire) == 0) {
+    if (r->op == UndoOp::kBulk) versions.clear_bulk(r);
+    else versions.cut(r);
+  }
   if (chains.empty()) return true;
   std::lock_guard lock(queue_mutex);
   unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
@@ -229,9 +232,6 @@ std::size_t SystemParts::collect_garbage() {
       ++collected;
     }
     if (!complete) break;
-    for (const auto& b : state->bulk_blocks) {
-      for (std::uint64_t i = 0; i < b.count; ++i) versions.clear_bulk(b.table, b.first + i, state);
-    }
     std::lock_guard lock(queue_mutex);
     committed.pop_front();
     ended.push_back({epochs().retire_stamp(), state});

@@ -362,7 +362,16 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
         recover_update(table, row, columns, before, computed, true);
       } else {
         read_undo_other(payload, &computed);
-        if (op == UndoOp::kInsert) {
+        if (op == UndoOp::kBulk) {
+          Arena arena(1024);
+          std::vector<Cell> cells;
+          bool tombstone = false;
+          for (std::uint64_t i = 0; i < kBlockRows; ++i) {
+            const RowId at{row.raw() + i};
+            if (recover_row(*tree, *format, at, &cells, arena, &tombstone)) recover_remove(table, at, {});
+            arena.reset();
+          }
+        } else if (op == UndoOp::kInsert) {
           recover_remove(table, row, computed);
         } else {
           recover_tombstone(table, row);

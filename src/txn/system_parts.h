@@ -130,6 +130,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::mutex active_mutex;               // protects active; never held while entering the gate
   std::vector<TxnState*> active;
   std::atomic<bool> collecting{false};   // one collection at a time
+  std::atomic<bool> dropping{false};     // drop_step() runs
   std::atomic<bool> snapshot_pending{false};  // set with the gate closed: no purge until the undo snapshot is written
   std::mutex queue_mutex;                // protects committed, ended; after commit_mutex
   std::deque<TxnState*> committed;       // in commit order; the collector's work
@@ -221,13 +222,16 @@ struct SystemParts final : storage::CheckpointSource {
   void forget_trees(const storage::TableLayout& layout, const storage::TableLayout* kept);
   /// One step of freeing dropped trees; false: nothing to do. Blocks for pages.
   bool drop_step();
+  bool free_front_tree();  // its body
   /// The committed registry after a change.
   void publish_layout(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
   bool find_next_row(TreeState& state);
 
   // --- undo (undo.cc) ---
   /// Takes one record back; an action. Not kOk: nothing happened, call again after `wait`.
-  storage::Status undo_record(TxnState& state, UndoRec& record);
+  storage::Status undo_record(UndoRec& record);
+  storage::Status undo_row(UndoRec& record, RowId row);
+  storage::Status undo_bulk(UndoRec& record);
   /// The full payload (spilled ones are read from their pages). False: `*status` says why.
   bool load_payload(const UndoRec& record, Bytes& scratch, ByteSpan* out, storage::Status* status);
   void raise_object_id(std::uint32_t seen);

@@ -202,6 +202,14 @@ void SystemParts::publish_layout(Oid database, Oid relation, std::shared_ptr<con
 }
 
 bool SystemParts::drop_step() {
+  // One at a time: the collector's thread, VACUUM and the end of a DROP all come here.
+  if (dropping.exchange(true, std::memory_order_acq_rel)) return false;
+  const bool more = free_front_tree();
+  dropping.store(false, std::memory_order_release);
+  return more;
+}
+
+bool SystemParts::free_front_tree() {
   DroppedTree tree;
   {
     std::lock_guard lock(drop_mutex);

@@ -235,8 +235,9 @@ Task<> Transaction::rollback_to(Savepoint savepoint) {
     for (auto& d : state->row_deltas) d.rows = 0;
     for (const UndoRec* r : state->records) {
       if (r->undone_epoch.load(std::memory_order_relaxed) != 0 || r->op == UndoOp::kUpdate) continue;
+      const int rows = r->op == UndoOp::kBulk ? r->placed : r->op == UndoOp::kInsert ? 1 : -1;
       for (auto& d : state->row_deltas)
-        if (d.trees->id.raw() == r->table) d.rows += r->op == UndoOp::kInsert ? 1 : -1;
+        if (d.trees->id.raw() == r->table) d.rows += rows;
     }
   }
   parts.locks->release_to(locker_, savepoint.locks);
@@ -281,7 +282,7 @@ Task<> Transaction::undo_to(std::size_t undo_records) {
     if (record->undone_epoch.load(std::memory_order_relaxed) != 0) continue;
     co_await revert_layouts(i);
     for (;;) {
-      storage::Status status = parts.undo_record(state, *record);
+      storage::Status status = parts.undo_record(*record);
       if (status) break;
       if (status.outcome == storage::Outcome::kMiss) {
         co_await status.wait;

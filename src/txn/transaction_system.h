@@ -33,6 +33,7 @@ struct Options {
   std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;        // of all transactions together: beyond it 53200
   std::uint64_t undo_spill_bytes = std::uint64_t{64} << 20;       // of one transaction: beyond it payloads go to TEMP pages
   std::uint64_t log_fragment_bytes = std::uint64_t{4} << 20;      // more events than that are written as FRAGMENTs
+  std::uint32_t bulk_rows_min = 512;      // of bulk_append(): fewer would leave most of a block's row ids unused
   std::uint32_t recovery_workers = 1;
   bool background = true;         // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;         // `rustbd check`: nothing is written to the directory

@@ -27,6 +27,7 @@ enum class UndoOp : std::uint8_t {
   kInsert = 1,  // before: the row was absent
   kUpdate = 2,  // before: the changed columns (row_codec.h, UpdateImage)
   kDelete = 3,  // before: the tombstone was not there
+  kBulk = 4,    // before: the whole block of 1024 row ids from `row` on was absent; the end of each of its rows' chains
 };
 
 /// A link of a version chain, newest first. Immutable once pushed, except `older` and `undone_epoch`.
@@ -44,7 +45,7 @@ struct UndoRec {
   CommandId command = 0;
   UndoOp op{};
   std::uint8_t flags = 0;
-  std::uint16_t reserved = 0;
+  std::uint16_t placed = 0;                     // kBulk: rows that stand, from the first on; its transaction's thread
   std::uint32_t bytes = 0;                      // of the payload
   std::atomic<std::uint64_t> undone_epoch{0};   // epoch of the action that took the change back
   [[nodiscard]] ByteSpan payload() const { return {reinterpret_cast<const std::byte*>(this + 1), bytes}; }
@@ -87,11 +88,7 @@ struct TxnState {
   bool ended = false;
   std::vector<LockKey> waited_rows;
 
-  struct BulkBlocks {
-    TableId table;
-    std::uint64_t first, count;  // blocks of 1024 row ids
-  };
-  std::vector<BulkBlocks> bulk_blocks;
+  UndoRec* bulk_block = nullptr;                   // the block that bulk_append() fills
   struct RowDelta {
     std::shared_ptr<TreeState> trees;
     std::int64_t rows = 0;

@@ -103,14 +103,32 @@ struct OlderKeys {
 
 }  // namespace
 
-storage::Status SystemParts::undo_record(TxnState& state, UndoRec& record) {
-  static_cast<void>(state);
+/// Rows from the last one on. Each goes in an action of its own: a checkpoint in between saves the record, whose undo
+/// finds the rest.
+storage::Status SystemParts::undo_bulk(UndoRec& record) {
+  while (record.placed > 0) {
+    const RowId row{record.row + record.placed - 1};
+    if (auto status = undo_row(record, row); !status) return status;
+    --record.placed;
+  }
+  const storage::Action action(gate());
+  versions.clear_bulk(&record);
+  record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+  return {};
+}
+
+storage::Status SystemParts::undo_record(UndoRec& record) {
+  return record.op == UndoOp::kBulk ? undo_bulk(record) : undo_row(record, RowId{record.row});
+}
+
+/// Takes back what the record did to the row.
+storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
   const auto trees_of = tree_state(TableId{record.table});
   RUSTBD_ASSERT(trees_of != nullptr, "a table with undo has its trees");
   TreeState& tree = *trees_of;
   const auto format_ref = tree.format();
   const TableFormat& format = *format_ref;
-  const RowId row{record.row};
+  const bool inserted = record.op == UndoOp::kInsert || record.op == UndoOp::kBulk;
   bool split_leaf = false;
   std::vector<EntryLatches::Emptied> emptied;
   std::vector<storage::OverflowRef> chains;
@@ -184,13 +202,17 @@ storage::Status SystemParts::undo_record(TxnState& state, UndoRec& record) {
         chains.push_back(present[i].overflow_ref());
         storage->pending().add(chains.back().first, storage::PendingKind::kChain);
       }
-      if (record.op == UndoOp::kInsert) page.remove(slot);
+      if (inserted) page.remove(slot);
       else if (record.op == UndoOp::kUpdate) page.update(slot, columns, before);
       else page.set_tombstone(slot, false);
       entries.apply();
       emptied = std::move(entries.emptied);
-      versions.pop(&record);
-      record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+      if (record.op == UndoOp::kBulk) {
+        RUSTBD_ASSERT(versions.head(TableId{record.table}, row).head == nullptr, "I21: later changes are undone first");
+      } else {
+        versions.pop(&record);
+        record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+      }
     }
   }
   if (split_leaf) {

@@ -152,17 +152,19 @@ void VersionMap::collect(TableId table, std::uint64_t first, std::uint64_t last,
   }
 }
 
-void VersionMap::set_bulk(TableId table, std::uint64_t block, TxnState* owner) {
-  Bucket& bucket = buckets_[bucket_of(table.raw(), block)];
+void VersionMap::set_bulk(UndoRec* record) {
+  const std::uint64_t block = record->row >> 10;
+  Bucket& bucket = buckets_[bucket_of(record->table, block)];
   const Latched latched(bucket);
-  find_or_make(bucket, table.raw(), block).bulk = owner;
+  find_or_make(bucket, record->table, block).bulk = record;
 }
 
-void VersionMap::clear_bulk(TableId table, std::uint64_t block, TxnState* owner) {
-  Bucket& bucket = buckets_[bucket_of(table.raw(), block)];
+void VersionMap::clear_bulk(UndoRec* record) {
+  const std::uint64_t block = record->row >> 10;
+  Bucket& bucket = buckets_[bucket_of(record->table, block)];
   const Latched latched(bucket);
-  Block* b = find(bucket, table.raw(), block);
-  if (b == nullptr || b->bulk != owner) return;
+  Block* b = find(bucket, record->table, block);
+  if (b == nullptr || b->bulk != record) return;
   b->bulk = nullptr;
   drop_if_empty(bucket, *b);
 }

@@ -13,11 +13,15 @@
 
 namespace rustbd::txn {
 
-/// What the chain of a row begins with. `bulk`: the block's bulk owner; the chain's end (or the row itself, when head is
-/// nullptr) goes on with an INSERT by it.
+/// Rows of a block of the version map, and of a bulk insert.
+inline constexpr std::uint64_t kBlockRows = 1024;
+
+/// What the chain of a row begins with. `bulk`: the block's bulk insert (storage.md §4.2, bulk_owner), which all chains of
+/// the block end with: the record after the last one of `head`, or the only one.
 struct ChainHead {
   UndoRec* head = nullptr;
-  TxnState* bulk = nullptr;
+  UndoRec* bulk = nullptr;
+  [[nodiscard]] const UndoRec* newest() const { return head != nullptr ? head : bulk; }
   [[nodiscard]] bool empty() const { return head == nullptr && bulk == nullptr; }
 };
 
@@ -44,15 +48,15 @@ class VersionMap {
   };
   struct BulkRange {
     std::uint64_t first, last;  // row ids, inclusive
-    TxnState* owner;
+    UndoRec* record;
   };
   /// Chains of the rows first..last ascending, and the bulk blocks among them. Appends.
   void collect(TableId table, std::uint64_t first, std::uint64_t last, std::vector<RowChain>* chains,
                std::vector<BulkRange>* bulk) const;
 
-  /// Every row of the block of 1024 (row >> 10) was inserted by that transaction.
-  void set_bulk(TableId table, std::uint64_t block, TxnState* owner);
-  void clear_bulk(TableId table, std::uint64_t block, TxnState* owner);
+  /// A kBulk record, before its block has rows: every row of it is inserted by that transaction.
+  void set_bulk(UndoRec* record);
+  void clear_bulk(UndoRec* record);
   [[nodiscard]] std::uint64_t size() const { return heads_.load(std::memory_order_relaxed); }
 
  private:
@@ -63,7 +67,7 @@ class VersionMap {
   struct Block {
     std::uint32_t table;
     std::uint64_t number;
-    TxnState* bulk = nullptr;
+    UndoRec* bulk = nullptr;
     std::vector<Entry> entries;  // ascending by low
     std::unique_ptr<Block> next;
   };
@@ -88,11 +92,6 @@ inline bool view_stops(const ReadView& view, const UndoRec& record) {
   if (record.owner == view.self) return record.command < view.command;
   const std::uint64_t ts = record.owner->commit_ts.load(std::memory_order_acquire);
   return ts != kRunning && ts <= view.snapshot;  // kAborted is above every snapshot
-}
-inline bool view_sees_bulk(const ReadView& view, const TxnState& owner) {
-  if (&owner == view.self) return true;
-  const std::uint64_t ts = owner.commit_ts.load(std::memory_order_acquire);
-  return ts != kRunning && ts <= view.snapshot;
 }
 
 }  // namespace rustbd::txn

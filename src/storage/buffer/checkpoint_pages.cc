@@ -5,6 +5,7 @@
 #include <iterator>
 #include <thread>
 
+#include "rustbd/base/bytes.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/buffer/image_writer.h"
 #include "rustbd/storage/pages/entry_ledger.h"
@@ -101,6 +102,7 @@ BufferManager::Staging BufferManager::stage_for_checkpoint(std::uint64_t id, Ima
     } else {
       PageImage image{id, &entry, frame, LatchWord::version(word), dirty_epoch, 0, {}};
       const std::byte* source = frames_.memory(copy != kNoFrameIndex ? copy : frame);
+      image.kind = load<PageHeader>(source).kind;
       image.checksum = encode_page_image(PageId{id}, 0, running, {source, kPageBytes}, writer.next_staging());
       writer.images.push_back(image);
       result = Staging::kStaged;
@@ -118,7 +120,7 @@ void BufferManager::finish_checkpoint_image(const PageImage& image) {
   Outcome ignored{};
   while (!latch_shared(entry, image.page, ignored)) std::this_thread::yield();
   if (!image.extent.none()) {
-    ledger_.set_image(image.page, entry, image.extent, image.checksum, ledger_.running());
+    ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, ledger_.running());
     page_writes_.fetch_add(1, std::memory_order_relaxed);
     const std::uint32_t copy = meta.checkpoint_copy.exchange(kNoFrameIndex, std::memory_order_acq_rel);
     if (copy != kNoFrameIndex) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "rustbd/base/bytes.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/buffer/image_writer.h"
 #include "rustbd/storage/pages/entry_ledger.h"
@@ -129,6 +130,7 @@ bool BufferManager::stage_for_eviction(PageEntry& entry, std::uint64_t id, Image
     const std::uint64_t running = ledger_.running();
     const std::uint64_t epoch =
         running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
+    image.kind = load<PageHeader>(frames_.memory(frame)).kind;
     image.checksum =
         encode_page_image(PageId{id}, 0, epoch, {frames_.memory(frame), kPageBytes}, writer.next_staging());
     writer.images.push_back(image);
@@ -168,7 +170,7 @@ bool BufferManager::finish_eviction(const PageImage& image) {
   const std::uint64_t running = ledger_.running();
   const std::uint64_t epoch =
       running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
-  ledger_.set_image(image.page, entry, image.extent, image.checksum, epoch);
+  ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, epoch);
   entry.clear(PageEntry::kDirty);
   dirty_count_.fetch_sub(1, std::memory_order_relaxed);
   page_writes_.fetch_add(1, std::memory_order_relaxed);

@@ -23,6 +23,7 @@ struct PageImage {
   std::uint32_t dirty_epoch = 0;   // likewise
   std::uint64_t checksum = 0;
   Extent extent;                   // none: it could not be written
+  PageKind kind{};                 // in its header: a root that was split has another one than before
 };
 
 /// Threads: one.

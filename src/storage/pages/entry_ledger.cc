@@ -55,8 +55,8 @@ void EntryLedger::replace_extent(const PageEntry& entry, std::uint64_t epoch) {
   }
 }
 
-void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, Extent extent, std::uint64_t checksum,
-                            std::uint64_t epoch) {
+void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent,
+                            std::uint64_t checksum, std::uint64_t epoch) {
   DirectoryChunk& chunk = directory_.chunk(page / kChunkEntries);
   const std::lock_guard lock(chunk.mutex);
   if (entry.has(PageEntry::kTemp)) {
@@ -67,6 +67,7 @@ void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, Extent extent,
   }
   before_change(chunk, page, entry, epoch);
   replace_extent(entry, epoch);
+  entry.class_kind = static_cast<std::uint8_t>(entry.page_class() << 4 | static_cast<std::uint8_t>(kind));
   entry.extent = extent.packed();
   entry.checksum = checksum;
   set_fresh(entry, fresh_tag(epoch));

@@ -27,7 +27,9 @@ class EntryLedger {
   [[nodiscard]] std::uint64_t running() const { return running_.load(std::memory_order_seq_cst); }
 
   /// Shared or exclusive latch, `FrameMeta.writing` set. The extent that is replaced becomes free by I9.
-  void set_image(std::uint64_t page, PageEntry& entry, Extent extent, std::uint64_t checksum, std::uint64_t epoch);
+  /// `kind`: of the image, which may be another one than that of the image before.
+  void set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent, std::uint64_t checksum,
+                 std::uint64_t epoch);
   /// Exclusive latch. The entry becomes dirty and has no extent.
   void set_allocated(std::uint64_t page, PageEntry& entry, PageClass page_class, PageKind kind, std::uint64_t epoch);
   /// Exclusive latch.

@@ -41,7 +41,7 @@ struct PageEntry {
 
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint32_t> frame;  // changed by whoever holds the exclusive latch
-  std::uint8_t class_kind;           // class << 4 | kind; changed under the exclusive latch and the chunk's lock
+  std::uint8_t class_kind;           // class << 4 | kind of the last image; changed under a latch and the chunk's lock
   std::atomic<std::uint8_t> flags;
   std::uint16_t key_index;
   std::uint64_t extent;              // Extent::packed(); changed under a latch and the chunk's lock

@@ -104,7 +104,7 @@ class Verifier {
     const auto page = load<PageHeader>(image_.data() + kExtentHeaderBytes);
     if (header.epoch > superblock_.state.epoch) problem(name + ": image of a later epoch than the checkpoint's");
     if (page.page_id != id) problem(fmt::format("{}: its header says page {}", name, page.page_id));
-    if (static_cast<std::uint8_t>(page.kind) != (stored.class_kind & 15)) problem(name + ": wrong kind in its header");
+    if (static_cast<std::uint8_t>(page.kind) != (stored.class_kind & 15)) problem(fmt::format("{}: kind {} in its header, {} in the directory", name, static_cast<int>(page.kind), stored.class_kind & 15));
   }
 
   void check_snapshot() {

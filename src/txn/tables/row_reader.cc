@@ -30,8 +30,8 @@ bool RowReader::visible(const ChainHead& chain, bool tombstone, bool note) {
     if (r->op == UndoOp::kDelete) alive = true;
   }
   if (chain.bulk != nullptr) {
-    if (!view_sees_bulk(view_, *chain.bulk)) return false;
-    seen(*chain.bulk);
+    if (!view_stops(view_, *chain.bulk)) return false;
+    seen(*chain.bulk->owner);
   }
   return alive;
 }

@@ -243,7 +243,6 @@ void RowWriter::computed_entries(const WriteExtras& extras, std::span<const Cell
 
 namespace {
 RowLockMode implied_mode(const UndoRec* head) {
-  if (head == nullptr) return RowLockMode::kUpdate;  // a bulk insert
   return head->op == UndoOp::kUpdate && (head->flags & UndoRec::kUniqueKey) == 0 ? RowLockMode::kNoKeyUpdate
                                                                                  : RowLockMode::kUpdate;
 }
@@ -257,14 +256,15 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
   };
   if (!found) return answer(Status::kGone);
   const ChainHead chain = parts_.versions.head(state_.id, row);
-  TxnState* owner = chain.head != nullptr ? chain.head->owner : chain.bulk;
+  const UndoRec* newest = chain.newest();
+  TxnState* owner = newest != nullptr ? newest->owner : nullptr;
   if (owner != nullptr && owner == txn_.state()) {
-    if (chain.head != nullptr && chain.head->command >= txn_.command()) return answer(Status::kSelfModified);
+    if (newest->command >= txn_.command()) return answer(Status::kSelfModified);
     if (tombstone) return answer(Status::kGone);
   } else if (owner != nullptr) {
     const std::uint64_t ts = owner->commit_ts.load(std::memory_order_acquire);
     if (ts == kRunning || ts == kAborted) {
-      if (conflicts(mode, implied_mode(chain.head))) {
+      if (conflicts(mode, implied_mode(newest))) {
         after->wait = true;
         after->wait_key = LockKey::row(state_.id, row);
         after->wait_mode = mode;
@@ -298,7 +298,8 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
 /// The newest version of another row with an entry of this key.
 RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowId other, const LeafView& leaf,
                                        ChainHead chain, Outcome* out, After* after) {
-  TxnState* owner = chain.head != nullptr ? chain.head->owner : chain.bulk;
+  const UndoRec* newest = chain.newest();
+  TxnState* owner = newest != nullptr ? newest->owner : nullptr;
   const bool mine = owner != nullptr && owner == txn_.state();
   if (owner != nullptr && !mine) {
     const std::uint64_t ts = owner->commit_ts.load(std::memory_order_acquire);
@@ -345,8 +346,8 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
   out->index = part.layout->id;
   out->row = other;
   out->row_state = !mine ? ConflictState::kCommitted
-                   : chain.head != nullptr && chain.head->command >= txn_.command() ? ConflictState::kOwnCommand
-                                                                                     : ConflictState::kOwnEarlier;
+                   : newest->command >= txn_.command() ? ConflictState::kOwnCommand
+                                                        : ConflictState::kOwnEarlier;
   return Step::kReturn;
 }
 
@@ -489,9 +490,32 @@ UndoRec* RowWriter::push_record(UndoOp op, std::uint8_t flags, RowId row) {
     std::lock_guard lock(state.records_mutex);
     state.records.push_back(record);
   }
-  parts_.versions.push(record);
+  if (op == UndoOp::kBulk) parts_.versions.set_bulk(record);
+  else parts_.versions.push(record);
   written_ = row;
   return record;
+}
+
+/// The block that this command's bulk insert into the table fills, if it has room.
+UndoRec* RowWriter::open_block() const {
+  const TxnState* state = txn_.state();
+  UndoRec* block = state != nullptr ? state->bulk_block : nullptr;
+  if (block == nullptr || block->table != state_.id.raw() || block->command != txn_.command()) return nullptr;
+  if (block->placed == kBlockRows || block->undone_epoch.load(std::memory_order_relaxed) != 0) return nullptr;
+  return block;
+}
+
+/// Takes the next whole block of row ids. Ids that it does not use are lost, as are those of failed inserts.
+UndoRec* RowWriter::begin_block() {
+  TxnState& state = txn_.writable_state();
+  std::uint64_t next = state_.next_row.load(std::memory_order_relaxed), first = 0;
+  do {
+    first = (next + kBlockRows - 1) / kBlockRows * kBlockRows;
+  } while (!state_.next_row.compare_exchange_weak(next, first + kBlockRows, std::memory_order_relaxed));
+  const storage::Action action(parts_.gate());
+  s_.payload.clear();
+  state.bulk_block = push_record(UndoOp::kBulk, 0, RowId{first});
+  return state.bulk_block;
 }
 
 void RowWriter::count_rows(std::int64_t delta) {
@@ -505,7 +529,7 @@ void RowWriter::count_rows(std::int64_t delta) {
   state.row_deltas.push_back({table_.state_, delta});
 }
 
-Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row) {
+Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowId* out_row) {
   s_.begin();
   given_row(row);
   std::vector<ColumnNumber> move;
@@ -538,7 +562,9 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row)
   write_row_event(body, format_, s_.full, s_.computed);
   if (Outcome room = txn_.make_log_room(s_.body.size()); !room.ok()) return room;
   TxnState& mine = txn_.writable_state();
-  const RowId id{state_.next_row.fetch_add(1, std::memory_order_relaxed)};
+  UndoRec* block = open_block();
+  if (block == nullptr && bulk) block = begin_block();
+  const RowId id{block != nullptr ? block->row + block->placed : state_.next_row.fetch_add(1, std::memory_order_relaxed)};
   hint_ = state_.tree->append_hint();
 
   Outcome result = run(WaitPolicy::kWait, [&](Outcome* out, After* after) {
@@ -556,7 +582,9 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, RowId* out_row)
       return step;
     }
     if (auto dirty = entries.mark_dirty(); !dirty) return dirty_step(dirty, out);
-    push_record(UndoOp::kInsert, 0, id);
+    if (block == nullptr) push_record(UndoOp::kInsert, 0, id);
+    else ++block->placed;
+    written_ = id;
     leaf.set_has_versions(true);
     page.insert(id, s_.new_row);
     entries.apply();
@@ -647,8 +675,9 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
         return step;
       }
       const ChainHead chain = parts_.versions.head(state_.id, row);
-      if (chain.head != nullptr && chain.head->owner == &mine &&
-          (chain.head->op == UndoOp::kInsert || (chain.head->flags & UndoRec::kUniqueKey) != 0)) {
+      const UndoRec* newest = chain.newest();
+      if (newest != nullptr && newest->owner == &mine &&
+          (newest->op != UndoOp::kUpdate || (newest->flags & UndoRec::kUniqueKey) != 0)) {
         flags |= UndoRec::kUniqueKey;  // as strong as what this transaction did to the row before
       }
       // Large values go to overflow pages, outside the gate.
@@ -759,7 +788,8 @@ Outcome RowWriter::lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uin
     const std::uint32_t slot = view.find(row);
     const bool found = slot != storage::kNoSlot;
     const ChainHead chain = parts_.versions.head(state_.id, row);
-    const bool own = chain.head != nullptr && chain.head->owner == txn_.state() && txn_.state() != nullptr;
+    const UndoRec* newest = chain.newest();
+    const bool own = newest != nullptr && newest->owner == txn_.state() && txn_.state() != nullptr;
     if (own) {  // written by this transaction: nobody else can lock it more than this
       if (found && view.tombstone(slot)) out->status = Status::kGone;
       return out->ok() ? Step::kDone : Step::kReturn;

@@ -90,7 +90,9 @@ class RowWriter {
  public:
   RowWriter(Table& table, Transaction& txn);
 
-  Outcome insert(RowRef row, const WriteExtras& extras, RowId* out);
+  /// `bulk`: into a block of row ids that has one undo record for all (storage.md §4.2, bulk_owner).
+  /// @pre no index of the table has computed keys.
+  Outcome insert(RowRef row, const WriteExtras& extras, bool bulk, RowId* out);
   Outcome update(RowId row, std::span<const ColumnNumber> changed, RowRef values, const WriteExtras& extras,
                  std::uint64_t accept_newer);
   Outcome remove(RowId row, const WriteExtras& extras, std::uint64_t accept_newer);
@@ -141,6 +143,8 @@ class RowWriter {
   Step judge_other(const IndexPart& part, ByteSpan key, RowId other, const storage::LeafView& leaf, ChainHead chain,
                    Outcome* out, After* after);
   UndoRec* push_record(UndoOp op, std::uint8_t flags, RowId row);
+  [[nodiscard]] UndoRec* open_block() const;
+  UndoRec* begin_block();
   void count_rows(std::int64_t delta);
 
   Table& table_;

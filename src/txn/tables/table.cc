@@ -24,7 +24,7 @@ Table::Table(Table&&) noexcept = default;
 
 Outcome Table::insert(Transaction& txn, RowRef row, const WriteExtras& extras, RowId* out) {
   if (Outcome o = txn.prepare_write(); !o.ok()) return o;
-  return RowWriter(*this, txn).insert(row, extras, out);
+  return RowWriter(*this, txn).insert(row, extras, false, out);
 }
 
 Outcome Table::update(Transaction& txn, RowId row, std::span<const ColumnNumber> changed, RowRef values,
@@ -82,12 +82,15 @@ Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::spa
 
 Outcome Table::bulk_append(Transaction& txn, const types::Chunk& chunk, const WriteExtras& extras, std::uint32_t* done,
                            std::uint64_t* row_ids) {
+  const auto& indexes = format_->indexes;
+  const bool computed = std::any_of(indexes.begin(), indexes.end(), [](const IndexPart& p) { return p.computed; });
+  const bool bulk = !computed && chunk.count() >= system_.parts().options.bulk_rows_min;
   for (; *done < chunk.count(); ++*done) {
     if (Outcome o = txn.prepare_write(); !o.ok()) return o;
     RowId row;
     WriteExtras at = extras;
     at.row = chunk.selection[*done];
-    if (Outcome o = RowWriter(*this, txn).insert({chunk.columns, at.row}, at, &row); !o.ok()) return o;
+    if (Outcome o = RowWriter(*this, txn).insert({chunk.columns, at.row}, at, bulk, &row); !o.ok()) return o;
     if (row_ids != nullptr) row_ids[*done] = row.raw();
   }
   return {};
@@ -108,7 +111,8 @@ Outcome Table::fetch_newest(Transaction& txn, RowId row, std::span<const ColumnN
       const ChainHead chain = parts.versions.head(state_->id, row);
       for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire))
         if (view_stops(view, *r)) return r->owner->commit_ts.load(std::memory_order_acquire);
-      return chain.bulk != nullptr ? chain.bulk->commit_ts.load(std::memory_order_acquire) : 0;
+      if (chain.bulk == nullptr || !view_stops(view, *chain.bulk)) return 0;
+      return chain.bulk->owner->commit_ts.load(std::memory_order_acquire);
     };
     const std::uint64_t before = newest();
     if (Outcome o = fetch(view, one, columns, out, &position); !o.ok()) return o;
@@ -229,7 +233,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
       while (b < bulk.size() && bulk[b].last < ids[i]) ++b;
       ChainHead chain;
       if (c < chains.size() && chains[c].row == ids[i]) chain.head = chains[c].head;
-      if (b < bulk.size() && bulk[b].first <= ids[i]) chain.bulk = bulk[b].owner;
+      if (b < bulk.size() && bulk[b].first <= ids[i]) chain.bulk = bulk[b].record;
       if (chain.empty()) {
         if (!dead[i]) selected_.push_back(static_cast<std::uint16_t>(i));
         continue;

@@ -256,13 +256,29 @@ Task<CrashClient::Next> CrashClient::insert() {
   if (relation == 0) co_return Next::kSkip;
   LayoutPtr layout;
   RUSTBD_GO(co_await use(relation, TableLockMode::kRowExclusive, &layout));
+  const bool bulk = world_.has(kBulk) && world_.chance(150);
+  // Rows that one statement appends share a block of row ids.
+  const std::uint64_t rows = bulk ? 1 + world_.random.below(40) : 1;
+  Next next = Next::kGo;
+  for (std::uint64_t i = 0; i < rows && next == Next::kGo; ++i) next = co_await insert_one(layout, bulk);
+  co_return next;
+}
+
+Task<CrashClient::Next> CrashClient::insert_one(const LayoutPtr& layout, bool bulk) {
   Table table(*world_.system, layout);
   const Image image = random_image(*layout);
-  const ImageRow values(image, *layout);
+  ImageRow values(image, *layout);
   RowId row;
-  Outcome o = co_await until_done([&] { return table.insert(*txn_, values.ref(), {}, &row); },
-                                  [&] { return world_.dead() || world_.stopping; });
+  std::uint64_t bulk_row = 0;
+  std::uint32_t done = 0;
+  Outcome o = co_await until_done(
+      [&] {
+        return bulk ? table.bulk_append(*txn_, values.chunk(), {}, &done, &bulk_row)
+                    : table.insert(*txn_, values.ref(), {}, &row);
+      },
+      [&] { return world_.dead() || world_.stopping; });
   RUSTBD_GO(judge(o, "insert"));
+  if (bulk) row = RowId{bulk_row};
   if (row.raw() <= world_.model.highest_row(layout->table) && own_effect(layout->table, row.raw()) == nullptr) {
     // Row ids are given out in order; commits may come in another one, but a committed id never comes again.
     if (const auto rows = world_.model.rows_at(layout->table, ~std::uint64_t{0}); rows.contains(row.raw()))

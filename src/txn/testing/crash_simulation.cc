@@ -82,6 +82,7 @@ class Simulation {
     o.log_fragment_bytes = world_.has(kLarge) ? std::uint64_t{512} << random.below(7) : std::uint64_t{1} << 20;
     o.undo_spill_bytes = world_.has(kLarge) ? std::uint64_t{1024} << random.below(8) : std::uint64_t{1} << 30;
     o.background = world_.has(kBackground) && world_.chance(300);
+    o.bulk_rows_min = 1;
     o.preallocate_log = false;
     o.data_grow_bytes = 2 << 20;
     o.on_fatal = [this](std::string_view why) {

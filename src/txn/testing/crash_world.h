@@ -23,7 +23,7 @@ inline constexpr Oid kCrashDatabase = 5;
 enum Feature : std::uint32_t {
   kTransfers = 1, kRows = 2, kKeys = 4, kSavepoints = 8, kCheckpoints = 16, kCollection = 32, kLong = 64, kLarge = 128,
   kOverflow = 256, kTables = 512, kColumns = 1024, kIndexes = 2048, kTruncate = 4096, kSequences = 8192,
-  kBackground = 16384, kCrashInRecovery = 32768, kTimeouts = 65536, kAllFeatures = 0xFFFFFFFF
+  kBackground = 16384, kCrashInRecovery = 32768, kTimeouts = 65536, kBulk = 131072, kAllFeatures = 0xFFFFFFFF
 };
 
 /// Values of one row as constant vectors.
@@ -31,6 +31,8 @@ class ImageRow {
  public:
   ImageRow(const Image& image, const storage::TableLayout& layout);
   [[nodiscard]] RowRef ref(std::size_t first = 0) const { return {columns_.data() + first, 0}; }
+  /// The row alone, as a chunk over this memory.
+  [[nodiscard]] types::Chunk chunk() { return {columns_.data(), static_cast<std::uint32_t>(columns_.size()), 1, {nullptr, 1}}; }
   [[nodiscard]] const types::Vector& column(std::size_t i) const { return columns_[i]; }
 
  private:
@@ -88,6 +90,7 @@ class CrashClient {
   Task<Next> operation();
   Task<Next> transfer();
   Task<Next> insert();
+  Task<Next> insert_one(const LayoutPtr& layout, bool bulk);
   Task<Next> update();
   Task<Next> remove();
   Task<Next> read_table();
