@@ -5,6 +5,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/io/blocking_hook.h"
+#include "rustbd/io/simulated/fiber.h"
 
 namespace rustbd::io {
 
@@ -27,6 +28,10 @@ class SimulatedExecutor::PoolLane final : public Lane {
   void run(Job& job) {
     const Running running{this};
     job();
+  }
+  static void run_outside_lanes(Fiber& fiber) {
+    const Running running{nullptr};
+    fiber.resume();
   }
 
  private:
@@ -77,28 +82,18 @@ class SimulatedExecutor::SerialLane final : public Lane {
 };
 
 struct SimulatedExecutor::Background {
-  std::string name;
-  Job body;
+  Background(std::string n, Job body) : name(std::move(n)), fiber(std::move(body)) {}
+  const std::string name;
+  Fiber fiber;
   WaitToken ended = WaitToken::make(WaitReason::kTask);
-  std::thread thread;
-  bool over = false;
 };
-
-namespace {
-thread_local void* background_of_thread = nullptr;  // a SimulatedExecutor::Background
-thread_local const SimulatedExecutor* executor_of_background = nullptr;
-}  // namespace
 
 class SimulatedExecutor::BackgroundHandle final : public BackgroundThread {
  public:
   BackgroundHandle(SimulatedExecutor& executor, std::shared_ptr<Background> background)
       : executor_(executor), background_(std::move(background)) {}
   ~BackgroundHandle() override { join(); }
-  void join() override {
-    if (!background_->thread.joinable()) return;
-    executor_.block_on(background_->ended);
-    background_->thread.join();
-  }
+  void join() override { executor_.block_on(background_->ended); }
 
  private:
   SimulatedExecutor& executor_;
@@ -128,7 +123,6 @@ Clock& SimulatedExecutor::clock() { return *clock_; }
 std::unique_ptr<Lane> SimulatedExecutor::make_serial_lane(std::string) {
   return std::make_unique<SerialLane>(*this);
 }
-bool SimulatedExecutor::on_background_thread() const { return executor_of_background == this; }
 
 void SimulatedExecutor::post_pool(Job job) {
   Ready ready;
@@ -143,40 +137,19 @@ void SimulatedExecutor::enqueue(Ready ready) {
 }
 
 std::unique_ptr<BackgroundThread> SimulatedExecutor::start_background(std::string name, Job body) {
-  auto background = std::make_shared<Background>();
-  background->name = std::move(name);
-  background->body = std::move(body);
+  auto background = std::make_shared<Background>(std::move(name), std::move(body));
   backgrounds_.push_back(background);
-  ++background_count_;
-  background->thread = std::thread([this, b = background.get()] {
-    background_of_thread = b;
-    executor_of_background = this;
-    blocking_hook_of_thread() = {
-        [](void* self, const WaitToken& token) { static_cast<SimulatedExecutor*>(self)->block_on(token); },
-        this};
-    {
-      std::unique_lock lock{baton_mutex_};
-      baton_changed_.wait(lock, [&] { return baton_ == b; });
-    }
-    b->body();
-    b->body = {};
-    b->over = true;
-    b->ended.fire();
-    std::lock_guard lock{baton_mutex_};
-    baton_ = nullptr;
-    baton_changed_.notify_all();
-  });
   Ready ready;
   ready.background = background.get();
   enqueue(std::move(ready));
   return std::make_unique<BackgroundHandle>(*this, std::move(background));
 }
 
-void SimulatedExecutor::give_baton_to(Background& background) {
-  std::unique_lock lock{baton_mutex_};
-  baton_ = &background;
-  baton_changed_.notify_all();
-  baton_changed_.wait(lock, [&] { return baton_ == nullptr; });
+void SimulatedExecutor::go_on(Background& background) {
+  running_ = &background;
+  PoolLane::run_outside_lanes(background.fiber);
+  running_ = nullptr;
+  if (background.fiber.over()) background.ended.fire();
 }
 
 WaitToken SimulatedExecutor::after(std::chrono::microseconds delay) {
@@ -192,16 +165,13 @@ WaitToken SimulatedExecutor::after(std::chrono::microseconds delay) {
 void SimulatedExecutor::block_on(const WaitToken& token) {
   if (on_background_thread()) {
     if (token.fired()) return;
-    auto* self = static_cast<Background*>(background_of_thread);
+    Background* self = running_;
     token.then(*pool_, [this, self] {
       Ready ready;
       ready.background = self;
       enqueue(std::move(ready));
     });
-    std::unique_lock lock{baton_mutex_};
-    baton_ = nullptr;
-    baton_changed_.notify_all();
-    baton_changed_.wait(lock, [&] { return baton_ == self; });
+    self->fiber.pause();
     return;
   }
   while (!token.fired())
@@ -243,7 +213,7 @@ bool SimulatedExecutor::pop_random(Ready* out) {
 void SimulatedExecutor::run(Ready ready) {
   ++steps_;
   if (ready.background != nullptr) {
-    give_baton_to(*ready.background);
+    go_on(*ready.background);
   } else if (ready.serial != nullptr) {
     ready.serial->run_head();
   } else {
@@ -274,10 +244,9 @@ void SimulatedExecutor::run_for(std::chrono::microseconds span) {
 
 void SimulatedExecutor::stop() {
   for (const auto& background : backgrounds_) {
-    if (!background->over)
+    if (!background->fiber.over())
       std::fprintf(stderr, "simulation: background thread %s runs on\n", background->name.c_str());
-    RUSTBD_ASSERT(background->over, "background threads end before the executor stops");
-    if (background->thread.joinable()) background->thread.join();
+    RUSTBD_ASSERT(background->fiber.over(), "background threads end before the executor stops");
   }
   backgrounds_.clear();
   std::vector<Ready> dropped;  // destroyed outside the mutex: a job may own what posts again

@@ -1,28 +1,26 @@
 // A deterministic executor: every posted job, timer and I/O completion is a task; the seed picks the next
 // one; virtual time jumps to the next timer when nothing else can run.
 //
-// Background threads are OS threads of their own, but a baton lets exactly one thread run at any moment, and
-// only at block_on does it change hands, to a thread that the seed chose: a run is a pure function of the
-// seed. A background body must therefore not wait for another thread by any means but block_on (or blocking
-// File calls), and must not hold a mutex while it does. Invariants: (1) one thread runs at a time; (2) time
-// moves only while nobody can run; (3) same seed and same program give the same trace_hash().
+// Background threads are fibers of the one thread that runs everything: only at block_on does another one go
+// on, which the seed chose, so a run is a pure function of the seed. A background body must therefore not wait
+// for another one by any means but block_on (or blocking File calls), and must not hold a mutex while it does.
+// Invariants: (1) one task runs at a time; (2) time moves only while nobody can run; (3) same seed and same
+// program give the same trace_hash().
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "rustbd/io/executor.h"
 
 namespace rustbd::io {
 
-/// Create it and run it on one thread. While it lives, WaitToken::wait_blocking() on that thread and on its
-/// background threads runs other tasks. Destroy it after stop(); every background thread must have ended by
+/// Create it and run it on one thread. While it lives, WaitToken::wait_blocking() on that thread runs other
+/// tasks. Destroy it after stop(); every background thread must have ended by
 /// then.
 class SimulatedExecutor final : public Executor {
  public:
@@ -35,7 +33,7 @@ class SimulatedExecutor final : public Executor {
   std::unique_ptr<BackgroundThread> start_background(std::string name, Job body) override;
   WaitToken after(std::chrono::microseconds delay) override;
   /// On the creating thread (outside or inside a job): runs tasks until the token fires; stops the process if
-  /// nothing can run any more (a deadlock). On a background thread: gives the baton away until then.
+  /// nothing can run any more (a deadlock). On a background thread: pauses it until then.
   void block_on(const WaitToken& token) override;
   void stop() override;
 
@@ -53,8 +51,8 @@ class SimulatedExecutor final : public Executor {
   /// Hash over all choices so far: equal for equal runs.
   [[nodiscard]] std::uint64_t trace_hash() const { return trace_hash_; }
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
-  /// True on a background thread of this executor.
-  [[nodiscard]] bool on_background_thread() const;
+  /// True in the body of a background thread.
+  [[nodiscard]] bool on_background_thread() const { return running_ != nullptr; }
 
  private:
   class PoolLane;
@@ -79,7 +77,7 @@ class SimulatedExecutor final : public Executor {
   bool pop_random(Ready* out);
   void run(Ready ready);
   bool fire_next_timer(std::int64_t not_after_us);
-  void give_baton_to(Background& background);
+  void go_on(Background& background);
   void note(std::uint64_t choice);
 
   const std::size_t worker_count_;
@@ -92,11 +90,8 @@ class SimulatedExecutor final : public Executor {
   std::uint64_t timer_sequence_ = 0;
   std::uint64_t trace_hash_ = 0;
   std::uint64_t steps_ = 0;
-  std::mutex baton_mutex_;
-  std::condition_variable baton_changed_;
-  Background* baton_ = nullptr;  // who may run; nullptr: the creating thread
+  Background* running_ = nullptr;  // whose body runs now
   std::vector<std::shared_ptr<Background>> backgrounds_;
-  std::uint64_t background_count_ = 0;
   void* previous_hook_[2] = {nullptr, nullptr};
 };
 

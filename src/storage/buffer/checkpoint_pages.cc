@@ -150,9 +150,9 @@ void BufferManager::fire_copy_wait() {
 }
 
 io::IoResult<> BufferManager::write_checkpoint_pages(std::vector<std::uint64_t> pages) {
-  ImageWriter writer(file_, space_, allocator_);
   std::ranges::sort(pages);
   pages.erase(std::ranges::unique(pages).begin(), pages.end());
+  ImageWriter writer(file_, space_, allocator_, std::clamp<std::size_t>(pages.size(), 1, ImageWriter::kImagesMax));
   checkpoint_left_ = pages;  // until all are written
   std::size_t next = 0;
   std::vector<std::uint64_t> first;  // what writers wait for, and what an eviction was writing

@@ -185,7 +185,7 @@ void BufferManager::note_write_failure(io::IoFailure failure) {
 }
 
 std::size_t BufferManager::evict(std::size_t count) {
-  ImageWriter writer(file_, space_, allocator_);
+  ImageWriter writer(file_, space_, allocator_, std::clamp<std::size_t>(count, 1, ImageWriter::kImagesMax));
   std::size_t gone = 0;
   for (unsigned fruitless = 0; gone < count && fruitless < 2;) {
     const std::size_t now = evict_round(count - gone, frames_.count(), &writer);

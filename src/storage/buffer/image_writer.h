@@ -30,10 +30,11 @@ struct PageImage {
 class ImageWriter {
  public:
   static constexpr std::size_t kImagesMax = 64;
-  ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator)
-      : file_(file), space_(space), allocator_(allocator), staging_(kImagesMax * kFrameBytes) {}
+  /// `at_once`: images of a batch, 1..kImagesMax.
+  ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator, std::size_t at_once = kImagesMax)
+      : file_(file), space_(space), allocator_(allocator), at_once_(at_once), staging_(at_once * kFrameBytes) {}
 
-  [[nodiscard]] bool full() const { return images.size() == kImagesMax; }
+  [[nodiscard]] bool full() const { return images.size() == at_once_; }
   /// Where the next image is encoded; then push it to `images`.
   [[nodiscard]] std::span<std::byte> next_staging() {
     return staging_.span().subspan(images.size() * kFrameBytes, kFrameBytes);
@@ -51,6 +52,7 @@ class ImageWriter {
   DataFile& file_;
   Space& space_;
   ExtentAllocator& allocator_;
+  const std::size_t at_once_;
   AlignedBuffer staging_;
 };
 

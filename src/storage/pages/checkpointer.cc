@@ -168,7 +168,8 @@ std::string Checkpointer::write_snapshot(const Capture& captured, ExtentPointer&
 // Step 5: the chunks that changed, then the root, which names all of them.
 std::string Checkpointer::write_directory(const Capture& captured, ExtentPointer& into) {
   const std::uint64_t chunks = (captured.next_page_id + kChunkEntries - 1) / kChunkEntries;
-  AlignedBuffer staging(kChunksPerWrite * kChunkBytes);
+  const std::size_t at_once = std::min<std::size_t>(chunks, kChunksPerWrite);
+  AlignedBuffer staging(at_once * kChunkBytes);
   std::vector<std::uint64_t> numbers;
   for (std::uint64_t number = 0; number < chunks; ++number) {
     const auto image = staging.span().subspan(numbers.size() * kChunkBytes, kChunkBytes);
@@ -177,7 +178,7 @@ std::string Checkpointer::write_directory(const Capture& captured, ExtentPointer
       case EntryLedger::ChunkState::kAllFree: parts_.ledger->set_chunk_extent(number, {}, 0); break;
       case EntryLedger::ChunkState::kEncoded: numbers.push_back(number); break;
     }
-    if (numbers.size() == kChunksPerWrite || (number + 1 == chunks && !numbers.empty())) {
+    if (numbers.size() == at_once || (number + 1 == chunks && !numbers.empty())) {
       if (std::string why = flush_chunks(numbers, staging.span()); !why.empty()) return why;
     }
   }
