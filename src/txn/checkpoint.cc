@@ -109,7 +109,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       if (!leaves_entries(*r)) continue;
       const auto tree = tree_state(TableId{r->table});
       if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) continue;
-      const auto format = tree->format();
+      const auto format = tree->upkeep_format();
       if (format == nullptr) continue;
       std::vector<OldKey> keys;
       bool reachable = false;
@@ -122,7 +122,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         if (!storage::LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
         return old_keys(*format, *r, view, captured_ts, &keys, &reachable);
       });
-      if (!status && tree->format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile
+      if (!status && tree->upkeep_format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile
         --i;
         continue;
       }

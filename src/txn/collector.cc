@@ -95,7 +95,7 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
 bool SystemParts::purge_record(UndoRec& record) {
   const auto tree = tree_state(TableId{record.table});
   if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) return true;
-  const auto format_ref = tree->format();
+  const auto format_ref = tree->upkeep_format();
   if (format_ref == nullptr) return true;
   const TableFormat& format = *format_ref;
   const RowId row{record.row};
@@ -150,7 +150,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   });
   if (later) return false;
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
-  if (!status && tree->format() != format_ref) return purge_record(record);
+  if (!status && tree->upkeep_format() != format_ref) return purge_record(record);
   if (!status && options.log_line) options.log_line("collection met a damaged page");
   for (const auto& e : emptied) static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
   if (leaf_empty) static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));

@@ -103,7 +103,7 @@ Outcome TransactionSystem::alter_table(Transaction& txn, const storage::TableLay
   if (before->table != layout->table) state.events.add_truncate(before->table, layout->table);
   else state.events.add_ddl(layout->relation, kDdlLayout, {});
   state.layout_changes.push_back({layout->database, layout->relation, before, layout, state.records.size()});
-  parts_->set_newest(layout);
+  parts_->set_newest(layout, SystemParts::Lacking::kMayReturn);
   return {};
 }
 

@@ -44,12 +44,20 @@ struct TreeState {
   /// An index was built when this was the next transaction id: records of older transactions do not say whether they
   /// changed its key.
   std::atomic<std::uint64_t> index_built_at{0};
-  std::mutex mutex;                      // protects newest
+  std::mutex mutex;                      // protects the two below
   std::shared_ptr<const TableFormat> newest;  // of the newest layout, uncommitted ones too
+  /// `newest` with the indexes that a running ALTER TABLE has taken away: they may come back, and then must not have
+  /// entries of versions that have gone meanwhile.
+  std::shared_ptr<const TableFormat> upkeep;
 
   [[nodiscard]] std::shared_ptr<const TableFormat> format() {
     std::lock_guard lock(mutex);
     return newest;
+  }
+  /// For whoever takes entries out: collection, undo, the checkpoint's list of purges.
+  [[nodiscard]] std::shared_ptr<const TableFormat> upkeep_format() {
+    std::lock_guard lock(mutex);
+    return upkeep;
   }
 };
 
@@ -215,8 +223,13 @@ struct SystemParts final : storage::CheckpointSource {
   std::shared_ptr<storage::IndexTree> index_tree(IndexId id);
   /// Format of exactly this layout (the newest one's is shared).
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
-  /// Makes `layout` the newest of its trees (GC, undo and recovery use that).
-  void set_newest(const std::shared_ptr<const storage::TableLayout>& layout);
+  /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes that it lacks:
+  enum class Lacking : std::uint8_t {
+    kGone,      // committed, or nobody has seen them
+    kMayReturn, // a running transaction has taken them away
+    kUndone,    // so has it been with those still lacking; what else the newest has is undone with it
+  };
+  void set_newest(const std::shared_ptr<const storage::TableLayout>& layout, Lacking lacking = Lacking::kGone);
   /// Empty trees for the ids of the layout that have no root. An action each. Outside the gate.
   storage::Status make_trees(const std::shared_ptr<const storage::TableLayout>& layout);
   void forget_trees(const storage::TableLayout& layout, const storage::TableLayout* kept);

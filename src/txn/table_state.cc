@@ -87,15 +87,41 @@ std::shared_ptr<const TableFormat> SystemParts::format_of(const std::shared_ptr<
     RUSTBD_ASSERT(part.tree != nullptr, "a layout's index has a tree");
   }
   std::lock_guard lock(state->mutex);
-  if (state->newest == nullptr) state->newest = format;
+  if (state->newest == nullptr) state->newest = state->upkeep = format;
   return format;
 }
 
-void SystemParts::set_newest(const std::shared_ptr<const storage::TableLayout>& layout) {
+namespace {
+/// The same rows with more indexes.
+std::shared_ptr<const TableFormat> with_indexes(const TableFormat& format, const std::vector<IndexPart>& more) {
+  auto layout = std::make_shared<storage::TableLayout>(*format.layout);
+  for (const IndexPart& part : more) layout->indexes.push_back(*part.layout);
+  std::sort(layout->indexes.begin(), layout->indexes.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  auto out = std::make_shared<TableFormat>(layout);
+  for (IndexPart& part : out->indexes) {
+    for (const auto* known : {&format.indexes, &more})
+      for (const IndexPart& from : *known)
+        if (from.layout->id == part.layout->id) part.tree = from.tree;
+  }
+  return out;
+}
+}  // namespace
+
+void SystemParts::set_newest(const std::shared_ptr<const storage::TableLayout>& layout, Lacking lacking) {
   const auto state = tree_state(layout->table);
   if (state == nullptr) return;
   const auto format = format_of(layout);
   std::lock_guard lock(state->mutex);
+  std::vector<IndexPart> more;
+  if (lacking != Lacking::kGone && state->upkeep != nullptr) {
+    for (const IndexPart& part : state->upkeep->indexes) {
+      const IndexId id = part.layout->id;
+      if (layout->find_index(id) != nullptr) continue;
+      if (lacking == Lacking::kUndone && state->newest->layout->find_index(id) != nullptr) continue;
+      more.push_back(part);
+    }
+  }
+  state->upkeep = more.empty() ? format : with_indexes(*format, more);
   state->newest = format;
 }
 

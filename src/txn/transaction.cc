@@ -269,7 +269,7 @@ Task<> Transaction::revert_layouts(std::size_t undo_records) {
         }
       }
     }
-    parts.set_newest(change.before);
+    parts.set_newest(change.before, SystemParts::Lacking::kUndone);
     parts.forget_trees(*change.after, change.before.get());
   }
 }

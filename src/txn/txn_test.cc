@@ -283,6 +283,108 @@ TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
 }
 
+/// The index that a running ALTER TABLE has dropped comes back with its abort: entries of versions that were collected in
+/// between, or that a checkpoint saw in between, must not come back with it.
+TEST_F(TxnTest, IndexOfAnAbortedDropHasNoStaleEntries) {
+  for (const bool crashes : {false, true}) {
+    std::optional<Session> a(std::in_place, db, 1), b(std::in_place, db, 2);
+    std::vector<RowId> rows(20);
+    a->begin();
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(insert(*a->txn, i, i, &rows[i]).ok());
+    a->commit();
+    a->begin();
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(set_value(*a->txn, rows[i], 100 + i).ok());
+    a->commit();
+    b->begin();
+    auto layout = *table->shared_layout();
+    std::erase_if(layout.indexes, [&](const auto& index) { return index.id == ids.by_value; });
+    ASSERT_TRUE(run([&] { return db.system().alter_table(*b->txn, layout); }).ok());
+    Table changed(db.system(), db.system().layout_for(*b->txn, testing::kDatabase, ids.relation));
+    b->txn->begin_statement();
+    const Row old_key(0, 7, {});
+    static constexpr ColumnNumber kValue[1] = {1};
+    ASSERT_TRUE(run([&] { return changed.update(*b->txn, rows[7], kValue, old_key.ref(1), {}); }).ok());
+    if (crashes) {
+      db.system().checkpoint_blocking();
+      b->txn->abandon();
+      a.reset();
+      b.reset();
+      table.reset();
+      db.crash();
+      db.open();
+      table.emplace(db.table(ids));
+    } else {
+      EXPECT_GT(db.system().collect_garbage(), 0u);
+      b->abort();
+    }
+    EXPECT_EQ(db.system().check(), std::vector<std::string>{}) << (crashes ? "crash" : "collection");
+    Session c(db, 3);
+    c.begin();
+    const auto by_value = TestDatabase::index_scan(*table, ids.by_value, c.txn->view(), KeyRange::all());
+    ASSERT_EQ(by_value.size(), 20u);
+    EXPECT_EQ(by_value[7].value, 107);
+    for (const RowId row : rows) ASSERT_TRUE(run([&] { return table->remove(*c.txn, row, {}); }).ok());
+    c.commit();
+    db.system().collect_garbage();
+  }
+}
+
+/// Versions are collected while an index is being built over them.
+TEST(BuildIndexTest, CollectionMeanwhileLeavesNoStaleEntries) {
+  TestDatabase db(1, std::uint64_t{40} * storage::kFrameBytes);
+  db.options.background = false;
+  db.open();
+  const AccountIds ids = db.make_accounts(false);
+  constexpr int kRows = 4000;
+  std::vector<RowId> rows(kRows);
+  {
+    Table table = db.table(ids);
+    Session a(db, 1);
+    a.begin();
+    for (int i = 0; i < kRows; ++i) {
+      const Row r(i, i, std::string(300, 'n'));
+      ASSERT_TRUE(run([&] { return table.insert(*a.txn, r.ref(), {}, &rows[i]); }).ok());
+    }
+    a.commit();
+  }
+  int collected = 0;
+  for (int when = 1; when <= 10; ++when) {
+    Session a(db, 1), b(db, 2);
+    Table table = db.table(ids);
+    a.begin();
+    static constexpr ColumnNumber kValue[1] = {1};
+    const Row value(0, 10'000 + when, {});
+    ASSERT_TRUE(run([&] { return table.update(*a.txn, rows[when], kValue, value.ref(1), {}); }).ok());
+    a.commit();
+    b.begin();
+    auto layout = *table.shared_layout();
+    storage::IndexLayout index;
+    index.id = db.system().new_index_id();
+    index.parts.push_back({1, types::KeyPart{layout.columns[1].type, false, false}});
+    layout.indexes.push_back(index);
+    ASSERT_TRUE(run([&] { return db.system().alter_table(*b.txn, layout); }).ok());
+    b.txn->begin_statement();
+    Table changed(db.system(), db.system().layout_for(*b.txn, testing::kDatabase, ids.relation));
+    std::optional<Outcome> built;
+    db.executor().workers().post([&] {
+      detach([](Task<Outcome> task, std::optional<Outcome>* out) -> Task<> { *out = co_await std::move(task); }(
+          build_index(changed, index.id, *b.txn), &built), [] {});
+    });
+    for (int step = 0; !built && db.executor().step(); ++step)
+      if (step == when * 3) collected += db.system().collect_garbage() > 0 ? 1 : 0;
+    ASSERT_TRUE(built && built->ok());
+    b.commit();
+    db.system().collect_garbage();
+    EXPECT_EQ(db.system().check(), std::vector<std::string>{}) << "collected at step " << when * 3;
+    // The index goes again.
+    b.begin();
+    layout.indexes.pop_back();
+    ASSERT_TRUE(run([&] { return db.system().alter_table(*b.txn, layout); }).ok());
+    b.commit();
+  }
+  EXPECT_GE(collected, 5);
+}
+
 TEST_F(TxnTest, Savepoints) {
   Session a(db, 1);
   RowId row;

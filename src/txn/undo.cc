@@ -126,7 +126,7 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
   const auto trees_of = tree_state(TableId{record.table});
   RUSTBD_ASSERT(trees_of != nullptr, "a table with undo has its trees");
   TreeState& tree = *trees_of;
-  const auto format_ref = tree.format();
+  const auto format_ref = tree.upkeep_format();
   const TableFormat& format = *format_ref;
   const bool inserted = record.op == UndoOp::kInsert || record.op == UndoOp::kBulk;
   bool split_leaf = false;

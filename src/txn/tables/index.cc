@@ -178,16 +178,17 @@ Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out) {
 
 namespace {
 
-/// Entries of one leaf's rows for all their versions.
+/// Entries of one leaf's rows.
 struct BuildEntry {
   std::uint32_t offset, bytes;
   RowId row;
-  bool live;  // the newest version, which is committed or own: counts for uniqueness
+  bool live;  // counts for uniqueness
 };
 
 struct BuildRun {
   Bytes keys;
   std::vector<BuildEntry> entries;
+  std::vector<RowId> chained;  // rows of which some snapshot may see an older version
   [[nodiscard]] std::string_view key(const BuildEntry& e) const {
     return as_chars(ByteSpan{keys}.subspan(e.offset, e.bytes));
   }
@@ -197,13 +198,32 @@ struct BuildRun {
   }
 };
 
-/// All versions of the rows of the leaf that covers `*next`.
+/// The key of a row's image. Values in overflow pages are read; `image` keeps them, in `arena`.
+storage::Status key_of_image(SystemParts& parts, const TableFormat& format, const IndexPart& part,
+                             std::vector<Cell>& image, Arena& arena, Bytes* key, bool* has_null) {
+  for (const auto& p : part.layout->parts) {
+    Cell& cell = image[p.column];
+    if (cell.kind != CellKind::kOverflow) continue;
+    const auto ref = cell.overflow_ref();
+    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+    storage::OverflowRead read(ref, to);
+    if (auto s = read.run(parts.buffer()); !s) return s;
+    cell = Cell::stored({to, ref.bytes});
+  }
+  *has_null = false;
+  key->clear();
+  append_entry_key(format, *part.layout, image, arena, *key, has_null);
+  return {};
+}
+
+/// The newest versions of the rows of the leaf that covers `*next`, which are committed or own: nobody else writes.
 storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
                           RowId* next, bool* end, BuildRun* run) {
-  const std::size_t kept_entries = run->entries.size(), kept_bytes = run->keys.size();
+  const std::size_t kept_entries = run->entries.size(), kept_bytes = run->keys.size(), kept_rows = run->chained.size();
   const auto give_up = [&](storage::Status status) {
     run->entries.resize(kept_entries);
     run->keys.resize(kept_bytes);
+    run->chained.resize(kept_rows);
     return status;
   };
   const auto pin = parts.epochs().pin();
@@ -213,42 +233,62 @@ storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableForma
   if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
   std::vector<Cell> image(format.phys.size());
   Arena arena(4096);
+  Bytes key;
   for (std::uint32_t slot = view.lower_bound(*next); slot < view.rows(); ++slot) {
     const RowId row = view.rowid(slot);
-    const ChainHead chain = parts.versions.head(state.id, row);
-    if (view.tombstone(slot) && chain.empty()) continue;
+    if (parts.versions.head(state.id, row).head != nullptr) run->chained.push_back(row);
+    if (view.tombstone(slot)) continue;
     if (!view.row(slot, image)) return give_up(storage::Status::damaged(leaf.page_id()));
-    bool live = !view.tombstone(slot);
-    Bytes last;
-    for (const UndoRec* r = chain.head;; r = r->older.load(std::memory_order_acquire)) {
-      for (const auto& p : part.layout->parts) {
-        Cell& cell = image[p.column];
-        if (cell.kind != CellKind::kOverflow) continue;
-        const auto ref = cell.overflow_ref();
-        char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-        storage::OverflowRead read(ref, to);
-        if (auto s = read.run(parts.buffer()); !s) return give_up(s);
-        cell = Cell::stored({to, ref.bytes});
-      }
-      Bytes key;
-      bool null = false;
-      append_entry_key(format, *part.layout, image, arena, key, &null);
-      const bool counts = live && r == chain.head && (!null || part.layout->nulls_not_distinct);
-      if (key != last || r == chain.head) run->add(key, row, counts);
-      last = std::move(key);
-      if (r == nullptr || r->op == UndoOp::kInsert) break;
-      if (r->op == UndoOp::kUpdate) {
-        Bytes scratch;
-        ByteSpan payload;
-        storage::Status status;
-        if (!parts.load_payload(*r, scratch, &payload, &status)) return give_up(status);
-        const ByteSpan kept = arena.copy(payload);
-        read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, nullptr);
-      }
-    }
+    bool null = false;
+    if (auto s = key_of_image(parts, format, part, image, arena, &key, &null); !s) return give_up(s);
+    run->add(key, row, !null || part.layout->nulls_not_distinct);
   }
   *end = view.high_fence() == storage::kNoHighFence;
   if (!*end) *next = RowId{view.high_fence()};
+  return {};
+}
+
+/// One entry of an older version of the row, of a key that is not in `done` yet; one action. Its leaf is latched, so the
+/// version is not collected before the entry is in (a collected one would leave it for ever). `*more`: call again.
+/// kFull: the leaf of `*full` has no room.
+storage::Status add_older_version(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
+                                  RowId row, std::vector<Bytes>* done, bool* more, Bytes* full) {
+  *more = false;
+  const auto pin = parts.epochs().pin();
+  const storage::Action action(parts.gate());
+  storage::SharedGuard leaf;
+  if (auto s = state.tree->fix_leaf(row, &leaf); !s) return s;
+  LeafView view;
+  if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+  const std::uint32_t slot = view.find(row);
+  if (slot == storage::kNoSlot) return {};
+  std::vector<Cell> image(format.phys.size());
+  if (!view.row(slot, image)) return storage::Status::damaged(leaf.page_id());
+  Arena arena(4096);
+  Bytes key, scratch;
+  for (const UndoRec* r = parts.versions.head(state.id, row).head; r != nullptr && r->op != UndoOp::kInsert;
+       r = r->older.load(std::memory_order_acquire)) {
+    if (r->op == UndoOp::kUpdate) {
+      ByteSpan payload;
+      storage::Status status;
+      if (!parts.load_payload(*r, scratch, &payload, &status)) return status;
+      const ByteSpan kept = arena.copy(payload);
+      read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, nullptr);
+    }
+    bool null = false;
+    if (auto s = key_of_image(parts, format, part, image, arena, &key, &null); !s) return s;
+    if (std::find(done->begin(), done->end(), key) != done->end()) continue;
+    storage::IndexInsert insert;
+    if (auto s = part.tree->prepare_insert(key, row, &insert); !s) {
+      *full = std::move(key);
+      return s;
+    }
+    if (auto dirty = insert.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    insert.apply();
+    done->push_back(key);
+    *more = true;
+    return {};
+  }
   return {};
 }
 
@@ -260,6 +300,21 @@ Task<bool> again(storage::Status status, Outcome* out) {
   if (!out->blocked()) co_return false;
   co_await out->token;
   co_return true;
+}
+
+Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
+                                 RowId row) {
+  Outcome outcome;
+  std::vector<Bytes> done;
+  for (bool more = true; more;) {
+    Bytes full;
+    storage::Status status = add_older_version(parts, state, format, part, row, &done, &more, &full);
+    if (status) continue;
+    more = true;
+    if (status.outcome == storage::Outcome::kFull) status = part.tree->split(full, row);
+    if (!status && !co_await again(status, &outcome)) co_return outcome;
+  }
+  co_return Outcome{};
 }
 
 /// Keys of an index with expressions or a predicate, from the caller's function; and their events.
@@ -374,6 +429,10 @@ Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, Compute
     const storage::Status status = builder.flush();
     if (status) break;
     if (!co_await again(status, &outcome)) co_return outcome;
+  }
+  for (const RowId row : run.chained) {
+    outcome = co_await add_older_versions(parts, state, table.format(), part, row);
+    if (!outcome.ok()) co_return outcome;
   }
   co_return Outcome{};
 }
