@@ -1,7 +1,11 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -23,6 +27,18 @@ std::uint64_t seed_count() {
 #endif
 }
 
+std::atomic<std::uint64_t> running_seed{0};
+
+/// A seed that stops the process names itself too.
+void name_the_seed(int signal) {
+  char text[96];
+  const auto end = fmt::format_to_n(text, sizeof text, "\ncrash simulation: seed {} stopped the process\n",
+                                    running_seed.load(std::memory_order_relaxed));
+  static_cast<void>(!::write(STDERR_FILENO, text, std::min(end.size, sizeof text)));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 /// A seed opens the system some five times: what one gives back the next one takes, without asking the kernel in between.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -32,6 +48,8 @@ void keep_freed_memory() {
 /// RUSTBD_SEED=n runs that seed alone, and tells what happens; RUSTBD_CRASH_FEATURES narrows the workload down.
 TEST(CrashSimulation, EverySeedRecovers) {
   keep_freed_memory();
+  ::setenv("RUSTBD_ABORT_ON_PANIC", "1", 1);  // a broken invariant comes to the handler too
+  for (const int signal : {SIGSEGV, SIGBUS, SIGABRT}) std::signal(signal, name_the_seed);
   const std::uint64_t one = number_from("RUSTBD_SEED", 0);
   testing::CrashOptions options;
   options.features = static_cast<std::uint32_t>(number_from("RUSTBD_CRASH_FEATURES", options.features));
@@ -41,6 +59,7 @@ TEST(CrashSimulation, EverySeedRecovers) {
   std::uint64_t commits = 0, crashes = 0, layouts = 0, rows = 0, aborts = 0, checkpoints = 0;
   int failed = 0;
   for (std::uint64_t seed = first; seed <= last && failed < 5; ++seed) {
+    running_seed.store(seed, std::memory_order_relaxed);
     const testing::CrashResult result = testing::run_crash_seed(seed, options);
     commits += result.commits;
     aborts += result.aborts;
