@@ -184,7 +184,10 @@ class Binder {
   LogicalPtr group(LogicalPtr root, const sql::SelectStatement& select, QueryLevel& level, std::vector<Target>& targets, ExpressionPtr having);
   LogicalPtr add_windows(LogicalPtr root, QueryLevel& level);
   LogicalPtr add_set_returning(LogicalPtr root, QueryLevel& level, std::vector<Target>& targets);
-  LogicalPtr project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids);
+  /// A column of an enclosing query. What a query delivers has numbers of its own, so project() and group() copy those:
+  /// an outer join may fill the copy with NULLs, and the same number on both sides of a join would mean two things.
+  static bool is_outer(const Expression& e, const QueryLevel& level);
+  LogicalPtr project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids, const QueryLevel& level);
   LogicalPtr add_limit(LogicalPtr root, const sql::SelectStatement& select, QueryLevel& level);
   LogicalPtr make_sort(LogicalPtr root, std::vector<plan::SortKey> keys);
   std::string target_name(const sql::Node* node);
@@ -208,6 +211,10 @@ class Binder {
   ExpressionPtr case_expression(const sql::CaseExpression& node, QueryLevel& level);
   ExpressionPtr any_all(const sql::AnyAllExpression& node, QueryLevel& level);
   ExpressionPtr sub_link(const sql::SubLink& node, QueryLevel& level);
+  ExpressionPtr row_sub_link(const sql::OperatorExpression& node, QueryLevel& level);
+  /// Binds `test` and compares it with what the query delivers, into `sub` and into `out`'s args.
+  void compare_with_subquery(const sql::Node& test, std::string_view op, const BoundQuery& query, plan::Subplan& sub, Expression& out,
+                             QueryLevel& level);
   ExpressionPtr in_list(const sql::InExpression& node, QueryLevel& level);
   ExpressionPtr between(const sql::BetweenExpression& node, QueryLevel& level);
   ExpressionPtr like(const sql::LikeExpression& node, QueryLevel& level);

@@ -1,4 +1,5 @@
 // Operators, function calls, aggregates and window functions.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/binder/binder_impl.h"
 #include "rustbd/sql/deparse.h"
 
@@ -156,7 +157,7 @@ ExpressionPtr default_argument(Oid type, std::int32_t location) {
   else if (type == oid::kInt4) value = types::Datum::of(std::int32_t{0});
   else if (type == oid::kInt8) value = types::Datum::of(std::int64_t{0});
   else if (type == oid::kFloat8) value = types::Datum::of(0.0);
-  else RUSTBD_UNREACHABLE("a default of another type");
+  else RUSTBD_STATEMENT_UNREACHABLE("a default of another type");
   return expression::make_constant({types::make_type(type), false, value}, location);
 }
 
@@ -322,7 +323,7 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       const Oid wanted = chosen.arguments[i];
       if (wanted != oid::kAny && wanted != args[i]->type.oid) {
         auto cast = try_coerce(std::move(args[i]), types::make_type(wanted), CastContext::kImplicit);
-        RUSTBD_ASSERT(cast != nullptr, "a chosen candidate fits");
+        RUSTBD_STATEMENT_ASSERT(cast != nullptr, "a chosen candidate fits");
         args[i] = std::move(cast);
       }
       args[i] = resolve_unknown(std::move(args[i]));
@@ -364,7 +365,7 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     if (is_polymorphic(element)) element = chosen.arguments.back();
     for (std::size_t i = fixed; i < args.size(); ++i) {
       auto cast = try_coerce(std::move(args[i]), types::make_type(element), CastContext::kImplicit);
-      RUSTBD_ASSERT(cast != nullptr, "a chosen candidate fits");
+      RUSTBD_STATEMENT_ASSERT(cast != nullptr, "a chosen candidate fits");
       array->args.push_back(to_physical(std::move(cast), types::make_type(element)));
     }
     array->type = types::make_type(types::array_type_of(element));

@@ -1,6 +1,7 @@
 // Expressions other than function calls.
 #include <charconv>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/binder/binder_impl.h"
 #include "rustbd/functions/numeric_type.h"
 
@@ -166,34 +167,36 @@ ExpressionPtr Binder::case_expression(const sql::CaseExpression& node, QueryLeve
 }
 
 std::vector<ExpressionPtr> Binder::row_fields(ExpressionPtr row) {
-  RUSTBD_ASSERT(row->kind == Kind::kRow);
+  RUSTBD_STATEMENT_ASSERT(row->kind == Kind::kRow);
   return std::move(row->args);
 }
 
 ExpressionPtr Binder::row_comparison(std::string_view op, std::vector<ExpressionPtr> left, std::vector<ExpressionPtr> right, std::int32_t location) {
   if (left.size() != right.size()) throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(location);
   if (left.empty()) throw error(sqlstate::kFeatureNotSupported, "cannot compare rows of zero length").at(location);
-  if (op == "=" || op == "<>") {
-    std::vector<ExpressionPtr> parts;
-    for (std::size_t i = 0; i < left.size(); ++i) parts.push_back(apply_operator(op, std::move(left[i]), std::move(right[i]), location));
-    return op == "=" ? expression::make_and(std::move(parts)) : expression::make_or(std::move(parts));
-  }
+  const auto pair = [&](std::string_view with, std::size_t i) {
+    auto call = apply_operator(with, left[i]->clone(), right[i]->clone(), location);
+    if (call->type.oid != oid::kBool)
+      throw error(sqlstate::kDatatypeMismatch, "row comparison operator must yield type boolean, not type {}", type_name(call->type))
+          .at(location);
+    return call;
+  };
+  std::vector<ExpressionPtr> parts;
+  for (std::size_t i = 0; i < left.size(); ++i) parts.push_back(pair(op, i));
+  if (op == "=" || parts.size() == 1) return expression::make_and(std::move(parts));
+  if (op == "<>") return expression::make_or(std::move(parts));
   if (op != "<" && op != "<=" && op != ">" && op != ">=")
     throw error(sqlstate::kFeatureNotSupported, "could not determine interpretation of row comparison operator {}", op)
         .with_hint("Row comparison operators must be associated with btree operator families.")
         .at(location);
   // (a,b) < (c,d)  is  a < c OR (a = c AND b < d)
-  const std::string strict{op.substr(0, 1)};
-  ExpressionPtr out;
-  for (std::size_t i = left.size(); i-- > 0;) {
-    if (out == nullptr) {
-      out = apply_operator(op, std::move(left[i]), std::move(right[i]), location);
-      continue;
-    }
+  const auto strict = op.substr(0, 1);
+  ExpressionPtr out = std::move(parts.back());
+  for (std::size_t i = left.size() - 1; i-- > 0;) {
     std::vector<ExpressionPtr> both, either;
-    both.push_back(apply_operator("=", left[i]->clone(), right[i]->clone(), location));
+    both.push_back(pair("=", i));
     both.push_back(std::move(out));
-    either.push_back(apply_operator(strict, std::move(left[i]), std::move(right[i]), location));
+    either.push_back(pair(strict, i));
     either.push_back(expression::make_and(std::move(both)));
     out = expression::make_or(std::move(either));
   }
@@ -214,7 +217,7 @@ ExpressionPtr Binder::any_all(const sql::AnyAllExpression& node, QueryLevel& lev
   stand_in->column = UINT32_MAX;
   auto call = apply_operator(node.op, std::move(left), std::move(stand_in), node.location);
   if (call->type.oid != oid::kBool) throw error(sqlstate::kWrongObjectType, "op ANY/ALL (array) requires operator to yield boolean").at(node.location);
-  RUSTBD_ASSERT(call->kind == Kind::kCall && call->args.size() == 2);
+  RUSTBD_STATEMENT_ASSERT(call->kind == Kind::kCall && call->args.size() == 2);
   const TypeRef wanted = call->args[1]->type;
   if (wanted.oid != element)
     array = coerce(std::move(array), types::make_type(types::array_type_of(wanted.oid)), CastContext::kExplicit, node.location);
@@ -261,26 +264,53 @@ ExpressionPtr Binder::sub_link(const sql::SubLink& node, QueryLevel& level) {
     }
     case sql::SubLinkType::kAny: case sql::SubLinkType::kAll: {
       out->subquery_kind = node.type == sql::SubLinkType::kAny ? expression::SubqueryKind::kAny : expression::SubqueryKind::kAll;
-      const std::string_view op = node.op.empty() ? "=" : node.op;
-      auto test = bind_expression(node.test, level);
-      std::vector<ExpressionPtr> left;
-      if (test->kind == Kind::kRow) left = row_fields(std::move(test));
-      else left.push_back(std::move(test));
-      if (left.size() != query.columns.size())
-        throw error(sqlstate::kSyntaxError, "subquery has too {} columns", left.size() < query.columns.size() ? "many" : "few").at(node.location);
-      std::vector<ExpressionPtr> right;
-      for (const auto& c : query.columns) right.push_back(expression::make_column(c.id, c.type, node.location));
-      sub.value = query.columns[0].id;
-      sub.comparison = left.size() == 1 ? apply_operator(op, std::move(left[0]), std::move(right[0]), node.location)
-                                        : row_comparison(op, std::move(left), std::move(right), node.location);
-      if (sub.comparison->type.oid != oid::kBool)
-        throw error(sqlstate::kDatatypeMismatch, "operator must return type boolean").at(node.location);
+      compare_with_subquery(*node.test, node.op.empty() ? "=" : node.op, query, sub, *out, level);
       break;
     }
   }
   sub.root = std::move(query.root);
   plan_->subplans[id] = std::move(sub);
   return out;
+}
+
+/// (a, b) op (SELECT ...): at most one row.
+ExpressionPtr Binder::row_sub_link(const sql::OperatorExpression& node, QueryLevel& level) {
+  auto query = bind_select(*sql::as<sql::SubLink>(node.right).query, &level);
+  auto out = make(Kind::kSubquery, types::make_type(oid::kBool), node.location);
+  out->subquery_kind = expression::SubqueryKind::kRow;
+  out->subquery = static_cast<expression::SubqueryId>(plan_->subplans.size());
+  plan_->subplans.emplace_back();
+  plan::Subplan sub;
+  sub.correlated = query.correlated;
+  compare_with_subquery(*node.left, node.op, query, sub, *out, level);
+  sub.root = std::move(query.root);
+  plan_->subplans[out->subquery] = std::move(sub);
+  return out;
+}
+
+void Binder::compare_with_subquery(const sql::Node& test, std::string_view op, const BoundQuery& query, plan::Subplan& sub,
+                                   Expression& out, QueryLevel& level) {
+  auto bound = bind_expression(&test, level);
+  std::vector<ExpressionPtr> left, right;
+  const bool is_row = bound->kind == Kind::kRow;
+  if (is_row) left = row_fields(std::move(bound));
+  else left.push_back(std::move(bound));
+  if (left.size() != query.columns.size())
+    throw error(sqlstate::kSyntaxError, "subquery has too {} columns", left.size() < query.columns.size() ? "many" : "few").at(out.location);
+  for (auto& operand : left) {
+    // Literals and parameters stay where they are: their type comes from the comparison.
+    if (operand->kind == Kind::kConstant || operand->kind == Kind::kParameter) continue;
+    const ColumnId id = add_column("operand", operand->type);
+    auto stand_in = expression::make_column(id, operand->type, operand->location);
+    sub.operands.push_back(id);
+    out.args.push_back(std::exchange(operand, std::move(stand_in)));
+  }
+  for (const auto& c : query.columns) right.push_back(expression::make_column(c.id, c.type, out.location));
+  sub.value = query.columns[0].id;
+  sub.comparison = is_row ? row_comparison(op, std::move(left), std::move(right), out.location)
+                          : apply_operator(op, std::move(left[0]), std::move(right[0]), out.location);
+  if (sub.comparison->type.oid != oid::kBool)
+    throw error(sqlstate::kDatatypeMismatch, "operator must return type boolean").at(out.location);
 }
 
 ExpressionPtr Binder::in_list(const sql::InExpression& node, QueryLevel& level) {
@@ -484,7 +514,7 @@ ExpressionPtr Binder::value_function(const sql::SqlValueFunction& node, QueryLev
     case sql::SqlValueFunctionType::kCurrentCatalog: return builtin("current_database");
     case sql::SqlValueFunctionType::kCurrentSchema: return builtin("current_schema");
   }
-  RUSTBD_UNREACHABLE();
+  RUSTBD_STATEMENT_UNREACHABLE();
 }
 
 ExpressionPtr Binder::min_max(const sql::MinMaxExpression& node, QueryLevel& level) {
@@ -523,6 +553,9 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
     }
     case sql::NodeKind::kOperatorExpression: {
       const auto& o = sql::as<sql::OperatorExpression>(node);
+      if (const auto* query = sql::try_as<sql::SubLink>(o.right); query != nullptr && query->type == sql::SubLinkType::kScalar &&
+                                                                 o.left != nullptr && o.left->kind == sql::NodeKind::kRowExpression)
+        return row_sub_link(o, level);
       ExpressionPtr left = o.left != nullptr ? bind_expression(o.left, level) : nullptr;
       ExpressionPtr right = bind_expression(o.right, level);
       if (left != nullptr && left->kind == Kind::kRow && right->kind == Kind::kRow)
@@ -562,7 +595,7 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
       const auto& n = sql::as<sql::NullIfExpression>(node);
       auto call = apply_operator("=", bind_expression(n.left, level), bind_expression(n.right, level), node->location);
       if (call->type.oid != oid::kBool) throw error(sqlstate::kDatatypeMismatch, "NULLIF requires = operator to yield boolean").at(node->location);
-      RUSTBD_ASSERT(call->kind == Kind::kCall);
+      RUSTBD_STATEMENT_ASSERT(call->kind == Kind::kCall);
       auto out = make(Kind::kNullIf, call->args[0]->type, node->location);
       out->function = call->function;
       out->args = std::move(call->args);
@@ -583,7 +616,7 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
     case sql::NodeKind::kNormalizedTest: throw not_supported("IS NORMALIZED").at(node->location);
     case sql::NodeKind::kDocumentTest: throw not_supported("IS DOCUMENT").at(node->location);
     case sql::NodeKind::kUnsupportedExpression: throw not_supported("{}", sql::as<sql::UnsupportedExpression>(node).name).at(node->location);
-    default: RUSTBD_UNREACHABLE("an expression node");
+    default: RUSTBD_STATEMENT_UNREACHABLE("an expression node");
   }
 }
 

@@ -1,4 +1,5 @@
 // FROM: relations, views, subqueries, functions, CTEs and their joins.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/binder/binder_impl.h"
 #include "rustbd/sql/parser.h"
 
@@ -206,7 +207,7 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
   plan_->dependencies.push_back({relation->oid, input_.catalog->version});
   view_arenas_.push_back(std::make_unique<Arena>());
   auto statements = sql::parse(relation->view_sql, *view_arenas_.back());
-  RUSTBD_ASSERT(statements.size() == 1, "a view holds one query");
+  RUSTBD_STATEMENT_ASSERT(statements.size() == 1, "a view holds one query");
   const auto privileges_before = plan_->privileges;   // what lies behind a view is its owner's business
   BoundQuery query;
   try {
@@ -220,7 +221,7 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
   std::size_t i = 0;
   for (const auto& c : relation->columns) {
     if (c.dropped) continue;
-    RUSTBD_ASSERT(i < query.columns.size(), "a view delivers its columns");
+    RUSTBD_STATEMENT_ASSERT(i < query.columns.size(), "a view delivers its columns");
     query.columns[i++].name = c.name;
   }
   auto item = bind_subquery(std::move(query), ref.alias, relation->name, ref.location);

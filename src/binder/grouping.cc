@@ -1,4 +1,5 @@
 // GROUP BY: group columns, grouping sets, and the check that everything else is grouped or aggregated.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/binder/binder_impl.h"
 
 namespace rustbd::binder {
@@ -65,7 +66,8 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
     if (has_aggregate) throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in GROUP BY").at(item->location);
     for (std::uint32_t i = 0; i < node->groups.size(); ++i)
       if (expression::same(*node->groups[i].expression, *e)) return i;
-    const ColumnId id = e->kind == Kind::kColumn ? e->column : add_column(target_name(item), e->type);
+    const bool keeps_number = e->kind == Kind::kColumn && !is_outer(*e, level);
+    const ColumnId id = keeps_number ? e->column : add_column(target_name(item), e->type);
     node->groups.push_back({id, std::move(e)});
     return static_cast<std::uint32_t>(node->groups.size() - 1);
   };
@@ -114,7 +116,7 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
         }
         return out;
     }
-    RUSTBD_UNREACHABLE();
+    RUSTBD_STATEMENT_UNREACHABLE();
   };
   bool has_sets = false;
   Sets sets{{}};

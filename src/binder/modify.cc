@@ -112,7 +112,7 @@ LogicalPtr Binder::bind_returning(sql::List<sql::TargetItem*> items, LogicalPtr 
   auto targets = bind_targets(items, level);
   for (const auto& t : targets) out.push_back({t.name, 0, t.expression->type, t.relation, t.attribute});
   std::vector<ColumnId> ids;
-  auto node = project(std::move(modify), targets, ids);
+  auto node = project(std::move(modify), targets, ids, level);
   for (std::size_t i = 0; i < ids.size(); ++i) out[i].id = ids[i];
   return node;
 }

@@ -1,4 +1,5 @@
 // One SELECT from FROM to LIMIT.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/binder/binder_impl.h"
 
 namespace rustbd::binder {
@@ -226,10 +227,14 @@ LogicalPtr Binder::add_limit(LogicalPtr root, const sql::SelectStatement& select
   return limit;
 }
 
-LogicalPtr Binder::project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids) {
+bool Binder::is_outer(const Expression& e, const QueryLevel& level) {
+  return e.kind == Kind::kColumn && std::find(level.correlated.begin(), level.correlated.end(), e.column) != level.correlated.end();
+}
+
+LogicalPtr Binder::project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids, const QueryLevel& level) {
   auto node = make_node(LogicalKind::kProject);
   for (auto& t : targets) {
-    if (t.expression->kind == Kind::kColumn) {
+    if (t.expression->kind == Kind::kColumn && !is_outer(*t.expression, level)) {
       ids.push_back(t.expression->column);
     } else {
       const ColumnId id = add_column(t.name, t.expression->type, {}, 0, 0, true);
@@ -281,7 +286,7 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   level.clause = "SELECT";
   auto targets = bind_targets(select.targets, level);
   for (const auto& t : targets)
-    if (t.expression->type.oid == oid::kUnknown && level.resolve_unknowns) RUSTBD_UNREACHABLE("unknowns are resolved");
+    if (t.expression->type.oid == oid::kUnknown && level.resolve_unknowns) RUSTBD_STATEMENT_UNREACHABLE("unknowns are resolved");
   ExpressionPtr having;
   if (select.having != nullptr) {
     level.allow_windows = level.allow_srf = false;
@@ -331,7 +336,7 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   BoundQuery out;
   for (const auto& t : targets)
     if (!t.hidden) out.columns.push_back({t.name, 0, t.expression->type, t.relation, t.attribute});
-  root = project(std::move(root), targets, ids);
+  root = project(std::move(root), targets, ids, level);
   std::vector<ColumnId> visible;
   for (std::size_t i = 0; i < targets.size(); ++i)
     if (!targets[i].hidden) visible.push_back(ids[i]);
@@ -440,7 +445,7 @@ BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, Query
   BoundQuery out;
   for (const auto& t : targets) out.columns.push_back({t.name, 0, t.expression->type, t.relation, t.attribute});
   std::vector<ColumnId> ids;
-  out.root = project(std::move(root), targets, ids);
+  out.root = project(std::move(root), targets, ids, level);
   for (std::size_t i = 0; i < ids.size(); ++i) out.columns[i].id = ids[i];
   return out;
 }
@@ -538,7 +543,7 @@ std::unique_ptr<plan::LogicalPlan> Binder::bind_statement(const sql::Node& state
       plan_->root = bind_delete(sql::as<sql::DeleteStatement>(&statement), nullptr, columns);
       break;
     case sql::NodeKind::kMergeStatement: throw not_supported("MERGE").at(statement.location);
-    default: RUSTBD_UNREACHABLE("only queries and DML are bound");
+    default: RUSTBD_STATEMENT_UNREACHABLE("only queries and DML are bound");
   }
   complete_outputs(*plan_->root);
   for (auto& s : plan_->subplans)

@@ -2,6 +2,7 @@
 // FILTER, ORDER BY inside aggregates, ordered-set aggregates and grouping sets (one table, the set's number in the key).
 #include <algorithm>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/sorted_rows.h"
 
 namespace rustbd::exec {
@@ -366,7 +367,7 @@ class AggregateSource final : public Source {
       if (plan_.aggregates[c].id == id) return finalize(context, local, i, shape_->calls[c], rows);
     for (const auto& grouping : plan_.grouping_calls)
       if (grouping.id == id) return fill_grouping(local, i, grouping, rows);
-    RUSTBD_UNREACHABLE("an aggregate's output is a group, an aggregate or a GROUPING");
+    RUSTBD_STATEMENT_UNREACHABLE("an aggregate's output is a group, an aggregate or a GROUPING");
   }
   void finalize(TaskContext& context, Local& local, std::size_t i, const AggregateCall& call, std::span<const Row> rows) const {
     auto& memory = local.output.buffer(i);
@@ -423,7 +424,7 @@ std::shared_ptr<AggregateShape> make_shape(const PlanNode& node, const Layout& i
     AggregateCall call;
     call.expression = &e;
     call.kernels = e.aggregate.kernels;
-    RUSTBD_ASSERT(call.kernels != nullptr && e.aggregate.declaration != nullptr, "aggregates are resolved before they run");
+    RUSTBD_STATEMENT_ASSERT(call.kernels != nullptr && e.aggregate.declaration != nullptr, "aggregates are resolved before they run");
     const auto& declaration = *e.aggregate.declaration;
     call.strict = declaration.strict;
     call.needs_arena = declaration.state_needs_arena;

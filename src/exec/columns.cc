@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "rustbd/base/statement_assert.h"
+
 namespace rustbd::exec {
 
 namespace {
@@ -33,7 +35,7 @@ int Layout::find(ColumnId id) const {
 
 std::uint32_t Layout::position(ColumnId id) const {
   const int at = find(id);
-  RUSTBD_ASSERT(at >= 0, "a plan node's output must come from its input");
+  RUSTBD_STATEMENT_ASSERT(at >= 0, "a plan node's output must come from its input");
   return static_cast<std::uint32_t>(at);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/builder.h"
 #include "rustbd/exec/stored_rows.h"
 
@@ -11,7 +12,7 @@ using plan::PlanNode;
 
 Flow CteState::fetch() {
   if (complete) return Flow::finished();
-  RUSTBD_ASSERT(producer != nullptr, "a CTE without rows has a producer");
+  RUSTBD_STATEMENT_ASSERT(producer != nullptr, "a CTE without rows has a producer");
   Chunk chunk;
   Flow flow = producer->next(chunk);
   if (flow.state == State::kFinished) complete = true;
@@ -197,7 +198,7 @@ void build_recursive_union(PipelineBuilder& builder, const PlanNode& node, Pipel
 void build_work_table_scan(PipelineBuilder& builder, const PlanNode& node, Pipeline& current) {
   current.parallel_safe = false;
   const auto found = builder.run.work_tables.find(node.cte);
-  RUSTBD_ASSERT(found != builder.run.work_tables.end(), "a work table is read inside its recursive union");
+  RUSTBD_STATEMENT_ASSERT(found != builder.run.work_tables.end(), "a work table is read inside its recursive union");
   current.source = std::make_unique<WorkTableScan>(node.id, found->second, positions_in(found->second->layout, node));
 }
 
@@ -220,7 +221,7 @@ void build_cte_bind(PipelineBuilder& builder, const PlanNode& node, Pipeline& cu
 void build_cte_scan(PipelineBuilder& builder, const PlanNode& node, Pipeline& current) {
   current.parallel_safe = false;
   const auto found = builder.run.ctes.find(node.cte);
-  RUSTBD_ASSERT(found != builder.run.ctes.end(), "a CTE is read inside its binding");
+  RUSTBD_STATEMENT_ASSERT(found != builder.run.ctes.end(), "a CTE is read inside its binding");
   current.source = std::make_unique<CteScan>(node.id, found->second, positions_in(found->second->layout, node));
 }
 

@@ -2,6 +2,7 @@
 // shorter ones padded with NULL.
 #include <algorithm>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/builder.h"
 
 namespace rustbd::exec {
@@ -83,7 +84,7 @@ void start_with_constants(TaskContext& context, const Function& function, Functi
   if (!run.is_set()) return run.start_scalar(expression::evaluate_constant(*function.call, context.expressions, arena));
   std::vector<Datum> args;
   bool nulls[64] = {};
-  RUSTBD_ASSERT(function.call->args.size() <= 64);
+  RUSTBD_STATEMENT_ASSERT(function.call->args.size() <= 64);
   for (const auto& arg : function.call->args) {
     const auto value = expression::evaluate_constant(*arg, context.expressions, arena);
     nulls[args.size()] = value.is_null;

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "rustbd/base/hash.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/join.h"
 #include "rustbd/exec/stored_rows.h"
 
@@ -229,7 +230,7 @@ class HashProbe final : public JoinOperator {
     const Datum left = local.key_values[k].datum(at), right = right_rows_.datum(row, column);
     if (!by_kernel_[k]) return equal_values(left, keys_.types()[k], right, shape_->keys.types()[k]);
     const auto& equality = plan_.hash_keys[k].equality;
-    RUSTBD_ASSERT(equality.kernels != nullptr && equality.kernels->scalar != nullptr, "keys of two types need a kernel");
+    RUSTBD_STATEMENT_ASSERT(equality.kernels != nullptr && equality.kernels->scalar != nullptr, "keys of two types need a kernel");
     auto call = context.eval_context(context.arena);
     call.result_type = equality.result;
     call.argument_types = equality.arguments;

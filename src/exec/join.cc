@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "rustbd/base/statement_assert.h"
+
 namespace rustbd::exec {
 
 using plan::JoinType;
@@ -24,7 +26,7 @@ JoinOperator::JoinOperator(PipelineBuilder& builder, const plan::PlanNode& plan_
   for (const auto id : wanted) {
     if (pair_layout_.find(id) >= 0) continue;
     const int l = left_.find(id), r = right_.find(id);
-    RUSTBD_ASSERT(l >= 0 || r >= 0, "a join's columns come from its sides");
+    RUSTBD_STATEMENT_ASSERT(l >= 0 || r >= 0, "a join's columns come from its sides");
     pair_layout_.add(id, l >= 0 ? left_.types[static_cast<std::size_t>(l)] : right_.types[static_cast<std::size_t>(r)]);
     pair_from_.push_back({l >= 0, static_cast<std::uint32_t>(l >= 0 ? l : r), false});
   }

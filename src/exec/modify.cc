@@ -1,5 +1,6 @@
 // INSERT, UPDATE, DELETE with ON CONFLICT and RETURNING (query.md §10.6). A sink: the statement runs to its end, and what
 // RETURNING reads is kept. One worker, row by row, resumable after every wait.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/new_rows.h"
 #include "rustbd/exec/stored_rows.h"
 
@@ -131,7 +132,7 @@ class ModifySink final : public Sink {
       case WriteResult::kChanged:
       case WriteResult::kGone: break;
     }
-    RUSTBD_UNREACHABLE("an insert changes no old row");
+    RUSTBD_STATEMENT_UNREACHABLE("an insert changes no old row");
   }
   Flow fetch_existing(TaskContext& context, Local& local, std::uint32_t row) {
     local.fetched.begin();
@@ -184,7 +185,7 @@ class ModifySink final : public Sink {
       case WriteResult::kChanged: return go_on(local, Step::kFetchNewest);
       case WriteResult::kGone: return next_row(local);
       case WriteResult::kDone: break;
-      default: RUSTBD_UNREACHABLE("only an insert has conflicts");
+      default: RUSTBD_STATEMENT_UNREACHABLE("only an insert has conflicts");
     }
     if (modify_.kind == ModifyKind::kDelete)
       return newest ? done(local, std::nullopt, 0, local.one_row, 0) : done(local, std::nullopt, 0, in, row);

@@ -1,5 +1,6 @@
 #include "rustbd/exec/pipeline.h"
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/io/executor.h"
 
 namespace rustbd::exec {
@@ -14,7 +15,7 @@ void MemoryTracker::charge(std::int64_t bytes) {
 
 RunState::RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan, const QueryContext& query_context)
     : plan(std::move(execution_plan)), context(query_context), memory(query_context.memory_limit) {
-  RUSTBD_ASSERT(context.chunk_rows > 0 && context.chunk_rows <= types::kVectorSize);
+  RUSTBD_STATEMENT_ASSERT(context.chunk_rows > 0 && context.chunk_rows <= types::kVectorSize);
   parameters.assign(context.parameters.begin(), context.parameters.end());
   if (parameters.size() < plan->parameter_slots) parameters.resize(plan->parameter_slots);
   statistics.resize(plan->node_count);

@@ -1,3 +1,4 @@
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/builder.h"
 
 namespace rustbd::exec {
@@ -85,7 +86,7 @@ void PipelineBuilder::build(const PlanNode& node, Pipeline& current) {
     case NodeKind::kModify: return build_modify(*this, node, current);
     case NodeKind::kLockRows: return build_lock_rows(*this, node, current);
   }
-  RUSTBD_UNREACHABLE("node kind");
+  RUSTBD_STATEMENT_UNREACHABLE("node kind");
 }
 
 }  // namespace rustbd::exec

@@ -2,6 +2,7 @@
 
 #include <exception>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/builder.h"
 
 namespace rustbd::exec {
@@ -93,7 +94,7 @@ void PlanExecutor::count_loops(const plan::PlanNode& node) {
 }
 
 void PlanExecutor::restart() {
-  RUSTBD_ASSERT(workers_ == nullptr, "a run on the pool ends before it starts again");
+  RUSTBD_STATEMENT_ASSERT(workers_ == nullptr, "a run on the pool ends before it starts again");
   task_.reset();
   current_ = 0;
   finalizing_ = finished_ = false;

@@ -1,4 +1,5 @@
 // UNION, INTERSECT, EXCEPT and the concatenation of UNION ALL.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/plan_executor.h"
 #include "rustbd/exec/stored_rows.h"
 
@@ -76,7 +77,7 @@ class CountedSource final : public Source {
       case SetOperationKind::kIntersect: return all_ ? std::min(left, right) : (left != 0 && right != 0 ? 1 : 0);
       case SetOperationKind::kExcept: return all_ ? (left > right ? left - right : 0) : (left != 0 && right == 0 ? 1 : 0);
     }
-    RUSTBD_UNREACHABLE("set operation");
+    RUSTBD_STATEMENT_UNREACHABLE("set operation");
   }
   const SetOperationKind kind_;
   const bool all_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/types/numeric.h"
 
 namespace rustbd::exec {
@@ -113,7 +114,7 @@ std::size_t Partition::bound_end(TaskContext& context, std::size_t i) {
 
 /// First row of the frame (or one past its last) by value: order key ± offset.
 std::size_t Partition::range_bound(TaskContext& context, std::size_t i, const Value& offset, bool preceding, bool is_end) {
-  RUSTBD_ASSERT(order_column_ >= 0 && node_.sort_keys.size() == 1, "RANGE with an offset has one order key");
+  RUSTBD_STATEMENT_ASSERT(order_column_ >= 0 && node_.sort_keys.size() == 1, "RANGE with an offset has one order key");
   if (rows_.layout().is_null(row(i), static_cast<std::size_t>(order_column_))) return is_end ? peers_end(i) : peers_begin(i);
   const bool descending = node_.sort_keys[0].descending;
   arena_.reset();

@@ -3,6 +3,7 @@
 
 #include "rustbd/base/error.h"
 #include "rustbd/base/hash.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/expression/program.h"
 #include "rustbd/types/compare.h"
 
@@ -72,9 +73,9 @@ class Compiler {
     return at;
   }
   Register column(const Expression& e) {
-    RUSTBD_ASSERT(e.outer_levels == 0, "a correlated column reached the evaluator");
+    RUSTBD_STATEMENT_ASSERT(e.outer_levels == 0, "a correlated column reached the evaluator");
     const auto it = std::ranges::find(layout_, e.column, [](const auto& entry) { return entry.first; });
-    RUSTBD_ASSERT(it != layout_.end(), "a column that the chunk does not have");
+    RUSTBD_STATEMENT_ASSERT(it != layout_.end(), "a column that the chunk does not have");
     const Register at = new_register(e.type);
     program_.columns.push_back({at, it->second});
     return at;
@@ -188,7 +189,7 @@ class Compiler {
       case Kind::kInList: return in_list(e, block);
       case Kind::kAggregate: case Kind::kWindow: case Kind::kSubquery: break;
     }
-    RUSTBD_UNREACHABLE("aggregates, window functions and subqueries are replaced before evaluation");
+    RUSTBD_STATEMENT_UNREACHABLE("aggregates, window functions and subqueries are replaced before evaluation");
   }
 
   Program::Impl& program_;

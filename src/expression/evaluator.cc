@@ -1,6 +1,7 @@
 #include "rustbd/expression/evaluator.h"
 
 #include "rustbd/base/error.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/expression/program.h"
 #include "rustbd/types/cast.h"
 
@@ -28,7 +29,7 @@ void begin(Program::Local& local, const Program::Impl& program, const RunContext
   if (run.statement != nullptr) run.statement->io().arena = &local.arena;
   for (const ColumnRegister& c : program.columns) local.registers[c.at] = in.columns[c.position];
   for (const ParameterRegister& p : program.parameters) {
-    RUSTBD_ASSERT(p.index < run.parameters.size(), "a parameter without a value");
+    RUSTBD_STATEMENT_ASSERT(p.index < run.parameters.size(), "a parameter without a value");
     const types::Value& v = run.parameters[p.index];
     Datum value = v.datum;
     if (!v.is_null && p.type.oid == types::oid::kNumeric &&
@@ -67,7 +68,7 @@ void Program::evaluate(Local& local, const RunContext& run, const Chunk& in, std
 }
 
 Selection Program::filter(Local& local, const RunContext& run, const Chunk& in) const {
-  RUSTBD_ASSERT(!impl_->conjuncts.empty(), "filter() needs one boolean expression");
+  RUSTBD_STATEMENT_ASSERT(!impl_->conjuncts.empty(), "filter() needs one boolean expression");
   begin(local, *impl_, run, in);
   Machine machine{local, run, in.rows};
   Selection selection = in.selection;

@@ -44,14 +44,14 @@ enum class Kind : std::uint8_t {
   kInList,        // args[0] IN (args[1..]) with equality `function`; negated for NOT IN
   kAggregate,     // only inside plan::Aggregate's list
   kWindow,        // only inside plan::Window's list
-  kSubquery,      // subquery, subquery_kind; before unnesting
+  kSubquery,      // subquery, subquery_kind, args: the operands that are compared with its rows; before unnesting
   kTypedInput,    // args[0] text -> type by its input function (explicit I/O cast); to text when target is a string type
   kCoerceLength,  // args[0] to the typmod of `type`; index = 1 for an explicit cast. numeric: args[0] is kNumeric, the
                   // result has type.phys (kD64, kD128 or kNumeric) and the precision is checked
 };
 
 enum class BooleanTest : std::uint8_t { kTrue, kNotTrue, kFalse, kNotFalse, kUnknown, kNotUnknown };
-enum class SubqueryKind : std::uint8_t { kExists, kScalar, kAny, kAll, kArray };
+enum class SubqueryKind : std::uint8_t { kExists, kScalar, kAny, kAll, kArray, kRow };
 
 struct OrderKey;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rustbd/base/error.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/expression/sql_text.h"
 #include "rustbd/types/datetime.h"
 #include "rustbd/types/io.h"
@@ -110,7 +111,7 @@ class Deparser {
       case Kind::kCoerceLength:
         return cast(*e.args[0], e.type);
     }
-    RUSTBD_UNREACHABLE();
+    RUSTBD_STATEMENT_UNREACHABLE();
   }
 
  private:
@@ -222,7 +223,7 @@ class Deparser {
       case BooleanTest::kNotUnknown:
         return " IS NOT UNKNOWN";
     }
-    RUSTBD_UNREACHABLE();
+    RUSTBD_STATEMENT_UNREACHABLE();
   }
   std::string subscript(const Expression& e) {
     std::string out = e.args[0]->kind == Kind::kColumn ? text(*e.args[0]) : "(" + text(*e.args[0]) + ")";

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "rustbd/base/assert.h"
+#include "rustbd/base/statement_assert.h"
 
 namespace rustbd::optimizer {
 
@@ -63,7 +63,7 @@ PlanNodePtr Lowering::lower_kind(LogicalNode& node, const ColumnSet& required) {
     case LogicalKind::kLockRows: return lower_lock_rows(node, required);
     case LogicalKind::kResult: return make_plan_node(NodeKind::kResult);
   }
-  RUSTBD_UNREACHABLE("logical kind");
+  RUSTBD_STATEMENT_UNREACHABLE("logical kind");
 }
 
 namespace {

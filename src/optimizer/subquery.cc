@@ -3,7 +3,7 @@
 // (query.md §7, rule 3). What is correlated becomes a dependent join.
 #include <algorithm>
 
-#include "rustbd/base/assert.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/base/error.h"
 #include "rustbd/optimizer/planner.h"
 #include "rustbd/types/array.h"
@@ -25,17 +25,10 @@ class SubqueryRemover {
     count(*planner_.plan.root);
     for (auto& s : subplans) {
       if (s.root != nullptr) count(*s.root);
-      if (s.comparison != nullptr) count(*s.comparison);
     }
     // Inner subqueries have lower numbers, so each is free of subqueries before it is put anywhere.
-    for (auto& s : subplans) {
-      if (s.root == nullptr) continue;
-      remove(s.root);
-      ColumnMap renamed;
-      if (!s.correlated.empty()) deliver_own_columns(*s.root, renamed);
-      if (const auto it = renamed.find(s.value); it != renamed.end()) s.value = it->second;
-      if (s.comparison != nullptr && !renamed.empty()) rename_columns(s.comparison, renamed);
-    }
+    for (auto& s : subplans)
+      if (s.root != nullptr) remove(s.root);
     remove(planner_.plan.root);
   }
 
@@ -56,8 +49,19 @@ class SubqueryRemover {
     });
   }
 
-  /// The plan of a subquery for one of its uses.
+  /// The plan of a subquery for one of its uses, and its comparison with the operands of that use.
   Taken take(const Expression& e) {
+    auto& s = planner_.plan.subplans[e.subquery];
+    Taken out = take_plan(e);
+    if (out.comparison == nullptr) return out;
+    expression::rewrite(out.comparison, [&](ExpressionPtr& x) {
+      if (x->kind != Kind::kColumn) return;
+      const auto at = std::ranges::find(s.operands, x->column) - s.operands.begin();
+      if (at < std::ssize(s.operands)) x = e.args[static_cast<std::size_t>(at)]->clone();
+    });
+    return out;
+  }
+  Taken take_plan(const Expression& e) {
     auto& s = planner_.plan.subplans[e.subquery];
     Taken out{nullptr, s.value, nullptr};
     if (uses_[e.subquery] > 1) {
@@ -71,46 +75,10 @@ class SubqueryRemover {
       }
       return out;
     }
-    RUSTBD_ASSERT(s.root != nullptr, "a subquery is used as often as it was counted");
+    RUSTBD_STATEMENT_ASSERT(s.root != nullptr, "a subquery is used as often as it was counted");
     out.root = std::move(s.root);
     out.comparison = std::move(s.comparison);
     return out;
-  }
-
-  /// Projects and groups that pass a column of an enclosing query on give it a number of their own: the same number on
-  /// both sides of a join would mean two things.
-  void deliver_own_columns(LogicalNode& node, ColumnMap& renamed) {
-    for (auto& child : node.children) deliver_own_columns(*child, renamed);
-    if (!renamed.empty()) rename_columns(node, renamed);
-    if (node.children.empty()) return;
-    const auto below = outputs_of(*node.children[0]);
-    const auto fresh = [&](ColumnId id) {
-      const auto own = planner_.add_column(planner_.columns[id].name, planner_.columns[id].type);
-      renamed[id] = own;
-      return own;
-    };
-    if (node.kind == LogicalKind::kProject) {
-      ColumnSet computed;
-      for (const auto& c : node.computed) computed.add(c.id);
-      for (auto& id : node.output) {
-        if (below.contains(id) || computed.contains(id)) continue;
-        const ColumnId outer = id;
-        if (const auto it = renamed.find(outer); it != renamed.end()) id = it->second;
-        else id = fresh(outer);
-        if (!computed.contains(id)) node.computed.push_back({id, planner_.column(outer)});
-        computed.add(id);
-      }
-    } else if (node.kind == LogicalKind::kAggregate) {
-      for (auto& g : node.groups) {
-        if (g.expression->kind != Kind::kColumn || below.contains(g.expression->column) || g.id != g.expression->column) continue;
-        const ColumnId outer = g.id;
-        g.id = fresh(outer);
-        for (auto& id : node.output)
-          if (id == outer) id = g.id;
-      }
-    } else {
-      set_output(node);
-    }
   }
 
   LogicalPtr join(LogicalPtr left, LogicalPtr right, JoinType type, ExpressionPtr condition) {
@@ -138,7 +106,7 @@ class SubqueryRemover {
     }
   }
 
-  /// Joins the subquery `e` to `child`; what stands for its value.
+  /// Joins the subquery `e`, whose operands hold no subquery any more, to `child`; what stands for its value.
   ExpressionPtr attach(LogicalPtr& child, const Expression& e) {
     auto s = take(e);
     switch (e.subquery_kind) {
@@ -149,12 +117,13 @@ class SubqueryRemover {
       case SubqueryKind::kScalar:
         child = join(std::move(child), std::move(s.root), JoinType::kSingle, nullptr);
         return planner_.column(s.value);
+      case SubqueryKind::kRow:
+        child = join(std::move(child), std::move(s.root), JoinType::kSingle, nullptr);
+        return std::move(s.comparison);
       case SubqueryKind::kAny:
-        replace(child, s.comparison);
         child = join(std::move(child), std::move(s.root), JoinType::kMark, std::move(s.comparison));
         return planner_.column(child->mark);
       case SubqueryKind::kAll: {
-        replace(child, s.comparison);
         child = join(std::move(child), std::move(s.root), JoinType::kMark, make_not(std::move(s.comparison)));
         return make_not(planner_.column(child->mark));
       }
@@ -164,7 +133,7 @@ class SubqueryRemover {
         return planner_.column(value);
       }
     }
-    RUSTBD_UNREACHABLE("subquery kind");
+    RUSTBD_STATEMENT_UNREACHABLE("subquery kind");
   }
 
   /// ARRAY(query): array_agg in the query's order; no rows give the empty array.
@@ -220,7 +189,6 @@ class SubqueryRemover {
 
   void remove(LogicalPtr& node) {
     for (auto& child : node->children) remove(child);
-    if (node->kind == LogicalKind::kDependentJoin) deliver_lateral(*node);
     set_output(*node);
     if (!has_subquery(*node)) return;
     switch (node->kind) {
@@ -239,16 +207,10 @@ class SubqueryRemover {
       }
       case LogicalKind::kModify: remove_in_modify(*node); break;
       default:
-        RUSTBD_ASSERT(node->children.size() == 1, "subqueries stand over one input");
+        RUSTBD_STATEMENT_ASSERT(node->children.size() == 1, "subqueries stand over one input");
         for_each_expression(*node, [&](ExpressionPtr& e) { replace(node->children[0], e); });
     }
     set_output(*node);
-  }
-
-  /// LATERAL: what the right side only passes on is read from the left one above the join.
-  void deliver_lateral(LogicalNode& node) {
-    ColumnMap renamed;
-    deliver_own_columns(*node.children[1], renamed);
   }
 
   void remove_in_modify(LogicalNode& node) {
@@ -269,7 +231,7 @@ class SubqueryRemover {
   /// A conjunct that is a subquery test keeps or drops whole rows: no mark is needed.
   bool remove_conjunct(LogicalPtr& child, ExpressionPtr& e) {
     const bool negated = e->kind == Kind::kNot && e->args[0]->kind == Kind::kSubquery;
-    const Expression& x = negated ? *e->args[0] : *e;
+    Expression& x = negated ? *e->args[0] : *e;
     if (x.kind != Kind::kSubquery) return false;
     if (x.subquery_kind == SubqueryKind::kExists) {
       auto s = take(x);
@@ -278,8 +240,8 @@ class SubqueryRemover {
       return true;
     }
     if (negated || x.subquery_kind != SubqueryKind::kAny) return false;
+    for (auto& operand : x.args) replace(child, operand);
     auto s = take(x);
-    replace(child, s.comparison);
     child = join(std::move(child), std::move(s.root), JoinType::kSemi, std::move(s.comparison));
     return true;
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "rustbd/base/assert.h"
+#include "rustbd/base/statement_assert.h"
 
 namespace rustbd::optimizer {
 
@@ -179,7 +179,7 @@ std::vector<plan::ComputedColumn> clone_computed(const std::vector<plan::Compute
 ExpressionPtr clone_optional(const ExpressionPtr& e) { return e == nullptr ? nullptr : e->clone(); }
 
 LogicalPtr copy_tree(const LogicalNode& from) {
-  RUSTBD_ASSERT(from.modify == nullptr, "a statement changes a table once");
+  RUSTBD_STATEMENT_ASSERT(from.modify == nullptr, "a statement changes a table once");
   auto to = make_node(from.kind);
   for (const auto& child : from.children) to->children.push_back(copy_tree(*child));
   to->output = from.output;

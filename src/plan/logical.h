@@ -97,8 +97,10 @@ struct Subplan {
   LogicalPtr root;
   std::vector<ColumnId> correlated;          // outer columns it uses
   ColumnId value = 0;                        // kScalar, kAny, kAll, kArray: its output column
-  /// kAny/kAll: `comparison` has the outer operand and kColumn(value); several conjuncts for row comparisons.
+  /// kAny/kAll/kRow: compares the outer operands with a row of the subquery. `operands` are the columns that stand in it
+  /// for the args of the kSubquery expression.
   ExpressionPtr comparison;
+  std::vector<ColumnId> operands;
 };
 
 /// What the plan depends on; checked when a cached plan is used again.

@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-#include "rustbd/base/assert.h"
+#include "rustbd/base/statement_assert.h"
 
 namespace rustbd::sql {
 
@@ -163,12 +163,12 @@ using NameList = List<std::string_view>;
 /// Checked downcast: `node` must be a T.
 template <class T>
 [[nodiscard]] const T& as(const Node* node) {
-  RUSTBD_ASSERT(node != nullptr && node->kind == T::kKind);
+  RUSTBD_STATEMENT_ASSERT(node != nullptr && node->kind == T::kKind);
   return *static_cast<const T*>(node);
 }
 template <class T>
 [[nodiscard]] T& as(Node* node) {
-  RUSTBD_ASSERT(node != nullptr && node->kind == T::kKind);
+  RUSTBD_STATEMENT_ASSERT(node != nullptr && node->kind == T::kKind);
   return *static_cast<T*>(node);
 }
 /// Downcast, or nullptr when `node` is null or of another kind.

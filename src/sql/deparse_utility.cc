@@ -1,4 +1,5 @@
 // Objects, roles, privileges, COPY and functions to text; the entry point.
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/sql/deparse_impl.h"
 
 namespace rustbd::sql {
@@ -12,7 +13,7 @@ std::string deparse(const Node* node) {
 void Printer::node(const Node* node) {
   const bool known = expression_node(node) || query_node(node) || table_node(node) || utility_node(node) ||
                      session_node(node);
-  RUSTBD_ASSERT(known);
+  RUSTBD_STATEMENT_ASSERT(known);
 }
 
 std::string_view object_words(ObjectType type) {

@@ -1,6 +1,7 @@
 // Tokens, names and other small parts that all statements share; the entry points.
 #include <charconv>
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/sql/lexer_strings.h"
 #include "rustbd/sql/parser_impl.h"
 
@@ -231,7 +232,7 @@ std::string_view Parser::role_id() {
       throw error(sqlstate::kReservedName, "CURRENT_ROLE cannot be used as a role name here")
           .at(role->location);
   }
-  RUSTBD_UNREACHABLE();
+  RUSTBD_STATEMENT_UNREACHABLE();
 }
 
 List<RoleSpec*> Parser::role_list() {
