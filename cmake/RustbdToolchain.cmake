@@ -12,7 +12,8 @@ if(MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-semantic-interposition)
+# -fPIC for programs and -pthread for all: a precompiled header serves only files compiled with the same flags.
+add_compile_options(-fPIC -pthread -Wall -Wextra -Wno-missing-field-initializers -fno-semantic-interposition)
 # x86-64-v2 has the CRC-32C instruction and cmpxchg16b; wider vectors are chosen at run time (RUSTBD_MULTIVERSION).
 add_compile_options(-march=x86-64-v2)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")

@@ -19,3 +19,7 @@
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+// libfmt has this function; without the declaration every file that formats makes it, and all under it, anew.
+extern template void fmt::detail::vformat_to<char>(buffer<char>&, string_view,
+                                                   basic_format_args<FMT_BUFFER_CONTEXT(char)>, locale_ref);
