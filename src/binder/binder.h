@@ -24,6 +24,8 @@ struct BindInput {
   std::string_view database = "postgres";
   /// Where strings of constants live; for bind() the plan shares it. nullptr: bind() makes one, the expression forms need it.
   std::shared_ptr<Arena> arena;
+  /// Relations that names were found to mean, also when binding fails later (optional).
+  std::vector<Oid>* opened = nullptr;
 };
 
 /// SELECT, VALUES, INSERT, UPDATE, DELETE. MERGE answers 0A000. Throws Error with position.

@@ -56,6 +56,8 @@ struct OutputColumn {
   catalog::AttributeNumber attribute = 0;
 };
 
+struct QueryLevel;
+
 /// A CTE in scope: its number and what scans of it deliver.
 struct CteEntry {
   std::string name;
@@ -64,6 +66,7 @@ struct CteEntry {
   bool is_work_table = false;               // being defined: references are to the work table
   bool forward = false;                     // declared later in a non-recursive WITH: only for the error
   std::uint32_t references = 0;
+  const QueryLevel* work_level = nullptr;   // the one whose FROM has the reference to the work table
 };
 
 /// One SELECT (or DML) being bound.
@@ -157,7 +160,7 @@ class Binder {
   FromItem bind_subquery(BoundQuery query, const sql::Alias* alias, std::string_view default_alias, std::int32_t location);
   FromItem bind_range_function(const sql::RangeFunction& range, QueryLevel& level);
   FromItem bind_join(const sql::JoinExpression& join, QueryLevel& level);
-  FromItem scan_cte(CteEntry& cte, const sql::RelationRef& ref);
+  FromItem scan_cte(CteEntry& cte, const sql::RelationRef& ref, const QueryLevel& level);
   void add_to_scope(Scope& to, Scope& from, std::int32_t location);
   LogicalPtr join_nodes(LogicalPtr left, LogicalPtr right, plan::JoinType type, ExpressionPtr condition, bool dependent);
   std::vector<ColumnId> delivered(const LogicalNode& node);

@@ -401,6 +401,10 @@ ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, co
   const bool is_window = call.over != nullptr;
   if (!is_window) {
     if (level.in_aggregate) throw error(sqlstate::kGroupingError, "aggregate function calls cannot be nested").at(call.location);
+    for (const QueryLevel* at = &level; at != nullptr; at = at->parent)
+      for (const auto& cte : at->ctes)
+        if (cte->is_work_table && cte->work_level == &level)
+          throw error(sqlstate::kInvalidRecursion, "aggregate functions are not allowed in a recursive query's recursive term").at(call.location);
     if (!level.allow_aggregates)
       throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in {}", level.clause).at(call.location);
   }

@@ -30,6 +30,31 @@ bool mentions(const sql::Node* node, std::string_view name) {
   }
 }
 
+/// Where the recursive term may not refer to itself: what an outer join fills with NULLs, and what a set operation takes
+/// away. Throws 42P19.
+void check_place(const sql::Node* node, std::string_view name, const char* inside);
+void check_place(const sql::SelectStatement& s, std::string_view name, const char* inside) {
+  if (s.set_operation != sql::SetOperation::kNone) {
+    const bool except = s.set_operation == sql::SetOperation::kExcept, intersect = s.set_operation == sql::SetOperation::kIntersect;
+    check_place(*s.left, name, intersect ? "INTERSECT" : inside);
+    check_place(*s.right, name, intersect ? "INTERSECT" : except ? "EXCEPT" : inside);
+    return;
+  }
+  for (const auto* f : s.from) check_place(f, name, inside);
+}
+void check_place(const sql::Node* node, std::string_view name, const char* inside) {
+  if (const auto* r = sql::try_as<sql::RelationRef>(node); r != nullptr && inside != nullptr && mentions(r, name)) {
+    throw error(sqlstate::kInvalidRecursion, "recursive reference to query \"{}\" must not appear within {}", name, inside).at(r->location);
+  } else if (const auto* j = sql::try_as<sql::JoinExpression>(node)) {
+    const bool left = j->type == sql::JoinType::kLeft || j->type == sql::JoinType::kFull;
+    const bool right = j->type == sql::JoinType::kRight || j->type == sql::JoinType::kFull;
+    check_place(j->left, name, right ? "an outer join" : inside);
+    check_place(j->right, name, left ? "an outer join" : inside);
+  } else if (const auto* q = sql::try_as<sql::RangeSubquery>(node)) {
+    check_place(*q->query, name, inside);
+  }
+}
+
 void name_columns(const sql::CommonTableExpression& cte, std::vector<OutputColumn>& columns) {
   if (cte.columns.size() > columns.size())
     throw error(sqlstate::kInvalidColumnReference, "WITH query \"{}\" has {} columns available but {} columns specified", cte.name, columns.size(),
@@ -61,6 +86,7 @@ LogicalPtr Binder::bind_recursive(const sql::CommonTableExpression& cte, CteEntr
     node->output.push_back(id);
     entry.columns.push_back({c.name, id, c.type});
   }
+  check_place(*query.right, cte.name, nullptr);
   entry.is_work_table = true;
   auto step = bind_select(*query.right, &level, false);
   entry.is_work_table = false;

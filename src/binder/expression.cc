@@ -96,7 +96,8 @@ ExpressionPtr Binder::type_cast(const sql::TypeCast& cast, QueryLevel& level) {
   } else {
     value = bind_expression(cast.argument, level);
   }
-  const auto at = value->kind == Kind::kConstant ? value->location : cast.location;
+  const bool literal = value->kind == Kind::kConstant && value->type.oid == oid::kUnknown;
+  const auto at = literal ? value->location : cast.location;
   return coerce(std::move(value), target, CastContext::kExplicit, at);
 }
 

@@ -168,7 +168,12 @@ FromItem Binder::bind_stored(const std::shared_ptr<const catalog::Relation>& rel
   return item;
 }
 
-FromItem Binder::scan_cte(CteEntry& cte, const sql::RelationRef& ref) {
+FromItem Binder::scan_cte(CteEntry& cte, const sql::RelationRef& ref, const QueryLevel& level) {
+  if (cte.is_work_table) {
+    if (cte.references > 0)
+      throw error(sqlstate::kInvalidRecursion, "recursive reference to query \"{}\" must not appear more than once", cte.name).at(ref.location);
+    cte.work_level = &level;
+  }
   ++cte.references;
   FromItem item;
   auto scan = make_node(cte.is_work_table ? LogicalKind::kWorkTableScan : LogicalKind::kCteScan);
@@ -197,7 +202,7 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
   if (ref.schema.empty()) {
     for (QueryLevel* at = &level; at != nullptr; at = at->parent)
       for (auto it = at->ctes.rbegin(); it != at->ctes.rend(); ++it)
-        if ((*it)->name == ref.name) return scan_cte(**it, ref);
+        if ((*it)->name == ref.name) return scan_cte(**it, ref, level);
   }
   auto relation = find_relation(ref, input_);
   if (relation->kind != catalog::RelationKind::kView || relation->view_sql.empty()) return bind_stored(relation, ref, level);

@@ -66,6 +66,10 @@ std::shared_ptr<const catalog::Relation> find_relation(const sql::RelationRef& n
   if (!name.catalog.empty() && name.catalog != input.database)
     throw error(sqlstate::kFeatureNotSupported, "cross-database references are not implemented: \"{}.{}.{}\"", name.catalog, name.schema, name.name)
         .at(name.location);
+  const auto note = [&](std::shared_ptr<const catalog::Relation> found) {
+    if (input.opened != nullptr && !found->is_catalog()) input.opened->push_back(found->oid);
+    return found;
+  };
   const auto kind_is_index = [&](Oid class_oid) { return class_oid != 0 && input.catalog->index(class_oid) != nullptr; };
   if (!name.schema.empty()) {
     const auto* schema = input.catalog->schema(name.schema);
@@ -73,12 +77,12 @@ std::shared_ptr<const catalog::Relation> find_relation(const sql::RelationRef& n
       if (missing_ok) return nullptr;
       throw error(sqlstate::kUndefinedTable, "relation \"{}.{}\" does not exist", name.schema, name.name).at(name.location);
     }
-    if (auto r = input.catalog->relation(schema->oid, name.name)) return r;
+    if (auto r = input.catalog->relation(schema->oid, name.name)) return note(std::move(r));
     if (!missing_ok && kind_is_index(input.catalog->class_oid(schema->oid, name.name)))
       throw error(sqlstate::kWrongObjectType, "\"{}\" is an index", name.name).at(name.location);
   } else {
     for (Oid s : input.search_path) {
-      if (auto r = input.catalog->relation(s, name.name)) return r;
+      if (auto r = input.catalog->relation(s, name.name)) return note(std::move(r));
       if (!missing_ok && kind_is_index(input.catalog->class_oid(s, name.name)))
         throw error(sqlstate::kWrongObjectType, "\"{}\" is an index", name.name).at(name.location);
     }

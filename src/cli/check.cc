@@ -42,6 +42,7 @@ int run_check(const CheckOptions& options) {
   const auto executor = io::make_thread_executor(1);
   try {
     const auto directory = server::open_data_directory(options.data, false);
+    auto findings = txn::TransactionSystem::check_stored_pages(*directory.disk);
     // Recovery runs as at a start, but what it writes stays in memory.
     const auto disk = server::make_overlay_disk(*directory.disk);
     txn::Options o;
@@ -50,7 +51,7 @@ int run_check(const CheckOptions& options) {
     o.preallocate_log = false;
     const auto system =
         txn::TransactionSystem::open({disk.get(), clock.get(), random.get(), executor.get()}, o);
-    const auto findings = system->check();
+    for (auto& f : system->check()) findings.push_back(std::move(f));
     return report(options, findings, system->log_position_text());
   } catch (const Error& e) {
     if (e.state == sqlstate::kDataCorrupted)

@@ -248,7 +248,7 @@ Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid
       if (parts.failed && !is_transaction_control(*prepared->statement))
         throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
       if (prepared->is_query) {
-        prepared->plan = make_plan(parts, *prepared->statement, &prepared->parameters, {});
+        prepared->plan = co_await make_settled_plan(parts, *prepared->statement, &prepared->parameters, {});
         prepared->columns = result_columns(*prepared->plan);
         prepared->catalog_version = parts.catalog()->version;
         prepared->settings_generation = settings_.generation();

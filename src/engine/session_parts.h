@@ -92,8 +92,14 @@ struct StatementInput {
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink);
 [[nodiscard]] bool is_query(const sql::Node& statement);
 /// Binds and plans against the present catalog. `parameter_types`: completed.
+/// `opened` (optional): relations that it found, also when it throws.
 std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
-                                                     std::span<const types::Value> values);
+                                                     std::span<const types::Value> values, std::vector<Oid>* opened = nullptr);
+/// The same for a client's statement: one that does not fit the catalog waits for whoever is changing the relations that
+/// it names, and fails only if it does not fit then either.
+Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(Session::Parts& parts, const sql::Node& statement,
+                                                                   std::vector<types::TypeRef>* parameter_types,
+                                                                   std::span<const types::Value> values);
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan);
 /// Takes the table locks that a plan needs; true if the catalog changed while waiting: bind again.
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan);

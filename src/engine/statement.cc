@@ -108,11 +108,12 @@ binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapsh
 }
 
 std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
-                                                     std::span<const types::Value> values) {
+                                                     std::span<const types::Value> values, std::vector<Oid>* opened) {
   const auto catalog = parts.catalog();
   const auto path = parts.search_path(*catalog);
   auto input = bind_input(parts, *catalog, path);
   input.parameters = parameter_types;
+  input.opened = opened;
   auto logical = binder::bind(statement, input);
   optimizer::OptimizeInput optimize;
   optimize.catalog = catalog.get();
@@ -128,6 +129,28 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
   };
   optimize.setting = [&](std::string_view name) { return parts.session.settings().get(name).value_or(std::string{}); };
   return optimizer::optimize(std::move(logical), optimize);
+}
+
+Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(Session::Parts& parts, const sql::Node& statement,
+                                                                   std::vector<types::TypeRef>* parameter_types,
+                                                                   std::span<const types::Value> values) {
+  const auto declared = parameter_types != nullptr ? *parameter_types : std::vector<types::TypeRef>{};
+  for (;;) {
+    const auto version = parts.catalog()->version;
+    std::vector<Oid> opened;
+    std::exception_ptr failure;
+    std::shared_ptr<const plan::ExecutionPlan> plan;
+    try {
+      plan = make_plan(parts, statement, parameter_types, values, &opened);
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+    if (failure == nullptr) co_return plan;
+    ensure_transaction(parts, false);
+    for (const Oid relation : opened) co_await lock_relation(parts, relation, txn::TableLockMode::kAccessShare);
+    if (parts.catalog()->version == version) std::rethrow_exception(failure);
+    if (parameter_types != nullptr) *parameter_types = declared;
+  }
 }
 
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan) {
@@ -285,7 +308,7 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
   std::vector<types::TypeRef> parameter_types;
   for (const auto& v : portal.parameters) parameter_types.push_back(v.type);
   auto* types_or_null = input.parameters.empty() ? nullptr : &parameter_types;
-  portal.plan = make_plan(parts, *input.statement, types_or_null, input.parameters);
+  portal.plan = co_await make_settled_plan(parts, *input.statement, types_or_null, input.parameters);
   const bool alone = input.top_level && !parts.in_block;
   ensure_transaction(parts, alone && portal.plan->read_only);
   if (parts.read_only && !portal.plan->read_only)

@@ -82,6 +82,10 @@ void check_index(SystemParts& parts, TreeState& state, const TableFormat& format
 
 }  // namespace
 
+std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk) {
+  return storage::verify_pages(disk).problems;
+}
+
 std::vector<std::string> TransactionSystem::check() {
   SystemParts& parts = *parts_;
   std::vector<std::string> problems;

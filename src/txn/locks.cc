@@ -512,7 +512,8 @@ bool LockTable::row_conflicts(const Locker& who, LockKey key, RowLockMode mode) 
   return found != shard.queues.end() && !may_take(found->second, who, LockKind::kRow, static_cast<std::uint8_t>(mode));
 }
 
-Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running) {
+Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running,
+                            std::uint32_t rollbacks) {
   const auto raw = static_cast<std::uint8_t>(mode);
   Shard& shard = shard_of(key);
   if (auto outcome = resume_wait(shard, who, key, raw)) return std::move(*outcome);
@@ -523,7 +524,7 @@ Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPoli
   Locker* running_locker = nullptr;
   if (running != nullptr) {
     std::lock_guard ended(running->wait_mutex);
-    if (running->ended) {
+    if (running->ended || running->rollbacks.load(std::memory_order_acquire) != rollbacks) {
       running = nullptr;
     } else {
       running_locker = running->locker;
@@ -545,12 +546,23 @@ Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPoli
 }
 
 void LockTable::transaction_ended(TxnState& transaction) {
-  std::vector<LockKey> rows;
   {
     std::lock_guard lock(transaction.wait_mutex);
     transaction.ended = true;
-    rows.swap(transaction.waited_rows);
   }
+  wake_row_waiters(transaction, [](const LockKey&) { return false; });
+}
+
+void LockTable::wake_row_waiters(TxnState& transaction, const std::function<bool(const LockKey&)>& still_written) {
+  std::vector<LockKey> rows;
+  {
+    std::lock_guard lock(transaction.wait_mutex);
+    transaction.rollbacks.fetch_add(1, std::memory_order_acq_rel);
+    rows.swap(transaction.waited_rows);
+    for (const LockKey& key : rows)
+      if (still_written(key)) transaction.waited_rows.push_back(key);
+  }
+  std::erase_if(rows, still_written);
   for (const LockKey& key : rows) {
     Shard& shard = shard_of(key);
     std::lock_guard lock(shard.mutex);

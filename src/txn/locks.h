@@ -159,12 +159,15 @@ class LockTable {
   /// Queues for the row, after all latches were given back. `running`: the transaction at the chain's head whose mode
   /// conflicts, or nullptr; the caller has an epoch pin. kBlocked, kDeadlock, kLockNotAvailable (also after a time-out).
   /// A token that has already fired means: try again.
-  Outcome wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running);
+  Outcome wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running,
+                   std::uint32_t rollbacks);
   /// Leaves the queue that it stands in, if any. If that is of the row `written`, `owner` is the transaction that is at
   /// the head of its chain now: those behind wait for its end.
   void end_wait(Locker& who, TxnState* owner = nullptr, LockKey written = {});
   /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored, or the abort has undone all.
   void transaction_ended(TxnState& transaction);
+  /// Likewise after a rollback to a savepoint, for the rows that have no change of it any more. From its own thread.
+  void wake_row_waiters(TxnState& transaction, const std::function<bool(const LockKey&)>& still_written);
 
   /// Releases locks of transaction scope beyond `position` (savepoint) or all of them (0).
   void release_to(Locker& who, std::size_t position);

@@ -222,6 +222,10 @@ Task<> Transaction::rollback_to(Savepoint savepoint) {
   parts.locks->end_wait(locker_);
   if (TxnState* state = this->state()) {
     co_await undo_to(savepoint.undo_records);
+    parts.locks->wake_row_waiters(*state, [&](const LockKey& key) {
+      const auto* newest = parts.versions.head(TableId{static_cast<std::uint32_t>(key.a)}, RowId{key.b}).newest();
+      return newest != nullptr && newest->owner == state;
+    });
     if (state->fragments.size() == savepoint.fragments) {
       state->events.cut_to({savepoint.log_bytes, savepoint.log_events});
     } else {

@@ -147,6 +147,9 @@ class TransactionSystem {
   /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks; nothing else
   /// may run. Returns the findings (empty: all is well).
   std::vector<std::string> check();
+  /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the image of
+  /// every page. Reads only. Returns the findings.
+  static std::vector<std::string> check_stored_pages(io::Disk& disk);
   /// Throws the Error (PostgreSQL's text) that a failed outcome stands for; kDuplicate, kConflict, kGone, kSelfModified
   /// and kEnd are the caller's and give XX000.
   [[noreturn]] void throw_outcome(const Outcome& outcome, const Locker* locker = nullptr) const;

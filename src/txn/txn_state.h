@@ -86,6 +86,8 @@ struct TxnState {
   // Ends of waits.
   std::mutex wait_mutex;                           // protects the two below
   bool ended = false;
+  /// How often changes were taken back. Who met one notes it under the row's latch, and does not wait if it has gone up.
+  std::atomic<std::uint32_t> rollbacks{0};
   std::vector<LockKey> waited_rows;
 
   UndoRec* bulk_block = nullptr;                   // the block that bulk_append() fills

@@ -16,6 +16,22 @@ std::string_view kind_name(catalog::RelationKind kind) {
   }
 }
 
+/// Whether the column's default names the sequence (nextval('s')): bound anew to see that.
+bool default_reads(UtilityContext& c, const catalog::Column& column, Oid sequence) {
+  if (column.default_sql.find("regclass") == std::string::npos && column.default_sql.find("nextval") == std::string::npos) return false;
+  const auto catalog = c.parts.catalog();
+  const auto path = c.parts.search_path(*catalog);
+  auto input = bind_input(c.parts, *catalog, path);
+  input.arena = std::make_shared<Arena>();
+  Arena ast;
+  const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input, &column.type, "DEFAULT expressions");
+  bool found = false;
+  expression::visit(*bound, [&](const expression::Expression& e) {
+    found |= e.kind == expression::Kind::kConstant && e.type.oid == types::oid::kRegclass && !e.is_null && e.value.u32 == sequence;
+  });
+  return found;
+}
+
 /// Views whose query reads the relation: bound anew to see what they depend on.
 std::vector<std::shared_ptr<const catalog::Relation>> dependent_views(UtilityContext& c, Oid oid) {
   std::vector<std::shared_ptr<const catalog::Relation>> out;
@@ -68,7 +84,8 @@ class Dropper {
             if (column.identity_sequence == relation->oid)
               throw error(sqlstate::kDependentObjectsStillExist, "cannot drop sequence {} because column {} of table {} requires it", relation->name, column.name, t->name)
                   .with_hint(fmt::format("You can drop column {} of table {} instead.", column.name, t->name));
-            if (relation->sequence->owner_relation == id && relation->sequence->owner_column == column.number && !column.default_sql.empty()) {
+            const bool owns = relation->sequence->owner_relation == id && relation->sequence->owner_column == column.number;
+            if (!column.default_sql.empty() && (owns || default_reads(c_, column, relation->oid))) {
               details_.push_back(fmt::format("default value for column {} of table {} depends on sequence {}", column.name, t->name, relation->name));
               if (!cascade_) blocked(relation);
               notices_.push_back(fmt::format("default value for column {} of table {}", column.name, t->name));

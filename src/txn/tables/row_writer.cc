@@ -97,7 +97,7 @@ Outcome RowWriter::run(WaitPolicy policy, Body&& body) {
 Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
   Outcome out;
   if (after.wait) {
-    out = parts_.locks->wait_row(txn_.locker(), after.wait_key, after.wait_mode, policy, after.running);
+    out = parts_.locks->wait_row(txn_.locker(), after.wait_key, after.wait_mode, policy, after.running, after.rollbacks);
     if (!(out.blocked() && out.token.fired())) *step = Step::kReturn;
     return out;
   }
@@ -269,6 +269,7 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
         after->wait_key = LockKey::row(state_.id, row);
         after->wait_mode = mode;
         after->running = owner;
+        after->rollbacks = owner->rollbacks.load(std::memory_order_acquire);
         return Step::kRestart;
       }
     } else if (ts > txn_.view().snapshot) {
@@ -308,6 +309,7 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
       after->wait_key = LockKey::row(state_.id, other);
       after->wait_mode = RowLockMode::kKeyShare;
       after->running = owner;
+      after->rollbacks = owner->rollbacks.load(std::memory_order_acquire);
       return Step::kRestart;
     }
   }

@@ -112,6 +112,7 @@ class RowWriter {
     LockKey wait_key;
     RowLockMode wait_mode = RowLockMode::kNone;
     TxnState* running = nullptr;
+    std::uint32_t rollbacks = 0;  // of `running` when its change was met
     RowId look_at;
     bool read_overflow = false;
     storage::OverflowRef overflow;

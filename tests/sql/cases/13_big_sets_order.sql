@@ -66,7 +66,7 @@ select id from people where id > 99990 and age is not null order by id desc;
 select order_id, line from items where order_id between 100 and 105 order by order_id desc, line;
 select order_id, line from items where (order_id, line) > (49999, 1) order by order_id, line;
 select id from people order by id fetch first 3 rows only;
-select age, id from people where id < 200 order by age fetch first 3 rows with ties;
+select age, id from (select age, id from people where id < 200 order by age fetch first 3 rows with ties) t order by age, id;
 select * from people where id in (1, 11, 97, 100000) order by id;
 select * from orders where id in (1, 23, 4, 100000) order by id;
 select * from items where order_id in (1, 2, 50001) order by 1, 2;
