@@ -20,10 +20,10 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 }
 
 std::uint64_t seed_count() {
-#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   return number_from("RUSTBD_TEST_SEEDS", 2000);
 #else
-  return number_from("RUSTBD_TEST_SEEDS", 200);
+  return number_from("RUSTBD_TEST_SEEDS", 100);
 #endif
 }
 
