@@ -75,7 +75,17 @@ PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
   for (const auto& e : conditions) add_columns(*e, below);
   for (const auto& b : bindings) below.add(b.column);
   join->bindings = std::move(bindings);
+  // ON FALSE: the right side is not read, and every left row gets NULLs.
+  const bool never = node.join == JoinType::kLeft && join->bindings.empty() && !changes_rows(*node.children[1]) &&
+                     planner_.enabled(Rule::kEmptyInput) && std::ranges::any_of(conditions, [](const auto& e) { return is_false(*e); });
   auto left = lower(*node.children[0], common(below, left_columns));
+  if (never) {
+    planner_.note(Rule::kEmptyInput);
+    join->children.push_back(std::move(left));
+    join->children.push_back(make_empty(*node.children[1], common(below, right_columns)));
+    set_join_output(*join, required);
+    return join;
+  }
   if (join->kind == NodeKind::kNestedLoopJoin) {
     if (auto by_index = lower_by_index(node, conditions, left, below, required)) return by_index;
     if (planner_.settings.hashjoin) take_hash_keys(*join, conditions, left_columns, right_columns);
