@@ -30,7 +30,7 @@ class Printer final : public engine::ResultSink {
       }
       fmt::print("\n");
     }
-    return {};   // nothing to wait for: we took the rows at once
+    return {};  // nothing to wait for: we took the rows at once
   }
   void complete(std::string_view tag) override { fmt::print("{}\n", tag); }
   void empty_query() override {}
@@ -70,7 +70,7 @@ int run(const std::string& directory) {
   }
   database->close();
   executor->stop();
-  return failures == 1 ? 0 : 1;   // the division fails, as it should
+  return failures == 1 ? 0 : 1;  // the division fails, as it should
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class ScramServer {
   const security::ScramVerifier verifier_;
   const bool doomed_;
   std::string server_nonce_;
-  std::string nonce_;                 // the client's and ours
+  std::string nonce_;  // the client's and ours
   std::string client_first_bare_, server_first_, server_final_;
   std::string gs2_header_;
 };

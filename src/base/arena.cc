@@ -24,7 +24,8 @@ void Arena::run_destructors() {
 void Arena::reset() {
   run_destructors();
   if (blocks_.empty()) return;
-  auto largest = std::max_element(blocks_.begin(), blocks_.end(), [](auto& a, auto& b) { return a.size < b.size; });
+  auto largest =
+      std::max_element(blocks_.begin(), blocks_.end(), [](auto& a, auto& b) { return a.size < b.size; });
   Block kept = std::move(*largest);
   blocks_.clear();
   cursor_ = reinterpret_cast<std::uintptr_t>(kept.bytes.get());

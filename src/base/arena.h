@@ -13,7 +13,8 @@
 
 namespace rustbd {
 
-/// Bump allocator. Threads: one at a time. What is made in it must be trivially destructible (or made by `own`).
+/// Bump allocator. Threads: one at a time. What is made in it must be trivially destructible (or made by
+/// `own`).
 class Arena {
  public:
   explicit Arena(std::size_t first_block_bytes = 4096) : next_block_(first_block_bytes) {}
@@ -28,8 +29,7 @@ class Arena {
     return reinterpret_cast<void*>(start);
   }
   template <class T, class... Args>
-    requires std::is_trivially_destructible_v<T>
-  T* make(Args&&... args) {
+  requires std::is_trivially_destructible_v<T> T* make(Args&&... args) {
     return new (allocate(sizeof(T), alignof(T))) T(std::forward<Args>(args)...);
   }
   /// Like make for types with a destructor: it runs when the arena dies or is reset.
@@ -63,7 +63,10 @@ class Arena {
   [[nodiscard]] std::size_t bytes_reserved() const { return reserved_; }
 
  private:
-  struct Block { std::unique_ptr<std::byte[]> bytes; std::size_t size; };
+  struct Block {
+    std::unique_ptr<std::byte[]> bytes;
+    std::size_t size;
+  };
   void* allocate_slow(std::size_t bytes, std::size_t alignment);
   void run_destructors();
   std::uintptr_t cursor_ = 0, end_ = 0;

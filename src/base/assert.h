@@ -7,9 +7,9 @@ namespace rustbd {
 }  // namespace rustbd
 
 // Always on, also in release builds.
-#define RUSTBD_ASSERT(condition, ...)                                                                   \
-  (__builtin_expect(static_cast<bool>(condition), 1)                                                    \
-       ? static_cast<void>(0)                                                                           \
+#define RUSTBD_ASSERT(condition, ...)                \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
        : ::rustbd::invariant_broken(#condition, __FILE__, __LINE__, "" __VA_ARGS__))
 
 // For checks that cost something on a hot path: debug and sanitizer builds only.

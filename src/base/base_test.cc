@@ -46,7 +46,10 @@ TEST(Bytes, VarintsRoundTripAndStopAtTheEnd) {
 
 TEST(Arena, AlignsAndRunsDestructors) {
   static int alive = 0;
-  struct Counted { Counted() { ++alive; } ~Counted() { --alive; } };
+  struct Counted {
+    Counted() { ++alive; }
+    ~Counted() { --alive; }
+  };
   {
     Arena arena{64};
     arena.allocate(3, 1);
@@ -66,9 +69,16 @@ Task<int> sum_to(int n) {
   for (int i = 1; i <= n; ++i) sum = co_await add(sum, i % 7);
   co_return sum;
 }
-Task<int> fails() { throw error(sqlstate::kDivisionByZero, "division by zero"); co_return 0; }
+Task<int> fails() {
+  throw error(sqlstate::kDivisionByZero, "division by zero");
+  co_return 0;
+}
 Task<std::string> catches() {
-  try { co_await fails(); } catch (const Error& e) { co_return e.message; }
+  try {
+    co_await fails();
+  } catch (const Error& e) {
+    co_return e.message;
+  }
   co_return "";
 }
 

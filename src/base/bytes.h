@@ -20,36 +20,45 @@ using ByteSpan = std::span<const std::byte>;
 using MutableByteSpan = std::span<std::byte>;
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 [[nodiscard]] inline T load(const void* from) {
   T value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-inline void store(void* to, const T& value) {
-  std::memcpy(to, &value, sizeof value);
+requires std::is_trivially_copyable_v<T>
+inline void store(void* to, const T& value) { std::memcpy(to, &value, sizeof value); }
+
+inline std::uint64_t zigzag(std::int64_t v) {
+  return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
+}
+inline std::int64_t unzigzag(std::uint64_t v) {
+  return static_cast<std::int64_t>(v >> 1) ^ -static_cast<std::int64_t>(v & 1);
 }
 
-inline std::uint64_t zigzag(std::int64_t v) { return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63); }
-inline std::int64_t unzigzag(std::uint64_t v) { return static_cast<std::int64_t>(v >> 1) ^ -static_cast<std::int64_t>(v & 1); }
-
-inline std::string_view as_chars(ByteSpan bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-inline ByteSpan as_bytes(std::string_view text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+inline std::string_view as_chars(ByteSpan bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+inline ByteSpan as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
 
 /// Appends to a byte vector. LEB128 varints; fixed numbers little-endian.
 class ByteWriter {
  public:
   explicit ByteWriter(Bytes& out) : out_(out) {}
   template <class T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void fixed(const T& value) {
     const auto* p = reinterpret_cast<const std::byte*>(&value);
     out_.insert(out_.end(), p, p + sizeof value);
   }
   void varint(std::uint64_t v) {
-    while (v >= 0x80) { out_.push_back(static_cast<std::byte>(v | 0x80)); v >>= 7; }
+    while (v >= 0x80) {
+      out_.push_back(static_cast<std::byte>(v | 0x80));
+      v >>= 7;
+    }
     out_.push_back(static_cast<std::byte>(v));
   }
   void signed_varint(std::int64_t v) { varint(zigzag(v)); }
@@ -58,7 +67,10 @@ class ByteWriter {
     out_.insert(out_.end(), p, p + n);
   }
   void raw(ByteSpan bytes) { raw(bytes.data(), bytes.size()); }
-  void text(std::string_view s) { varint(s.size()); raw(s.data(), s.size()); }
+  void text(std::string_view s) {
+    varint(s.size());
+    raw(s.data(), s.size());
+  }
   [[nodiscard]] std::size_t size() const { return out_.size(); }
   [[nodiscard]] Bytes& buffer() { return out_; }
 
@@ -74,10 +86,12 @@ class ByteReader {
   [[nodiscard]] bool at_end() const { return p_ == end_; }
   [[nodiscard]] std::size_t remaining() const { return static_cast<std::size_t>(end_ - p_); }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T fixed() {
+  requires std::is_trivially_copyable_v<T> T fixed() {
     T value{};
-    if (need(sizeof(T))) { std::memcpy(&value, p_, sizeof(T)); p_ += sizeof(T); }
+    if (need(sizeof(T))) {
+      std::memcpy(&value, p_, sizeof(T));
+      p_ += sizeof(T);
+    }
     return value;
   }
   std::uint64_t varint() {

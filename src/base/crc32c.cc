@@ -46,7 +46,10 @@ std::uint32_t crc32c_combine(std::uint32_t crc_a, std::uint32_t crc_b, std::size
     for (int i = 1; i < 32; ++i) bit[i] = 1u << (i - 1);
     Matrix byte = square(square(square(bit)));
     std::array<Matrix, 64> all{};
-    for (auto& m : all) { m = byte; byte = square(byte); }
+    for (auto& m : all) {
+      m = byte;
+      byte = square(byte);
+    }
     return all;
   }();
   for (int k = 0; size_b != 0; size_b >>= 1, ++k)

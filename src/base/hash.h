@@ -11,7 +11,9 @@ inline std::uint64_t fold_multiply(std::uint64_t a, std::uint64_t b) {
   const auto wide = static_cast<unsigned __int128>(a) * b;
   return static_cast<std::uint64_t>(wide) ^ static_cast<std::uint64_t>(wide >> 64);
 }
-inline std::uint64_t hash_u64(std::uint64_t x) { return fold_multiply(x ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull); }
+inline std::uint64_t hash_u64(std::uint64_t x) {
+  return fold_multiply(x ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull);
+}
 inline std::uint64_t hash_combine(std::uint64_t h1, std::uint64_t h2) {
   return fold_multiply(h1 ^ ((h2 << 31) | (h2 >> 33)), 0x8EBC6AF09C88C6E3ull);
 }

@@ -22,15 +22,16 @@ class StrongId {
   Raw raw_ = 0;
 };
 
-using PageId = StrongId<struct PageTag>;             // index into the page directory; never 0
-using RowId = StrongId<struct RowTag>;               // of one table; never reused, never 0
-using Lsn = StrongId<struct LsnTag>;                 // byte position in the endless log
+using PageId = StrongId<struct PageTag>;  // index into the page directory; never 0
+using RowId = StrongId<struct RowTag>;    // of one table; never reused, never 0
+using Lsn = StrongId<struct LsnTag>;      // byte position in the endless log
 using TransactionId = StrongId<struct TransactionTag>;
 using CommitTimestamp = StrongId<struct CommitTag>;  // dense number in commit order; not a time of day
-using TableId = StrongId<struct TableTag, std::uint32_t>;  // one tree of rows; new after TRUNCATE or a rewrite
+using TableId =
+    StrongId<struct TableTag, std::uint32_t>;  // one tree of rows; new after TRUNCATE or a rewrite
 using IndexId = StrongId<struct IndexTag, std::uint32_t>;  // one index tree
-using Oid = std::uint32_t;                           // names an SQL object, as PostgreSQL's oid; a plain number in SQL
-using CommandId = std::uint32_t;                     // statement number inside a transaction
+using Oid = std::uint32_t;        // names an SQL object, as PostgreSQL's oid; a plain number in SQL
+using CommandId = std::uint32_t;  // statement number inside a transaction
 
 constexpr Lsn end_of(Lsn start, std::uint64_t bytes) { return Lsn{start.raw() + bytes}; }
 

@@ -1,4 +1,5 @@
-// SQLSTATE codes (ISO/IEC 9075 and PostgreSQL's appendix A). A code is added when some caller raises or tests it.
+// SQLSTATE codes (ISO/IEC 9075 and PostgreSQL's appendix A). A code is added when some caller raises or tests
+// it.
 #pragma once
 
 #include <array>

@@ -7,7 +7,8 @@
 namespace rustbd {
 
 void statement_invariant_broken(const char* condition, const char* file, int line, const char* why) {
-  auto failed = error(sqlstate::kInternalError, "broken invariant: {}{}{} ({}:{})", condition, *why ? ": " : "", why, file, line);
+  auto failed = error(sqlstate::kInternalError, "broken invariant: {}{}{} ({}:{})", condition,
+                      *why ? ": " : "", why, file, line);
   std::fprintf(stderr, "ERROR: %s\n", failed.message.c_str());
   throw failed;
 }

@@ -1,5 +1,5 @@
-// Task<T>: a lazily started coroutine with one awaiter. Ours, so that the real and the simulated executor run the same
-// code; who resumes a suspended one is the business of io::WaitToken.
+// Task<T>: a lazily started coroutine with one awaiter. Ours, so that the real and the simulated executor run
+// the same code; who resumes a suspended one is the business of io::WaitToken.
 #pragma once
 
 #include <atomic>
@@ -17,8 +17,9 @@ template <class T>
 class Task;
 
 namespace task_detail {
-// No symmetric transfer: it needs guaranteed tail calls, which unoptimised and sanitized builds lack. Whoever comes
-// second of (parent has suspended, child has ended) continues the parent (Lewis Baker's cppcoro does the same).
+// No symmetric transfer: it needs guaranteed tail calls, which unoptimised and sanitized builds lack. Whoever
+// comes second of (parent has suspended, child has ended) continues the parent (Lewis Baker's cppcoro does
+// the same).
 struct FinalAwaiter {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
@@ -42,7 +43,9 @@ struct Promise : PromiseBase {
   std::optional<T> value;
   Task<T> get_return_object();
   template <class U>
-  void return_value(U&& v) { value.emplace(std::forward<U>(v)); }
+  void return_value(U&& v) {
+    value.emplace(std::forward<U>(v));
+  }
   T take() {
     if (failure) std::rethrow_exception(failure);
     return std::move(*value);
@@ -67,7 +70,10 @@ class [[nodiscard]] Task {
   explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
   Task(Task&& from) noexcept : handle_(std::exchange(from.handle_, {})) {}
   Task& operator=(Task&& from) noexcept {
-    if (this != &from) { destroy(); handle_ = std::exchange(from.handle_, {}); }
+    if (this != &from) {
+      destroy();
+      handle_ = std::exchange(from.handle_, {});
+    }
     return *this;
   }
   ~Task() { destroy(); }
@@ -77,7 +83,10 @@ class [[nodiscard]] Task {
   /// Runs until the first wait. For the outermost task only; everything else uses co_await.
   void start() { handle_.resume(); }
   /// The result of a task that is done().
-  T take() { RUSTBD_ASSERT(done()); return handle_.promise().take(); }
+  T take() {
+    RUSTBD_ASSERT(done());
+    return handle_.promise().take();
+  }
 
   auto operator co_await() && noexcept {
     struct Awaiter {
@@ -95,13 +104,17 @@ class [[nodiscard]] Task {
   }
 
  private:
-  void destroy() { if (handle_) std::exchange(handle_, {}).destroy(); }
+  void destroy() {
+    if (handle_) std::exchange(handle_, {}).destroy();
+  }
   std::coroutine_handle<promise_type> handle_{};
 };
 
 namespace task_detail {
 template <class T>
-Task<T> Promise<T>::get_return_object() { return Task<T>{std::coroutine_handle<Promise<T>>::from_promise(*this)}; }
+Task<T> Promise<T>::get_return_object() {
+  return Task<T>{std::coroutine_handle<Promise<T>>::from_promise(*this)};
+}
 inline Task<void> Promise<void>::get_return_object() {
   return Task<void>{std::coroutine_handle<Promise<void>>::from_promise(*this)};
 }
@@ -116,8 +129,8 @@ struct Detached {
 };
 }  // namespace task_detail
 
-/// Starts `task` and lets it run on its own; `done` is called at its end on the thread it ended on. The task must not
-/// let an exception out: that ends the process.
+/// Starts `task` and lets it run on its own; `done` is called at its end on the thread it ended on. The task
+/// must not let an exception out: that ends the process.
 inline void detach(Task<void> task, std::move_only_function<void()> done = {}) {
   [](Task<void> owned, std::move_only_function<void()> after) -> task_detail::Detached {
     co_await std::move(owned);

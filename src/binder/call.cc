@@ -12,10 +12,21 @@ using functions::Registry;
 
 constexpr std::size_t kArgumentsMax = 100;
 
-struct WindowOnly { std::string_view name; Oid result; };   // result 0: that of the first argument
-constexpr WindowOnly kWindowOnly[] = {{"row_number", oid::kInt8}, {"rank", oid::kInt8}, {"dense_rank", oid::kInt8}, {"percent_rank", oid::kFloat8},
-                                      {"cume_dist", oid::kFloat8}, {"ntile", oid::kInt4}, {"lag", 0}, {"lead", 0}, {"first_value", 0},
-                                      {"last_value", 0}, {"nth_value", 0}};
+struct WindowOnly {
+  std::string_view name;
+  Oid result;
+};  // result 0: that of the first argument
+constexpr WindowOnly kWindowOnly[] = {{"row_number", oid::kInt8},
+                                      {"rank", oid::kInt8},
+                                      {"dense_rank", oid::kInt8},
+                                      {"percent_rank", oid::kFloat8},
+                                      {"cume_dist", oid::kFloat8},
+                                      {"ntile", oid::kInt4},
+                                      {"lag", 0},
+                                      {"lead", 0},
+                                      {"first_value", 0},
+                                      {"last_value", 0},
+                                      {"nth_value", 0}};
 const WindowOnly* window_only(std::string_view name) {
   for (const auto& w : kWindowOnly)
     if (w.name == name) return &w;
@@ -23,25 +34,31 @@ const WindowOnly* window_only(std::string_view name) {
 }
 }  // namespace
 
-ExpressionPtr Binder::call_function(const FunctionDeclaration& declaration, std::vector<ExpressionPtr> args, std::span<const Oid> argument_types,
-                                    std::int32_t location) {
+ExpressionPtr Binder::call_function(const FunctionDeclaration& declaration, std::vector<ExpressionPtr> args,
+                                    std::span<const Oid> argument_types, std::int32_t location) {
   std::vector<TypeRef> actual;
   for (std::size_t i = 0; i < args.size(); ++i) {
-    const TypeRef wanted = argument_types[i] == oid::kAny || is_polymorphic(argument_types[i]) ? args[i]->type : types::make_type(argument_types[i]);
+    const TypeRef wanted = argument_types[i] == oid::kAny || is_polymorphic(argument_types[i])
+                               ? args[i]->type
+                               : types::make_type(argument_types[i]);
     const TypeRef from = args[i]->type;
     const auto at = args[i]->location;
     auto cast = try_coerce(std::move(args[i]), wanted, CastContext::kImplicit);
-    if (cast == nullptr) throw error(sqlstate::kCannotCoerce, "cannot cast type {} to {}", type_name(from), type_name(wanted)).at(at);
+    if (cast == nullptr)
+      throw error(sqlstate::kCannotCoerce, "cannot cast type {} to {}", type_name(from), type_name(wanted))
+          .at(at);
     if (cast->type.oid == oid::kUnknown) cast = resolve_unknown(std::move(cast));
     args[i] = std::move(cast);
     actual.push_back(args[i]->type);
   }
   auto resolved = functions::resolve_kernels(declaration, actual);
-  for (std::size_t i = 0; i < args.size() && i < resolved.arguments.size(); ++i) args[i] = to_physical(std::move(args[i]), resolved.arguments[i]);
+  for (std::size_t i = 0; i < args.size() && i < resolved.arguments.size(); ++i)
+    args[i] = to_physical(std::move(args[i]), resolved.arguments[i]);
   return expression::make_call(std::move(resolved), std::move(args), location);
 }
 
-ExpressionPtr Binder::apply_operator(std::string_view op, ExpressionPtr left, ExpressionPtr right, std::int32_t location) {
+ExpressionPtr Binder::apply_operator(std::string_view op, ExpressionPtr left, ExpressionPtr right,
+                                     std::int32_t location) {
   const bool prefix = left == nullptr;
   std::vector<Oid> actual;
   if (!prefix) actual.push_back(left->type.oid);
@@ -56,26 +73,31 @@ ExpressionPtr Binder::apply_operator(std::string_view op, ExpressionPtr left, Ex
     candidates.push_back(std::move(c));
   }
   // Enums compare by their own operators.
-  const TypeRules rules{
-      [this](Oid from, Oid to) {
-        if (from == to) return true;
-        const auto* cast = Registry::instance().cast(from, to);
-        return cast != nullptr && cast->context == CastContext::kImplicit;
-      },
-      [this](Oid t) { return category(t); },
-      [](Oid t) { const auto* info = types::find_type(t); return info != nullptr && info->preferred; }};
+  const TypeRules rules{[this](Oid from, Oid to) {
+                          if (from == to) return true;
+                          const auto* cast = Registry::instance().cast(from, to);
+                          return cast != nullptr && cast->context == CastContext::kImplicit;
+                        },
+                        [this](Oid t) { return category(t); },
+                        [](Oid t) {
+                          const auto* info = types::find_type(t);
+                          return info != nullptr && info->preferred;
+                        }};
   Candidate chosen;
   const auto choice = choose(actual, candidates, rules, &chosen);
   if (choice != Choice::kFound) {
-    const std::string text = prefix ? fmt::format("{} {}", op, type_name(right->type))
-                                    : fmt::format("{} {} {}", type_name(left->type), op, type_name(right->type));
+    const std::string text = prefix
+                                 ? fmt::format("{} {}", op, type_name(right->type))
+                                 : fmt::format("{} {} {}", type_name(left->type), op, type_name(right->type));
     if (choice == Choice::kAmbiguous)
       throw error(sqlstate::kAmbiguousFunction, "operator is not unique: {}", text)
           .with_hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
           .at(location);
     throw error(sqlstate::kUndefinedFunction, "operator does not exist: {}", text)
-        .with_hint(prefix ? "No operator matches the given name and argument type. You might need to add an explicit type cast."
-                          : "No operator matches the given name and argument types. You might need to add explicit type casts.")
+        .with_hint(prefix ? "No operator matches the given name and argument type. You might need to add an "
+                            "explicit type cast."
+                          : "No operator matches the given name and argument types. You might need to add "
+                            "explicit type casts.")
         .at(location);
   }
   const auto& declaration = *static_cast<const functions::OperatorDeclaration*>(chosen.declaration);
@@ -91,8 +113,11 @@ ExpressionPtr Binder::apply_operator(std::string_view op, ExpressionPtr left, Ex
     }
   };
   if (!resolve_polymorphic(actual, chosen.arguments, common)) {
-    throw error(sqlstate::kUndefinedFunction, "operator does not exist: {} {} {}", prefix ? std::string{} : type_name(left->type), op, type_name(right->type))
-        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+    throw error(sqlstate::kUndefinedFunction, "operator does not exist: {} {} {}",
+                prefix ? std::string{} : type_name(left->type), op, type_name(right->type))
+        .with_hint(
+            "No operator matches the given name and argument types. You might need to add explicit type "
+            "casts.")
         .at(location);
   }
   std::vector<ExpressionPtr> args;
@@ -109,7 +134,8 @@ functions::ResolvedFunction Binder::equality_for(const TypeRef& type, std::int32
   return call->function;
 }
 
-ExpressionPtr Binder::call_builtin(std::string_view name, std::vector<ExpressionPtr> args, std::int32_t location) {
+ExpressionPtr Binder::call_builtin(std::string_view name, std::vector<ExpressionPtr> args,
+                                   std::int32_t location) {
   for (const auto* f : Registry::instance().functions(name)) {
     if (f->arguments.size() != args.size()) continue;
     return call_function(*f, std::move(args), f->arguments, location);
@@ -117,12 +143,19 @@ ExpressionPtr Binder::call_builtin(std::string_view name, std::vector<Expression
   throw not_supported("function {}", name).at(location);
 }
 
-TypeRef Binder::set_returning_columns(const Expression& call, std::vector<std::pair<std::string, TypeRef>>& columns) {
+TypeRef Binder::set_returning_columns(const Expression& call,
+                                      std::vector<std::pair<std::string, TypeRef>>& columns) {
   const auto& names = call.function.declaration->argument_names;
   bool out = false;
   for (auto n : names) {
-    if (n == ">") { out = true; continue; }
-    if (out) columns.emplace_back(std::string{n}, columns.empty() || call.type.oid != oid::kRecord ? call.type : types::make_type(oid::kText));
+    if (n == ">") {
+      out = true;
+      continue;
+    }
+    if (out)
+      columns.emplace_back(std::string{n}, columns.empty() || call.type.oid != oid::kRecord
+                                               ? call.type
+                                               : types::make_type(oid::kText));
   }
   if (call.type.oid == oid::kRecord)
     for (auto& c : columns) c.second = types::make_type(oid::kText);
@@ -133,7 +166,8 @@ TypeRef Binder::set_returning_columns(const Expression& call, std::vector<std::p
 namespace {
 
 /// The place of each argument of a call whose last ones are named; empty if the function cannot be called so.
-std::vector<std::size_t> argument_places(const FunctionDeclaration& f, std::size_t count, std::span<const std::string_view> names) {
+std::vector<std::size_t> argument_places(const FunctionDeclaration& f, std::size_t count,
+                                         std::span<const std::string_view> names) {
   const std::size_t positional = count - names.size();
   if (count > f.arguments.size() || f.arguments.size() - count > f.default_count) return {};
   std::vector<std::size_t> places(count);
@@ -141,7 +175,9 @@ std::vector<std::size_t> argument_places(const FunctionDeclaration& f, std::size
   for (std::size_t i = 0; i < count; ++i) {
     places[i] = i;
     if (i >= positional)
-      places[i] = static_cast<std::size_t>(std::find(f.argument_names.begin(), f.argument_names.end(), names[i - positional]) - f.argument_names.begin());
+      places[i] = static_cast<std::size_t>(
+          std::find(f.argument_names.begin(), f.argument_names.end(), names[i - positional]) -
+          f.argument_names.begin());
     if (places[i] >= taken.size() || taken[places[i]]) return {};
     taken[places[i]] = true;
   }
@@ -167,11 +203,16 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   const std::string_view name = call.name.back();
   if (call.name.size() > 1 && call.name[call.name.size() - 2] != "pg_catalog") {
     if (input_.catalog->schema(call.name[call.name.size() - 2]) == nullptr)
-      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", call.name[call.name.size() - 2]).at(call.location);
-    throw error(sqlstate::kUndefinedFunction, "function {}() does not exist", fmt::join(call.name, ".")).at(call.location);
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist",
+                  call.name[call.name.size() - 2])
+          .at(call.location);
+    throw error(sqlstate::kUndefinedFunction, "function {}() does not exist", fmt::join(call.name, "."))
+        .at(call.location);
   }
   if (call.arguments.size() > kArgumentsMax)
-    throw error(sqlstate::kTooManyArguments, "cannot pass more than {} arguments to a function", kArgumentsMax).at(call.location);
+    throw error(sqlstate::kTooManyArguments, "cannot pass more than {} arguments to a function",
+                kArgumentsMax)
+        .at(call.location);
   const bool has_aggregates = !Registry::instance().aggregates(name).empty();
   const bool as_aggregate = has_aggregates && Registry::instance().functions(name).empty();
   // Aggregates bind their arguments in a place where no aggregate may stand.
@@ -187,7 +228,9 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       names.push_back(named->name);
       args.push_back(bind_expression(named->value, level));
     } else {
-      if (!names.empty()) throw error(sqlstate::kSyntaxError, "positional argument cannot follow named argument").at(a->location);
+      if (!names.empty())
+        throw error(sqlstate::kSyntaxError, "positional argument cannot follow named argument")
+            .at(a->location);
       args.push_back(bind_expression(a, level));
     }
   }
@@ -198,7 +241,9 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   level.allow_srf = was_srf;
 
   if (const auto* w = window_only(name)) {
-    if (call.over == nullptr) throw error(sqlstate::kWrongObjectType, "window function {} requires an OVER clause", name).at(call.location);
+    if (call.over == nullptr)
+      throw error(sqlstate::kWrongObjectType, "window function {} requires an OVER clause", name)
+          .at(call.location);
     auto out = std::make_unique<Expression>();
     out->kind = Kind::kWindow;
     out->location = call.location;
@@ -207,13 +252,18 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       std::string types_text;
       for (std::size_t i = 0; i < args.size(); ++i) types_text += (i ? ", " : "") + type_name(args[i]->type);
       return error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", name, types_text)
-          .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+          .with_hint(
+              "No function matches the given name and argument types. You might need to add explicit type "
+              "casts.")
           .at(call.location);
     };
     std::size_t least = 0, most = 0;
     if (name == "ntile" || name == "first_value" || name == "last_value") least = most = 1;
     else if (name == "nth_value") least = most = 2;
-    else if (name == "lag" || name == "lead") { least = 1; most = 3; }
+    else if (name == "lag" || name == "lead") {
+      least = 1;
+      most = 3;
+    }
     if (args.size() < least || args.size() > most) throw bad();
     if (name == "ntile") {
       args[0] = try_coerce(std::move(args[0]), types::make_type(oid::kInt4), CastContext::kImplicit);
@@ -252,7 +302,8 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       declared.resize(declared.size() - 1);
       declared.resize(args.size(), element);
       c.variadic_expanded = true;
-    } else if (declared.size() > args.size() && declared.size() - args.size() <= f->default_count && !variadic) {
+    } else if (declared.size() > args.size() && declared.size() - args.size() <= f->default_count &&
+               !variadic) {
       c.defaults_used = static_cast<std::uint32_t>(declared.size() - args.size());
       declared.resize(args.size());
     } else if (declared.size() != args.size()) {
@@ -271,13 +322,15 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     c.is_aggregate = true;
     candidates.push_back(std::move(c));
   }
-  const TypeRules rules{
-      [](Oid from, Oid to) {
-        const auto* cast = Registry::instance().cast(from, to);
-        return cast != nullptr && cast->context == CastContext::kImplicit;
-      },
-      [this](Oid t) { return category(t); },
-      [](Oid t) { const auto* info = types::find_type(t); return info != nullptr && info->preferred; }};
+  const TypeRules rules{[](Oid from, Oid to) {
+                          const auto* cast = Registry::instance().cast(from, to);
+                          return cast != nullptr && cast->context == CastContext::kImplicit;
+                        },
+                        [this](Oid t) { return category(t); },
+                        [](Oid t) {
+                          const auto* info = types::find_type(t);
+                          return info != nullptr && info->preferred;
+                        }};
   Candidate chosen;
   Choice choice = Choice::kNone;
   if (!candidates.empty()) choice = choose(actual, candidates, rules, &chosen);
@@ -290,13 +343,15 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       return 0;
     }
   };
-  if (choice == Choice::kFound && !resolve_polymorphic(actual, chosen.arguments, common)) choice = Choice::kNone;
+  if (choice == Choice::kFound && !resolve_polymorphic(actual, chosen.arguments, common))
+    choice = Choice::kNone;
   if (choice == Choice::kNone && args.size() == 1 && !star && call.over == nullptr) {
     // int4('5'), text(x): a type's name used as a function is a cast where a plain one would do.
     if (const auto* info = types::find_type(name)) {
       const TypeRef target = types::make_type(info->oid);
       const bool from_unknown = args[0]->type.oid == oid::kUnknown;
-      if (from_unknown || Registry::instance().cast(args[0]->type.oid, info->oid) != nullptr || info->category == 'S')
+      if (from_unknown || Registry::instance().cast(args[0]->type.oid, info->oid) != nullptr ||
+          info->category == 'S')
         return coerce(std::move(args[0]), target, CastContext::kExplicit, call.location);
     }
   }
@@ -308,12 +363,20 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       throw error(sqlstate::kAmbiguousFunction, "function {}({}) is not unique", name, types_text)
           .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
           .at(call.location);
-    if (args.empty() && !star && has_aggregates && Registry::instance().functions(name).empty() && name == "count")
-      throw error(sqlstate::kWrongObjectType, "{}(*) must be used to call a parameterless aggregate function", name).at(call.location);
+    if (args.empty() && !star && has_aggregates && Registry::instance().functions(name).empty() &&
+        name == "count")
+      throw error(sqlstate::kWrongObjectType, "{}(*) must be used to call a parameterless aggregate function",
+                  name)
+          .at(call.location);
     if (star && !has_aggregates && !Registry::instance().functions(name).empty())
-      throw error(sqlstate::kWrongObjectType, "{}(*) specified, but {} is not an aggregate function", name, name).at(call.location);
-    throw error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", fmt::join(call.name, "."), types_text)
-        .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+      throw error(sqlstate::kWrongObjectType, "{}(*) specified, but {} is not an aggregate function", name,
+                  name)
+          .at(call.location);
+    throw error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", fmt::join(call.name, "."),
+                types_text)
+        .with_hint(
+            "No function matches the given name and argument types. You might need to add explicit type "
+            "casts.")
         .at(call.location);
   }
   if (chosen.is_aggregate) {
@@ -329,18 +392,29 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       args[i] = resolve_unknown(std::move(args[i]));
     }
     if (declaration.kind != 'n' && !call.within_group)
-      throw error(sqlstate::kWrongObjectType, "WITHIN GROUP is required for ordered-set aggregate {}", name).at(call.location);
+      throw error(sqlstate::kWrongObjectType, "WITHIN GROUP is required for ordered-set aggregate {}", name)
+          .at(call.location);
     if (declaration.kind == 'n' && call.within_group)
-      throw error(sqlstate::kWrongObjectType, "{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name).at(call.location);
+      throw error(sqlstate::kWrongObjectType,
+                  "{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name)
+          .at(call.location);
     (void)direct;
     return aggregate_call(declaration, call, std::move(args), level);
   }
   const auto& declaration = *static_cast<const FunctionDeclaration*>(chosen.declaration);
-  if (call.distinct) throw error(sqlstate::kWrongObjectType, "DISTINCT specified, but {} is not an aggregate function", name).at(call.location);
-  if (!call.order_by.empty()) throw error(sqlstate::kWrongObjectType, "ORDER BY specified, but {} is not an aggregate function", name).at(call.location);
-  if (call.filter != nullptr) throw error(sqlstate::kWrongObjectType, "FILTER specified, but {} is not an aggregate function", name).at(call.location);
+  if (call.distinct)
+    throw error(sqlstate::kWrongObjectType, "DISTINCT specified, but {} is not an aggregate function", name)
+        .at(call.location);
+  if (!call.order_by.empty())
+    throw error(sqlstate::kWrongObjectType, "ORDER BY specified, but {} is not an aggregate function", name)
+        .at(call.location);
+  if (call.filter != nullptr)
+    throw error(sqlstate::kWrongObjectType, "FILTER specified, but {} is not an aggregate function", name)
+        .at(call.location);
   if (call.over != nullptr)
-    throw error(sqlstate::kWrongObjectType, "OVER specified, but {} is not a window function nor an aggregate function", name).at(call.location);
+    throw error(sqlstate::kWrongObjectType,
+                "OVER specified, but {} is not a window function nor an aggregate function", name)
+        .at(call.location);
   if (!names.empty()) {
     // Named arguments: put them in their places.
     std::vector<ExpressionPtr> ordered(declaration.arguments.size());
@@ -355,7 +429,8 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
       if (args[i] == nullptr) args[i] = default_argument(declaration.arguments[i], call.location);
   }
   ExpressionPtr out;
-  if (chosen.variadic_expanded && declaration.variadic_element != 0 && declaration.variadic_element != oid::kAny) {
+  if (chosen.variadic_expanded && declaration.variadic_element != 0 &&
+      declaration.variadic_element != oid::kAny) {
     // The trailing arguments become one array.
     const std::size_t fixed = declaration.arguments.size() - 1;
     auto array = std::make_unique<Expression>();
@@ -370,7 +445,8 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     }
     array->type = types::make_type(types::array_type_of(element));
     args.resize(fixed);
-    std::vector<Oid> wanted(chosen.arguments.begin(), chosen.arguments.begin() + static_cast<std::ptrdiff_t>(fixed));
+    std::vector<Oid> wanted(chosen.arguments.begin(),
+                            chosen.arguments.begin() + static_cast<std::ptrdiff_t>(fixed));
     wanted.push_back(array->type.oid);
     args.push_back(std::move(array));
     out = call_function(declaration, std::move(args), wanted, call.location);
@@ -380,8 +456,11 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   if (!declaration.is(functions::kSetReturning)) return out;
   if (!level.allow_srf) {
     if (level.in_aggregate)
-      throw error(sqlstate::kFeatureNotSupported, "aggregate function calls cannot contain set-returning function calls").at(call.location);
-    throw error(sqlstate::kFeatureNotSupported, "set-returning functions are not allowed in {}", level.clause).at(call.location);
+      throw error(sqlstate::kFeatureNotSupported,
+                  "aggregate function calls cannot contain set-returning function calls")
+          .at(call.location);
+    throw error(sqlstate::kFeatureNotSupported, "set-returning functions are not allowed in {}", level.clause)
+        .at(call.location);
   }
   // Set-returning calls become columns of a node below the projection.
   std::vector<std::pair<std::string, TypeRef>> columns;
@@ -396,17 +475,21 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   return ref;
 }
 
-ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, const sql::FunctionCall& call, std::vector<ExpressionPtr> args,
-                                     QueryLevel& level) {
+ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, const sql::FunctionCall& call,
+                                     std::vector<ExpressionPtr> args, QueryLevel& level) {
   const bool is_window = call.over != nullptr;
   if (!is_window) {
-    if (level.in_aggregate) throw error(sqlstate::kGroupingError, "aggregate function calls cannot be nested").at(call.location);
+    if (level.in_aggregate)
+      throw error(sqlstate::kGroupingError, "aggregate function calls cannot be nested").at(call.location);
     for (const QueryLevel* at = &level; at != nullptr; at = at->parent)
       for (const auto& cte : at->ctes)
         if (cte->is_work_table && cte->work_level == &level)
-          throw error(sqlstate::kInvalidRecursion, "aggregate functions are not allowed in a recursive query's recursive term").at(call.location);
+          throw error(sqlstate::kInvalidRecursion,
+                      "aggregate functions are not allowed in a recursive query's recursive term")
+              .at(call.location);
     if (!level.allow_aggregates)
-      throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in {}", level.clause).at(call.location);
+      throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in {}", level.clause)
+          .at(call.location);
   }
   auto out = std::make_unique<Expression>();
   out->kind = is_window ? Kind::kWindow : Kind::kAggregate;
@@ -416,7 +499,8 @@ ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, co
   std::vector<TypeRef> actual;
   for (const auto& a : args) actual.push_back(a->type);
   out->aggregate = functions::resolve_kernels(declaration, actual);
-  for (std::size_t i = 0; i < args.size() && i < out->aggregate.arguments.size(); ++i) args[i] = to_physical(std::move(args[i]), out->aggregate.arguments[i]);
+  for (std::size_t i = 0; i < args.size() && i < out->aggregate.arguments.size(); ++i)
+    args[i] = to_physical(std::move(args[i]), out->aggregate.arguments[i]);
   out->args = std::move(args);
   out->type = out->aggregate.result;
   const bool was = level.in_aggregate;
@@ -445,7 +529,9 @@ ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, co
       bool found = false;
       for (const auto& a : out->args) found = found || expression::same(*a, *k.expression);
       if (!found)
-        throw error(sqlstate::kInvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").at(call.location);
+        throw error(sqlstate::kInvalidColumnReference,
+                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list")
+            .at(call.location);
     }
   }
   if (is_window) return window_call(call, std::move(out), level);
@@ -454,7 +540,9 @@ ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, co
   for (const auto& a : out->args) expression::collect_columns(*a, used);
   bool own = used.empty();
   for (ColumnId id : used) own = own || level.own_columns.contains(id);
-  for (const auto& s : level.srfs) for (ColumnId id : s.columns) for (ColumnId u : used) own = own || u == id;
+  for (const auto& s : level.srfs)
+    for (ColumnId id : s.columns)
+      for (ColumnId u : used) own = own || u == id;
   if (!own) throw not_supported("an aggregate of an outer query's columns").at(call.location);
   for (const auto& a : level.aggregates)
     if (expression::same(*a.expression, *out)) return expression::make_column(a.id, out->type, call.location);
@@ -464,24 +552,34 @@ ExpressionPtr Binder::aggregate_call(const AggregateDeclaration& declaration, co
   return expression::make_column(id, type, call.location);
 }
 
-void Binder::bind_window(const sql::WindowDefinition& definition, QueryLevel& level, QueryLevel::WindowCall& out) {
+void Binder::bind_window(const sql::WindowDefinition& definition, QueryLevel& level,
+                         QueryLevel::WindowCall& out) {
   const sql::WindowDefinition* base = nullptr;
   if (!definition.reference.empty()) {
     for (const auto* w : level.window_definitions)
       if (w->name == definition.reference) base = w;
-    if (base == nullptr) throw error(sqlstate::kUndefinedObject, "window \"{}\" does not exist", definition.reference).at(definition.location);
+    if (base == nullptr)
+      throw error(sqlstate::kUndefinedObject, "window \"{}\" does not exist", definition.reference)
+          .at(definition.location);
     if (!definition.is_reference_only) {
       if (!definition.partition_by.empty())
-        throw error(sqlstate::kWindowingError, "cannot override PARTITION BY clause of window \"{}\"", definition.reference).at(definition.location);
+        throw error(sqlstate::kWindowingError, "cannot override PARTITION BY clause of window \"{}\"",
+                    definition.reference)
+            .at(definition.location);
       if (!definition.order_by.empty() && !base->order_by.empty())
-        throw error(sqlstate::kWindowingError, "cannot override ORDER BY clause of window \"{}\"", definition.reference).at(definition.location);
+        throw error(sqlstate::kWindowingError, "cannot override ORDER BY clause of window \"{}\"",
+                    definition.reference)
+            .at(definition.location);
       if (base->frame != sql::FrameMode::kNone)
-        throw error(sqlstate::kWindowingError, "cannot copy window \"{}\" because it has a frame clause", definition.reference).at(definition.location);
+        throw error(sqlstate::kWindowingError, "cannot copy window \"{}\" because it has a frame clause",
+                    definition.reference)
+            .at(definition.location);
     }
     bind_window(*base, level, out);
     if (definition.is_reference_only) return;
   }
-  for (const auto* p : definition.partition_by) out.partition_by.push_back(resolve_unknown(bind_expression(p, level)));
+  for (const auto* p : definition.partition_by)
+    out.partition_by.push_back(resolve_unknown(bind_expression(p, level)));
   for (const auto* o : definition.order_by) {
     expression::OrderKey key;
     key.expression = resolve_unknown(bind_expression(o->value, level));
@@ -490,8 +588,10 @@ void Binder::bind_window(const sql::WindowDefinition& definition, QueryLevel& le
   }
   if (definition.frame == sql::FrameMode::kNone) return;
   using Frame = LogicalNode::Frame;
-  out.frame.unit = definition.frame == sql::FrameMode::kRows ? Frame::Unit::kRows
-                                                             : (definition.frame == sql::FrameMode::kGroups ? Frame::Unit::kGroups : Frame::Unit::kRange);
+  out.frame.unit =
+      definition.frame == sql::FrameMode::kRows
+          ? Frame::Unit::kRows
+          : (definition.frame == sql::FrameMode::kGroups ? Frame::Unit::kGroups : Frame::Unit::kRange);
   const auto bound = [](sql::FrameBound b) { return static_cast<Frame::Bound>(b); };
   out.frame.start = bound(definition.start);
   out.frame.end = bound(definition.end);
@@ -503,16 +603,20 @@ void Binder::bind_window(const sql::WindowDefinition& definition, QueryLevel& le
     auto e = bind_expression(node, level);
     if (out.frame.unit == Frame::Unit::kRange) {
       if (out.order_by.size() != 1)
-        throw error(sqlstate::kWindowingError, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column").at(definition.location);
+        throw error(sqlstate::kWindowingError,
+                    "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column")
+            .at(definition.location);
       const TypeRef key = out.order_by[0].expression->type;
-      const bool date_like = key.oid == oid::kDate || key.oid == oid::kTimestamp || key.oid == oid::kTimestamptz || key.oid == oid::kTime;
+      const bool date_like = key.oid == oid::kDate || key.oid == oid::kTimestamp ||
+                             key.oid == oid::kTimestamptz || key.oid == oid::kTime;
       const TypeRef wanted = date_like ? types::make_type(oid::kInterval) : key;
       auto cast = try_coerce(std::move(e), wanted, CastContext::kImplicit);
       if (cast == nullptr) throw not_supported("RANGE offset of this type").at(node->location);
       return to_physical(std::move(cast), wanted);
     }
     auto cast = try_coerce(std::move(e), types::make_type(oid::kInt8), CastContext::kAssignment);
-    if (cast == nullptr) throw error(sqlstate::kDatatypeMismatch, "argument of ROWS must be type bigint").at(node->location);
+    if (cast == nullptr)
+      throw error(sqlstate::kDatatypeMismatch, "argument of ROWS must be type bigint").at(node->location);
     return cast;
   };
   out.frame_start = offset(definition.start_offset);
@@ -520,13 +624,24 @@ void Binder::bind_window(const sql::WindowDefinition& definition, QueryLevel& le
 }
 
 ExpressionPtr Binder::window_call(const sql::FunctionCall& call, ExpressionPtr function, QueryLevel& level) {
-  if (level.in_aggregate) throw error(sqlstate::kGroupingError, "aggregate function calls cannot contain window function calls").at(call.location);
-  if (level.in_window) throw error(sqlstate::kWindowingError, "window function calls cannot be nested").at(call.location);
-  if (!level.allow_windows) throw error(sqlstate::kWindowingError, "window functions are not allowed in {}", level.clause).at(call.location);
-  if (call.distinct) throw error(sqlstate::kFeatureNotSupported, "DISTINCT is not implemented for window functions").at(call.location);
-  if (!call.order_by.empty()) throw error(sqlstate::kFeatureNotSupported, "aggregate ORDER BY is not implemented for window functions").at(call.location);
+  if (level.in_aggregate)
+    throw error(sqlstate::kGroupingError, "aggregate function calls cannot contain window function calls")
+        .at(call.location);
+  if (level.in_window)
+    throw error(sqlstate::kWindowingError, "window function calls cannot be nested").at(call.location);
+  if (!level.allow_windows)
+    throw error(sqlstate::kWindowingError, "window functions are not allowed in {}", level.clause)
+        .at(call.location);
+  if (call.distinct)
+    throw error(sqlstate::kFeatureNotSupported, "DISTINCT is not implemented for window functions")
+        .at(call.location);
+  if (!call.order_by.empty())
+    throw error(sqlstate::kFeatureNotSupported, "aggregate ORDER BY is not implemented for window functions")
+        .at(call.location);
   if (call.filter != nullptr && function->filter == nullptr)
-    throw error(sqlstate::kFeatureNotSupported, "FILTER is not implemented for non-aggregate window functions").at(call.location);
+    throw error(sqlstate::kFeatureNotSupported,
+                "FILTER is not implemented for non-aggregate window functions")
+        .at(call.location);
   QueryLevel::WindowCall window;
   level.in_window = true;
   bind_window(*call.over, level, window);

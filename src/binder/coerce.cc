@@ -26,7 +26,9 @@ ExpressionPtr Binder::to_physical(ExpressionPtr value, const TypeRef& target) {
 }
 
 namespace {
-bool is_string(Oid type) { return type == oid::kText || type == oid::kVarchar || type == oid::kBpchar || type == oid::kName; }
+bool is_string(Oid type) {
+  return type == oid::kText || type == oid::kVarchar || type == oid::kBpchar || type == oid::kName;
+}
 
 ExpressionPtr typed_input(ExpressionPtr value, const TypeRef& target) {
   auto cast = std::make_unique<Expression>();
@@ -43,7 +45,7 @@ ExpressionPtr relabel(ExpressionPtr value, const TypeRef& target) {
     return value;
   }
   auto cast = std::make_unique<Expression>();
-  cast->kind = Kind::kPhysicalCast;   // equal representation: the evaluator passes it through
+  cast->kind = Kind::kPhysicalCast;  // equal representation: the evaluator passes it through
   cast->type = target;
   cast->location = value->location;
   cast->args.push_back(std::move(value));
@@ -53,7 +55,7 @@ ExpressionPtr relabel(ExpressionPtr value, const TypeRef& target) {
 
 ExpressionPtr Binder::try_coerce(ExpressionPtr value, const TypeRef& target_type, CastContext context) {
   TypeRef target = types::make_type(target_type.oid, -1);
-  if (types::find_type(target.oid) == nullptr) target = target_type;   // enums
+  if (types::find_type(target.oid) == nullptr) target = target_type;  // enums
   target.typmod = -1;
   const Oid from = value->type.oid, to = target.oid;
   if (from == to || to == oid::kAny || to == oid::kAnyelement || to == oid::kAnycompatible) return value;
@@ -81,19 +83,23 @@ ExpressionPtr Binder::try_coerce(ExpressionPtr value, const TypeRef& target_type
       auto& declared = (*input_.parameters)[value->index];
       if (declared.oid == oid::kUnknown) declared = target;
       else if (declared.oid != to)
-        throw error(sqlstate::kAmbiguousParameter, "inconsistent types deduced for parameter ${}", value->index + 1)
+        throw error(sqlstate::kAmbiguousParameter, "inconsistent types deduced for parameter ${}",
+                    value->index + 1)
             .with_detail(fmt::format("{} versus {}", type_name(declared), type_name(target)))
             .at(value->location);
       value->type = target;
       return value;
     }
-    return typed_input(std::move(value), target);   // text of no known type, from a subquery
+    return typed_input(std::move(value), target);  // text of no known type, from a subquery
   }
   // Arrays element by element where the elements can be cast.
   const Oid from_element = types::element_type_of(from), to_element = types::element_type_of(to);
-  if (to == oid::kAnyarray || to == oid::kAnycompatiblearray) return from_element != 0 ? std::move(value) : nullptr;
-  if (to == oid::kAnynonarray || to == oid::kAnycompatiblenonarray) return from_element == 0 ? std::move(value) : nullptr;
-  if (const auto* cast = functions::Registry::instance().cast(from, to); cast != nullptr && cast->context <= context) {
+  if (to == oid::kAnyarray || to == oid::kAnycompatiblearray)
+    return from_element != 0 ? std::move(value) : nullptr;
+  if (to == oid::kAnynonarray || to == oid::kAnycompatiblenonarray)
+    return from_element == 0 ? std::move(value) : nullptr;
+  if (const auto* cast = functions::Registry::instance().cast(from, to);
+      cast != nullptr && cast->context <= context) {
     if (cast->by_io) return typed_input(std::move(value), target);
     if (cast->function == 0) return relabel(std::move(value), target);
     const auto* function = functions::Registry::instance().function(cast->function);
@@ -120,7 +126,9 @@ ExpressionPtr Binder::try_coerce(ExpressionPtr value, const TypeRef& target_type
 
 ExpressionPtr Binder::apply_modifier(ExpressionPtr value, const TypeRef& target, bool is_explicit) {
   if (target.typmod < 0) return to_physical(std::move(value), target);
-  if (value->type.typmod == target.typmod && value->type.phys == target.phys && value->type.scale == target.scale) return value;
+  if (value->type.typmod == target.typmod && value->type.phys == target.phys &&
+      value->type.scale == target.scale)
+    return value;
   if (target.oid == oid::kNumeric) value = to_physical(std::move(value), types::make_type(oid::kNumeric));
   auto length = std::make_unique<Expression>();
   length->kind = Kind::kCoerceLength;
@@ -131,21 +139,24 @@ ExpressionPtr Binder::apply_modifier(ExpressionPtr value, const TypeRef& target,
   return length;
 }
 
-ExpressionPtr Binder::coerce(ExpressionPtr value, const TypeRef& target, CastContext context, std::int32_t location) {
+ExpressionPtr Binder::coerce(ExpressionPtr value, const TypeRef& target, CastContext context,
+                             std::int32_t location) {
   const TypeRef from = value->type;
   auto cast = try_coerce(std::move(value), target, context);
   if (cast == nullptr)
-    throw error(context == CastContext::kExplicit ? sqlstate::kCannotCoerce : sqlstate::kDatatypeMismatch, "cannot cast type {} to {}",
-                type_name(from), type_name(target))
+    throw error(context == CastContext::kExplicit ? sqlstate::kCannotCoerce : sqlstate::kDatatypeMismatch,
+                "cannot cast type {} to {}", type_name(from), type_name(target))
         .at(location);
   return apply_modifier(std::move(cast), target, context == CastContext::kExplicit);
 }
 
-ExpressionPtr Binder::coerce_to_column(ExpressionPtr value, const TypeRef& target, std::string_view column, std::int32_t location) {
+ExpressionPtr Binder::coerce_to_column(ExpressionPtr value, const TypeRef& target, std::string_view column,
+                                       std::int32_t location) {
   const TypeRef from = value->type;
   auto cast = try_coerce(std::move(value), target, CastContext::kAssignment);
   if (cast == nullptr)
-    throw error(sqlstate::kDatatypeMismatch, "column \"{}\" is of type {} but expression is of type {}", column, type_name(target), type_name(from))
+    throw error(sqlstate::kDatatypeMismatch, "column \"{}\" is of type {} but expression is of type {}",
+                column, type_name(target), type_name(from))
         .with_hint("You will need to rewrite or cast the expression.")
         .at(location);
   return apply_modifier(std::move(cast), target, false);
@@ -156,7 +167,9 @@ ExpressionPtr Binder::coerce_to_boolean(ExpressionPtr value, std::string_view wh
   const TypeRef from = value->type;
   auto cast = try_coerce(std::move(value), types::make_type(oid::kBool), CastContext::kAssignment);
   if (cast == nullptr || cast->type.oid != oid::kBool)
-    throw error(sqlstate::kDatatypeMismatch, "argument of {} must be type boolean, not type {}", what, type_name(from)).at(location);
+    throw error(sqlstate::kDatatypeMismatch, "argument of {} must be type boolean, not type {}", what,
+                type_name(from))
+        .at(location);
   return cast;
 }
 
@@ -179,7 +192,9 @@ TypeRef Binder::common_type(std::span<const TypeRef> all, std::string_view what,
       continue;
     }
     if (c != chosen_category)
-      throw error(sqlstate::kDatatypeMismatch, "{} types {} and {} cannot be matched", what, type_name(chosen), type_name(t)).at(location);
+      throw error(sqlstate::kDatatypeMismatch, "{} types {} and {} cannot be matched", what,
+                  type_name(chosen), type_name(t))
+          .at(location);
     const auto* chosen_info = types::find_type(chosen.oid);
     const auto castable = [](Oid from, Oid to) {
       const auto* cast = functions::Registry::instance().cast(from, to);
@@ -197,7 +212,8 @@ TypeRef Binder::common_type(std::span<const TypeRef> all, std::string_view what,
       chosen.typmod = -1;
       continue;
     }
-    if (t.oid != chosen.oid || t.typmod != chosen.typmod || t.phys != chosen.phys || t.scale != chosen.scale) {
+    if (t.oid != chosen.oid || t.typmod != chosen.typmod || t.phys != chosen.phys ||
+        t.scale != chosen.scale) {
       if (chosen.oid == oid::kNumeric) {
         const bool same_form = t.oid == chosen.oid && t.phys == chosen.phys && t.scale == chosen.scale;
         if (!same_form) return types::make_type(oid::kNumeric);
@@ -218,7 +234,9 @@ TypeRef Binder::unify(std::vector<ExpressionPtr*> values, std::string_view what)
     const auto at = (*v)->location;
     auto cast = try_coerce(std::move(*v), target, CastContext::kImplicit);
     if (cast == nullptr)
-      throw error(sqlstate::kCannotCoerce, "{} could not convert type {} to {}", what, type_name(from), type_name(target)).at(at);
+      throw error(sqlstate::kCannotCoerce, "{} could not convert type {} to {}", what, type_name(from),
+                  type_name(target))
+          .at(at);
     *v = target.oid == oid::kNumeric ? to_physical(std::move(cast), target) : std::move(cast);
   }
   return target;

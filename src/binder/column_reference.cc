@@ -3,9 +3,11 @@
 
 namespace rustbd::binder {
 
-ExpressionPtr Binder::make_column_use(ColumnId id, QueryLevel& from, QueryLevel& owner, std::int32_t location) {
+ExpressionPtr Binder::make_column_use(ColumnId id, QueryLevel& from, QueryLevel& owner,
+                                      std::int32_t location) {
   for (QueryLevel* level = &from; level != &owner; level = level->parent)
-    if (std::find(level->correlated.begin(), level->correlated.end(), id) == level->correlated.end()) level->correlated.push_back(id);
+    if (std::find(level->correlated.begin(), level->correlated.end(), id) == level->correlated.end())
+      level->correlated.push_back(id);
   const auto& info = plan_->columns[id];
   if (info.relation != 0 && info.attribute > 0) require(info.relation, 1, info.attribute);
   return expression::make_column(id, info.type, location);
@@ -15,9 +17,13 @@ std::optional<ColumnId> Binder::system_column(ScopeTable& table, std::string_vie
   if (table.get == nullptr) return std::nullopt;
   catalog::AttributeNumber attribute = 0;
   TypeRef type;
-  if (name == "ctid") { attribute = catalog::kCtidAttribute; type = types::make_type(oid::kTid); }
-  else if (name == "tableoid") { attribute = catalog::kTableOidAttribute; type = types::make_type(oid::kOid); }
-  else return std::nullopt;
+  if (name == "ctid") {
+    attribute = catalog::kCtidAttribute;
+    type = types::make_type(oid::kTid);
+  } else if (name == "tableoid") {
+    attribute = catalog::kTableOidAttribute;
+    type = types::make_type(oid::kOid);
+  } else return std::nullopt;
   for (const auto& c : table.get->columns)
     if (c.attribute == attribute) return c.id;
   const ColumnId id = add_column(std::string{name}, type, table.alias, table.relation->oid, attribute, false);
@@ -42,7 +48,8 @@ ExpressionPtr Binder::find_unqualified(const std::string& name, QueryLevel& leve
     const NamedColumn* found = nullptr;
     for (const auto& c : at->scope.star) {
       if (c.name != name) continue;
-      if (found != nullptr) throw error(sqlstate::kAmbiguousColumn, "column reference \"{}\" is ambiguous", name).at(location);
+      if (found != nullptr)
+        throw error(sqlstate::kAmbiguousColumn, "column reference \"{}\" is ambiguous", name).at(location);
       found = &c;
     }
     if (found != nullptr) return make_column_use(found->id, level, *at, location);
@@ -52,7 +59,8 @@ ExpressionPtr Binder::find_unqualified(const std::string& name, QueryLevel& leve
   return nullptr;
 }
 
-ExpressionPtr Binder::whole_row(ScopeTable& table, QueryLevel& from, QueryLevel& owner, std::int32_t location) {
+ExpressionPtr Binder::whole_row(ScopeTable& table, QueryLevel& from, QueryLevel& owner,
+                                std::int32_t location) {
   auto row = std::make_unique<Expression>();
   row->kind = Kind::kRow;
   row->type = types::make_type(oid::kRecord);
@@ -65,12 +73,16 @@ void Binder::missing_table(std::string_view name, QueryLevel& level, std::int32_
   for (QueryLevel* at = &level; at != nullptr; at = at->parent) {
     for (const auto& t : at->scope.tables) {
       if (t.relation != nullptr && t.relation->name == name && t.alias != name)
-        throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"", name)
+        throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"",
+                    name)
             .with_hint(fmt::format("Perhaps you meant to reference the table alias \"{}\".", t.alias))
             .at(location);
       if (at->hidden && t.alias == name)
-        throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"", name)
-            .with_detail(fmt::format("There is an entry for table \"{}\", but it cannot be referenced from this part of the query.", name))
+        throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"",
+                    name)
+            .with_detail(fmt::format("There is an entry for table \"{}\", but it cannot be referenced from "
+                                     "this part of the query.",
+                                     name))
             .at(location);
     }
   }
@@ -78,7 +90,8 @@ void Binder::missing_table(std::string_view name, QueryLevel& level, std::int32_
 }
 
 ExpressionPtr Binder::column_reference(const sql::ColumnRef& ref, QueryLevel& level) {
-  if (ref.star) throw error(sqlstate::kSyntaxError, "row expansion via \"*\" is not supported here").at(ref.location);
+  if (ref.star)
+    throw error(sqlstate::kSyntaxError, "row expansion via \"*\" is not supported here").at(ref.location);
   if (ref.fields.size() == 1) {
     const std::string name{ref.fields[0]};
     if (auto found = find_unqualified(name, level, ref.location)) return found;
@@ -89,14 +102,25 @@ ExpressionPtr Binder::column_reference(const sql::ColumnRef& ref, QueryLevel& le
     throw error(sqlstate::kUndefinedColumn, "column \"{}\" does not exist", name).at(ref.location);
   }
   std::string_view schema, table, column;
-  if (ref.fields.size() == 2) { table = ref.fields[0]; column = ref.fields[1]; }
-  else if (ref.fields.size() == 3) { schema = ref.fields[0]; table = ref.fields[1]; column = ref.fields[2]; }
-  else if (ref.fields.size() == 4) {
+  if (ref.fields.size() == 2) {
+    table = ref.fields[0];
+    column = ref.fields[1];
+  } else if (ref.fields.size() == 3) {
+    schema = ref.fields[0];
+    table = ref.fields[1];
+    column = ref.fields[2];
+  } else if (ref.fields.size() == 4) {
     if (ref.fields[0] != input_.database)
-      throw error(sqlstate::kFeatureNotSupported, "cross-database references are not implemented: {}", fmt::join(ref.fields, ".")).at(ref.location);
-    schema = ref.fields[1]; table = ref.fields[2]; column = ref.fields[3];
+      throw error(sqlstate::kFeatureNotSupported, "cross-database references are not implemented: {}",
+                  fmt::join(ref.fields, "."))
+          .at(ref.location);
+    schema = ref.fields[1];
+    table = ref.fields[2];
+    column = ref.fields[3];
   } else {
-    throw error(sqlstate::kSyntaxError, "improper qualified name (too many dotted names): {}", fmt::join(ref.fields, ".")).at(ref.location);
+    throw error(sqlstate::kSyntaxError, "improper qualified name (too many dotted names): {}",
+                fmt::join(ref.fields, "."))
+        .at(ref.location);
   }
   for (QueryLevel* at = &level; at != nullptr; at = at->parent) {
     if (at->hidden) continue;
@@ -105,7 +129,9 @@ ExpressionPtr Binder::column_reference(const sql::ColumnRef& ref, QueryLevel& le
     const NamedColumn* found = nullptr;
     for (const auto& c : t->columns) {
       if (c.name != column) continue;
-      if (found != nullptr) throw error(sqlstate::kAmbiguousColumn, "column reference \"{}\" is ambiguous", column).at(ref.location);
+      if (found != nullptr)
+        throw error(sqlstate::kAmbiguousColumn, "column reference \"{}\" is ambiguous", column)
+            .at(ref.location);
       found = &c;
     }
     if (found != nullptr) return make_column_use(found->id, level, *at, ref.location);
@@ -115,7 +141,8 @@ ExpressionPtr Binder::column_reference(const sql::ColumnRef& ref, QueryLevel& le
   missing_table(table, level, ref.location);
 }
 
-void Binder::expand_star(const sql::ColumnRef& ref, QueryLevel& level, std::vector<std::pair<std::string, ExpressionPtr>>& out) {
+void Binder::expand_star(const sql::ColumnRef& ref, QueryLevel& level,
+                         std::vector<std::pair<std::string, ExpressionPtr>>& out) {
   if (ref.fields.empty()) {
     if (level.scope.tables.empty() && level.scope.star.empty())
       throw error(sqlstate::kSyntaxError, "SELECT * with no tables specified is not valid").at(ref.location);
@@ -123,12 +150,14 @@ void Binder::expand_star(const sql::ColumnRef& ref, QueryLevel& level, std::vect
     for (const auto& c : star) out.emplace_back(c.name, make_column_use(c.id, level, level, ref.location));
     return;
   }
-  const std::string_view schema = ref.fields.size() > 1 ? ref.fields[ref.fields.size() - 2] : std::string_view{};
+  const std::string_view schema =
+      ref.fields.size() > 1 ? ref.fields[ref.fields.size() - 2] : std::string_view{};
   const std::string_view table = ref.fields.back();
   for (QueryLevel* at = &level; at != nullptr; at = at->parent) {
     if (at->hidden) continue;
     if (auto* t = find_table(at->scope, schema, table)) {
-      for (const auto& c : t->columns) out.emplace_back(c.name, make_column_use(c.id, level, *at, ref.location));
+      for (const auto& c : t->columns)
+        out.emplace_back(c.name, make_column_use(c.id, level, *at, ref.location));
       return;
     }
   }

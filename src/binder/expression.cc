@@ -38,7 +38,7 @@ ExpressionPtr Binder::literal(const sql::Literal& literal) {
       std::int64_t i8 = 0;
       const auto* end = literal.text.data() + literal.text.size();
       const auto [at, failure] = std::from_chars(literal.text.data(), end, i8);
-      if (failure == std::errc{} && at == end && i8 >= INT32_MIN && i8 <= INT32_MAX) {   // -2147483648
+      if (failure == std::errc{} && at == end && i8 >= INT32_MIN && i8 <= INT32_MAX) {  // -2147483648
         v.type = types::make_type(oid::kInt4);
         v.datum = types::Datum::of(static_cast<std::int32_t>(i8));
         break;
@@ -72,7 +72,8 @@ ExpressionPtr Binder::literal(const sql::Literal& literal) {
       v.type = types::make_type(oid::kUnknown);
       v.datum = types::Datum::of(types::Str::copy(literal.text, *plan_->arena));
       break;
-    case sql::LiteralType::kBit: case sql::LiteralType::kHex: throw not_supported("type bit").at(literal.location);
+    case sql::LiteralType::kBit:
+    case sql::LiteralType::kHex: throw not_supported("type bit").at(literal.location);
   }
   return expression::make_constant(v, literal.location);
 }
@@ -81,7 +82,8 @@ ExpressionPtr Binder::parameter(const sql::ParameterRef& ref) {
   if (input_.parameters == nullptr || ref.number < 1 || ref.number > 65535)
     throw error(sqlstate::kUndefinedParameter, "there is no parameter ${}", ref.number).at(ref.location);
   const auto index = static_cast<std::uint32_t>(ref.number - 1);
-  if (input_.parameters->size() <= index) input_.parameters->resize(index + 1, types::make_type(oid::kUnknown));
+  if (input_.parameters->size() <= index)
+    input_.parameters->resize(index + 1, types::make_type(oid::kUnknown));
   auto e = make(Kind::kParameter, (*input_.parameters)[index], ref.location);
   e->index = index;
   return e;
@@ -90,7 +92,8 @@ ExpressionPtr Binder::parameter(const sql::ParameterRef& ref) {
 ExpressionPtr Binder::type_cast(const sql::TypeCast& cast, QueryLevel& level) {
   const TypeRef target = bind_type(*cast.type, input_);
   ExpressionPtr value;
-  if (const auto* array = sql::try_as<sql::ArrayExpression>(cast.argument); array != nullptr && types::element_type_of(target.oid) != 0) {
+  if (const auto* array = sql::try_as<sql::ArrayExpression>(cast.argument);
+      array != nullptr && types::element_type_of(target.oid) != 0) {
     const TypeRef element = types::make_type(types::element_type_of(target.oid));
     value = array_constructor(*array, level, &element);
   } else {
@@ -101,7 +104,8 @@ ExpressionPtr Binder::type_cast(const sql::TypeCast& cast, QueryLevel& level) {
   return coerce(std::move(value), target, CastContext::kExplicit, at);
 }
 
-ExpressionPtr Binder::array_constructor(const sql::ArrayExpression& node, QueryLevel& level, const TypeRef* element) {
+ExpressionPtr Binder::array_constructor(const sql::ArrayExpression& node, QueryLevel& level,
+                                        const TypeRef* element) {
   std::vector<ExpressionPtr> items;
   bool nested = false;
   for (const auto* e : node.elements) {
@@ -113,7 +117,9 @@ ExpressionPtr Binder::array_constructor(const sql::ArrayExpression& node, QueryL
     }
   }
   if (items.empty() && element == nullptr)
-    throw error(sqlstate::kIndeterminateDatatype, "cannot determine type of empty array").with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[].").at(node.location);
+    throw error(sqlstate::kIndeterminateDatatype, "cannot determine type of empty array")
+        .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[].")
+        .at(node.location);
   auto out = make(Kind::kArray, {}, node.location);
   if (nested) {
     out->type = items[0]->type;
@@ -133,9 +139,13 @@ ExpressionPtr Binder::array_constructor(const sql::ArrayExpression& node, QueryL
     // Elements of arrays have no static scale.
     if (type.oid == oid::kNumeric)
       for (auto& i : items) i = to_physical(std::move(i), types::make_type(oid::kNumeric));
-    const Oid array = types::element_type_of(type.oid) != 0 && type.oid != oid::kInt2Vector && type.oid != oid::kOidVector ? type.oid
-                                                                                                                      : types::array_type_of(type.oid);
-    if (array == 0) throw error(sqlstate::kUndefinedObject, "could not find array type for data type {}", type_name(type)).at(node.location);
+    const Oid array =
+        types::element_type_of(type.oid) != 0 && type.oid != oid::kInt2Vector && type.oid != oid::kOidVector
+            ? type.oid
+            : types::array_type_of(type.oid);
+    if (array == 0)
+      throw error(sqlstate::kUndefinedObject, "could not find array type for data type {}", type_name(type))
+          .at(node.location);
     out->type = types::make_type(array);
   }
   out->args = std::move(items);
@@ -154,9 +164,10 @@ ExpressionPtr Binder::case_expression(const sql::CaseExpression& node, QueryLeve
     conditions.push_back(coerce_to_boolean(std::move(condition), "CASE/WHEN"));
     results.push_back(bind_expression(w.result, level));
   }
-  results.push_back(node.otherwise != nullptr ? bind_expression(node.otherwise, level) : expression::make_null(types::make_type(oid::kUnknown)));
+  results.push_back(node.otherwise != nullptr ? bind_expression(node.otherwise, level)
+                                              : expression::make_null(types::make_type(oid::kUnknown)));
   std::vector<ExpressionPtr*> all;
-  all.push_back(&results.back());   // PostgreSQL looks at ELSE first
+  all.push_back(&results.back());  // PostgreSQL looks at ELSE first
   for (std::size_t i = 0; i + 1 < results.size(); ++i) all.push_back(&results[i]);
   out->type = unify(all, "CASE");
   for (std::size_t i = 0; i < conditions.size(); ++i) {
@@ -172,13 +183,17 @@ std::vector<ExpressionPtr> Binder::row_fields(ExpressionPtr row) {
   return std::move(row->args);
 }
 
-ExpressionPtr Binder::row_comparison(std::string_view op, std::vector<ExpressionPtr> left, std::vector<ExpressionPtr> right, std::int32_t location) {
-  if (left.size() != right.size()) throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(location);
-  if (left.empty()) throw error(sqlstate::kFeatureNotSupported, "cannot compare rows of zero length").at(location);
+ExpressionPtr Binder::row_comparison(std::string_view op, std::vector<ExpressionPtr> left,
+                                     std::vector<ExpressionPtr> right, std::int32_t location) {
+  if (left.size() != right.size())
+    throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(location);
+  if (left.empty())
+    throw error(sqlstate::kFeatureNotSupported, "cannot compare rows of zero length").at(location);
   const auto pair = [&](std::string_view with, std::size_t i) {
     auto call = apply_operator(with, left[i]->clone(), right[i]->clone(), location);
     if (call->type.oid != oid::kBool)
-      throw error(sqlstate::kDatatypeMismatch, "row comparison operator must yield type boolean, not type {}", type_name(call->type))
+      throw error(sqlstate::kDatatypeMismatch, "row comparison operator must yield type boolean, not type {}",
+                  type_name(call->type))
           .at(location);
     return call;
   };
@@ -187,7 +202,8 @@ ExpressionPtr Binder::row_comparison(std::string_view op, std::vector<Expression
   if (op == "=" || parts.size() == 1) return expression::make_and(std::move(parts));
   if (op == "<>") return expression::make_or(std::move(parts));
   if (op != "<" && op != "<=" && op != ">" && op != ">=")
-    throw error(sqlstate::kFeatureNotSupported, "could not determine interpretation of row comparison operator {}", op)
+    throw error(sqlstate::kFeatureNotSupported,
+                "could not determine interpretation of row comparison operator {}", op)
         .with_hint("Row comparison operators must be associated with btree operator families.")
         .at(location);
   // (a,b) < (c,d)  is  a < c OR (a = c AND b < d)
@@ -209,19 +225,26 @@ ExpressionPtr Binder::any_all(const sql::AnyAllExpression& node, QueryLevel& lev
   auto array = bind_expression(node.array, level);
   if (array->type.oid == oid::kUnknown) {
     const Oid element = left->type.oid == oid::kUnknown ? oid::kText : left->type.oid;
-    array = coerce(std::move(array), types::make_type(types::array_type_of(element)), CastContext::kImplicit, node.location);
+    array = coerce(std::move(array), types::make_type(types::array_type_of(element)), CastContext::kImplicit,
+                   node.location);
   }
   const Oid element = types::element_type_of(array->type.oid);
-  if (element == 0) throw error(sqlstate::kWrongObjectType, "op ANY/ALL (array) requires array on right side").at(node.location);
-  // Resolve the operator against a stand-in of the element's type, then convert both sides to what it asks for.
+  if (element == 0)
+    throw error(sqlstate::kWrongObjectType, "op ANY/ALL (array) requires array on right side")
+        .at(node.location);
+  // Resolve the operator against a stand-in of the element's type, then convert both sides to what it asks
+  // for.
   auto stand_in = make(Kind::kColumn, types::make_type(element), node.location);
   stand_in->column = UINT32_MAX;
   auto call = apply_operator(node.op, std::move(left), std::move(stand_in), node.location);
-  if (call->type.oid != oid::kBool) throw error(sqlstate::kWrongObjectType, "op ANY/ALL (array) requires operator to yield boolean").at(node.location);
+  if (call->type.oid != oid::kBool)
+    throw error(sqlstate::kWrongObjectType, "op ANY/ALL (array) requires operator to yield boolean")
+        .at(node.location);
   RUSTBD_STATEMENT_ASSERT(call->kind == Kind::kCall && call->args.size() == 2);
   const TypeRef wanted = call->args[1]->type;
   if (wanted.oid != element)
-    array = coerce(std::move(array), types::make_type(types::array_type_of(wanted.oid)), CastContext::kExplicit, node.location);
+    array = coerce(std::move(array), types::make_type(types::array_type_of(wanted.oid)),
+                   CastContext::kExplicit, node.location);
   auto out = make(Kind::kScalarArray, types::make_type(oid::kBool), node.location);
   out->all = node.all;
   out->function = call->function;
@@ -241,7 +264,8 @@ ExpressionPtr Binder::sub_link(const sql::SubLink& node, QueryLevel& level) {
   plan::Subplan sub;
   sub.correlated = query.correlated;
   const auto one_column = [&] {
-    if (query.columns.size() != 1) throw error(sqlstate::kSyntaxError, "subquery must return only one column").at(node.location);
+    if (query.columns.size() != 1)
+      throw error(sqlstate::kSyntaxError, "subquery must return only one column").at(node.location);
   };
   switch (node.type) {
     case sql::SubLinkType::kExists: out->subquery_kind = expression::SubqueryKind::kExists; break;
@@ -255,16 +279,23 @@ ExpressionPtr Binder::sub_link(const sql::SubLink& node, QueryLevel& level) {
       one_column();
       out->subquery_kind = expression::SubqueryKind::kArray;
       std::vector<TypeRef> wanted{query.columns[0].type};
-      if (wanted[0].oid == oid::kNumeric) { wanted[0] = types::make_type(oid::kNumeric); convert_outputs(query, wanted); }
+      if (wanted[0].oid == oid::kNumeric) {
+        wanted[0] = types::make_type(oid::kNumeric);
+        convert_outputs(query, wanted);
+      }
       const Oid array = types::array_type_of(query.columns[0].type.oid);
       if (array == 0)
-        throw error(sqlstate::kUndefinedObject, "could not find array type for data type {}", type_name(query.columns[0].type)).at(node.location);
+        throw error(sqlstate::kUndefinedObject, "could not find array type for data type {}",
+                    type_name(query.columns[0].type))
+            .at(node.location);
       out->type = types::make_type(array);
       sub.value = query.columns[0].id;
       break;
     }
-    case sql::SubLinkType::kAny: case sql::SubLinkType::kAll: {
-      out->subquery_kind = node.type == sql::SubLinkType::kAny ? expression::SubqueryKind::kAny : expression::SubqueryKind::kAll;
+    case sql::SubLinkType::kAny:
+    case sql::SubLinkType::kAll: {
+      out->subquery_kind = node.type == sql::SubLinkType::kAny ? expression::SubqueryKind::kAny
+                                                               : expression::SubqueryKind::kAll;
       compare_with_subquery(*node.test, node.op.empty() ? "=" : node.op, query, sub, *out, level);
       break;
     }
@@ -289,15 +320,17 @@ ExpressionPtr Binder::row_sub_link(const sql::OperatorExpression& node, QueryLev
   return out;
 }
 
-void Binder::compare_with_subquery(const sql::Node& test, std::string_view op, const BoundQuery& query, plan::Subplan& sub,
-                                   Expression& out, QueryLevel& level) {
+void Binder::compare_with_subquery(const sql::Node& test, std::string_view op, const BoundQuery& query,
+                                   plan::Subplan& sub, Expression& out, QueryLevel& level) {
   auto bound = bind_expression(&test, level);
   std::vector<ExpressionPtr> left, right;
   const bool is_row = bound->kind == Kind::kRow;
   if (is_row) left = row_fields(std::move(bound));
   else left.push_back(std::move(bound));
   if (left.size() != query.columns.size())
-    throw error(sqlstate::kSyntaxError, "subquery has too {} columns", left.size() < query.columns.size() ? "many" : "few").at(out.location);
+    throw error(sqlstate::kSyntaxError, "subquery has too {} columns",
+                left.size() < query.columns.size() ? "many" : "few")
+        .at(out.location);
   for (auto& operand : left) {
     // Literals and parameters stay where they are: their type comes from the comparison.
     if (operand->kind == Kind::kConstant || operand->kind == Kind::kParameter) continue;
@@ -322,7 +355,8 @@ ExpressionPtr Binder::in_list(const sql::InExpression& node, QueryLevel& level) 
     std::vector<ExpressionPtr> any;
     auto left = row_fields(std::move(test));
     for (auto& i : items) {
-      if (i->kind != Kind::kRow) throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(i->location);
+      if (i->kind != Kind::kRow)
+        throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(i->location);
       any.push_back(row_comparison("=", clone_all(left), row_fields(std::move(i)), node.location));
     }
     auto out = expression::make_or(std::move(any));
@@ -357,12 +391,14 @@ ExpressionPtr Binder::in_list(const sql::InExpression& node, QueryLevel& level) 
     return out;
   }
   std::vector<ExpressionPtr> parts;
-  for (auto& i : items) parts.push_back(apply_operator(node.negated ? "<>" : "=", test->clone(), std::move(i), node.location));
+  for (auto& i : items)
+    parts.push_back(apply_operator(node.negated ? "<>" : "=", test->clone(), std::move(i), node.location));
   return node.negated ? expression::make_and(std::move(parts)) : expression::make_or(std::move(parts));
 }
 
 ExpressionPtr Binder::between(const sql::BetweenExpression& node, QueryLevel& level) {
-  auto value = bind_expression(node.argument, level), low = bind_expression(node.low, level), high = bind_expression(node.high, level);
+  auto value = bind_expression(node.argument, level), low = bind_expression(node.low, level),
+       high = bind_expression(node.high, level);
   const auto range = [&](ExpressionPtr v, ExpressionPtr lo, ExpressionPtr hi, bool negated) {
     std::vector<ExpressionPtr> parts;
     auto copy = v->clone();
@@ -405,12 +441,13 @@ ExpressionPtr Binder::like(const sql::LikeExpression& node, QueryLevel& level) {
 ExpressionPtr Binder::null_test(const sql::NullTest& node, QueryLevel& level) {
   auto value = bind_expression(node.argument, level);
   const auto test = [&](ExpressionPtr v) {
-    auto t = make(node.negated ? Kind::kIsNotNull : Kind::kIsNull, types::make_type(oid::kBool), node.location);
+    auto t =
+        make(node.negated ? Kind::kIsNotNull : Kind::kIsNull, types::make_type(oid::kBool), node.location);
     t->args.push_back(resolve_unknown(std::move(v)));
     return t;
   };
   if (value->kind != Kind::kRow) return test(std::move(value));
-  std::vector<ExpressionPtr> parts;   // every field
+  std::vector<ExpressionPtr> parts;  // every field
   for (auto& f : row_fields(std::move(value))) parts.push_back(test(std::move(f)));
   return expression::make_and(std::move(parts));
 }
@@ -419,14 +456,16 @@ ExpressionPtr Binder::distinct_test(const sql::DistinctExpression& node, QueryLe
   auto left = bind_expression(node.left, level), right = bind_expression(node.right, level);
   const auto test = [&](ExpressionPtr l, ExpressionPtr r) {
     auto call = apply_operator("=", std::move(l), std::move(r), node.location);
-    auto t = make(node.negated ? Kind::kIsNotDistinct : Kind::kIsDistinct, types::make_type(oid::kBool), node.location);
+    auto t = make(node.negated ? Kind::kIsNotDistinct : Kind::kIsDistinct, types::make_type(oid::kBool),
+                  node.location);
     t->function = call->function;
     t->args = std::move(call->args);
     return t;
   };
   if (left->kind == Kind::kRow && right->kind == Kind::kRow) {
     auto l = row_fields(std::move(left)), r = row_fields(std::move(right));
-    if (l.size() != r.size()) throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(node.location);
+    if (l.size() != r.size())
+      throw error(sqlstate::kSyntaxError, "unequal number of entries in row expressions").at(node.location);
     std::vector<ExpressionPtr> parts;
     for (std::size_t i = 0; i < l.size(); ++i) parts.push_back(test(std::move(l[i]), std::move(r[i])));
     return node.negated ? expression::make_and(std::move(parts)) : expression::make_or(std::move(parts));
@@ -441,25 +480,37 @@ ExpressionPtr Binder::indirection(const sql::Indirection& node, QueryLevel& leve
     const auto& item = node.items[i];
     if (item.type == sql::IndirectionType::kField || item.type == sql::IndirectionType::kStar) {
       if (item.type == sql::IndirectionType::kStar || value->kind != Kind::kRow)
-        throw error(sqlstate::kWrongObjectType, "column notation .{} applied to type {}, which is not a composite type", item.field, type_name(value->type))
+        throw error(sqlstate::kWrongObjectType,
+                    "column notation .{} applied to type {}, which is not a composite type", item.field,
+                    type_name(value->type))
             .at(item.location);
       ExpressionPtr found;
       for (std::size_t f = 0; f < value->args.size(); ++f) {
         const auto& a = value->args[f];
-        const std::string name = a->kind == Kind::kColumn ? plan_->columns[a->column].name : fmt::format("f{}", f + 1);
-        if (name == item.field) { found = a->clone(); break; }
+        const std::string name =
+            a->kind == Kind::kColumn ? plan_->columns[a->column].name : fmt::format("f{}", f + 1);
+        if (name == item.field) {
+          found = a->clone();
+          break;
+        }
       }
-      if (found == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" not found in data type record", item.field).at(item.location);
+      if (found == nullptr)
+        throw error(sqlstate::kUndefinedColumn, "column \"{}\" not found in data type record", item.field)
+            .at(item.location);
       value = std::move(found);
       ++i;
       continue;
     }
     // All subscripts in a row belong to one access.
     const Oid element = types::element_type_of(value->type.oid);
-    if (element == 0) throw error(sqlstate::kDatatypeMismatch, "cannot subscript type {} because it does not support subscripting", type_name(value->type)).at(value->location);
+    if (element == 0)
+      throw error(sqlstate::kDatatypeMismatch,
+                  "cannot subscript type {} because it does not support subscripting", type_name(value->type))
+          .at(value->location);
     bool slice = false;
     std::size_t end = i;
-    while (end < node.items.size() && (node.items[end].type == sql::IndirectionType::kSubscript || node.items[end].type == sql::IndirectionType::kSlice)) {
+    while (end < node.items.size() && (node.items[end].type == sql::IndirectionType::kSubscript ||
+                                       node.items[end].type == sql::IndirectionType::kSlice)) {
       slice = slice || node.items[end].type == sql::IndirectionType::kSlice;
       ++end;
     }
@@ -473,13 +524,14 @@ ExpressionPtr Binder::indirection(const sql::Indirection& node, QueryLevel& leve
       }
       auto e = bind_expression(s, level);
       auto cast = try_coerce(std::move(e), types::make_type(oid::kInt4), CastContext::kAssignment);
-      if (cast == nullptr) throw error(sqlstate::kDatatypeMismatch, "array subscript must have type integer").at(s->location);
+      if (cast == nullptr)
+        throw error(sqlstate::kDatatypeMismatch, "array subscript must have type integer").at(s->location);
       return cast;
     };
     for (; i < end; ++i) {
       const auto& s = node.items[i];
       if (!slice) out->args.push_back(subscript(s.upper, 0));
-      else if (s.type == sql::IndirectionType::kSubscript) {   // x[2] among slices is x[1:2]
+      else if (s.type == sql::IndirectionType::kSubscript) {  // x[2] among slices is x[1:2]
         out->args.push_back(subscript(nullptr, 1));
         out->args.push_back(subscript(s.upper, 0));
       } else {
@@ -509,8 +561,9 @@ ExpressionPtr Binder::value_function(const sql::SqlValueFunction& node, QueryLev
     case sql::SqlValueFunctionType::kCurrentTimestamp: return now_as(oid::kTimestamptz);
     case sql::SqlValueFunctionType::kLocalTime: return now_as(oid::kTime);
     case sql::SqlValueFunctionType::kLocalTimestamp: return now_as(oid::kTimestamp);
-    case sql::SqlValueFunctionType::kCurrentRole: case sql::SqlValueFunctionType::kCurrentUser: case sql::SqlValueFunctionType::kUser:
-      return builtin("current_user");
+    case sql::SqlValueFunctionType::kCurrentRole:
+    case sql::SqlValueFunctionType::kCurrentUser:
+    case sql::SqlValueFunctionType::kUser: return builtin("current_user");
     case sql::SqlValueFunctionType::kSessionUser: return builtin("session_user");
     case sql::SqlValueFunctionType::kCurrentCatalog: return builtin("current_database");
     case sql::SqlValueFunctionType::kCurrentSchema: return builtin("current_schema");
@@ -538,29 +591,36 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
       const auto& c = sql::as<sql::CollateExpression>(node);
       auto value = resolve_unknown(bind_expression(c.argument, level));
       const std::string_view name = c.collation.back();
-      if (name == "C" || name == "POSIX" || name == "default" || name == "ucs_basic") return value;   // all of them are byte order here
-      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist", fmt::join(c.collation, ".")).at(node->location);
+      if (name == "C" || name == "POSIX" || name == "default" || name == "ucs_basic")
+        return value;  // all of them are byte order here
+      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist",
+                  fmt::join(c.collation, "."))
+          .at(node->location);
     }
     case sql::NodeKind::kBoolExpression: {
       const auto& b = sql::as<sql::BoolExpression>(node);
       auto out = make(b.is_or ? Kind::kOr : Kind::kAnd, boolean, node->location);
-      for (const auto* a : b.arguments) out->args.push_back(coerce_to_boolean(bind_expression(a, level), b.is_or ? "OR" : "AND"));
+      for (const auto* a : b.arguments)
+        out->args.push_back(coerce_to_boolean(bind_expression(a, level), b.is_or ? "OR" : "AND"));
       return out;
     }
     case sql::NodeKind::kNotExpression: {
       auto out = make(Kind::kNot, boolean, node->location);
-      out->args.push_back(coerce_to_boolean(bind_expression(sql::as<sql::NotExpression>(node).argument, level), "NOT"));
+      out->args.push_back(
+          coerce_to_boolean(bind_expression(sql::as<sql::NotExpression>(node).argument, level), "NOT"));
       return out;
     }
     case sql::NodeKind::kOperatorExpression: {
       const auto& o = sql::as<sql::OperatorExpression>(node);
-      if (const auto* query = sql::try_as<sql::SubLink>(o.right); query != nullptr && query->type == sql::SubLinkType::kScalar &&
-                                                                 o.left != nullptr && o.left->kind == sql::NodeKind::kRowExpression)
+      if (const auto* query = sql::try_as<sql::SubLink>(o.right);
+          query != nullptr && query->type == sql::SubLinkType::kScalar && o.left != nullptr &&
+          o.left->kind == sql::NodeKind::kRowExpression)
         return row_sub_link(o, level);
       ExpressionPtr left = o.left != nullptr ? bind_expression(o.left, level) : nullptr;
       ExpressionPtr right = bind_expression(o.right, level);
       if (left != nullptr && left->kind == Kind::kRow && right->kind == Kind::kRow)
-        return row_comparison(o.op, row_fields(std::move(left)), row_fields(std::move(right)), node->location);
+        return row_comparison(o.op, row_fields(std::move(left)), row_fields(std::move(right)),
+                              node->location);
       return apply_operator(o.op, std::move(left), std::move(right), node->location);
     }
     case sql::NodeKind::kAnyAllExpression: return any_all(sql::as<sql::AnyAllExpression>(node), level);
@@ -581,11 +641,13 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
       out->args.push_back(coerce_to_boolean(bind_expression(t.argument, level), "IS TRUE"));
       return out;
     }
-    case sql::NodeKind::kDistinctExpression: return distinct_test(sql::as<sql::DistinctExpression>(node), level);
+    case sql::NodeKind::kDistinctExpression:
+      return distinct_test(sql::as<sql::DistinctExpression>(node), level);
     case sql::NodeKind::kCaseExpression: return case_expression(sql::as<sql::CaseExpression>(node), level);
     case sql::NodeKind::kCoalesceExpression: {
       auto out = make(Kind::kCoalesce, {}, node->location);
-      for (const auto* a : sql::as<sql::CoalesceExpression>(node).arguments) out->args.push_back(bind_expression(a, level));
+      for (const auto* a : sql::as<sql::CoalesceExpression>(node).arguments)
+        out->args.push_back(bind_expression(a, level));
       std::vector<ExpressionPtr*> all;
       for (auto& a : out->args) all.push_back(&a);
       out->type = unify(all, "COALESCE");
@@ -594,8 +656,11 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
     case sql::NodeKind::kMinMaxExpression: return min_max(sql::as<sql::MinMaxExpression>(node), level);
     case sql::NodeKind::kNullIfExpression: {
       const auto& n = sql::as<sql::NullIfExpression>(node);
-      auto call = apply_operator("=", bind_expression(n.left, level), bind_expression(n.right, level), node->location);
-      if (call->type.oid != oid::kBool) throw error(sqlstate::kDatatypeMismatch, "NULLIF requires = operator to yield boolean").at(node->location);
+      auto call = apply_operator("=", bind_expression(n.left, level), bind_expression(n.right, level),
+                                 node->location);
+      if (call->type.oid != oid::kBool)
+        throw error(sqlstate::kDatatypeMismatch, "NULLIF requires = operator to yield boolean")
+            .at(node->location);
       RUSTBD_STATEMENT_ASSERT(call->kind == Kind::kCall);
       auto out = make(Kind::kNullIf, call->args[0]->type, node->location);
       out->function = call->function;
@@ -606,17 +671,22 @@ ExpressionPtr Binder::bind_expression(const sql::Node* node, QueryLevel& level) 
     case sql::NodeKind::kSqlValueFunction: return value_function(sql::as<sql::SqlValueFunction>(node), level);
     case sql::NodeKind::kRowExpression: {
       auto out = make(Kind::kRow, types::make_type(oid::kRecord), node->location);
-      for (const auto* f : sql::as<sql::RowExpression>(node).fields) out->args.push_back(bind_expression(f, level));
+      for (const auto* f : sql::as<sql::RowExpression>(node).fields)
+        out->args.push_back(bind_expression(f, level));
       return out;
     }
-    case sql::NodeKind::kArrayExpression: return array_constructor(sql::as<sql::ArrayExpression>(node), level, nullptr);
+    case sql::NodeKind::kArrayExpression:
+      return array_constructor(sql::as<sql::ArrayExpression>(node), level, nullptr);
     case sql::NodeKind::kIndirection: return indirection(sql::as<sql::Indirection>(node), level);
-    case sql::NodeKind::kGroupingFunction: return grouping_function(sql::as<sql::GroupingFunction>(node), level);
-    case sql::NodeKind::kDefaultMarker: throw error(sqlstate::kSyntaxError, "DEFAULT is not allowed in this context").at(node->location);
+    case sql::NodeKind::kGroupingFunction:
+      return grouping_function(sql::as<sql::GroupingFunction>(node), level);
+    case sql::NodeKind::kDefaultMarker:
+      throw error(sqlstate::kSyntaxError, "DEFAULT is not allowed in this context").at(node->location);
     case sql::NodeKind::kCurrentOf: throw not_supported("WHERE CURRENT OF").at(node->location);
     case sql::NodeKind::kNormalizedTest: throw not_supported("IS NORMALIZED").at(node->location);
     case sql::NodeKind::kDocumentTest: throw not_supported("IS DOCUMENT").at(node->location);
-    case sql::NodeKind::kUnsupportedExpression: throw not_supported("{}", sql::as<sql::UnsupportedExpression>(node).name).at(node->location);
+    case sql::NodeKind::kUnsupportedExpression:
+      throw not_supported("{}", sql::as<sql::UnsupportedExpression>(node).name).at(node->location);
     default: RUSTBD_STATEMENT_UNREACHABLE("an expression node");
   }
 }

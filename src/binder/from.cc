@@ -11,7 +11,8 @@ constexpr int kViewDepthMax = 100;
 void rename_columns(Scope& scope, const sql::Alias& alias, std::string_view table) {
   auto& columns = scope.tables.front().columns;
   if (alias.columns.size() > columns.size())
-    throw error(sqlstate::kInvalidColumnReference, "table \"{}\" has {} columns available but {} columns specified", table, columns.size(),
+    throw error(sqlstate::kInvalidColumnReference,
+                "table \"{}\" has {} columns available but {} columns specified", table, columns.size(),
                 alias.columns.size())
         .at(alias.location);
   for (std::size_t i = 0; i < alias.columns.size(); ++i) columns[i].name = alias.columns[i];
@@ -22,7 +23,8 @@ void rename_columns(Scope& scope, const sql::Alias& alias, std::string_view tabl
 void Binder::require(Oid relation, std::uint32_t kinds, catalog::AttributeNumber column) {
   for (auto& p : plan_->privileges) {
     if (p.relation != relation || p.kinds != kinds) continue;
-    if (column != 0 && std::find(p.columns.begin(), p.columns.end(), column) == p.columns.end()) p.columns.push_back(column);
+    if (column != 0 && std::find(p.columns.begin(), p.columns.end(), column) == p.columns.end())
+      p.columns.push_back(column);
     return;
   }
   plan_->privileges.push_back({relation, kinds, {}});
@@ -31,13 +33,20 @@ void Binder::require(Oid relation, std::uint32_t kinds, catalog::AttributeNumber
 
 std::vector<ColumnId> Binder::delivered(const LogicalNode& node) {
   switch (node.kind) {
-    case LogicalKind::kFilter: case LogicalKind::kSort: case LogicalKind::kLimit: case LogicalKind::kDistinct: case LogicalKind::kLockRows:
-      return delivered(*node.children[0]);
+    case LogicalKind::kFilter:
+    case LogicalKind::kSort:
+    case LogicalKind::kLimit:
+    case LogicalKind::kDistinct:
+    case LogicalKind::kLockRows: return delivered(*node.children[0]);
     case LogicalKind::kCteBind: return delivered(*node.children[1]);
-    case LogicalKind::kJoin: case LogicalKind::kDependentJoin: {
+    case LogicalKind::kJoin:
+    case LogicalKind::kDependentJoin: {
       auto out = delivered(*node.children[0]);
       if (node.join == plan::JoinType::kSemi || node.join == plan::JoinType::kAnti) return out;
-      if (node.join == plan::JoinType::kMark) { out.push_back(node.mark); return out; }
+      if (node.join == plan::JoinType::kMark) {
+        out.push_back(node.mark);
+        return out;
+      }
       for (ColumnId id : delivered(*node.children[1])) out.push_back(id);
       return out;
     }
@@ -48,21 +57,27 @@ std::vector<ColumnId> Binder::delivered(const LogicalNode& node) {
 void complete_outputs(LogicalNode& node) {
   for (auto& c : node.children) complete_outputs(*c);
   switch (node.kind) {
-    case LogicalKind::kFilter: case LogicalKind::kSort: case LogicalKind::kLimit: case LogicalKind::kDistinct: case LogicalKind::kLockRows:
-      node.output = node.children[0]->output;
-      break;
+    case LogicalKind::kFilter:
+    case LogicalKind::kSort:
+    case LogicalKind::kLimit:
+    case LogicalKind::kDistinct:
+    case LogicalKind::kLockRows: node.output = node.children[0]->output; break;
     case LogicalKind::kCteBind: node.output = node.children[1]->output; break;
-    case LogicalKind::kJoin: case LogicalKind::kDependentJoin:
+    case LogicalKind::kJoin:
+    case LogicalKind::kDependentJoin:
       node.output = node.children[0]->output;
       if (node.join == plan::JoinType::kMark) node.output.push_back(node.mark);
       else if (node.join != plan::JoinType::kSemi && node.join != plan::JoinType::kAnti)
-        node.output.insert(node.output.end(), node.children[1]->output.begin(), node.children[1]->output.end());
+        node.output.insert(node.output.end(), node.children[1]->output.begin(),
+                           node.children[1]->output.end());
       break;
-    case LogicalKind::kWindow: case LogicalKind::kProjectSet: {
+    case LogicalKind::kWindow:
+    case LogicalKind::kProjectSet: {
       std::vector<ColumnId> own = std::move(node.output);
       node.output = node.children[0]->output;
       for (ColumnId id : own)
-        if (std::find(node.output.begin(), node.output.end(), id) == node.output.end()) node.output.push_back(id);
+        if (std::find(node.output.begin(), node.output.end(), id) == node.output.end())
+          node.output.push_back(id);
       break;
     }
     default: break;
@@ -73,14 +88,17 @@ void Binder::add_to_scope(Scope& to, Scope& from, std::int32_t location) {
   for (const auto& t : from.tables) {
     if (t.only_columns || t.alias.empty()) continue;
     for (const auto& other : to.tables)
-      if (!other.only_columns && other.alias == t.alias && (t.aliased || other.aliased || t.schema == other.schema))
-        throw error(sqlstate::kDuplicateAlias, "table name \"{}\" specified more than once", t.alias).at(location);
+      if (!other.only_columns && other.alias == t.alias &&
+          (t.aliased || other.aliased || t.schema == other.schema))
+        throw error(sqlstate::kDuplicateAlias, "table name \"{}\" specified more than once", t.alias)
+            .at(location);
   }
   to.tables.insert(to.tables.end(), from.tables.begin(), from.tables.end());
   to.star.insert(to.star.end(), from.star.begin(), from.star.end());
 }
 
-LogicalPtr Binder::join_nodes(LogicalPtr left, LogicalPtr right, plan::JoinType type, ExpressionPtr condition, bool dependent) {
+LogicalPtr Binder::join_nodes(LogicalPtr left, LogicalPtr right, plan::JoinType type, ExpressionPtr condition,
+                              bool dependent) {
   auto join = make_node(dependent ? LogicalKind::kDependentJoin : LogicalKind::kJoin);
   join->lateral = dependent;
   join->join = type;
@@ -102,7 +120,8 @@ FromItem Binder::bind_from_list(sql::NodeList items, QueryLevel& level) {
     if (all.node == nullptr) all.node = std::move(next.node);
     else {
       const bool dependent = !next.lateral.empty();
-      all.node = join_nodes(std::move(all.node), std::move(next.node), plan::JoinType::kInner, nullptr, dependent);
+      all.node =
+          join_nodes(std::move(all.node), std::move(next.node), plan::JoinType::kInner, nullptr, dependent);
     }
   }
   if (all.node == nullptr) all.node = make_node(LogicalKind::kResult);
@@ -130,7 +149,8 @@ FromItem Binder::bind_from_item(const sql::Node* node, QueryLevel& level) {
   }
 }
 
-LogicalNode* Binder::add_get(FromItem& item, const std::shared_ptr<const catalog::Relation>& relation, std::string alias) {
+LogicalNode* Binder::add_get(FromItem& item, const std::shared_ptr<const catalog::Relation>& relation,
+                             std::string alias) {
   auto get = make_node(LogicalKind::kGet);
   get->relation = relation;
   get->alias = alias;
@@ -151,11 +171,13 @@ LogicalNode* Binder::add_get(FromItem& item, const std::shared_ptr<const catalog
   return item.node.get();
 }
 
-FromItem Binder::bind_stored(const std::shared_ptr<const catalog::Relation>& relation, const sql::RelationRef& ref, QueryLevel&) {
+FromItem Binder::bind_stored(const std::shared_ptr<const catalog::Relation>& relation,
+                             const sql::RelationRef& ref, QueryLevel&) {
   if (relation->kind == catalog::RelationKind::kComposite)
     throw error(sqlstate::kWrongObjectType, "\"{}\" is a composite type", relation->name).at(ref.location);
   FromItem item;
-  const std::string alias{ref.alias != nullptr && !ref.alias->name.empty() ? ref.alias->name : std::string_view{relation->name}};
+  const std::string alias{
+      ref.alias != nullptr && !ref.alias->name.empty() ? ref.alias->name : std::string_view{relation->name}};
   add_get(item, relation, alias);
   auto& table = item.scope.tables.front();
   table.aliased = ref.alias != nullptr;
@@ -171,7 +193,9 @@ FromItem Binder::bind_stored(const std::shared_ptr<const catalog::Relation>& rel
 FromItem Binder::scan_cte(CteEntry& cte, const sql::RelationRef& ref, const QueryLevel& level) {
   if (cte.is_work_table) {
     if (cte.references > 0)
-      throw error(sqlstate::kInvalidRecursion, "recursive reference to query \"{}\" must not appear more than once", cte.name).at(ref.location);
+      throw error(sqlstate::kInvalidRecursion,
+                  "recursive reference to query \"{}\" must not appear more than once", cte.name)
+          .at(ref.location);
     cte.work_level = &level;
   }
   ++cte.references;
@@ -205,20 +229,23 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
         if ((*it)->name == ref.name) return scan_cte(**it, ref, level);
   }
   auto relation = find_relation(ref, input_);
-  if (relation->kind != catalog::RelationKind::kView || relation->view_sql.empty()) return bind_stored(relation, ref, level);
+  if (relation->kind != catalog::RelationKind::kView || relation->view_sql.empty())
+    return bind_stored(relation, ref, level);
   // A view is its query, bound anew under the names of its own schema search.
-  if (++view_depth_ > kViewDepthMax) throw error(sqlstate::kInvalidRecursion, "infinite recursion detected in rules for relation \"{}\"", relation->name);
+  if (++view_depth_ > kViewDepthMax)
+    throw error(sqlstate::kInvalidRecursion, "infinite recursion detected in rules for relation \"{}\"",
+                relation->name);
   require(relation->oid, 1);
   plan_->dependencies.push_back({relation->oid, input_.catalog->version});
   view_arenas_.push_back(std::make_unique<Arena>());
   auto statements = sql::parse(relation->view_sql, *view_arenas_.back());
   RUSTBD_STATEMENT_ASSERT(statements.size() == 1, "a view holds one query");
-  const auto privileges_before = plan_->privileges;   // what lies behind a view is its owner's business
+  const auto privileges_before = plan_->privileges;  // what lies behind a view is its owner's business
   BoundQuery query;
   try {
     query = bind_select(sql::as<sql::SelectStatement>(statements[0].statement), nullptr);
   } catch (Error& e) {
-    e.position = -1;   // offsets are into the view's text
+    e.position = -1;  // offsets are into the view's text
     throw;
   }
   plan_->privileges = privileges_before;
@@ -237,7 +264,8 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
   return item;
 }
 
-FromItem Binder::bind_subquery(BoundQuery query, const sql::Alias* alias, std::string_view default_alias, std::int32_t) {
+FromItem Binder::bind_subquery(BoundQuery query, const sql::Alias* alias, std::string_view default_alias,
+                               std::int32_t) {
   FromItem item;
   ScopeTable table;
   table.alias = alias != nullptr ? alias->name : default_alias;
@@ -262,30 +290,37 @@ FromItem Binder::bind_range_function(const sql::RangeFunction& range, QueryLevel
   FromItem item;
   ScopeTable table;
   table.aliased = true;
-  QueryLevel inner;   // arguments see the items to the left, as LATERAL
+  QueryLevel inner;  // arguments see the items to the left, as LATERAL
   inner.parent = &level;
   inner.allow_srf = true;
   for (const auto* f : range.functions) {
-    if (!f->columns.empty() || !range.columns.empty()) throw not_supported("a column definition list").at(range.location);
+    if (!f->columns.empty() || !range.columns.empty())
+      throw not_supported("a column definition list").at(range.location);
     auto call = bind_expression(f->call, inner);
     const auto* as_call = sql::try_as<sql::FunctionCall>(f->call);
-    const std::string name{as_call != nullptr ? as_call->name.back() : std::string_view{target_name(f->call)}};
+    const std::string name{as_call != nullptr ? as_call->name.back()
+                                              : std::string_view{target_name(f->call)}};
     if (table.alias.empty()) table.alias = range.alias != nullptr ? std::string{range.alias->name} : name;
     std::vector<std::pair<std::string, TypeRef>> columns;
     LogicalNode::Function function;
     // In FROM the call itself is the row source: take it back out of the select-list machinery.
-    if (!inner.srfs.empty() && call->kind == Kind::kColumn && call->column == inner.srfs.back().columns.front()) {
+    if (!inner.srfs.empty() && call->kind == Kind::kColumn &&
+        call->column == inner.srfs.back().columns.front()) {
       call = std::move(inner.srfs.back().call);
       inner.srfs.pop_back();
     }
-    if (!inner.srfs.empty()) throw not_supported("a set-returning function inside another call in FROM").at(range.location);
-    function.set_returning = call->kind == Kind::kCall && call->function.declaration != nullptr && call->function.declaration->is(functions::kSetReturning);
+    if (!inner.srfs.empty())
+      throw not_supported("a set-returning function inside another call in FROM").at(range.location);
+    function.set_returning = call->kind == Kind::kCall && call->function.declaration != nullptr &&
+                             call->function.declaration->is(functions::kSetReturning);
     if (function.set_returning) set_returning_columns(*call, columns);
     else columns.emplace_back(name, call->type);
-    if (columns.size() == 1 && range.functions.size() == 1 && range.alias != nullptr && !range.alias->name.empty()) {
+    if (columns.size() == 1 && range.functions.size() == 1 && range.alias != nullptr &&
+        !range.alias->name.empty()) {
       const bool named_output = function.set_returning && !call->function.declaration->argument_names.empty();
       if (!named_output) columns[0].first = range.alias->name;
-    } else if (columns.size() == 1 && function.set_returning && call->function.declaration->argument_names.empty()) {
+    } else if (columns.size() == 1 && function.set_returning &&
+               call->function.declaration->argument_names.empty()) {
       columns[0].first = name;
     }
     for (auto& [column, type] : columns) {
@@ -345,17 +380,22 @@ FromItem Binder::bind_join(const sql::JoinExpression& join, QueryLevel& level) {
   if (join.natural) {
     for (const auto& l : left.scope.star)
       for (const auto& r : right.scope.star)
-        if (l.name == r.name) { using_columns.push_back(l.name); break; }
+        if (l.name == r.name) {
+          using_columns.push_back(l.name);
+          break;
+        }
   }
   plan::JoinType type = plan::JoinType::kInner;
   switch (join.type) {
-    case sql::JoinType::kInner: case sql::JoinType::kCross: type = plan::JoinType::kInner; break;
+    case sql::JoinType::kInner:
+    case sql::JoinType::kCross: type = plan::JoinType::kInner; break;
     case sql::JoinType::kLeft: type = plan::JoinType::kLeft; break;
     case sql::JoinType::kRight: type = plan::JoinType::kRight; break;
     case sql::JoinType::kFull: type = plan::JoinType::kFull; break;
   }
   if (lateral && (type == plan::JoinType::kRight || type == plan::JoinType::kFull))
-    throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"", left.scope.tables.front().alias)
+    throw error(sqlstate::kUndefinedTable, "invalid reference to FROM-clause entry for table \"{}\"",
+                left.scope.tables.front().alias)
         .with_detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference.")
         .at(join.location);
 
@@ -368,15 +408,20 @@ FromItem Binder::bind_join(const sql::JoinExpression& join, QueryLevel& level) {
       for (const auto& c : scope.star) {
         if (c.name != name) continue;
         if (found != nullptr)
-          throw error(sqlstate::kAmbiguousColumn, "common column name \"{}\" appears more than once in {} table", name, side).at(join.location);
+          throw error(sqlstate::kAmbiguousColumn,
+                      "common column name \"{}\" appears more than once in {} table", name, side)
+              .at(join.location);
         found = &c;
       }
       if (found == nullptr)
-        throw error(sqlstate::kUndefinedColumn, "column \"{}\" specified in USING clause does not exist in {} table", name, side).at(join.location);
+        throw error(sqlstate::kUndefinedColumn,
+                    "column \"{}\" specified in USING clause does not exist in {} table", name, side)
+            .at(join.location);
       return found->id;
     };
     const ColumnId l = find_one(left.scope, "left"), r = find_one(right.scope, "right");
-    auto equal = apply_operator("=", make_column_use(l, level, level, join.location), make_column_use(r, level, level, join.location), join.location);
+    auto equal = apply_operator("=", make_column_use(l, level, level, join.location),
+                                make_column_use(r, level, level, join.location), join.location);
     std::vector<ExpressionPtr> parts;
     if (condition != nullptr) parts.push_back(std::move(condition));
     parts.push_back(std::move(equal));
@@ -428,7 +473,9 @@ FromItem Binder::bind_join(const sql::JoinExpression& join, QueryLevel& level) {
   if (using_columns.empty()) out.scope.star = both.star;
   else {
     out.scope.star = merged;
-    const auto is_merged = [&](const std::string& n) { return std::find(using_columns.begin(), using_columns.end(), n) != using_columns.end(); };
+    const auto is_merged = [&](const std::string& n) {
+      return std::find(using_columns.begin(), using_columns.end(), n) != using_columns.end();
+    };
     for (const auto* side : {&left.scope, &right.scope})
       for (const auto& c : side->star)
         if (!is_merged(c.name)) out.scope.star.push_back(c);

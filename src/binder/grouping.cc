@@ -8,10 +8,10 @@ namespace {
 
 struct Grouper {
   std::vector<plan::ComputedColumn>& groups;
-  const std::unordered_set<ColumnId>& own;                 // input columns of this level
+  const std::unordered_set<ColumnId>& own;  // input columns of this level
   const std::function<std::string(ColumnId)>& describe;
   const std::vector<plan::Subplan>& subplans;
-  const std::function<bool(ColumnId)>& add_dependent;      // functionally dependent on the groups: adds it
+  const std::function<bool(ColumnId)>& add_dependent;  // functionally dependent on the groups: adds it
 
   bool is_grouped(ColumnId id) const {
     for (const auto& g : groups)
@@ -26,13 +26,16 @@ struct Grouper {
       return;
     }
     if (e->kind == Kind::kColumn && own.contains(e->column) && !add_dependent(e->column))
-      throw error(sqlstate::kGroupingError, "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
+      throw error(sqlstate::kGroupingError,
+                  "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
                   describe(e->column))
           .at(e->location);
     if (e->kind == Kind::kSubquery) {
       for (ColumnId id : subplans[e->subquery].correlated)
         if (own.contains(id) && !is_grouped(id) && !add_dependent(id))
-          throw error(sqlstate::kGroupingError, "subquery uses ungrouped column \"{}\" from outer query", describe(id)).at(e->location);
+          throw error(sqlstate::kGroupingError, "subquery uses ungrouped column \"{}\" from outer query",
+                      describe(id))
+              .at(e->location);
     }
     for (auto& a : e->args) apply(a);
     if (e->filter) apply(e->filter);
@@ -44,7 +47,8 @@ constexpr std::size_t kGroupingSetsMax = 4096;
 
 }  // namespace
 
-LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, QueryLevel& level, std::vector<Target>& targets, ExpressionPtr having) {
+LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, QueryLevel& level,
+                         std::vector<Target>& targets, ExpressionPtr having) {
   auto node = make_node(LogicalKind::kAggregate);
   level.clause = "GROUP BY";
   const auto visible_targets = targets.size();
@@ -63,7 +67,9 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
       if (x.kind != Kind::kColumn) return;
       for (const auto& a : level.aggregates) has_aggregate = has_aggregate || a.id == x.column;
     });
-    if (has_aggregate) throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in GROUP BY").at(item->location);
+    if (has_aggregate)
+      throw error(sqlstate::kGroupingError, "aggregate functions are not allowed in GROUP BY")
+          .at(item->location);
     for (std::uint32_t i = 0; i < node->groups.size(); ++i)
       if (expression::same(*node->groups[i].expression, *e)) return i;
     const bool keeps_number = e->kind == Kind::kColumn && !is_outer(*e, level);
@@ -97,7 +103,8 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
       case sql::GroupingSetType::kCube: {
         std::vector<std::vector<std::uint32_t>> items;
         for (const auto* i : set.items) items.push_back(add_item(i));
-        if (items.size() > 12) throw error(sqlstate::kTooManyColumns, "CUBE is limited to 12 elements").at(set.location);
+        if (items.size() > 12)
+          throw error(sqlstate::kTooManyColumns, "CUBE is limited to 12 elements").at(set.location);
         for (std::uint32_t mask = 1u << items.size(); mask-- > 0;) {
           std::vector<std::uint32_t> one;
           for (std::size_t i = 0; i < items.size(); ++i)
@@ -137,7 +144,9 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
         product.push_back(std::move(one));
       }
     if (product.size() > kGroupingSetsMax)
-      throw error(sqlstate::kStatementTooComplex, "too many grouping sets present (maximum {})", kGroupingSetsMax).at(item->location);
+      throw error(sqlstate::kStatementTooComplex, "too many grouping sets present (maximum {})",
+                  kGroupingSetsMax)
+          .at(item->location);
     sets = std::move(product);
   }
   if (has_sets) {
@@ -177,7 +186,8 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
         for (const auto& g : node->groups) {
           if (g.expression->kind != Kind::kColumn) continue;
           const auto& gi = plan_->columns[g.expression->column];
-          grouped = grouped || (gi.relation == info.relation && gi.attribute == key && gi.qualifier == info.qualifier);
+          grouped = grouped ||
+                    (gi.relation == info.relation && gi.attribute == key && gi.qualifier == info.qualifier);
         }
         if (!grouped) return false;
       }
@@ -192,9 +202,14 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
     for (const auto& a : arguments) {
       bool found = false;
       for (std::uint32_t g = 0; g < node->groups.size() && !found; ++g)
-        if (expression::same(*node->groups[g].expression, *a)) { call.groups.push_back(g); found = true; }
+        if (expression::same(*node->groups[g].expression, *a)) {
+          call.groups.push_back(g);
+          found = true;
+        }
       if (!found)
-        throw error(sqlstate::kGroupingError, "arguments to GROUPING must be grouping expressions of the associated query level").at(a->location);
+        throw error(sqlstate::kGroupingError,
+                    "arguments to GROUPING must be grouping expressions of the associated query level")
+            .at(a->location);
     }
     node->grouping_calls.push_back(std::move(call));
   }
@@ -224,7 +239,9 @@ LogicalPtr Binder::group(LogicalPtr root, const sql::SelectStatement& select, Qu
 }
 
 ExpressionPtr Binder::grouping_function(const sql::GroupingFunction& node, QueryLevel& level) {
-  if (!level.allow_aggregates) throw error(sqlstate::kGroupingError, "grouping operations are not allowed in {}", level.clause).at(node.location);
+  if (!level.allow_aggregates)
+    throw error(sqlstate::kGroupingError, "grouping operations are not allowed in {}", level.clause)
+        .at(node.location);
   std::vector<ExpressionPtr> arguments;
   for (const auto* a : node.arguments) arguments.push_back(bind_expression(a, level));
   const ColumnId id = add_column("grouping", types::make_type(oid::kInt4), {}, 0, 0, false);

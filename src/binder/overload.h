@@ -1,4 +1,5 @@
-// The choice among overloaded operators and functions by PostgreSQL's rules (manual, chapter "Type Conversion").
+// The choice among overloaded operators and functions by PostgreSQL's rules (manual, chapter "Type
+// Conversion").
 #pragma once
 
 #include <functional>
@@ -9,7 +10,8 @@
 
 namespace rustbd::binder {
 
-/// A candidate: the argument types that it would be called with (variadic arguments expanded), and what it is.
+/// A candidate: the argument types that it would be called with (variadic arguments expanded), and what it
+/// is.
 struct Candidate {
   std::vector<Oid> arguments;
   const void* declaration = nullptr;
@@ -28,11 +30,13 @@ struct TypeRules {
 };
 
 /// `actual`: oid::kUnknown for literals and parameters without a type.
-Choice choose(std::span<const Oid> actual, std::vector<Candidate>& candidates, const TypeRules& rules, Candidate* chosen);
+Choice choose(std::span<const Oid> actual, std::vector<Candidate>& candidates, const TypeRules& rules,
+              Candidate* chosen);
 
 bool is_polymorphic(Oid type);
-/// Replaces polymorphic declared types by concrete ones that fit `actual` (kUnknown stays to be coerced). False if they
-/// do not agree. `common`: the common type of several, or 0 (for the anycompatible family).
-bool resolve_polymorphic(std::span<const Oid> actual, std::vector<Oid>& declared, const std::function<Oid(std::span<const Oid>)>& common);
+/// Replaces polymorphic declared types by concrete ones that fit `actual` (kUnknown stays to be coerced).
+/// False if they do not agree. `common`: the common type of several, or 0 (for the anycompatible family).
+bool resolve_polymorphic(std::span<const Oid> actual, std::vector<Oid>& declared,
+                         const std::function<Oid(std::span<const Oid>)>& common);
 
 }  // namespace rustbd::binder

@@ -13,7 +13,8 @@ std::vector<ExpressionPtr> clone_all(const std::vector<ExpressionPtr>& from) {
 namespace {
 constexpr int kFieldNameDepth = 8;
 
-/// PostgreSQL's FigureColname: the name and how sure it is (0: none, 1: from a type, 2: from a column or function).
+/// PostgreSQL's FigureColname: the name and how sure it is (0: none, 1: from a type, 2: from a column or
+/// function).
 int figure_name(const sql::Node* node, std::string& name, int depth = 0) {
   if (node == nullptr || depth > kFieldNameDepth) return 0;
   switch (node->kind) {
@@ -26,7 +27,10 @@ int figure_name(const sql::Node* node, std::string& name, int depth = 0) {
     case sql::NodeKind::kIndirection: {
       const auto& i = sql::as<sql::Indirection>(node);
       for (auto it = i.items.rbegin(); it != i.items.rend(); ++it)
-        if (it->type == sql::IndirectionType::kField) { name = it->field; return 2; }
+        if (it->type == sql::IndirectionType::kField) {
+          name = it->field;
+          return 2;
+        }
       return figure_name(i.base, name, depth + 1);
     }
     case sql::NodeKind::kFunctionCall: name = sql::as<sql::FunctionCall>(node).name.back(); return 2;
@@ -34,36 +38,59 @@ int figure_name(const sql::Node* node, std::string& name, int depth = 0) {
     case sql::NodeKind::kTypeCast: {
       const auto& c = sql::as<sql::TypeCast>(node);
       const int strength = figure_name(c.argument, name, depth + 1);
-      if (strength <= 1 && !c.type->name.empty()) { name = c.type->name.back(); return 1; }
+      if (strength <= 1 && !c.type->name.empty()) {
+        name = c.type->name.back();
+        return 1;
+      }
       return strength;
     }
-    case sql::NodeKind::kCollateExpression: return figure_name(sql::as<sql::CollateExpression>(node).argument, name, depth + 1);
+    case sql::NodeKind::kCollateExpression:
+      return figure_name(sql::as<sql::CollateExpression>(node).argument, name, depth + 1);
     case sql::NodeKind::kCaseExpression: {
       const int strength = figure_name(sql::as<sql::CaseExpression>(node).otherwise, name, depth + 1);
-      if (strength <= 1) { name = "case"; return 1; }
+      if (strength <= 1) {
+        name = "case";
+        return 1;
+      }
       return strength;
     }
     case sql::NodeKind::kArrayExpression: name = "array"; return 2;
     case sql::NodeKind::kRowExpression: name = "row"; return 2;
     case sql::NodeKind::kCoalesceExpression: name = "coalesce"; return 2;
-    case sql::NodeKind::kMinMaxExpression: name = sql::as<sql::MinMaxExpression>(node).greatest ? "greatest" : "least"; return 2;
+    case sql::NodeKind::kMinMaxExpression:
+      name = sql::as<sql::MinMaxExpression>(node).greatest ? "greatest" : "least";
+      return 2;
     case sql::NodeKind::kGroupingFunction: name = "grouping"; return 2;
     case sql::NodeKind::kSqlValueFunction: {
-      static constexpr std::string_view names[] = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
-                                                   "current_user", "user", "session_user", "current_catalog", "current_schema"};
+      static constexpr std::string_view names[] = {"current_date",    "current_time",   "current_timestamp",
+                                                   "localtime",       "localtimestamp", "current_role",
+                                                   "current_user",    "user",           "session_user",
+                                                   "current_catalog", "current_schema"};
       name = names[static_cast<std::size_t>(sql::as<sql::SqlValueFunction>(node).type)];
       return 2;
     }
     case sql::NodeKind::kSubLink: {
       const auto& s = sql::as<sql::SubLink>(node);
-      if (s.type == sql::SubLinkType::kExists) { name = "exists"; return 2; }
-      if (s.type == sql::SubLinkType::kArray) { name = "array"; return 2; }
+      if (s.type == sql::SubLinkType::kExists) {
+        name = "exists";
+        return 2;
+      }
+      if (s.type == sql::SubLinkType::kArray) {
+        name = "array";
+        return 2;
+      }
       if (s.type == sql::SubLinkType::kScalar) {
         const auto* q = s.query;
         while (q->set_operation != sql::SetOperation::kNone) q = q->left;
-        if (!q->values.empty()) { name = "column1"; return 2; }
+        if (!q->values.empty()) {
+          name = "column1";
+          return 2;
+        }
         if (q->targets.empty()) return 0;
-        if (!q->targets[0]->name.empty()) { name = q->targets[0]->name; return 2; }
+        if (!q->targets[0]->name.empty()) {
+          name = q->targets[0]->name;
+          return 2;
+        }
         return figure_name(q->targets[0]->value, name, depth + 1);
       }
       return 0;
@@ -100,10 +127,12 @@ std::vector<Binder::Target> Binder::bind_targets(sql::List<sql::TargetItem*> ite
     if (const auto* ind = sql::try_as<sql::Indirection>(item->value);
         ind != nullptr && !ind->items.empty() && ind->items.back().type == sql::IndirectionType::kStar) {
       auto row = bind_expression(ind->base, level);
-      if (row->kind != Kind::kRow) throw not_supported("expansion of this composite value").at(item->location);
+      if (row->kind != Kind::kRow)
+        throw not_supported("expansion of this composite value").at(item->location);
       int n = 0;
       for (auto& f : row->args) {
-        std::string name = f->kind == Kind::kColumn ? plan_->columns[f->column].name : fmt::format("f{}", n + 1);
+        std::string name =
+            f->kind == Kind::kColumn ? plan_->columns[f->column].name : fmt::format("f{}", n + 1);
         ++n;
         out.push_back({std::move(name), std::move(f)});
       }
@@ -122,24 +151,30 @@ std::vector<Binder::Target> Binder::bind_targets(sql::List<sql::TargetItem*> ite
 void Binder::sort_direction(const sql::SortItem& item, bool& descending, bool& nulls_first) {
   descending = item.direction == sql::SortDirection::kDescending;
   if (item.direction == sql::SortDirection::kUsing) {
-    if (item.using_op == ">" ) descending = true;
+    if (item.using_op == ">") descending = true;
     else if (item.using_op != "<")
       throw error(sqlstate::kWrongObjectType, "operator {} is not a valid ordering operator", item.using_op)
           .with_hint("Ordering operators must be \"<\" or \">\" members of btree operator families.")
           .at(item.location);
   }
-  nulls_first = item.nulls == sql::SortNulls::kFirst || (item.nulls == sql::SortNulls::kDefault && descending);
+  nulls_first =
+      item.nulls == sql::SortNulls::kFirst || (item.nulls == sql::SortNulls::kDefault && descending);
 }
 
-std::uint32_t Binder::sort_target(const sql::Node* node, std::vector<Target>& targets, QueryLevel& level, bool allow_hidden, const char* clause) {
-  if (const auto* ref = sql::try_as<sql::ColumnRef>(node); ref != nullptr && !ref->star && ref->fields.size() == 1) {
+std::uint32_t Binder::sort_target(const sql::Node* node, std::vector<Target>& targets, QueryLevel& level,
+                                  bool allow_hidden, const char* clause) {
+  if (const auto* ref = sql::try_as<sql::ColumnRef>(node);
+      ref != nullptr && !ref->star && ref->fields.size() == 1) {
     const std::string_view name = ref->fields[0];
     // GROUP BY prefers an input column; ORDER BY and DISTINCT ON an output name.
     const bool input_first = std::string_view{clause} == "GROUP BY";
     ExpressionPtr input;
     if (input_first) {
       for (const auto& c : level.scope.star)
-        if (c.name == name) { input = column_reference(*ref, level); break; }
+        if (c.name == name) {
+          input = column_reference(*ref, level);
+          break;
+        }
     }
     if (input == nullptr) {
       std::optional<std::uint32_t> found;
@@ -163,18 +198,23 @@ std::uint32_t Binder::sort_target(const sql::Node* node, std::vector<Target>& ta
     std::int32_t n = 0;
     for (std::uint32_t i = 0; i < targets.size(); ++i)
       if (!targets[i].hidden && ++n == l->integer) return i;
-    throw error(sqlstate::kInvalidColumnReference, "{} position {} is not in select list", clause, l->integer).at(node->location);
+    throw error(sqlstate::kInvalidColumnReference, "{} position {} is not in select list", clause, l->integer)
+        .at(node->location);
   }
   auto value = resolve_unknown(bind_expression(node, level));
   for (std::uint32_t i = 0; i < targets.size(); ++i)
     if (expression::same(*targets[i].expression, *value)) return i;
   if (!allow_hidden)
-    throw error(sqlstate::kInvalidColumnReference, "for SELECT DISTINCT, ORDER BY expressions must appear in select list").at(node->location);
+    throw error(sqlstate::kInvalidColumnReference,
+                "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
+        .at(node->location);
   targets.push_back({"?column?", std::move(value), true});
   return static_cast<std::uint32_t>(targets.size() - 1);
 }
 
-std::vector<Binder::SortItem> Binder::bind_order_by(sql::List<sql::SortItem*> items, std::vector<Target>& targets, QueryLevel& level, bool allow_hidden) {
+std::vector<Binder::SortItem> Binder::bind_order_by(sql::List<sql::SortItem*> items,
+                                                    std::vector<Target>& targets, QueryLevel& level,
+                                                    bool allow_hidden) {
   std::vector<SortItem> out;
   for (const auto* item : items) {
     SortItem s{};
@@ -203,35 +243,41 @@ LogicalPtr Binder::add_limit(LogicalPtr root, const sql::SelectStatement& select
     QueryLevel inner;
     inner.parent = level.parent;
     inner.clause = what;
-    Scope saved = std::move(level.scope);   // LIMIT sees no column of its query
+    Scope saved = std::move(level.scope);  // LIMIT sees no column of its query
     level.scope = {};
     auto e = bind_expression(node, level);
     level.scope = std::move(saved);
     const TypeRef from = e->type;
     auto cast = try_coerce(std::move(e), types::make_type(oid::kInt8), CastContext::kAssignment);
     if (cast == nullptr)
-      throw error(sqlstate::kDatatypeMismatch, "argument of {} must be type bigint, not type {}", what, type_name(from)).at(node->location);
+      throw error(sqlstate::kDatatypeMismatch, "argument of {} must be type bigint, not type {}", what,
+                  type_name(from))
+          .at(node->location);
     std::vector<ColumnId> used;
     expression::collect_columns(*cast, used);
     for (ColumnId id : used)
       if (level.own_columns.contains(id))
-        throw error(sqlstate::kInvalidColumnReference, "argument of {} must not contain variables", what).at(node->location);
+        throw error(sqlstate::kInvalidColumnReference, "argument of {} must not contain variables", what)
+            .at(node->location);
     return cast;
   };
   limit->limit = count(select.limit, "LIMIT");
   limit->offset = count(select.offset, "OFFSET");
   limit->with_ties = select.limit_with_ties;
   if (limit->with_ties && select.order_by.empty())
-    throw error(sqlstate::kSyntaxError, "WITH TIES cannot be specified without ORDER BY clause").at(select.location);
+    throw error(sqlstate::kSyntaxError, "WITH TIES cannot be specified without ORDER BY clause")
+        .at(select.location);
   limit->children.push_back(std::move(root));
   return limit;
 }
 
 bool Binder::is_outer(const Expression& e, const QueryLevel& level) {
-  return e.kind == Kind::kColumn && std::find(level.correlated.begin(), level.correlated.end(), e.column) != level.correlated.end();
+  return e.kind == Kind::kColumn &&
+         std::find(level.correlated.begin(), level.correlated.end(), e.column) != level.correlated.end();
 }
 
-LogicalPtr Binder::project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids, const QueryLevel& level) {
+LogicalPtr Binder::project(LogicalPtr root, std::vector<Target>& targets, std::vector<ColumnId>& ids,
+                           const QueryLevel& level) {
   auto node = make_node(LogicalKind::kProject);
   for (auto& t : targets) {
     if (t.expression->kind == Kind::kColumn && !is_outer(*t.expression, level)) {
@@ -247,13 +293,15 @@ LogicalPtr Binder::project(LogicalPtr root, std::vector<Target>& targets, std::v
   return node;
 }
 
-BoundQuery Binder::bind_select(const sql::SelectStatement& select, QueryLevel* parent, bool resolve_unknowns, bool hide_parent) {
+BoundQuery Binder::bind_select(const sql::SelectStatement& select, QueryLevel* parent, bool resolve_unknowns,
+                               bool hide_parent) {
   QueryLevel level;
   level.parent = parent;
   level.resolve_unknowns = resolve_unknowns;
   const bool hidden_before = parent != nullptr && parent->hidden;
   if (parent != nullptr && hide_parent) parent->hidden = true;
-  if (select.into != nullptr) throw error(sqlstate::kSyntaxError, "SELECT ... INTO is not allowed here").at(select.into->location);
+  if (select.into != nullptr)
+    throw error(sqlstate::kSyntaxError, "SELECT ... INTO is not allowed here").at(select.into->location);
   CteDefinitions ctes;
   bind_with(select.with, level, ctes);
   BoundQuery query;
@@ -286,7 +334,8 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   level.clause = "SELECT";
   auto targets = bind_targets(select.targets, level);
   for (const auto& t : targets)
-    if (t.expression->type.oid == oid::kUnknown && level.resolve_unknowns) RUSTBD_STATEMENT_UNREACHABLE("unknowns are resolved");
+    if (t.expression->type.oid == oid::kUnknown && level.resolve_unknowns)
+      RUSTBD_STATEMENT_UNREACHABLE("unknowns are resolved");
   ExpressionPtr having;
   if (select.having != nullptr) {
     level.allow_windows = level.allow_srf = false;
@@ -294,7 +343,8 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
     having = coerce_to_boolean(bind_expression(select.having, level), "HAVING");
     level.allow_windows = level.allow_srf = true;
   }
-  const bool distinct = select.distinct == sql::DistinctType::kDistinct, distinct_on = select.distinct == sql::DistinctType::kOn;
+  const bool distinct = select.distinct == sql::DistinctType::kDistinct,
+             distinct_on = select.distinct == sql::DistinctType::kOn;
   level.clause = "ORDER BY";
   auto sort = bind_order_by(select.order_by, targets, level, !distinct);
   std::vector<std::uint32_t> on;
@@ -302,9 +352,10 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   if (distinct_on) {
     for (std::size_t i = 0; i < sort.size() && i < on.size(); ++i)
       if (std::find(on.begin(), on.end(), sort[i].target) == on.end())
-        throw error(sqlstate::kInvalidColumnReference, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+        throw error(sqlstate::kInvalidColumnReference,
+                    "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
             .at(select.distinct_on[0]->location);
-    for (std::uint32_t t : on) {   // those without an order are sorted by too
+    for (std::uint32_t t : on) {  // those without an order are sorted by too
       bool there = false;
       for (const auto& s : sort) there = there || s.target == t;
       if (!there) sort.push_back({t, false, false});
@@ -312,12 +363,16 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   }
   level.allow_aggregates = level.allow_windows = level.allow_srf = false;
 
-  const bool grouped = !select.group_by.empty() || !level.aggregates.empty() || having != nullptr || !level.grouping_calls.empty();
+  const bool grouped = !select.group_by.empty() || !level.aggregates.empty() || having != nullptr ||
+                       !level.grouping_calls.empty();
   if (!select.locking.empty()) {
     for (const auto* l : select.locking) {
-      static constexpr std::string_view names[] = {"FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE", "FOR UPDATE"};
+      static constexpr std::string_view names[] = {"FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE",
+                                                   "FOR UPDATE"};
       const auto refuse = [&](std::string_view what) {
-        throw error(sqlstate::kFeatureNotSupported, "{} is not allowed with {}", names[static_cast<std::size_t>(l->strength)], what).at(l->location);
+        throw error(sqlstate::kFeatureNotSupported, "{} is not allowed with {}",
+                    names[static_cast<std::size_t>(l->strength)], what)
+            .at(l->location);
       };
       if (distinct || distinct_on) refuse("DISTINCT clause");
       if (!select.group_by.empty()) refuse("GROUP BY clause");
@@ -326,7 +381,8 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
       if (!level.windows.empty()) refuse("window functions");
       if (!level.srfs.empty()) refuse("set-returning functions in the target list");
     }
-    return bind_locking_select(select, level, std::move(root), std::move(targets), sort, std::move(where_copy));
+    return bind_locking_select(select, level, std::move(root), std::move(targets), sort,
+                               std::move(where_copy));
   }
   if (grouped) root = group(std::move(root), select, level, targets, std::move(having));
   root = add_windows(std::move(root), level);
@@ -369,19 +425,26 @@ BoundQuery Binder::bind_plain_select(const sql::SelectStatement& select, QueryLe
   return out;
 }
 
-/// SELECT ... FOR UPDATE: rows are locked behind the sort and in front of the limit, and the select list is computed
-/// from what was locked.
-BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, QueryLevel& level, LogicalPtr root, std::vector<Target> targets,
-                                       const std::vector<SortItem>& sort, ExpressionPtr where) {
+/// SELECT ... FOR UPDATE: rows are locked behind the sort and in front of the limit, and the select list is
+/// computed from what was locked.
+BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, QueryLevel& level, LogicalPtr root,
+                                       std::vector<Target> targets, const std::vector<SortItem>& sort,
+                                       ExpressionPtr where) {
   auto lock = make_node(LogicalKind::kLockRows);
   for (const auto* clause : select.locking) {
-    static constexpr std::string_view names[] = {"FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE", "FOR UPDATE"};
+    static constexpr std::string_view names[] = {"FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE",
+                                                 "FOR UPDATE"};
     const auto lock_table = [&](ScopeTable& t) {
-      if (t.get == nullptr || t.relation == nullptr || t.relation->kind != catalog::RelationKind::kTable || t.relation->is_catalog()) return false;
+      if (t.get == nullptr || t.relation == nullptr || t.relation->kind != catalog::RelationKind::kTable ||
+          t.relation->is_catalog())
+        return false;
       ColumnId row_id = 0;
       bool have = false;
       for (const auto& c : t.get->columns)
-        if (c.attribute == catalog::kRowIdAttribute) { row_id = c.id; have = true; }
+        if (c.attribute == catalog::kRowIdAttribute) {
+          row_id = c.id;
+          have = true;
+        }
       if (!have) {
         TypeRef type = types::make_type(oid::kInt8);
         type.phys = types::Phys::kU64;
@@ -393,8 +456,10 @@ BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, Query
       l.relation = t.relation;
       l.row_id = row_id;
       l.strength = static_cast<plan::LockStrength>(clause->strength);
-      l.wait = clause->wait == sql::LockWait::kBlock ? plan::LockWait::kWait
-                                                     : (clause->wait == sql::LockWait::kNoWait ? plan::LockWait::kNoWait : plan::LockWait::kSkipLocked);
+      l.wait = clause->wait == sql::LockWait::kBlock
+                   ? plan::LockWait::kWait
+                   : (clause->wait == sql::LockWait::kNoWait ? plan::LockWait::kNoWait
+                                                             : plan::LockWait::kSkipLocked);
       for (const auto& c : t.get->columns)
         if (c.attribute > 0) l.columns.push_back(c);
       require(t.relation->oid, 4);
@@ -407,8 +472,8 @@ BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, Query
       for (const auto* r : clause->relations) {
         auto* t = find_table(level.scope, {}, r->name);
         if (t == nullptr)
-          throw error(sqlstate::kUndefinedTable, "relation \"{}\" in {} clause not found in FROM clause", r->name,
-                      names[static_cast<std::size_t>(clause->strength)])
+          throw error(sqlstate::kUndefinedTable, "relation \"{}\" in {} clause not found in FROM clause",
+                      r->name, names[static_cast<std::size_t>(clause->strength)])
               .at(r->location);
         if (!lock_table(*t)) throw not_supported("row locking of \"{}\"", r->name).at(r->location);
       }
@@ -443,7 +508,8 @@ BoundQuery Binder::bind_locking_select(const sql::SelectStatement& select, Query
   root = add_limit(std::move(root), select, level);
   std::erase_if(targets, [](const Target& t) { return t.hidden; });
   BoundQuery out;
-  for (const auto& t : targets) out.columns.push_back({t.name, 0, t.expression->type, t.relation, t.attribute});
+  for (const auto& t : targets)
+    out.columns.push_back({t.name, 0, t.expression->type, t.relation, t.attribute});
   std::vector<ColumnId> ids;
   out.root = project(std::move(root), targets, ids, level);
   for (std::size_t i = 0; i < ids.size(); ++i) out.columns[i].id = ids[i];
@@ -466,7 +532,9 @@ LogicalPtr Binder::add_windows(LogicalPtr root, QueryLevel& level) {
     auto below = make_node(LogicalKind::kProject);
     below->output = delivered(*root);
     const auto column_of = [&](ExpressionPtr e) {
-      if (e->kind == Kind::kColumn && std::find(below->output.begin(), below->output.end(), e->column) != below->output.end()) return e->column;
+      if (e->kind == Kind::kColumn &&
+          std::find(below->output.begin(), below->output.end(), e->column) != below->output.end())
+        return e->column;
       for (const auto& c : below->computed)
         if (expression::same(*c.expression, *e)) return c.id;
       const ColumnId id = add_column("window key", e->type);
@@ -477,23 +545,30 @@ LogicalPtr Binder::add_windows(LogicalPtr root, QueryLevel& level) {
     for (std::size_t j = i; j < level.windows.size(); ++j) {
       auto& w = level.windows[j];
       if (placed[j]) continue;
-      const auto same_expr = [](const ExpressionPtr& a, const ExpressionPtr& b) { return expression::same(*a, *b); };
+      const auto same_expr = [](const ExpressionPtr& a, const ExpressionPtr& b) {
+        return expression::same(*a, *b);
+      };
       const auto same_key = [](const expression::OrderKey& a, const expression::OrderKey& b) {
-        return a.descending == b.descending && a.nulls_first == b.nulls_first && expression::same(*a.expression, *b.expression);
+        return a.descending == b.descending && a.nulls_first == b.nulls_first &&
+               expression::same(*a.expression, *b.expression);
       };
       const auto same_bound = [](const ExpressionPtr& a, const ExpressionPtr& b) {
         return (a == nullptr) == (b == nullptr) && (a == nullptr || expression::same(*a, *b));
       };
-      if (j != i && !(same_list(first.partition_by, w.partition_by, same_expr) && same_list(first.order_by, w.order_by, same_key) &&
-                      first.frame.unit == w.frame.unit && first.frame.start == w.frame.start && first.frame.end == w.frame.end &&
-                      first.frame.exclude == w.frame.exclude && same_bound(first.frame_start, w.frame_start) && same_bound(first.frame_end, w.frame_end)))
+      if (j != i &&
+          !(same_list(first.partition_by, w.partition_by, same_expr) &&
+            same_list(first.order_by, w.order_by, same_key) && first.frame.unit == w.frame.unit &&
+            first.frame.start == w.frame.start && first.frame.end == w.frame.end &&
+            first.frame.exclude == w.frame.exclude && same_bound(first.frame_start, w.frame_start) &&
+            same_bound(first.frame_end, w.frame_end)))
         continue;
       placed[j] = true;
       node->windows.push_back({w.id, std::move(w.call)});
       node->output.push_back(w.id);
     }
     for (auto& p : first.partition_by) node->partition_by.push_back(column_of(p->clone()));
-    for (auto& k : first.order_by) node->sort_keys.push_back({column_of(k.expression->clone()), k.descending, k.nulls_first});
+    for (auto& k : first.order_by)
+      node->sort_keys.push_back({column_of(k.expression->clone()), k.descending, k.nulls_first});
     node->frame = first.frame;
     if (first.frame_start) node->frame_start = first.frame_start->clone();
     if (first.frame_end) node->frame_end = first.frame_end->clone();
@@ -552,7 +627,8 @@ std::unique_ptr<plan::LogicalPlan> Binder::bind_statement(const sql::Node& state
   if (input_.parameters != nullptr) {
     for (std::size_t i = 0; i < input_.parameters->size(); ++i)
       if ((*input_.parameters)[i].oid == oid::kUnknown)
-        throw error(sqlstate::kIndeterminateDatatype, "could not determine data type of parameter ${}", i + 1);
+        throw error(sqlstate::kIndeterminateDatatype, "could not determine data type of parameter ${}",
+                    i + 1);
     plan_->parameters = *input_.parameters;
   }
   return std::move(plan_);

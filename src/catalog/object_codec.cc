@@ -207,7 +207,9 @@ template <class A>
 void role(A& a, Role& r) {
   a.field(r.oid);
   a.field(r.name);
-  for (bool* flag : {&r.superuser, &r.inherit, &r.create_role, &r.create_db, &r.login, &r.replication, &r.bypass_rls}) a.field(*flag);
+  for (bool* flag :
+       {&r.superuser, &r.inherit, &r.create_role, &r.create_db, &r.login, &r.replication, &r.bypass_rls})
+    a.field(*flag);
   a.field(r.connection_limit);
   a.field(r.password_verifier);
   a.field(r.valid_until);
@@ -278,17 +280,33 @@ void statistics(A& a, TableStatistics& s, const Relation& relation) {
 
 }  // namespace
 
-void encode(const Relation& object, Bytes& out) { write(object, out, [](auto& a, Relation& o) { relation(a, o); }); }
-void encode(const Schema& object, Bytes& out) { write(object, out, [](auto& a, Schema& o) { schema(a, o); }); }
-void encode(const EnumType& object, Bytes& out) { write(object, out, [](auto& a, EnumType& o) { enum_type(a, o); }); }
-void encode(const Role& object, Bytes& out) { write(object, out, [](auto& a, Role& o) { role(a, o); }); }
+void encode(const Relation& object, Bytes& out) {
+  write(object, out, [](auto& a, Relation& o) { relation(a, o); });
+}
+void encode(const Schema& object, Bytes& out) {
+  write(object, out, [](auto& a, Schema& o) { schema(a, o); });
+}
+void encode(const EnumType& object, Bytes& out) {
+  write(object, out, [](auto& a, EnumType& o) { enum_type(a, o); });
+}
+void encode(const Role& object, Bytes& out) {
+  write(object, out, [](auto& a, Role& o) { role(a, o); });
+}
 void encode(const TableStatistics& object, const Relation& of, Bytes& out) {
   write(object, out, [&](auto& a, TableStatistics& o) { statistics(a, o, of); });
 }
-bool decode(ByteSpan in, Relation* out) { return read(in, out, [](auto& a, Relation& o) { relation(a, o); }); }
-bool decode(ByteSpan in, Schema* out) { return read(in, out, [](auto& a, Schema& o) { schema(a, o); }); }
-bool decode(ByteSpan in, EnumType* out) { return read(in, out, [](auto& a, EnumType& o) { enum_type(a, o); }); }
-bool decode(ByteSpan in, Role* out) { return read(in, out, [](auto& a, Role& o) { role(a, o); }); }
+bool decode(ByteSpan in, Relation* out) {
+  return read(in, out, [](auto& a, Relation& o) { relation(a, o); });
+}
+bool decode(ByteSpan in, Schema* out) {
+  return read(in, out, [](auto& a, Schema& o) { schema(a, o); });
+}
+bool decode(ByteSpan in, EnumType* out) {
+  return read(in, out, [](auto& a, EnumType& o) { enum_type(a, o); });
+}
+bool decode(ByteSpan in, Role* out) {
+  return read(in, out, [](auto& a, Role& o) { role(a, o); });
+}
 bool decode(ByteSpan in, const Relation& of, TableStatistics* out) {
   out->memory = std::make_shared<Arena>();
   return read(in, out, [&](auto& a, TableStatistics& o) { statistics(a, o, of); });

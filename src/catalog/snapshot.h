@@ -1,5 +1,5 @@
-// CatalogSnapshot: what exists at one moment, found by oid or by name. Immutable and shared by all sessions; DDL makes
-// the next one from it. A transaction with uncommitted DDL has its own.
+// CatalogSnapshot: what exists at one moment, found by oid or by name. Immutable and shared by all sessions;
+// DDL makes the next one from it. A transaction with uncommitted DDL has its own.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ class CatalogSnapshot {
   [[nodiscard]] const std::map<Oid, Role>& roles() const { return roles_; }
 
   // For whoever builds the next snapshot (before it is shared).
-  void put(RelationPtr relation);        // replaces one of the same oid; its indexes too
+  void put(RelationPtr relation);  // replaces one of the same oid; its indexes too
   void put(Schema schema) { schemas_[schema.oid] = std::move(schema); }
   void put(std::shared_ptr<const EnumType> type) { enums_[type->oid] = std::move(type); }
   void put(Role role) { roles_[role.oid] = std::move(role); }
@@ -81,7 +81,7 @@ class CatalogSnapshot {
   }
   std::map<Oid, RelationPtr> relations_;
   std::map<Oid, IndexPtr> indexes_;
-  std::map<Name, Oid> relation_names_;   // of relations and of indexes
+  std::map<Name, Oid> relation_names_;  // of relations and of indexes
   std::map<Oid, Schema> schemas_;
   std::map<Oid, std::shared_ptr<const EnumType>> enums_;
   std::map<Oid, Role> roles_;

@@ -30,10 +30,12 @@ struct StoredRow {
   StoredRow(const ObjectKey& key, ByteSpan definition) {
     using types::Datum;
     using types::Phys;
-    columns[kClass] = types::make_constant(Datum::of(static_cast<std::int32_t>(key.object_class)), false, Phys::kI32, arena);
+    columns[kClass] = types::make_constant(Datum::of(static_cast<std::int32_t>(key.object_class)), false,
+                                           Phys::kI32, arena);
     columns[kOid] = types::make_constant(Datum::of(key.oid), false, Phys::kU32, arena);
     columns[kSub] = types::make_constant(Datum::of(key.sub), false, Phys::kI32, arena);
-    columns[kDefinition] = types::make_constant(Datum::of(types::Str{as_chars(definition)}), false, Phys::kStr, arena);
+    columns[kDefinition] =
+        types::make_constant(Datum::of(types::Str{as_chars(definition)}), false, Phys::kStr, arena);
   }
 };
 
@@ -53,7 +55,8 @@ storage::TableLayout make_layout(const Relation& relation, TableId table, Oid da
   for (std::size_t i = 0; i < relation.columns.size(); ++i) {
     const auto& c = relation.columns[i];
     storage::ColumnLayout column;
-    if (relation.layout != nullptr && i < relation.layout->columns.size()) column = relation.layout->columns[i];
+    if (relation.layout != nullptr && i < relation.layout->columns.size())
+      column = relation.layout->columns[i];
     column.type = c.type;
     column.dropped = c.dropped;
     column.nullable = true;
@@ -68,18 +71,21 @@ storage::TableLayout make_layout(const Relation& relation, TableId table, Oid da
     out.partial = !index->predicate_sql.empty();
     for (const auto& k : index->columns) {
       storage::IndexLayout::Part part;
-      part.column = k.attribute == 0 ? storage::IndexLayout::kExpressionColumn : static_cast<storage::ColumnNumber>(k.attribute - 1);
+      part.column = k.attribute == 0 ? storage::IndexLayout::kExpressionColumn
+                                     : static_cast<storage::ColumnNumber>(k.attribute - 1);
       part.key = {k.type, k.descending, k.nulls_first};
       out.parts.push_back(part);
     }
     for (auto a : index->included) out.included.push_back(static_cast<storage::ColumnNumber>(a - 1));
     layout.indexes.push_back(std::move(out));
   }
-  std::sort(layout.indexes.begin(), layout.indexes.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::sort(layout.indexes.begin(), layout.indexes.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
   return layout;
 }
 
-CatalogStore::CatalogStore(txn::TransactionSystem& system, std::vector<std::shared_ptr<const Relation>> builtin)
+CatalogStore::CatalogStore(txn::TransactionSystem& system,
+                           std::vector<std::shared_ptr<const Relation>> builtin)
     : system_(system), builtin_(std::move(builtin)), locker_(system.make_locker(0)) {
   if (system_.layout_of(0, kObjectTable) == nullptr) bootstrap();
   else table_ = std::make_unique<txn::Table>(system_, system_.layout_of(0, kObjectTable));
@@ -100,8 +106,10 @@ void CatalogStore::bootstrap() {
     RowId id;
     require(txn::until_done_blocking([&] { return table_->insert(*txn, {row.columns, 0}, {}, &id); }));
   };
-  for (const auto& s : {Schema{oid::kPgCatalog, "pg_catalog", oid::kBootstrapRole, {}}, Schema{oid::kInformationSchema, "information_schema", oid::kBootstrapRole, {}},
-                        Schema{oid::kPgToast, "pg_toast", oid::kBootstrapRole, {}}, Schema{oid::kPublic, "public", 6171, {}}}) {
+  for (const auto& s : {Schema{oid::kPgCatalog, "pg_catalog", oid::kBootstrapRole, {}},
+                        Schema{oid::kInformationSchema, "information_schema", oid::kBootstrapRole, {}},
+                        Schema{oid::kPgToast, "pg_toast", oid::kBootstrapRole, {}},
+                        Schema{oid::kPublic, "public", 6171, {}}}) {
     Bytes definition;
     encode(s, definition);
     insert({ObjectClass::kSchema, s.oid}, definition);
@@ -135,7 +143,8 @@ void CatalogStore::load() {
   types::ChunkBuffer buffer;
   std::vector<std::pair<Oid, std::string>> statistics;
   const auto damaged = [](const ObjectKey& key) {
-    return error(sqlstate::kDataCorrupted, "catalog object {} of class {} can't be read", key.oid, static_cast<int>(key.object_class));
+    return error(sqlstate::kDataCorrupted, "catalog object {} of class {} can't be read", key.oid,
+                 static_cast<int>(key.object_class));
   };
   for (;;) {
     const auto outcome = txn::until_done_blocking([&] { return scan.next(buffer); });
@@ -144,7 +153,8 @@ void CatalogStore::load() {
     const auto& chunk = buffer.chunk();
     for (std::uint32_t i = 0; i < chunk.selection.count; ++i) {
       const auto row = chunk.selection[i];
-      const ObjectKey key{static_cast<ObjectClass>(chunk[kClass].datum(row).i32), chunk[kOid].datum(row).u32, chunk[kSub].datum(row).i32};
+      const ObjectKey key{static_cast<ObjectClass>(chunk[kClass].datum(row).i32), chunk[kOid].datum(row).u32,
+                          chunk[kSub].datum(row).i32};
       committed_.rows[key] = RowId{chunk[kColumnCount].datum(row).u64};
       const auto stored = chunk[kDefinition].datum(row);
       const ByteSpan definition = as_bytes(stored.str.view());
@@ -177,10 +187,13 @@ void CatalogStore::load() {
         case ObjectClass::kComment: {
           ByteReader in{definition};
           const auto class_oid = static_cast<Oid>(in.varint());
-          committed_.comments[{class_oid, key.oid, static_cast<std::int32_t>(in.signed_varint())}] = std::string{in.text()};
+          committed_.comments[{class_oid, key.oid, static_cast<std::int32_t>(in.signed_varint())}] =
+              std::string{in.text()};
           break;
         }
-        case ObjectClass::kStatistics: statistics.emplace_back(key.oid, std::string{as_chars(definition)}); break;
+        case ObjectClass::kStatistics:
+          statistics.emplace_back(key.oid, std::string{as_chars(definition)});
+          break;
       }
     }
   }
@@ -188,7 +201,7 @@ void CatalogStore::load() {
     auto relation = snapshot->relation(id);
     if (relation == nullptr) continue;
     auto stats = std::make_shared<TableStatistics>();
-    if (!decode(as_bytes(bytes), *relation, stats.get())) continue;   // estimates only: ANALYZE makes new ones
+    if (!decode(as_bytes(bytes), *relation, stats.get())) continue;  // estimates only: ANALYZE makes new ones
     auto with = std::make_shared<Relation>(*relation);
     with->statistics = std::move(stats);
     snapshot->put(std::move(with));
@@ -242,8 +255,8 @@ RowId CatalogStore::row_of(const CatalogChanges& changes, const ObjectKey& key) 
   return it == committed_.rows.end() ? RowId{} : it->second;
 }
 
-Task<> CatalogStore::write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition,
-                               std::function<void(CatalogSnapshot&)> apply) {
+Task<> CatalogStore::write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key,
+                               Bytes definition, std::function<void(CatalogSnapshot&)> apply) {
   StoredRow row{key, definition};
   RowId id = row_of(changes, key);
   txn.next_command();
@@ -254,18 +267,23 @@ Task<> CatalogStore::write_row(txn::Transaction& txn, CatalogChanges& changes, O
     const storage::ColumnNumber changed[] = {kDefinition};
     std::uint64_t accepted = 0;
     for (;;) {
-      outcome = co_await txn::until_done([&] { return table_->update(txn, id, changed, {&row.columns[kDefinition], 0}, {}, accepted); });
+      outcome = co_await txn::until_done([&] {
+        return table_->update(txn, id, changed, {&row.columns[kDefinition], 0}, {}, accepted);
+      });
       if (outcome.status != txn::Status::kConflict) break;
-      // Committed after this statement's snapshot, before the object's lock was ours: the object was read since.
+      // Committed after this statement's snapshot, before the object's lock was ours: the object was read
+      // since.
       types::ChunkBuffer buffer;
-      const auto newest = co_await txn::until_done([&] { return table_->fetch_newest(txn, id, {}, buffer, &accepted); });
+      const auto newest =
+          co_await txn::until_done([&] { return table_->fetch_newest(txn, id, {}, buffer, &accepted); });
       if (!newest.ok()) {
         outcome = newest;
         break;
       }
     }
   }
-  if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone || outcome.status == txn::Status::kSerialization)
+  if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone ||
+      outcome.status == txn::Status::kSerialization)
     throw error(sqlstate::kSerializationFailure, "tuple concurrently updated");
   if (!outcome.ok()) system_.throw_outcome(outcome, &txn.locker());
   changes.changes_.push_back({key, id, std::move(apply)});
@@ -280,7 +298,8 @@ Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, std::sh
   Bytes definition;
   encode(*object, definition);
   const Oid id = object->oid;
-  if (object->kind != RelationKind::kView) object->layout = system_.layout_for(txn, oid::kDatabasePostgres, id);
+  if (object->kind != RelationKind::kView)
+    object->layout = system_.layout_for(txn, oid::kDatabasePostgres, id);
   std::shared_ptr<const Relation> shared = std::move(object);
   const Apply apply = [shared](CatalogSnapshot& s) { s.put(shared); };
   co_await write_row(txn, changes, {ObjectClass::kRelation, id}, std::move(definition), apply);
@@ -304,7 +323,8 @@ Task<> CatalogStore::put(txn::Transaction& txn, CatalogChanges& changes, Role ob
   const Apply apply = [object](CatalogSnapshot& s) { s.put(object); };
   co_await write_row(txn, changes, {ObjectClass::kRole, object.oid}, std::move(definition), apply);
 }
-Task<> CatalogStore::put_statistics(txn::Transaction& txn, CatalogChanges& changes, Oid relation, TableStatistics statistics) {
+Task<> CatalogStore::put_statistics(txn::Transaction& txn, CatalogChanges& changes, Oid relation,
+                                    TableStatistics statistics) {
   auto of = changes.view()->relation(relation);
   if (of == nullptr) co_return;
   Bytes definition;
@@ -322,10 +342,13 @@ Task<> CatalogStore::put_statistics(txn::Transaction& txn, CatalogChanges& chang
 
 ObjectKey CatalogStore::comment_object(const CommentKey& key) {
   // The class of the commented object goes into the sub-number beside the column: classes are below 2^16.
-  return {ObjectClass::kComment, std::get<1>(key), static_cast<std::int32_t>((std::get<0>(key) << 16) | (static_cast<std::uint32_t>(std::get<2>(key)) & 0xFFFF))};
+  return {ObjectClass::kComment, std::get<1>(key),
+          static_cast<std::int32_t>((std::get<0>(key) << 16) |
+                                    (static_cast<std::uint32_t>(std::get<2>(key)) & 0xFFFF))};
 }
 
-Task<> CatalogStore::put_comment(txn::Transaction& txn, CatalogChanges& changes, CommentKey key, std::string text) {
+Task<> CatalogStore::put_comment(txn::Transaction& txn, CatalogChanges& changes, CommentKey key,
+                                 std::string text) {
   const ObjectKey object = comment_object(key);
   Bytes definition;
   ByteWriter w{definition};
@@ -341,7 +364,8 @@ Task<> CatalogStore::put_comment(txn::Transaction& txn, CatalogChanges& changes,
   });
 }
 
-Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, ObjectClass object_class, Oid id) {
+Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, ObjectClass object_class,
+                            Oid id) {
   const ObjectKey key{object_class, id};
   const RowId row = row_of(changes, key);
   if (row.is_none()) co_return;
@@ -352,13 +376,15 @@ Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, Obje
     outcome = co_await txn::until_done([&] { return table_->remove(txn, row, {}, accepted); });
     if (outcome.status != txn::Status::kConflict) break;
     types::ChunkBuffer buffer;
-    const auto newest = co_await txn::until_done([&] { return table_->fetch_newest(txn, row, {}, buffer, &accepted); });
+    const auto newest =
+        co_await txn::until_done([&] { return table_->fetch_newest(txn, row, {}, buffer, &accepted); });
     if (!newest.ok()) {
       outcome = newest;
       break;
     }
   }
-  if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone || outcome.status == txn::Status::kSerialization)
+  if (outcome.status == txn::Status::kConflict || outcome.status == txn::Status::kGone ||
+      outcome.status == txn::Status::kSerialization)
     throw error(sqlstate::kSerializationFailure, "tuple concurrently deleted");
   if (!outcome.ok()) system_.throw_outcome(outcome, &txn.locker());
   changes.changes_.push_back({key, RowId{}, [object_class, id](CatalogSnapshot& s) {
@@ -381,7 +407,7 @@ Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, Obje
 void CatalogChanges::truncate(std::size_t position) {
   changes_.resize(position);
   view_ = nullptr;
-  if (position == 0) registered_ = false;   // the next transaction arranges its own publication
+  if (position == 0) registered_ = false;  // the next transaction arranges its own publication
 }
 
 std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {

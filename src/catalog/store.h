@@ -16,7 +16,14 @@
 
 namespace rustbd::catalog {
 
-enum class ObjectClass : std::int32_t { kSchema = 1, kRelation = 2, kEnum = 3, kRole = 4, kComment = 5, kStatistics = 6 };
+enum class ObjectClass : std::int32_t {
+  kSchema = 1,
+  kRelation = 2,
+  kEnum = 3,
+  kRole = 4,
+  kComment = 5,
+  kStatistics = 6
+};
 
 /// Names one stored row: class, oid, and a sub-number (comments on columns: attnum).
 struct ObjectKey {
@@ -26,13 +33,14 @@ struct ObjectKey {
   auto operator<=>(const ObjectKey&) const = default;
 };
 
-/// Key of a comment: on (class oid, object oid, sub). Classes are pg_class, pg_namespace, pg_type, pg_constraint, ...
+/// Key of a comment: on (class oid, object oid, sub). Classes are pg_class, pg_namespace, pg_type,
+/// pg_constraint, ...
 using CommentKey = std::tuple<Oid, Oid, std::int32_t>;
 
 /// One change that a transaction made, to be applied to whatever is committed when it commits.
 struct CatalogChange {
   ObjectKey key;
-  RowId row;                                   // none: removed
+  RowId row;  // none: removed
   std::function<void(CatalogSnapshot&)> apply;
 };
 
@@ -54,16 +62,17 @@ class CatalogChanges {
   CatalogStore& store_;
   std::vector<CatalogChange> changes_;
   std::shared_ptr<const CatalogSnapshot> view_;
-  std::uint64_t view_base_ = 0;                // version of the committed snapshot under view_
-  bool registered_ = false;                    // publication at commit is arranged
+  std::uint64_t view_base_ = 0;  // version of the committed snapshot under view_
+  bool registered_ = false;      // publication at commit is arranged
 };
 
 class CatalogStore {
  public:
-  static constexpr Oid kObjectTable = 9000;    // relation oid of the stored table (database 0)
+  static constexpr Oid kObjectTable = 9000;  // relation oid of the stored table (database 0)
 
-  /// Opens the stored table, making and filling it in a new directory: schemas pg_catalog, information_schema, public;
-  /// role postgres. Blocks. `builtin`: relations of pg_catalog and information_schema, put into every snapshot.
+  /// Opens the stored table, making and filling it in a new directory: schemas pg_catalog,
+  /// information_schema, public; role postgres. Blocks. `builtin`: relations of pg_catalog and
+  /// information_schema, put into every snapshot.
   CatalogStore(txn::TransactionSystem& system, std::vector<std::shared_ptr<const Relation>> builtin);
 
   [[nodiscard]] std::shared_ptr<const CatalogSnapshot> committed() const;
@@ -72,14 +81,16 @@ class CatalogStore {
   [[nodiscard]] std::string comment(const CommentKey& key) const;
   [[nodiscard]] std::map<CommentKey, std::string> comments() const;
 
-  // Writes of DDL. The relation's layout has been created or altered through TransactionSystem by the caller; `object`
-  // gets its layout from there. Each throws Error.
+  // Writes of DDL. The relation's layout has been created or altered through TransactionSystem by the caller;
+  // `object` gets its layout from there. Each throws Error.
   Task<> put(txn::Transaction& txn, CatalogChanges& changes, std::shared_ptr<Relation> object);
   Task<> put(txn::Transaction& txn, CatalogChanges& changes, Schema object);
   Task<> put(txn::Transaction& txn, CatalogChanges& changes, EnumType object);
   Task<> put(txn::Transaction& txn, CatalogChanges& changes, Role object);
-  Task<> put_statistics(txn::Transaction& txn, CatalogChanges& changes, Oid relation, TableStatistics statistics);
-  Task<> put_comment(txn::Transaction& txn, CatalogChanges& changes, CommentKey key, std::string text);  // empty: removes
+  Task<> put_statistics(txn::Transaction& txn, CatalogChanges& changes, Oid relation,
+                        TableStatistics statistics);
+  Task<> put_comment(txn::Transaction& txn, CatalogChanges& changes, CommentKey key,
+                     std::string text);  // empty: removes
   Task<> remove(txn::Transaction& txn, CatalogChanges& changes, ObjectClass object_class, Oid oid);
 
  private:
@@ -92,7 +103,8 @@ class CatalogStore {
   void bootstrap();
   void load();
   void link_references(CatalogSnapshot& snapshot);
-  Task<> write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition, std::function<void(CatalogSnapshot&)> apply);
+  Task<> write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition,
+                   std::function<void(CatalogSnapshot&)> apply);
   void publish(CatalogChanges& changes);
   RowId row_of(const CatalogChanges& changes, const ObjectKey& key) const;
   static ObjectKey comment_object(const CommentKey& key);
@@ -101,12 +113,13 @@ class CatalogStore {
   const std::vector<std::shared_ptr<const Relation>> builtin_;
   std::unique_ptr<txn::Table> table_;
   std::unique_ptr<txn::Locker> locker_;
-  mutable std::mutex mutex_;                   // protects committed_; held for pointer copies and publication only
+  mutable std::mutex mutex_;  // protects committed_; held for pointer copies and publication only
   Committed committed_;
   std::atomic<std::uint64_t> version_{1};
 };
 
-/// The layout of a relation's rows: all columns nullable (NOT NULL is checked above), indexes with their key parts.
+/// The layout of a relation's rows: all columns nullable (NOT NULL is checked above), indexes with their key
+/// parts.
 storage::TableLayout make_layout(const Relation& relation, TableId table, Oid database);
 
 }  // namespace rustbd::catalog

@@ -15,12 +15,12 @@ enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kSqlError = 3, kDamage = 4, kN
 enum class OutputFormat : std::uint8_t { kTable, kCsv, kJson, kVertical };
 
 struct SqlOptions {
-  std::string url;                       // or the five below
+  std::string url;  // or the five below
   std::string host, port, user, database;
-  std::string data;                      // not empty: no server, this directory
-  std::vector<std::string> commands;     // -c, in order
-  std::vector<std::string> files;        // -f
-  std::map<std::string, std::string> variables;   // -v
+  std::string data;                              // not empty: no server, this directory
+  std::vector<std::string> commands;             // -c, in order
+  std::vector<std::string> files;                // -f
+  std::map<std::string, std::string> variables;  // -v
   OutputFormat format = OutputFormat::kTable;
   bool timing = false;
 };

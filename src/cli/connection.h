@@ -15,14 +15,14 @@ namespace rustbd::cli {
 struct ResultTable {
   bool has_rows = false;
   std::vector<std::string> names;
-  std::vector<unsigned> types;           // oids
+  std::vector<unsigned> types;  // oids
   std::vector<std::vector<std::optional<std::string>>> rows;
-  std::string tag;                       // "INSERT 0 1"
+  std::string tag;  // "INSERT 0 1"
 };
 
 struct ShellError {
   std::string severity = "ERROR", state, message, detail, hint, where;
-  int position = 0;                      // 1-based characters into the text; 0: none
+  int position = 0;  // 1-based characters into the text; 0: none
 };
 
 /// What happens while a text runs, in order.

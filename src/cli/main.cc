@@ -14,7 +14,7 @@ using rustbd::cli::OutputFormat;
 struct ServeFlags {
   std::string config_file, data = "./data";
   bool insecure = false;
-  std::map<std::string, std::string> keys;     // configuration keys given as flags
+  std::map<std::string, std::string> keys;  // configuration keys given as flags
 };
 
 /// File, variables and flags together. Throws Error.
@@ -55,7 +55,7 @@ void add_serve(CLI::App& serve, ServeFlags& flags) {
 }
 
 void add_sql(CLI::App& sql, rustbd::cli::SqlOptions& o) {
-  sql.set_help_flag("--help", "print this help");   // -h is the host
+  sql.set_help_flag("--help", "print this help");  // -h is the host
   sql.add_option("url", o.url, "postgresql://user@host:port/database");
   sql.add_option("-h,--host", o.host, "server's host");
   sql.add_option("-p,--port", o.port, "server's port");

@@ -71,10 +71,13 @@ class ServerConnection final : public Connection {
       throw Error{sqlstate::kConnectionFailure, why};
     }
     cancel_.reset(PQgetCancel(connection_.get()));
-    PQsetNoticeReceiver(connection_.get(), [](void* self, const PGresult* notice) {
-      auto* c = static_cast<ServerConnection*>(self);
-      if (c->handler_ != nullptr && c->handler_->notice) c->handler_->notice(error_of(notice));
-    }, this);
+    PQsetNoticeReceiver(
+        connection_.get(),
+        [](void* self, const PGresult* notice) {
+          auto* c = static_cast<ServerConnection*>(self);
+          if (c->handler_ != nullptr && c->handler_->notice) c->handler_->notice(error_of(notice));
+        },
+        this);
   }
 
   bool run(const std::string& text, const AnswerHandler& handler) override {
@@ -84,13 +87,12 @@ class ServerConnection final : public Connection {
     while (PGresult* raw = PQgetResult(connection_.get())) {
       const std::unique_ptr<PGresult, decltype(&PQclear)> result{raw, &PQclear};
       switch (PQresultStatus(result.get())) {
-        case PGRES_TUPLES_OK: case PGRES_COMMAND_OK: handler.result(table_of(result.get())); break;
+        case PGRES_TUPLES_OK:
+        case PGRES_COMMAND_OK: handler.result(table_of(result.get())); break;
         case PGRES_EMPTY_QUERY: break;
         case PGRES_COPY_IN: copy_in(handler); break;
         case PGRES_COPY_OUT: copy_out(handler); break;
-        default:
-          ok = false;
-          handler.failure(error_of(result.get()));
+        default: ok = false; handler.failure(error_of(result.get()));
       }
       if (PQstatus(connection_.get()) == CONNECTION_BAD) break;
     }
@@ -107,7 +109,7 @@ class ServerConnection final : public Connection {
   }
   void cancel() override {
     char ignored[256];
-    PQcancel(cancel_.get(), ignored, sizeof ignored);   // safe in a signal handler (libpq manual, 34.7)
+    PQcancel(cancel_.get(), ignored, sizeof ignored);  // safe in a signal handler (libpq manual, 34.7)
   }
   std::string user() override { return PQuser(connection_.get()); }
   std::string database() override { return PQdb(connection_.get()); }

@@ -1,7 +1,7 @@
 #include "rustbd/cli/shell.h"
 
-#include <ext/stdio_filebuf.h>
 #include <unistd.h>
+#include <ext/stdio_filebuf.h>
 
 #include <chrono>
 #include <clocale>
@@ -19,7 +19,7 @@ namespace {
 constexpr int kIncludeDepthMax = 32;
 constexpr std::size_t kCopyPiece = 64 << 10;
 
-Connection* running_connection = nullptr;   // what Ctrl-C cancels; set while a statement runs
+Connection* running_connection = nullptr;  // what Ctrl-C cancels; set while a statement runs
 void on_interrupt(int) {
   if (running_connection != nullptr) running_connection->cancel();
 }
@@ -73,9 +73,7 @@ std::istream& Shell::standard_input() {
   return *input_;
 }
 
-void Shell::complain(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-}
+void Shell::complain(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 void Shell::print_out(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -140,7 +138,7 @@ std::string Shell::substitute(const std::string& line) const {
       continue;
     }
     if (quote != '\0') out += quote;
-    for (const char c : it->second) (c == quote && quote != '\0' ? out += c : out) += c;
+    for (const char c : it->second) (c == quote&& quote != '\0' ? out += c : out) += c;
     if (quote != '\0') out += quote;
     i = end - (quote != '\0' ? 0 : 1);
   }
@@ -255,8 +253,8 @@ int Shell::interactive() {
   LineEditor editor{
       [this](const std::string& before, const std::string& word) { return complete(before, word); }};
   if (!interactive_) return run_stream(standard_input()) ? kOk : kSqlError;
-  struct sigaction action{};
-  action.sa_handler = &on_interrupt;   // without SA_RESTART: Ctrl-C ends the line being edited
+  struct sigaction action {};
+  action.sa_handler = &on_interrupt;  // without SA_RESTART: Ctrl-C ends the line being edited
   sigaction(SIGINT, &action, nullptr);
   print_out(fmt::format("rustbd {}, connected to {}. \\? for help, \\q to quit.\n", RUSTBD_VERSION,
                         connection_->place()));

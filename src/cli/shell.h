@@ -47,7 +47,7 @@ class Shell {
   std::vector<std::string> complete(const std::string& before, const std::string& word);
   std::string prompt();
   void print_out(const std::string& text);
-  static void complain(const std::string& text);   // to standard error
+  static void complain(const std::string& text);  // to standard error
   std::istream& standard_input();
   bool handle_line(const std::string& line, std::istream* input, std::string* for_history);
 
@@ -58,7 +58,7 @@ class Shell {
   std::map<std::string, std::string> variables_;
   StatementSplitter splitter_;
   bool timing_ = false, quit_ = false, failed_ = false, interactive_ = false, expanded_ = false;
-  int depth_ = 0;                           // of \i
+  int depth_ = 0;  // of \i
 };
 
 }  // namespace rustbd::cli

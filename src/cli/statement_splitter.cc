@@ -78,7 +78,7 @@ void StatementSplitter::skip_quoted(std::size_t& i) {
     i = end == std::string_view::npos ? text_.size() - std::min(text_.size() - i, dollar_tag_.size() - 1)
                                       : i + end + dollar_tag_.size();
     if (end != std::string_view::npos) in_ = In::kPlain;
-    else i = text_.size();   // a tag never spans lines
+    else i = text_.size();  // a tag never spans lines
     return;
   }
   if (in_ == In::kBlockComment) {
@@ -118,7 +118,8 @@ std::string StatementSplitter::take_rest() {
 bool StatementSplitter::at_start() const { return is_blank(text_); }
 char StatementSplitter::state() const {
   switch (in_) {
-    case In::kQuote: case In::kEscapeQuote: return '\'';
+    case In::kQuote:
+    case In::kEscapeQuote: return '\'';
     case In::kIdentifier: return '"';
     case In::kDollar: return '$';
     case In::kBlockComment: return '*';

@@ -30,11 +30,11 @@ class StatementSplitter {
   bool scan_plain(std::size_t& i);
   void skip_quoted(std::size_t& i);
   std::string text_;
-  std::size_t scanned_ = 0;        // text_ up to here has been looked at
-  std::optional<std::size_t> end_; // of the first whole statement
+  std::size_t scanned_ = 0;         // text_ up to here has been looked at
+  std::optional<std::size_t> end_;  // of the first whole statement
   In in_ = In::kPlain;
   int parentheses_ = 0, comment_depth_ = 0;
-  std::string dollar_tag_;         // "$tag$"
+  std::string dollar_tag_;  // "$tag$"
 };
 
 }  // namespace rustbd::cli

@@ -23,7 +23,8 @@ bool is_number(unsigned type) {
     case oid::kNumeric:
     case oid::kOid:
     case oid::kXid:
-    case oid::kCid: case oid::kMoney: return true;
+    case oid::kCid:
+    case oid::kMoney: return true;
     default: return false;
   }
 }
@@ -189,7 +190,7 @@ std::size_t display_width(std::string_view text) {
   while (!text.empty()) {
     wchar_t wide = 0;
     const auto n = std::mbrtowc(&wide, text.data(), text.size(), &state);
-    if (n == 0 || n > text.size()) {   // a zero or malformed byte: one column
+    if (n == 0 || n > text.size()) {  // a zero or malformed byte: one column
       state = {};
       ++width;
       text.remove_prefix(1);

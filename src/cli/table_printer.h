@@ -9,8 +9,8 @@ namespace rustbd::cli {
 
 struct PrintOptions {
   OutputFormat format = OutputFormat::kTable;
-  std::string title;              // above a table
-  bool footer = true;             // "(3 rows)"
+  std::string title;   // above a table
+  bool footer = true;  // "(3 rows)"
 };
 /// The whole text, ended by a newline.
 std::string print_result(const ResultTable& table, const PrintOptions& options);

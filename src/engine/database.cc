@@ -8,20 +8,27 @@ namespace rustbd::engine {
 
 EngineMetrics::EngineMetrics(metrics::Registry& r)
     : queries_total(r.counter("rustbd_queries_total", "Total number of queries executed")),
-      query_duration_seconds(r.histogram("rustbd_query_duration_seconds", "Query execution duration in seconds", metrics::exponential_bounds(1e-4, 2, 20))),
+      query_duration_seconds(r.histogram("rustbd_query_duration_seconds",
+                                         "Query execution duration in seconds",
+                                         metrics::exponential_bounds(1e-4, 2, 20))),
       active_connections(r.gauge("rustbd_active_connections", "Number of active connections")),
       registry(r) {}
 
-void EngineMetrics::record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure) {
+void EngineMetrics::record_query(double seconds, std::string_view kind, std::string_view protocol,
+                                 const Error* failure) {
   queries_total.inc();
   query_duration_seconds.observe(seconds);
   by_kind(kind, protocol, failure != nullptr).inc();
   if (failure == nullptr) return;
-  registry.labelled_counter("rustbd_errors_total", "Failed statements by SQLSTATE", {{"sqlstate", std::string{failure->state.text()}}}).inc();
+  registry
+      .labelled_counter("rustbd_errors_total", "Failed statements by SQLSTATE",
+                        {{"sqlstate", std::string{failure->state.text()}}})
+      .inc();
 }
 
 metrics::Counter& EngineMetrics::by_kind(std::string_view kind, std::string_view protocol, bool failed) {
-  static constexpr std::string_view kKinds[kKindCount] = {"select", "insert", "update", "delete", "transaction", "copy", "utility", "empty"};
+  static constexpr std::string_view kKinds[kKindCount] = {"select",      "insert", "update",  "delete",
+                                                          "transaction", "copy",   "utility", "empty"};
   static constexpr std::string_view kProtocols[kProtocolCount] = {"pgwire", "embedded", "other"};
   std::size_t k = 0, p = 0;
   while (k + 1 < kKindCount && kKinds[k] != kind) ++k;
@@ -31,12 +38,15 @@ metrics::Counter& EngineMetrics::by_kind(std::string_view kind, std::string_view
   std::lock_guard lock{mutex_};
   if (auto* counter = slot.load(std::memory_order_relaxed)) return *counter;
   auto& made = registry.counter("rustbd_queries_by_kind_total", "Queries by kind, protocol and result",
-                                {{"kind", std::string{kKinds[k]}}, {"protocol", std::string{kProtocols[p]}}, {"result", failed ? "error" : "ok"}});
+                                {{"kind", std::string{kKinds[k]}},
+                                 {"protocol", std::string{kProtocols[p]}},
+                                 {"result", failed ? "error" : "ok"}});
   slot.store(&made, std::memory_order_release);
   return made;
 }
 
-Database::Database(io::Environment environment, DatabaseOptions options) : environment_(environment), options_(std::move(options)) {
+Database::Database(io::Environment environment, DatabaseOptions options)
+    : environment_(environment), options_(std::move(options)) {
   if (options_.storage.metrics == nullptr) {
     own_metrics_ = std::make_unique<metrics::Registry>();
     options_.storage.metrics = own_metrics_.get();
@@ -68,9 +78,12 @@ void Database::close() {
 std::unique_ptr<Session> Database::connect(const SessionOptions& options) {
   const auto catalog = catalog_->committed();
   const auto* role = catalog->role(options.user);
-  if (role == nullptr) throw error(sqlstate::kInvalidAuthorization, "role \"{}\" does not exist", options.user);
-  if (!role->login) throw error(sqlstate::kInvalidAuthorization, "role \"{}\" is not permitted to log in", options.user);
-  if (options.database != "postgres") throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", options.database);
+  if (role == nullptr)
+    throw error(sqlstate::kInvalidAuthorization, "role \"{}\" does not exist", options.user);
+  if (!role->login)
+    throw error(sqlstate::kInvalidAuthorization, "role \"{}\" is not permitted to log in", options.user);
+  if (options.database != "postgres")
+    throw error(sqlstate::kInvalidCatalogName, "database \"{}\" does not exist", options.database);
   const auto pid = next_pid_.fetch_add(1, std::memory_order_relaxed);
   auto session = std::make_unique<Session>(*this, options, pid, environment_.random->next_u64());
   session->parts().user_oid = session->parts().current_oid = role->oid;

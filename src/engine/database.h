@@ -22,20 +22,21 @@ class Session;
 
 struct DatabaseOptions {
   txn::Options storage{};
-  std::uint64_t query_memory_bytes = std::uint64_t{1} << 30;   // of one statement; over it 53200
+  std::uint64_t query_memory_bytes = std::uint64_t{1} << 30;  // of one statement; over it 53200
   std::size_t workers_per_query = 1;
   std::size_t max_connections = 10000;
-  std::map<std::string, std::string> settings;                  // server-wide values of GUCs
+  std::map<std::string, std::string> settings;  // server-wide values of GUCs
 };
 
 struct SessionOptions {
   std::string user = "postgres";
   std::string database = "postgres";
   std::string application_name;
-  std::string client_address;      // empty: in process
+  std::string client_address;  // empty: in process
   std::string protocol = "embedded";
-  std::map<std::string, std::string> settings;   // of the connection (PGOPTIONS, start-up packet)
-  /// Called (any thread, briefly, under a lock) once terminated() has become true: the protocol wakes an idle client.
+  std::map<std::string, std::string> settings;  // of the connection (PGOPTIONS, start-up packet)
+  /// Called (any thread, briefly, under a lock) once terminated() has become true: the protocol wakes an idle
+  /// client.
   std::function<void()> on_terminate;
 };
 
@@ -44,8 +45,9 @@ struct SessionActivity {
   std::mutex mutex;
   std::int32_t pid = 0;
   std::string user, database, application_name, client_address, protocol;
-  std::int64_t backend_start_us = 0, transaction_start_us = 0, query_start_us = 0, state_change_us = 0;  // wall clock
-  std::string state = "idle";      // active, idle, idle in transaction, idle in transaction (aborted)
+  std::int64_t backend_start_us = 0, transaction_start_us = 0, query_start_us = 0,
+               state_change_us = 0;  // wall clock
+  std::string state = "idle";        // active, idle, idle in transaction, idle in transaction (aborted)
   std::string query;
   std::uint64_t transaction_id = 0;
 };
@@ -63,8 +65,8 @@ struct EngineMetrics {
  private:
   static constexpr std::size_t kKindCount = 8, kProtocolCount = 3;
   metrics::Counter& by_kind(std::string_view kind, std::string_view protocol, bool failed);
-  std::mutex mutex_;                                                 // held while a counter is made
-  std::atomic<metrics::Counter*> kinds_[kKindCount][kProtocolCount][2] = {};   // made when first used
+  std::mutex mutex_;                                                          // held while a counter is made
+  std::atomic<metrics::Counter*> kinds_[kKindCount][kProtocolCount][2] = {};  // made when first used
 };
 
 /// Threads: any. Destroy after all sessions.
@@ -92,7 +94,8 @@ class Database {
   [[nodiscard]] const DatabaseOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t start_time_us() const { return start_time_us_; }
   [[nodiscard]] std::vector<std::shared_ptr<SessionActivity>> activities();
-  /// SCRAM verifier of a role that may log in; empty: none. Throws 28000 for unknown or non-login roles when `strict`.
+  /// SCRAM verifier of a role that may log in; empty: none. Throws 28000 for unknown or non-login roles when
+  /// `strict`.
   [[nodiscard]] std::string password_verifier(std::string_view role);
 
  private:
@@ -106,7 +109,7 @@ class Database {
   std::unique_ptr<EngineMetrics> engine_metrics_;
   std::unique_ptr<txn::TransactionSystem> transactions_;
   std::unique_ptr<catalog::CatalogStore> catalog_;
-  std::mutex mutex_;                              // protects sessions_
+  std::mutex mutex_;  // protects sessions_
   std::map<std::int32_t, Session*> sessions_;
   std::atomic<std::int32_t> next_pid_{1000};
   std::int64_t start_time_us_ = 0;

@@ -18,7 +18,7 @@ namespace rustbd::engine {
 struct ResultColumn {
   std::string name;
   types::TypeRef type;
-  Oid relation = 0;              // base column: table oid and attribute number; else 0
+  Oid relation = 0;  // base column: table oid and attribute number; else 0
   std::int16_t attribute = 0;
 };
 
@@ -30,9 +30,10 @@ class ResultSink {
   virtual ~ResultSink() = default;
   /// A result set begins. Not called for portals whose description was sent (`describe` false).
   virtual void columns(std::span<const ResultColumn> columns) = 0;
-  /// Rows of the present result; `io` says how values are written (session settings). The token: back-pressure, the
-  /// session awaits it before it goes on (empty: go on).
-  virtual io::WaitToken rows(const types::Chunk& chunk, std::span<const ResultColumn> columns, types::IoContext& io) = 0;
+  /// Rows of the present result; `io` says how values are written (session settings). The token:
+  /// back-pressure, the session awaits it before it goes on (empty: go on).
+  virtual io::WaitToken rows(const types::Chunk& chunk, std::span<const ResultColumn> columns,
+                             types::IoContext& io) = 0;
   /// End of one statement: "SELECT 5", "INSERT 0 1", "CREATE TABLE".
   virtual void complete(std::string_view tag) = 0;
   virtual void empty_query() = 0;

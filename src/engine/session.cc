@@ -9,7 +9,8 @@ namespace rustbd::engine {
 
 namespace {
 
-constexpr std::size_t kActivityQueryMax = 1024;   // bytes of query text kept for pg_stat_activity (track_activity_query_size)
+constexpr std::size_t kActivityQueryMax =
+    1024;  // bytes of query text kept for pg_stat_activity (track_activity_query_size)
 
 std::string_view kind_of(const sql::Node* statement) {
   if (statement == nullptr) return "empty";
@@ -27,12 +28,18 @@ std::string_view kind_of(const sql::Node* statement) {
 /// Marks a session as running a statement; at its end records metrics, reports changed settings.
 class RunningStatement {
  public:
-  RunningStatement(Session& session, Session::Parts& parts, SessionActivity& activity, std::string_view text, ResultSink& sink)
-      : session_(session), parts_(parts), activity_(activity), clock_(*session.database().environment().clock), start_us_(clock_.monotonic_us()) {
+  RunningStatement(Session& session, Session::Parts& parts, SessionActivity& activity, std::string_view text,
+                   ResultSink& sink)
+      : session_(session),
+        parts_(parts),
+        activity_(activity),
+        clock_(*session.database().environment().clock),
+        start_us_(clock_.monotonic_us()) {
     parts_.sink = &sink;
     parts_.statement_start_us = clock_.wall_us();
     session.cancel_flag()->reason.store(0, std::memory_order_relaxed);
-    parts_.locker->set_lock_timeout(std::chrono::milliseconds{session.settings().get_integer("lock_timeout")});
+    parts_.locker->set_lock_timeout(
+        std::chrono::milliseconds{session.settings().get_integer("lock_timeout")});
     std::lock_guard lock{activity_.mutex};
     activity_.state = "active";
     activity_.query = text.substr(0, kActivityQueryMax);
@@ -46,15 +53,17 @@ class RunningStatement {
     for (const auto& n : names) parts_.sink->parameter_changed(n, session_.settings().show(n));
     parts_.sink = nullptr;
     std::lock_guard lock{activity_.mutex};
-    activity_.state = !parts_.in_block ? "idle" : (parts_.failed ? "idle in transaction (aborted)" : "idle in transaction");
+    activity_.state =
+        !parts_.in_block ? "idle" : (parts_.failed ? "idle in transaction (aborted)" : "idle in transaction");
     activity_.transaction_start_us = parts_.transaction != nullptr ? parts_.transaction_start_us : 0;
     activity_.application_name = session_.settings().get("application_name").value_or("");
     activity_.transaction_id = parts_.transaction != nullptr ? parts_.transaction->id().raw() : 0;
     activity_.state_change_us = clock_.wall_us();
   }
   void record(const sql::Node* statement, const Error* failure) {
-    session_.database().engine_metrics().record_query(static_cast<double>(clock_.monotonic_us() - start_us_) * 1e-6, kind_of(statement),
-                                                       activity_.protocol, failure);
+    session_.database().engine_metrics().record_query(
+        static_cast<double>(clock_.monotonic_us() - start_us_) * 1e-6, kind_of(statement), activity_.protocol,
+        failure);
     start_us_ = clock_.monotonic_us();
   }
 
@@ -63,9 +72,12 @@ class RunningStatement {
     auto* lane = io::Lane::current();
     if (lane == nullptr) return;
     // The session's lane runs this and the statement's end alike, so the flag needs no lock.
-    session_.database().environment().executor->after(std::chrono::milliseconds{timeout_ms}).then(*lane, [alive = alive_, session = &session_] {
-      if (*alive) session->cancel(functions::CancelReason::kStatementTimeout);
-    });
+    session_.database()
+        .environment()
+        .executor->after(std::chrono::milliseconds{timeout_ms})
+        .then(*lane, [alive = alive_, session = &session_] {
+          if (*alive) session->cancel(functions::CancelReason::kStatementTimeout);
+        });
   }
   Session& session_;
   Session::Parts& parts_;
@@ -99,13 +111,19 @@ Task<Outcome> guarded(Session::Parts& parts, Body body) {
 }  // namespace
 
 Session::Parts::Parts(Session& s)
-    : session(s), database(s.database_), locker(database.transactions().make_locker(s.pid_)), changes(database.catalog()),
+    : session(s),
+      database(s.database_),
+      locker(database.transactions().make_locker(s.pid_)),
+      changes(database.catalog()),
       context(std::make_unique<SessionContext>(*this)) {}
 Session::Parts::~Parts() = default;
 
 void Session::Parts::notice(Severity severity, Error content) {
-  static constexpr std::pair<std::string_view, Severity> kLevels[] = {{"debug", Severity::kDebug}, {"log", Severity::kLog}, {"notice", Severity::kNotice},
-                                                                       {"warning", Severity::kWarning}, {"error", Severity::kError}};
+  static constexpr std::pair<std::string_view, Severity> kLevels[] = {{"debug", Severity::kDebug},
+                                                                      {"log", Severity::kLog},
+                                                                      {"notice", Severity::kNotice},
+                                                                      {"warning", Severity::kWarning},
+                                                                      {"error", Severity::kError}};
   const auto level = session.settings().get("client_min_messages").value_or("notice");
   for (const auto& [name, minimum] : kLevels)
     if (level == name && severity < minimum && severity != Severity::kInfo) return;
@@ -128,7 +146,8 @@ std::vector<Oid> Session::Parts::search_path(const catalog::CatalogSnapshot& cat
   if (!has_catalog) out.push_back(catalog::oid::kPgCatalog);
   for (const auto& n : names) {
     const auto* schema = n == "$user" ? catalog.schema(context->current_user()) : catalog.schema(n);
-    if (schema != nullptr && std::find(out.begin(), out.end(), schema->oid) == out.end()) out.push_back(schema->oid);
+    if (schema != nullptr && std::find(out.begin(), out.end(), schema->oid) == out.end())
+      out.push_back(schema->oid);
   }
   return out;
 }
@@ -141,7 +160,10 @@ Oid Session::Parts::creation_schema(const catalog::CatalogSnapshot& catalog) {
 }
 
 Session::Session(Database& database, const SessionOptions& options, std::int32_t pid, std::uint64_t secret)
-    : database_(database), pid_(pid), secret_(secret), activity_(std::make_shared<SessionActivity>()),
+    : database_(database),
+      pid_(pid),
+      secret_(secret),
+      activity_(std::make_shared<SessionActivity>()),
       on_terminate_(options.on_terminate) {
   for (const auto& [name, value] : database.options().settings) settings_.set_base(name, value);
   parts_ = std::make_unique<Parts>(*this);
@@ -152,13 +174,15 @@ Session::Session(Database& database, const SessionOptions& options, std::int32_t
   activity_->client_address = options.client_address;
   activity_->protocol = options.protocol;
   activity_->backend_start_us = activity_->state_change_us = database.environment().clock->wall_us();
-  if (!options.application_name.empty()) settings_.set("application_name", options.application_name, false, false);
+  if (!options.application_name.empty())
+    settings_.set("application_name", options.application_name, false, false);
   for (const auto& [name, value] : options.settings) settings_.set(name, value, false, false);
   settings_.take_reported();
   parts_->statement_start_us = parts_->transaction_start_us = activity_->backend_start_us;
 }
 Session::~Session() {
-  RUSTBD_ASSERT(parts_->transaction == nullptr || !parts_->transaction->has_written(), "a session is closed before it is destroyed");
+  RUSTBD_ASSERT(parts_->transaction == nullptr || !parts_->transaction->has_written(),
+                "a session is closed before it is destroyed");
   parts_->portals.clear();
   parts_->transaction.reset();
   database_.leave(*this);
@@ -227,7 +251,8 @@ Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {
   co_return failure;
 }
 
-Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid> parameter_types, ResultSink& sink) {
+Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid> parameter_types,
+                             ResultSink& sink) {
   auto& parts = *parts_;
   RunningStatement running{*this, parts, *activity_, text, sink};
   co_return co_await guarded(parts, [&]() -> Task<> {
@@ -240,13 +265,16 @@ Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid
     std::vector<Notice> notices;
     const auto statements = sql::parse(prepared->text, *prepared->arena, &notices);
     for (auto& n : notices) sink.notice(n);
-    if (statements.size() > 1) throw error(sqlstate::kSyntaxError, "cannot insert multiple commands into a prepared statement");
-    for (Oid t : parameter_types) prepared->parameters.push_back(t == 0 ? types::make_type(types::oid::kUnknown) : types::make_type(t));
+    if (statements.size() > 1)
+      throw error(sqlstate::kSyntaxError, "cannot insert multiple commands into a prepared statement");
+    for (Oid t : parameter_types)
+      prepared->parameters.push_back(t == 0 ? types::make_type(types::oid::kUnknown) : types::make_type(t));
     if (!statements.empty()) {
       prepared->statement = statements[0].statement;
       prepared->is_query = is_query(*prepared->statement);
       if (parts.failed && !is_transaction_control(*prepared->statement))
-        throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+        throw error(sqlstate::kInFailedTransaction,
+                    "current transaction is aborted, commands ignored until end of transaction block");
       if (prepared->is_query) {
         prepared->plan = co_await make_settled_plan(parts, *prepared->statement, &prepared->parameters, {});
         prepared->columns = result_columns(*prepared->plan);
@@ -267,23 +295,28 @@ namespace {
 std::shared_ptr<PreparedStatement> find_prepared(Session::Parts& parts, const std::string& name) {
   auto it = parts.prepared.find(name);
   if (it != parts.prepared.end()) return it->second;
-  if (name.empty()) throw error(sqlstate::kInvalidSqlStatementName, "unnamed prepared statement does not exist");
+  if (name.empty())
+    throw error(sqlstate::kInvalidSqlStatementName, "unnamed prepared statement does not exist");
   throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", name);
 }
 Portal& find_portal(Session::Parts& parts, const std::string& name) {
   auto it = parts.portals.find(name);
-  if (it == parts.portals.end()) throw error(sqlstate::kInvalidCursorName, "portal \"{}\" does not exist", name);
+  if (it == parts.portals.end())
+    throw error(sqlstate::kInvalidCursorName, "portal \"{}\" does not exist", name);
   return *it->second;
 }
 /// The statement's plan for the present catalog and settings.
 void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
   const auto version = parts.catalog()->version;
-  if (prepared.plan != nullptr && prepared.catalog_version == version && prepared.settings_generation == parts.session.settings().generation()) return;
+  if (prepared.plan != nullptr && prepared.catalog_version == version &&
+      prepared.settings_generation == parts.session.settings().generation())
+    return;
   auto declared = prepared.parameters;
   auto plan = make_plan(parts, *prepared.statement, &declared, {});
   const auto columns = result_columns(*plan);
   bool same = columns.size() == prepared.columns.size();
-  for (std::size_t i = 0; same && i < columns.size(); ++i) same = columns[i].type.oid == prepared.columns[i].type.oid;
+  for (std::size_t i = 0; same && i < columns.size(); ++i)
+    same = columns[i].type.oid == prepared.columns[i].type.oid;
   if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
   prepared.plan = std::move(plan);
   prepared.catalog_version = version;
@@ -291,17 +324,20 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
 }
 }  // namespace
 
-Task<Outcome> Session::bind(std::string portal_name, std::string statement, std::vector<ParameterInput> inputs, ResultSink& sink) {
+Task<Outcome> Session::bind(std::string portal_name, std::string statement,
+                            std::vector<ParameterInput> inputs, ResultSink& sink) {
   auto& parts = *parts_;
   RunningStatement running{*this, parts, *activity_, activity_->query, sink};
   co_return co_await guarded(parts, [&]() -> Task<> {
     parts.context->begin_statement();
     auto prepared = find_prepared(parts, statement);
     if (inputs.size() != prepared->parameters.size())
-      throw error(sqlstate::kProtocolViolation, "bind message supplies {} parameters, but prepared statement \"{}\" requires {}", inputs.size(), statement,
-                  prepared->parameters.size());
+      throw error(sqlstate::kProtocolViolation,
+                  "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
+                  inputs.size(), statement, prepared->parameters.size());
     if (parts.failed && (prepared->statement == nullptr || !is_transaction_control(*prepared->statement)))
-      throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+      throw error(sqlstate::kInFailedTransaction,
+                  "current transaction is aborted, commands ignored until end of transaction block");
     auto portal = std::make_unique<Portal>();
     portal->name = portal_name;
     portal->statement = prepared;
@@ -312,19 +348,22 @@ Task<Outcome> Session::bind(std::string portal_name, std::string statement, std:
       types::Value v{type, inputs[i].is_null, {}};
       if (!v.is_null) {
         const auto bytes = portal->arena.copy(inputs[i].bytes);
-        v.datum = inputs[i].binary ? types::input_binary(as_bytes(bytes), type, io) : types::input_text(bytes, type, io);
+        v.datum = inputs[i].binary ? types::input_binary(as_bytes(bytes), type, io)
+                                   : types::input_text(bytes, type, io);
         v.datum = types::copy_datum(v.datum, type.phys, portal->arena);
       }
       portal->parameters.push_back(v);
     }
-    if (!portal_name.empty() && parts.portals.contains(portal_name)) throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
+    if (!portal_name.empty() && parts.portals.contains(portal_name))
+      throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
     portal->savepoint_depth = parts.savepoints.size();
     parts.portals[portal_name] = std::move(portal);
     co_return;
   });
 }
 
-Task<Outcome> Session::describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters, std::vector<ResultColumn>* columns) {
+Task<Outcome> Session::describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters,
+                                          std::vector<ResultColumn>* columns) {
   auto& parts = *parts_;
   co_return co_await guarded(parts, [&]() -> Task<> {
     const auto prepared = find_prepared(parts, name);
@@ -358,7 +397,8 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
       co_return;
     }
     if (portal.done) {
-      sink.complete(portal.plan != nullptr && portal.plan->tag == plan::StatementTag::kSelect ? "SELECT 0" : portal.tag);
+      sink.complete(portal.plan != nullptr && portal.plan->tag == plan::StatementTag::kSelect ? "SELECT 0"
+                                                                                              : portal.tag);
       co_return;
     }
     if (!parts.in_block) parts.implicit_block = true;
@@ -372,14 +412,18 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
       if (parts.transaction != nullptr) parts.portals[name] = std::move(owned);
       co_return;
     }
-    if (parts.failed) throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+    if (parts.failed)
+      throw error(sqlstate::kInFailedTransaction,
+                  "current transaction is aborted, commands ignored until end of transaction block");
     if (portal.run == nullptr) {
       ++parts.statement_number;
       parts.context->begin_statement();
       refresh_plan(parts, *prepared);
       portal.plan = prepared->plan;
       ensure_transaction(parts, !parts.in_block && portal.plan->read_only && max_rows == 0);
-      if (parts.read_only && !portal.plan->read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute this statement in a read-only transaction");
+      if (parts.read_only && !portal.plan->read_only)
+        throw error(sqlstate::kReadOnlyTransaction,
+                    "cannot execute this statement in a read-only transaction");
       while (co_await lock_relations(parts, *portal.plan)) {
         refresh_plan(parts, *prepared);
         portal.plan = prepared->plan;

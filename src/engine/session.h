@@ -1,5 +1,5 @@
-// Session: one client. Its methods are coroutines that never block a thread; used by one caller at a time, except
-// cancel().
+// Session: one client. Its methods are coroutines that never block a thread; used by one caller at a time,
+// except cancel().
 #pragma once
 
 #include <deque>
@@ -17,8 +17,8 @@
 
 namespace rustbd::engine {
 
-class SessionContext;      // functions::StatementContext and ObjectNames of a session (context/)
-class StatementAccess;     // exec::AccessFactory of one statement (access/)
+class SessionContext;   // functions::StatementContext and ObjectNames of a session (context/)
+class StatementAccess;  // exec::AccessFactory of one statement (access/)
 
 /// Nothing, or why the statement failed. The transaction is in its failed (or ended) state already.
 using Outcome = std::optional<Error>;
@@ -29,15 +29,15 @@ enum class TransactionStatus : char { kIdle = 'I', kInBlock = 'T', kFailed = 'E'
 struct PreparedStatement {
   std::string name;
   std::string text;
-  std::shared_ptr<Arena> arena;             // AST
-  const sql::Node* statement = nullptr;     // nullptr: an empty query
-  std::vector<types::TypeRef> parameters;   // complete
-  std::vector<ResultColumn> columns;        // empty: returns no rows
-  bool is_query = false;                    // bound by the binder (SELECT, DML); else a utility statement
-  std::shared_ptr<const plan::ExecutionPlan> plan;   // generic plan; rebuilt when stale
+  std::shared_ptr<Arena> arena;            // AST
+  const sql::Node* statement = nullptr;    // nullptr: an empty query
+  std::vector<types::TypeRef> parameters;  // complete
+  std::vector<ResultColumn> columns;       // empty: returns no rows
+  bool is_query = false;                   // bound by the binder (SELECT, DML); else a utility statement
+  std::shared_ptr<const plan::ExecutionPlan> plan;  // generic plan; rebuilt when stale
   std::uint64_t catalog_version = 0, settings_generation = 0;
   std::int64_t prepare_time_us = 0;
-  bool from_sql = false;                    // PREPARE, not the protocol
+  bool from_sql = false;  // PREPARE, not the protocol
 };
 
 /// A value from Bind: text or binary form, or NULL.
@@ -61,14 +61,18 @@ class Session {
   [[nodiscard]] Settings& settings() { return settings_; }
 
   // --- simple protocol ---
-  /// Runs all statements of the text; the first failure ends the rest (one implicit transaction, as PostgreSQL).
+  /// Runs all statements of the text; the first failure ends the rest (one implicit transaction, as
+  /// PostgreSQL).
   Task<Outcome> simple_query(std::string_view text, ResultSink& sink);
 
-  // --- extended protocol. After a failure the protocol layer skips to Sync; sync() ends the implicit transaction. ---
+  // --- extended protocol. After a failure the protocol layer skips to Sync; sync() ends the implicit
+  // transaction. ---
   Task<Outcome> parse(std::string name, std::string text, std::vector<Oid> parameter_types, ResultSink& sink);
-  Task<Outcome> bind(std::string portal, std::string statement, std::vector<ParameterInput> parameters, ResultSink& sink);
+  Task<Outcome> bind(std::string portal, std::string statement, std::vector<ParameterInput> parameters,
+                     ResultSink& sink);
   /// kInvalidSqlStatementName (26000), kInvalidCursorName (34000).
-  Task<Outcome> describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters, std::vector<ResultColumn>* columns);
+  Task<Outcome> describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters,
+                                   std::vector<ResultColumn>* columns);
   Task<Outcome> describe_portal(const std::string& name, std::vector<ResultColumn>* columns);
   /// At most max_rows rows (0: all): then suspended() instead of complete().
   Task<Outcome> execute(std::string portal, std::uint64_t max_rows, ResultSink& sink);
@@ -86,7 +90,8 @@ class Session {
 
   /// For the wire: how values are to be written now.
   [[nodiscard]] types::IoContext io_context();
-  /// Waits until everything that the session has shown so far is durable (I8): the protocol calls it before it sends.
+  /// Waits until everything that the session has shown so far is durable (I8): the protocol calls it before
+  /// it sends.
   [[nodiscard]] io::WaitToken results_durable();
 
   // --- for the files of engine only ---

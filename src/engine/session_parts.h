@@ -10,17 +10,17 @@ namespace rustbd::engine {
 struct Portal {
   std::string name;
   std::shared_ptr<PreparedStatement> statement;
-  Arena arena;                               // parameter values
+  Arena arena;  // parameter values
   std::vector<types::Value> parameters;
   std::shared_ptr<const plan::ExecutionPlan> plan;
   std::unique_ptr<StatementAccess> access;
   std::unique_ptr<exec::QueryRun> run;
-  std::uint64_t rows = 0;                    // sent so far
+  std::uint64_t rows = 0;  // sent so far
   bool done = false;
-  std::string tag;                           // once done
+  std::string tag;  // once done
   // Cursors (DECLARE): rows already fetched for SCROLL and WITH HOLD are kept by utility/cursor.cc.
   bool is_cursor = false, scroll = false, hold = false;
-  std::size_t savepoint_depth = 0;           // created at; dropped when that savepoint is rolled back
+  std::size_t savepoint_depth = 0;  // created at; dropped when that savepoint is rolled back
 };
 
 struct SavepointEntry {
@@ -29,36 +29,37 @@ struct SavepointEntry {
   std::size_t changes = 0, settings = 0;
 };
 
-/// A lock timeout, statement timeout or cancellation races with the end of its statement: the number tells them apart.
+/// A lock timeout, statement timeout or cancellation races with the end of its statement: the number tells
+/// them apart.
 struct Session::Parts {
   explicit Parts(Session& session);
   ~Parts();
   Session& session;
   Database& database;
   std::unique_ptr<txn::Locker> locker;
-  std::unique_ptr<txn::Transaction> transaction;   // nullptr: none is running
+  std::unique_ptr<txn::Transaction> transaction;  // nullptr: none is running
   catalog::CatalogChanges changes;
   std::unique_ptr<SessionContext> context;
-  bool in_block = false;                     // BEGIN was said
-  bool implicit_block = false;               // several statements of one simple query, or extended protocol up to Sync
-  bool failed = false;                       // 25P02 until ROLLBACK
-  bool read_only = false;                    // of the running transaction
+  bool in_block = false;        // BEGIN was said
+  bool implicit_block = false;  // several statements of one simple query, or extended protocol up to Sync
+  bool failed = false;          // 25P02 until ROLLBACK
+  bool read_only = false;       // of the running transaction
   txn::Isolation isolation = txn::Isolation::kReadCommitted;
   std::vector<SavepointEntry> savepoints;
   std::map<std::string, std::shared_ptr<PreparedStatement>> prepared;
   std::map<std::string, std::unique_ptr<Portal>> portals;
   CommitTimestamp last_commit{};
-  Lsn hold{};                                // of everything shown so far
-  Oid user_oid = catalog::oid::kBootstrapRole;       // session_user
-  Oid current_oid = catalog::oid::kBootstrapRole;    // SET ROLE
-  std::int64_t transaction_start_us = 0;     // wall clock, µs from 1970
+  Lsn hold{};                                      // of everything shown so far
+  Oid user_oid = catalog::oid::kBootstrapRole;     // session_user
+  Oid current_oid = catalog::oid::kBootstrapRole;  // SET ROLE
+  std::int64_t transaction_start_us = 0;           // wall clock, µs from 1970
   std::int64_t statement_start_us = 0;
   std::uint64_t statement_number = 0;
   std::int64_t last_sequence_value = 0;
-  Oid last_sequence = 0;                     // lastval()
-  std::map<Oid, std::int64_t> sequence_values;       // currval()
-  std::vector<std::function<Task<>()>> before_commit;        // deferred constraints
-  ResultSink* sink = nullptr;                // of the running statement: where notices go
+  Oid last_sequence = 0;                               // lastval()
+  std::map<Oid, std::int64_t> sequence_values;         // currval()
+  std::vector<std::function<Task<>()>> before_commit;  // deferred constraints
+  ResultSink* sink = nullptr;                          // of the running statement: where notices go
 
   [[nodiscard]] std::shared_ptr<const catalog::CatalogSnapshot> catalog() { return changes.view(); }
   /// Schemas that unqualified names are searched in, implicit ones first.
@@ -74,7 +75,8 @@ struct Session::Parts {
 // transaction_block.cc
 /// Begins a transaction if none runs.
 void ensure_transaction(Session::Parts& parts, bool single_read);
-Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement);
+Task<std::string> run_transaction_statement(Session::Parts& parts,
+                                            const sql::TransactionStatement& statement);
 /// Commits the implicit transaction (not a block). Throws Error.
 Task<> commit_transaction(Session::Parts& parts);
 Task<> abort_transaction(Session::Parts& parts);
@@ -84,22 +86,24 @@ Task<> after_error(Session::Parts& parts);
 // statement.cc
 struct StatementInput {
   const sql::Node* statement = nullptr;
-  std::string_view text;                     // of this statement
+  std::string_view text;  // of this statement
   std::span<const types::Value> parameters{};
-  bool top_level = true;                     // alone in its simple query, outside a block
+  bool top_level = true;  // alone in its simple query, outside a block
 };
 /// Runs one statement to its end. Throws Error.
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink);
 [[nodiscard]] bool is_query(const sql::Node& statement);
 /// Binds and plans against the present catalog. `parameter_types`: completed.
 /// `opened` (optional): relations that it found, also when it throws.
-std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
-                                                     std::span<const types::Value> values, std::vector<Oid>* opened = nullptr);
-/// The same for a client's statement: one that does not fit the catalog waits for whoever is changing the relations that
-/// it names, and fails only if it does not fit then either.
-Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(Session::Parts& parts, const sql::Node& statement,
-                                                                   std::vector<types::TypeRef>* parameter_types,
-                                                                   std::span<const types::Value> values);
+std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement,
+                                                     std::vector<types::TypeRef>* parameter_types,
+                                                     std::span<const types::Value> values,
+                                                     std::vector<Oid>* opened = nullptr);
+/// The same for a client's statement: one that does not fit the catalog waits for whoever is changing the
+/// relations that it names, and fails only if it does not fit then either.
+Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(
+    Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
+    std::span<const types::Value> values);
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan);
 /// Takes the table locks that a plan needs; true if the catalog changed while waiting: bind again.
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan);
@@ -110,12 +114,14 @@ void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPri
 /// Starts the run of a plan in the present transaction.
 void start_run(Session::Parts& parts, Portal& portal);
 /// Pulls rows into the sink: at most `max_rows` (0: all). True: the run has ended and portal.tag is set.
-Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink, std::span<const ResultColumn> columns);
+Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
+                 std::span<const ResultColumn> columns);
 /// Awaits a token; afterwards throws 57014 and the like if the statement was cancelled.
 Task<> wait(Session::Parts& parts, io::WaitToken token);
 /// Result columns of a utility statement that returns rows (SHOW, EXPLAIN, FETCH, EXECUTE); empty: none.
 std::vector<ResultColumn> utility_columns(Session::Parts& parts, const sql::Node& statement);
 /// Binder input of the present session and catalog. `catalog` and `path` outlive it.
-binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::span<const Oid> path);
+binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog,
+                             std::span<const Oid> path);
 
 }  // namespace rustbd::engine

@@ -18,7 +18,7 @@ enum class SettingType : std::uint8_t { kBool, kInteger, kReal, kString, kEnum }
 enum class SettingContext : std::uint8_t { kInternal, kPostmaster, kSighup, kSuperuser, kUser };
 
 struct SettingDefinition {
-  std::string_view name;            // as SHOW prints it
+  std::string_view name;  // as SHOW prints it
   SettingType type;
   SettingContext context;
   std::string_view default_value;
@@ -26,7 +26,7 @@ struct SettingDefinition {
   double minimum = 0, maximum = 0;  // numbers
   std::string_view choices;         // enums: comma-separated
   std::string_view category, description;
-  bool reported = false;            // clients are told of changes (ParameterStatus)
+  bool reported = false;  // clients are told of changes (ParameterStatus)
 };
 std::span<const SettingDefinition> setting_definitions();
 /// Case-insensitive; nullptr: unknown.
@@ -43,14 +43,15 @@ class Settings {
   void set_base(std::string_view name, std::string_view value) { base_[std::string{name}] = value; }
   /// The normalised value. Custom names (with a dot) exist once set. nullopt: unknown.
   [[nodiscard]] std::optional<std::string> get(std::string_view name) const;
-  [[nodiscard]] std::string show(std::string_view name) const;   // throws 42704
-  /// Throws 42704, 22023, 55P02. `in_transaction`: remembered for rollback; `local`: until the transaction's end.
+  [[nodiscard]] std::string show(std::string_view name) const;  // throws 42704
+  /// Throws 42704, 22023, 55P02. `in_transaction`: remembered for rollback; `local`: until the transaction's
+  /// end.
   void set(std::string_view name, std::string_view value, bool local, bool in_transaction);
   void reset(std::string_view name, bool in_transaction);
   void reset_all(bool in_transaction);
   [[nodiscard]] std::size_t position() const { return undo_.size(); }
-  void rollback_to(std::size_t position);      // savepoint or transaction (0)
-  void commit();                               // drops LOCAL values
+  void rollback_to(std::size_t position);  // savepoint or transaction (0)
+  void commit();                           // drops LOCAL values
   /// Names that changed since the last call and are reported to clients.
   std::vector<std::string> take_reported();
   /// Every setting with its session value, sorted by name: for SHOW ALL and pg_settings.
@@ -65,7 +66,11 @@ class Settings {
   Settings();
 
  private:
-  struct Undo { std::string name; std::optional<std::string> before; bool local; };
+  struct Undo {
+    std::string name;
+    std::optional<std::string> before;
+    bool local;
+  };
   void apply(const std::string& name, std::optional<std::string> value);
   void refresh(std::string_view name);
   std::map<std::string, std::string, std::less<>> base_, values_;

@@ -10,10 +10,10 @@ namespace rustbd::engine {
 
 namespace {
 constexpr int kReplansMax = 100;
-constexpr std::int64_t kTurnUs = 2000;   // of one statement on its network thread (query.md §9.2)
+constexpr std::int64_t kTurnUs = 2000;  // of one statement on its network thread (query.md §9.2)
 
-/// A statement that costs less than this runs on the session's network thread; longer ones go to the worker pool, so
-/// that they hold up nobody (query.md §9.2).
+/// A statement that costs less than this runs on the session's network thread; longer ones go to the worker
+/// pool, so that they hold up nobody (query.md §9.2).
 constexpr double kInlineCostNs = 100'000;
 
 /// Goes on on another lane.
@@ -31,7 +31,9 @@ auto move_to(io::Lane* lane) {
 
 /// Whether the estimate may be far too low: rows come from functions or recursion.
 bool has_unbounded_source(const plan::PlanNode& node) {
-  if (node.kind == plan::NodeKind::kFunctionScan || node.kind == plan::NodeKind::kProjectSet || node.kind == plan::NodeKind::kRecursiveUnion) return true;
+  if (node.kind == plan::NodeKind::kFunctionScan || node.kind == plan::NodeKind::kProjectSet ||
+      node.kind == plan::NodeKind::kRecursiveUnion)
+    return true;
   for (const auto& c : node.children)
     if (has_unbounded_source(*c)) return true;
   return false;
@@ -55,8 +57,12 @@ void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMo
     m = std::max(m, mode);
   };
   switch (node.kind) {
-    case plan::NodeKind::kTableScan: case plan::NodeKind::kIndexScan: case plan::NodeKind::kIndexOnlyScan: case plan::NodeKind::kIndexJoin:
-      if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored) raise(node.relation->oid, txn::TableLockMode::kAccessShare);
+    case plan::NodeKind::kTableScan:
+    case plan::NodeKind::kIndexScan:
+    case plan::NodeKind::kIndexOnlyScan:
+    case plan::NodeKind::kIndexJoin:
+      if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored)
+        raise(node.relation->oid, txn::TableLockMode::kAccessShare);
       break;
     case plan::NodeKind::kLockRows:
       for (const auto& l : node.locks) raise(l.relation->oid, txn::TableLockMode::kRowShare);
@@ -64,9 +70,11 @@ void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMo
     case plan::NodeKind::kModify:
       raise(node.modify->target->oid, txn::TableLockMode::kRowExclusive);
       for (const auto& c : node.modify->target->constraints)
-        if (c->type == catalog::ConstraintType::kForeignKey) raise(c->referenced_relation, txn::TableLockMode::kRowShare);
+        if (c->type == catalog::ConstraintType::kForeignKey)
+          raise(c->referenced_relation, txn::TableLockMode::kRowShare);
       for (const auto& c : node.modify->target->referenced_by)
-        raise(c->relation, c->on_delete == 'a' && c->on_update == 'a' ? txn::TableLockMode::kRowShare : txn::TableLockMode::kRowExclusive);
+        raise(c->relation, c->on_delete == 'a' && c->on_update == 'a' ? txn::TableLockMode::kRowShare
+                                                                      : txn::TableLockMode::kRowExclusive);
       break;
     default: break;
   }
@@ -88,18 +96,22 @@ std::string tag_of(const plan::ExecutionPlan& plan, std::uint64_t sent, std::uin
 bool is_query(const sql::Node& statement) {
   switch (statement.kind) {
     case sql::NodeKind::kSelectStatement: return sql::as<sql::SelectStatement>(&statement).into == nullptr;
-    case sql::NodeKind::kInsertStatement: case sql::NodeKind::kUpdateStatement: case sql::NodeKind::kDeleteStatement: case sql::NodeKind::kMergeStatement:
-      return true;
+    case sql::NodeKind::kInsertStatement:
+    case sql::NodeKind::kUpdateStatement:
+    case sql::NodeKind::kDeleteStatement:
+    case sql::NodeKind::kMergeStatement: return true;
     default: return false;
   }
 }
 
 Task<> wait(Session::Parts& parts, io::WaitToken token) {
   co_await token;
-  if (auto* flag = parts.session.cancel_flag(); flag->reason.load(std::memory_order_relaxed) != 0) flag->raise();
+  if (auto* flag = parts.session.cancel_flag(); flag->reason.load(std::memory_order_relaxed) != 0)
+    flag->raise();
 }
 
-binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog, std::span<const Oid> path) {
+binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog,
+                             std::span<const Oid> path) {
   binder::BindInput input;
   input.catalog = &catalog;
   input.search_path = path;
@@ -107,8 +119,10 @@ binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapsh
   return input;
 }
 
-std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
-                                                     std::span<const types::Value> values, std::vector<Oid>* opened) {
+std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement,
+                                                     std::vector<types::TypeRef>* parameter_types,
+                                                     std::span<const types::Value> values,
+                                                     std::vector<Oid>* opened) {
   const auto catalog = parts.catalog();
   const auto path = parts.search_path(*catalog);
   auto input = bind_input(parts, *catalog, path);
@@ -127,13 +141,15 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
     size.pages = estimate.pages;
     return size;
   };
-  optimize.setting = [&](std::string_view name) { return parts.session.settings().get(name).value_or(std::string{}); };
+  optimize.setting = [&](std::string_view name) {
+    return parts.session.settings().get(name).value_or(std::string{});
+  };
   return optimizer::optimize(std::move(logical), optimize);
 }
 
-Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(Session::Parts& parts, const sql::Node& statement,
-                                                                   std::vector<types::TypeRef>* parameter_types,
-                                                                   std::span<const types::Value> values) {
+Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(
+    Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
+    std::span<const types::Value> values) {
   const auto declared = parameter_types != nullptr ? *parameter_types : std::vector<types::TypeRef>{};
   for (;;) {
     const auto version = parts.catalog()->version;
@@ -147,7 +163,8 @@ Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(Session::Part
     }
     if (failure == nullptr) co_return plan;
     ensure_transaction(parts, false);
-    for (const Oid relation : opened) co_await lock_relation(parts, relation, txn::TableLockMode::kAccessShare);
+    for (const Oid relation : opened)
+      co_await lock_relation(parts, relation, txn::TableLockMode::kAccessShare);
     if (parts.catalog()->version == version) std::rethrow_exception(failure);
     if (parameter_types != nullptr) *parameter_types = declared;
   }
@@ -157,15 +174,16 @@ std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan) {
   std::vector<ResultColumn> out;
   for (const auto& c : plan.result) {
     out.push_back({c.name, c.type, c.relation, c.attribute});
-    out.back().type.typmod = std::max(c.type.typmod, -1);   // below -1: a derived precision, no SQL modifier
+    out.back().type.typmod = std::max(c.type.typmod, -1);  // below -1: a derived precision, no SQL modifier
   }
   return out;
 }
 
 Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mode, bool no_wait) {
   for (;;) {
-    const auto outcome = parts.transaction->lock_table(relation, catalog::oid::kDatabasePostgres, mode,
-                                                       no_wait ? txn::WaitPolicy::kNoWait : txn::WaitPolicy::kWait);
+    const auto outcome =
+        parts.transaction->lock_table(relation, catalog::oid::kDatabasePostgres, mode,
+                                      no_wait ? txn::WaitPolicy::kNoWait : txn::WaitPolicy::kWait);
     if (outcome.ok()) co_return;
     if (outcome.blocked()) {
       co_await wait(parts, outcome.token);
@@ -173,7 +191,8 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
     }
     if (outcome.status == txn::Status::kLockNotAvailable && no_wait) {
       auto r = parts.catalog()->relation(relation);
-      throw error(sqlstate::kLockNotAvailable, "could not obtain lock on relation \"{}\"", r != nullptr ? r->name : fmt::format("{}", relation));
+      throw error(sqlstate::kLockNotAvailable, "could not obtain lock on relation \"{}\"",
+                  r != nullptr ? r->name : fmt::format("{}", relation));
     }
     parts.database.transactions().throw_outcome(outcome, parts.locker.get());
   }
@@ -209,17 +228,22 @@ void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPri
         const auto equals = item.find('='), slash = item.find('/');
         if (equals != std::string_view::npos && slash != std::string_view::npos) {
           const auto grantee = item.substr(0, equals);
-          if ((grantee.empty() || grantee == name) && item.substr(equals + 1, slash - equals - 1).find(letter) != std::string_view::npos) return true;
+          if ((grantee.empty() || grantee == name) &&
+              item.substr(equals + 1, slash - equals - 1).find(letter) != std::string_view::npos)
+            return true;
         }
         acl.remove_prefix(std::min(comma + 1, acl.size()));
       }
       return false;
     };
-    static constexpr std::pair<std::uint32_t, char> kLetters[] = {{1, 'r'}, {2, 'a'}, {4, 'w'}, {8, 'd'}, {16, 'D'}, {32, 'x'}};
+    static constexpr std::pair<std::uint32_t, char> kLetters[] = {{1, 'r'}, {2, 'a'},  {4, 'w'},
+                                                                  {8, 'd'}, {16, 'D'}, {32, 'x'}};
     for (const auto& [bit, letter] : kLetters)
       if ((p.kinds & bit) != 0 && !allowed(letter))
         throw error(sqlstate::kInsufficientPrivilege, "permission denied for {} {}",
-                    relation->kind == catalog::RelationKind::kView ? "view" : (relation->kind == catalog::RelationKind::kSequence ? "sequence" : "table"),
+                    relation->kind == catalog::RelationKind::kView
+                        ? "view"
+                        : (relation->kind == catalog::RelationKind::kSequence ? "sequence" : "table"),
                     relation->name);
   }
 }
@@ -241,14 +265,16 @@ void start_run(Session::Parts& parts, Portal& portal) {
   portal.run = exec::QueryRun::start(portal.plan, context);
 }
 
-Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink, std::span<const ResultColumn> columns) {
+Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
+                 std::span<const ResultColumn> columns) {
   std::uint64_t sent = 0;
   auto io = parts.session.io_context();
   auto& clock = *parts.database.environment().clock;
   auto turn_began = clock.monotonic_us();
   auto* const home = io::Lane::current();
   io::Lane* pool = nullptr;
-  if (home != nullptr && (portal.plan->estimated_cost > kInlineCostNs || has_unbounded_source(*portal.plan->root)))
+  if (home != nullptr &&
+      (portal.plan->estimated_cost > kInlineCostNs || has_unbounded_source(*portal.plan->root)))
     pool = &parts.database.environment().executor->workers();
   for (;;) {
     // A long result gives the thread's other sessions their turn.
@@ -312,12 +338,17 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
   const bool alone = input.top_level && !parts.in_block;
   ensure_transaction(parts, alone && portal.plan->read_only);
   if (parts.read_only && !portal.plan->read_only)
-    throw error(sqlstate::kReadOnlyTransaction, "cannot execute {} in a read-only transaction",
-                portal.plan->tag == plan::StatementTag::kInsert
-                    ? "INSERT"
-                    : (portal.plan->tag == plan::StatementTag::kUpdate ? "UPDATE" : (portal.plan->tag == plan::StatementTag::kDelete ? "DELETE" : "SELECT FOR UPDATE")));
+    throw error(
+        sqlstate::kReadOnlyTransaction, "cannot execute {} in a read-only transaction",
+        portal.plan->tag == plan::StatementTag::kInsert
+            ? "INSERT"
+            : (portal.plan->tag == plan::StatementTag::kUpdate
+                   ? "UPDATE"
+                   : (portal.plan->tag == plan::StatementTag::kDelete ? "DELETE" : "SELECT FOR UPDATE")));
   for (int i = 0; co_await lock_relations(parts, *portal.plan); ++i) {
-    if (i == kReplansMax) throw error(sqlstate::kSerializationFailure, "the catalog changes faster than this statement can be planned");
+    if (i == kReplansMax)
+      throw error(sqlstate::kSerializationFailure,
+                  "the catalog changes faster than this statement can be planned");
     portal.plan = make_plan(parts, *input.statement, types_or_null, input.parameters);
   }
   check_privileges(parts, portal.plan->privileges);
@@ -338,15 +369,19 @@ Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultS
   const auto& statement = *input.statement;
   ++parts.statement_number;
   if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {
-    const bool ends = t->type == sql::TransactionType::kCommit || t->type == sql::TransactionType::kRollback ||
+    const bool ends = t->type == sql::TransactionType::kCommit ||
+                      t->type == sql::TransactionType::kRollback ||
                       t->type == sql::TransactionType::kRollbackTo;
     if (parts.failed && !ends)
-      throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+      throw error(sqlstate::kInFailedTransaction,
+                  "current transaction is aborted, commands ignored until end of transaction block");
     parts.context->begin_statement();
     sink.complete(co_await run_transaction_statement(parts, *t));
     co_return;
   }
-  if (parts.failed) throw error(sqlstate::kInFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block");
+  if (parts.failed)
+    throw error(sqlstate::kInFailedTransaction,
+                "current transaction is aborted, commands ignored until end of transaction block");
   parts.context->begin_statement();
   if (is_query(statement)) {
     co_await run_query(parts, input, sink);

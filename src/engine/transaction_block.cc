@@ -1,6 +1,6 @@
 // BEGIN to COMMIT: transaction blocks, savepoints, and what an error does to them.
-#include "rustbd/engine/context/session_context.h"
 #include "rustbd/engine/access/statement_access.h"
+#include "rustbd/engine/context/session_context.h"
 #include "rustbd/engine/session_parts.h"
 
 namespace rustbd::engine {
@@ -13,18 +13,22 @@ void forget_transaction(Session::Parts& parts) {
   parts.changes.truncate(0);
   parts.before_commit.clear();
   parts.in_block = parts.implicit_block = parts.failed = false;
-  std::erase_if(parts.portals, [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
+  std::erase_if(parts.portals,
+                [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
 }
 
 void apply_modes(Session::Parts& parts, const sql::TransactionModes& modes, std::int32_t location) {
   if (modes.has_isolation) {
     switch (modes.isolation) {
-      case sql::IsolationLevel::kReadUncommitted: case sql::IsolationLevel::kReadCommitted: parts.isolation = txn::Isolation::kReadCommitted; break;
+      case sql::IsolationLevel::kReadUncommitted:
+      case sql::IsolationLevel::kReadCommitted: parts.isolation = txn::Isolation::kReadCommitted; break;
       case sql::IsolationLevel::kRepeatableRead: parts.isolation = txn::Isolation::kRepeatableRead; break;
       case sql::IsolationLevel::kSerializable: throw not_supported("SERIALIZABLE").at(location);
     }
-    static constexpr std::string_view kNames[] = {"read uncommitted", "read committed", "repeatable read", "serializable"};
-    parts.session.settings().set("transaction_isolation", kNames[static_cast<std::size_t>(modes.isolation)], true, true);
+    static constexpr std::string_view kNames[] = {"read uncommitted", "read committed", "repeatable read",
+                                                  "serializable"};
+    parts.session.settings().set("transaction_isolation", kNames[static_cast<std::size_t>(modes.isolation)],
+                                 true, true);
   }
   if (modes.read_only != sql::ModeFlag::kUnset) {
     parts.read_only = modes.read_only == sql::ModeFlag::kOn;
@@ -44,7 +48,7 @@ Task<> roll_back_to(Session::Parts& parts, SavepointEntry& entry) {
   co_await parts.transaction->rollback_to(entry.position);
   parts.changes.truncate(entry.changes);
   parts.session.settings().rollback_to(entry.settings);
-  parts.savepoints.resize(depth);   // the savepoint itself stays
+  parts.savepoints.resize(depth);  // the savepoint itself stays
   parts.failed = false;
 }
 
@@ -52,8 +56,10 @@ Task<> roll_back_to(Session::Parts& parts, SavepointEntry& entry) {
 
 void ensure_transaction(Session::Parts& parts, bool single_read) {
   if (parts.transaction != nullptr) return;
-  const auto& isolation = parts.session.settings().get("default_transaction_isolation").value_or("read committed");
-  parts.isolation = isolation == "repeatable read" ? txn::Isolation::kRepeatableRead : txn::Isolation::kReadCommitted;
+  const auto& isolation =
+      parts.session.settings().get("default_transaction_isolation").value_or("read committed");
+  parts.isolation =
+      isolation == "repeatable read" ? txn::Isolation::kRepeatableRead : txn::Isolation::kReadCommitted;
   if (isolation == "serializable") throw not_supported("SERIALIZABLE");
   parts.read_only = parts.session.settings().get_bool("default_transaction_read_only");
   txn::TransactionOptions options;
@@ -77,7 +83,8 @@ Task<> commit_transaction(Session::Parts& parts) {
   }
   for (auto& [name, portal] : parts.portals) portal->run.reset();
   const bool asynchronous = parts.session.settings().get("synchronous_commit").value_or("on") == "off";
-  const auto outcome = co_await parts.transaction->commit(asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync);
+  const auto outcome =
+      co_await parts.transaction->commit(asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync);
   if (!outcome.ok()) {
     auto& system = parts.database.transactions();
     if (!parts.transaction->finished()) co_await parts.transaction->abort();
@@ -85,7 +92,8 @@ Task<> commit_transaction(Session::Parts& parts) {
     forget_transaction(parts);
     system.throw_outcome(outcome, parts.locker.get());
   }
-  if (parts.transaction->commit_timestamp() > parts.last_commit) parts.last_commit = parts.transaction->commit_timestamp();
+  if (parts.transaction->commit_timestamp() > parts.last_commit)
+    parts.last_commit = parts.transaction->commit_timestamp();
   parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
   parts.session.settings().commit();
   forget_transaction(parts);
@@ -93,7 +101,8 @@ Task<> commit_transaction(Session::Parts& parts) {
 
 Task<> abort_transaction(Session::Parts& parts) {
   for (auto& [name, portal] : parts.portals) portal->run.reset();
-  std::erase_if(parts.portals, [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
+  std::erase_if(parts.portals,
+                [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
   if (parts.transaction != nullptr) co_await parts.transaction->abort();
   parts.session.settings().rollback_to(0);
   forget_transaction(parts);
@@ -103,9 +112,10 @@ Task<> after_error(Session::Parts& parts) {
   for (auto& [name, portal] : parts.portals) portal->run.reset();
   if (parts.in_block) {
     parts.failed = true;
-    // What the block did since its last savepoint is taken back now, with the locks: nobody waits for a block that
-    // can only be rolled back.
-    const txn::Savepoint position = parts.savepoints.empty() ? txn::Savepoint{} : parts.savepoints.back().position;
+    // What the block did since its last savepoint is taken back now, with the locks: nobody waits for a block
+    // that can only be rolled back.
+    const txn::Savepoint position =
+        parts.savepoints.empty() ? txn::Savepoint{} : parts.savepoints.back().position;
     if (parts.transaction != nullptr) co_await parts.transaction->rollback_to(position);
     parts.changes.truncate(parts.savepoints.empty() ? 0 : parts.savepoints.back().changes);
     co_return;
@@ -113,11 +123,15 @@ Task<> after_error(Session::Parts& parts) {
   co_await abort_transaction(parts);
 }
 
-Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement) {
+Task<std::string> run_transaction_statement(Session::Parts& parts,
+                                            const sql::TransactionStatement& statement) {
   using sql::TransactionType;
-  const auto warn = [&](SqlState state, std::string text) { parts.notice(Severity::kWarning, Error{state, std::move(text)}); };
+  const auto warn = [&](SqlState state, std::string text) {
+    parts.notice(Severity::kWarning, Error{state, std::move(text)});
+  };
   switch (statement.type) {
-    case TransactionType::kBegin: case TransactionType::kStart: {
+    case TransactionType::kBegin:
+    case TransactionType::kStart: {
       const std::string tag = statement.type == TransactionType::kBegin ? "BEGIN" : "START TRANSACTION";
       if (parts.in_block) {
         warn(sqlstate::kActiveTransaction, "there is already a transaction in progress");
@@ -126,7 +140,8 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
       // What came before in the same simple query belongs to the block, as in PostgreSQL.
       ensure_transaction(parts, false);
       if (statement.modes.has_isolation && parts.transaction->has_written())
-        throw error(sqlstate::kActiveTransaction, "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+        throw error(sqlstate::kActiveTransaction,
+                    "SET TRANSACTION ISOLATION LEVEL must be called before any query");
       const auto isolation = parts.isolation;
       apply_modes(parts, statement.modes, statement.location);
       if (parts.isolation != isolation) {
@@ -174,25 +189,35 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
       co_return "ROLLBACK";
     }
     case TransactionType::kSavepoint: {
-      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "SAVEPOINT can only be used in transaction blocks");
-      parts.savepoints.push_back({std::string{statement.name}, parts.transaction->savepoint(), parts.changes.position(), parts.session.settings().position()});
+      if (!parts.in_block)
+        throw error(sqlstate::kNoActiveTransaction, "SAVEPOINT can only be used in transaction blocks");
+      parts.savepoints.push_back({std::string{statement.name}, parts.transaction->savepoint(),
+                                  parts.changes.position(), parts.session.settings().position()});
       co_return "SAVEPOINT";
     }
     case TransactionType::kRelease: {
-      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "RELEASE SAVEPOINT can only be used in transaction blocks");
+      if (!parts.in_block)
+        throw error(sqlstate::kNoActiveTransaction,
+                    "RELEASE SAVEPOINT can only be used in transaction blocks");
       auto* entry = find_savepoint(parts, statement.name);
-      if (entry == nullptr) throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
+      if (entry == nullptr)
+        throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
       parts.savepoints.resize(static_cast<std::size_t>(entry - parts.savepoints.data()));
       co_return "RELEASE";
     }
     case TransactionType::kRollbackTo: {
-      if (!parts.in_block) throw error(sqlstate::kNoActiveTransaction, "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
+      if (!parts.in_block)
+        throw error(sqlstate::kNoActiveTransaction,
+                    "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
       auto* entry = find_savepoint(parts, statement.name);
-      if (entry == nullptr) throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
+      if (entry == nullptr)
+        throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
       co_await roll_back_to(parts, *entry);
       co_return "ROLLBACK";
     }
-    case TransactionType::kPrepare: case TransactionType::kCommitPrepared: case TransactionType::kRollbackPrepared:
+    case TransactionType::kPrepare:
+    case TransactionType::kCommitPrepared:
+    case TransactionType::kRollbackPrepared:
       throw not_supported("PREPARE TRANSACTION").at(statement.location);
   }
   RUSTBD_UNREACHABLE();

@@ -1,5 +1,6 @@
-// Aggregate: plain, hash and sorted (which is a hash table whose rows keep the order of first appearance), with DISTINCT,
-// FILTER, ORDER BY inside aggregates, ordered-set aggregates and grouping sets (one table, the set's number in the key).
+// Aggregate: plain, hash and sorted (which is a hash table whose rows keep the order of first appearance),
+// with DISTINCT, FILTER, ORDER BY inside aggregates, ordered-set aggregates and grouping sets (one table, the
+// set's number in the key).
 #include <algorithm>
 
 #include "rustbd/base/statement_assert.h"
@@ -21,21 +22,21 @@ struct AggregateCall {
   const plan::Expression* expression = nullptr;
   const functions::AggregateKernels* kernels = nullptr;
   bool strict = false, distinct = false;
-  bool sorted = false;                       // rows are kept and fed in order at the end
+  bool sorted = false;  // rows are kept and fed in order at the end
   bool needs_arena = false;
-  std::vector<std::uint32_t> args;           // positions in the evaluated columns
+  std::vector<std::uint32_t> args;  // positions in the evaluated columns
   int filter = -1;
-  std::vector<std::uint32_t> order;          // positions of the ORDER BY keys
+  std::vector<std::uint32_t> order;  // positions of the ORDER BY keys
   std::vector<types::KeyPart> order_parts;
-  std::uint32_t state_offset = 0;            // in the extra bytes of a group
+  std::uint32_t state_offset = 0;  // in the extra bytes of a group
 };
 
 /// What the sink and the source know of the plan.
 struct AggregateShape {
   const PlanNode* plan = nullptr;
-  Evaluator columns;                         // groups, then arguments, filters and order keys
+  Evaluator columns;  // groups, then arguments, filters and order keys
   std::vector<AggregateCall> calls;
-  std::vector<TypeRef> key_types;            // [set number] groups
+  std::vector<TypeRef> key_types;  // [set number] groups
   std::uint32_t state_bytes = 0;
   bool has_sets = false;
   [[nodiscard]] bool is_plain() const { return key_types.empty(); }
@@ -43,11 +44,13 @@ struct AggregateShape {
 
 /// The groups of one worker.
 struct Groups {
-  Groups(RunState& run, const AggregateShape& shape) : table(run.memory, shape.key_types, shape.state_bytes), charge(run.memory) {
+  Groups(RunState& run, const AggregateShape& shape)
+      : table(run.memory, shape.key_types, shape.state_bytes), charge(run.memory) {
     for (const auto& call : shape.calls) {
       std::vector<TypeRef> columns{pointer_type()};
       for (const auto a : call.args) columns.push_back(shape.columns.types()[a]);
-      distinct.push_back(call.distinct && !call.sorted ? std::make_unique<KeyTable>(run.memory, columns) : nullptr);
+      distinct.push_back(call.distinct && !call.sorted ? std::make_unique<KeyTable>(run.memory, columns)
+                                                       : nullptr);
       if (!call.sorted) {
         sorted.push_back(nullptr);
         continue;
@@ -83,7 +86,10 @@ functions::EvalContext call_context(TaskContext& context, const AggregateCall& c
 class AggregateSink final : public Sink {
  public:
   AggregateSink(RunState& run, std::shared_ptr<const AggregateShape> shape)
-      : Sink(shape->plan->id), run_(run), shape_(std::move(shape)), result_(std::make_shared<std::unique_ptr<Groups>>()) {}
+      : Sink(shape->plan->id),
+        run_(run),
+        shape_(std::move(shape)),
+        result_(std::make_shared<std::unique_ptr<Groups>>()) {}
 
   struct Local final : LocalState {
     std::unique_ptr<Groups> groups;
@@ -95,7 +101,7 @@ class AggregateSink final : public Sink {
     std::vector<std::uint32_t> kept_index;  // their position in the chunk's selection
     std::vector<void*> states;
     std::vector<Vector> args;
-    Row only = nullptr;                     // plain: the one group
+    Row only = nullptr;  // plain: the one group
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
     auto local = std::make_unique<Local>();
@@ -181,11 +187,13 @@ class AggregateSink final : public Sink {
     const auto groups = shape_->plan->groups.size();
     std::size_t at = 0;
     if (shape_->has_sets)
-      local.keys[at++] = types::make_constant(Datum::of(static_cast<std::int32_t>(set)), false, types::Phys::kI32, local.scratch);
+      local.keys[at++] = types::make_constant(Datum::of(static_cast<std::int32_t>(set)), false,
+                                              types::Phys::kI32, local.scratch);
     for (std::uint32_t g = 0; g < groups; ++g) {
       const bool in_set = !shape_->has_sets || is_in(shape_->plan->grouping_sets[set], g);
-      local.keys[at++] = in_set ? local.values[g]
-                                : types::make_constant(Datum{}, true, shape_->columns.types()[g].phys, local.scratch);
+      local.keys[at++] =
+          in_set ? local.values[g]
+                 : types::make_constant(Datum{}, true, shape_->columns.types()[g].phys, local.scratch);
     }
   }
 
@@ -194,9 +202,11 @@ class AggregateSink final : public Sink {
     local.args.clear();
     for (const auto a : call.args) local.args.push_back(local.values[a]);
     Selection selection = in.selection;
-    const std::uint32_t* index = nullptr;      // position in `rows` of the i-th selected row; nullptr: i
-    const bool may_skip = call.filter >= 0 ||
-        (call.strict && std::ranges::any_of(local.args, [](const Vector& v) { return v.validity != nullptr; }));
+    const std::uint32_t* index = nullptr;  // position in `rows` of the i-th selected row; nullptr: i
+    const bool may_skip =
+        call.filter >= 0 || (call.strict && std::ranges::any_of(local.args, [](const Vector& v) {
+                               return v.validity != nullptr;
+                             }));
     if (may_skip) {
       select_rows(local, call, in);
       selection = {local.kept.data(), static_cast<std::uint32_t>(local.kept.size())};
@@ -232,17 +242,20 @@ class AggregateSink final : public Sink {
         const Vector& f = local.values[static_cast<std::size_t>(call.filter)];
         if (!f.is_valid(row) || !f.values<bool>()[f.slot(row)]) continue;
       }
-      if (call.strict && !std::ranges::all_of(local.args, [row](const Vector& v) { return v.is_valid(row); })) continue;
+      if (call.strict && !std::ranges::all_of(local.args, [row](const Vector& v) { return v.is_valid(row); }))
+        continue;
       local.kept.push_back(static_cast<std::uint16_t>(row));
       local.kept_index.push_back(i);
     }
   }
 
-  static Vector group_pointers(Local& local, const Selection& selection, const std::uint32_t* index, const Row* rows) {
+  static Vector group_pointers(Local& local, const Selection& selection, const std::uint32_t* index,
+                               const Row* rows) {
     local.pointers.reset(types::Phys::kI64);
     Vector pointers = local.pointers.flat();
     for (std::uint32_t i = 0; i < selection.count; ++i)
-      pointers.values<std::int64_t>()[selection[i]] = reinterpret_cast<std::int64_t>(rows[index == nullptr ? i : index[i]]);
+      pointers.values<std::int64_t>()[selection[i]] =
+          reinterpret_cast<std::int64_t>(rows[index == nullptr ? i : index[i]]);
     return pointers;
   }
 
@@ -254,7 +267,8 @@ class AggregateSink final : public Sink {
   }
 
   /// DISTINCT: of the selected rows those whose arguments are new in their group.
-  static void keep_new(Local& local, KeyTable& seen, const Chunk& in, Selection* selection, const std::uint32_t** index) {
+  static void keep_new(Local& local, KeyTable& seen, const Chunk& in, Selection* selection,
+                       const std::uint32_t** index) {
     Row rows[types::kVectorSize];
     bool is_new[types::kVectorSize];
     seen.find_or_insert(local.args.data(), *selection, rows, is_new);
@@ -286,7 +300,8 @@ class AggregateSink final : public Sink {
       if (shape_->has_sets ? !sets[s].groups.empty() : !shape_->is_plain()) continue;
       std::vector<Vector> keys;
       if (shape_->has_sets)
-        keys.push_back(types::make_constant(Datum::of(static_cast<std::int32_t>(s)), false, types::Phys::kI32, arena));
+        keys.push_back(
+            types::make_constant(Datum::of(static_cast<std::int32_t>(s)), false, types::Phys::kI32, arena));
       for (std::size_t g = 0; g < shape_->plan->groups.size(); ++g)
         keys.push_back(types::make_constant(Datum{}, true, shape_->columns.types()[g].phys, arena));
       Row row;
@@ -314,7 +329,8 @@ class AggregateSink final : public Sink {
       for (; at < entries.size() && batch.size() < types::kVectorSize; ++at) {
         if (call.distinct && at != 0 && same_key(entries[at], entries[at - 1])) continue;
         batch.push_back(entries[at].row);
-        states.push_back(groups.state(reinterpret_cast<Row>(rows.layout().datum(entries[at].row, 0).i64), call));
+        states.push_back(
+            groups.state(reinterpret_cast<Row>(rows.layout().datum(entries[at].row, 0).i64), call));
       }
       for (std::size_t a = 0; a < call.args.size(); ++a)
         gather_rows(rows.layout(), batch, a + 1, columns.buffer(a), columns[a]);
@@ -362,14 +378,16 @@ class AggregateSource final : public Source {
     const std::size_t first_key = shape_->has_sets ? 1 : 0;
     for (std::size_t g = 0; g < plan_.groups.size(); ++g)
       if (plan_.groups[g].id == id)
-        return gather_rows((*groups_)->table.layout(), rows, g + first_key, local.output.buffer(i), local.output[i]);
+        return gather_rows((*groups_)->table.layout(), rows, g + first_key, local.output.buffer(i),
+                           local.output[i]);
     for (std::size_t c = 0; c < plan_.aggregates.size(); ++c)
       if (plan_.aggregates[c].id == id) return finalize(context, local, i, shape_->calls[c], rows);
     for (const auto& grouping : plan_.grouping_calls)
       if (grouping.id == id) return fill_grouping(local, i, grouping, rows);
     RUSTBD_STATEMENT_UNREACHABLE("an aggregate's output is a group, an aggregate or a GROUPING");
   }
-  void finalize(TaskContext& context, Local& local, std::size_t i, const AggregateCall& call, std::span<const Row> rows) const {
+  void finalize(TaskContext& context, Local& local, std::size_t i, const AggregateCall& call,
+                std::span<const Row> rows) const {
     auto& memory = local.output.buffer(i);
     memory.reset(call.expression->type.phys);
     Vector out = memory.flat();
@@ -386,7 +404,8 @@ class AggregateSource final : public Source {
     }
     local.output[i] = out;
   }
-  void fill_grouping(Local& local, std::size_t i, const plan::LogicalNode::Grouping& call, std::span<const Row> rows) const {
+  void fill_grouping(Local& local, std::size_t i, const plan::LogicalNode::Grouping& call,
+                     std::span<const Row> rows) const {
     auto& memory = local.output.buffer(i);
     memory.reset(types::Phys::kI32);
     Vector out = memory.flat();
@@ -424,7 +443,8 @@ std::shared_ptr<AggregateShape> make_shape(const PlanNode& node, const Layout& i
     AggregateCall call;
     call.expression = &e;
     call.kernels = e.aggregate.kernels;
-    RUSTBD_STATEMENT_ASSERT(call.kernels != nullptr && e.aggregate.declaration != nullptr, "aggregates are resolved before they run");
+    RUSTBD_STATEMENT_ASSERT(call.kernels != nullptr && e.aggregate.declaration != nullptr,
+                            "aggregates are resolved before they run");
     const auto& declaration = *e.aggregate.declaration;
     call.strict = declaration.strict;
     call.needs_arena = declaration.state_needs_arena;
@@ -436,7 +456,8 @@ std::shared_ptr<AggregateShape> make_shape(const PlanNode& node, const Layout& i
       call.order.push_back(add(key.expression.get()));
       call.order_parts.push_back({key.expression->type, key.descending, key.nulls_first});
       // WITHIN GROUP: the sorted values are the last arguments.
-      if (ordered_set && call.args.size() < declaration.arguments.size()) call.args.push_back(call.order.back());
+      if (ordered_set && call.args.size() < declaration.arguments.size())
+        call.args.push_back(call.order.back());
     }
     if (e.distinct && call.sorted) {
       for (const auto a : call.args) {
@@ -462,7 +483,8 @@ void build_aggregate(PipelineBuilder& builder, const PlanNode& node, Pipeline& c
   auto sink = std::make_shared<AggregateSink>(builder.run, shape);
   bool parallel = node.strategy != plan::AggregateStrategy::kSorted;
   for (const auto& call : shape->calls)
-    if (call.sorted || call.distinct || call.expression->aggregate.declaration->order_sensitive || call.kernels->combine == nullptr)
+    if (call.sorted || call.distinct || call.expression->aggregate.declaration->order_sensitive ||
+        call.kernels->combine == nullptr)
       parallel = false;
   auto& pipeline = builder.build_into(*node.children[0], sink, parallel);
   for (const auto& group : node.groups) PipelineBuilder::use(pipeline, group.expression.get());

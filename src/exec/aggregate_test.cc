@@ -23,9 +23,11 @@ struct Model {
     if (*v < 3) ++filtered;
   }
   [[nodiscard]] std::string text() const {
-    const auto number = [](const std::optional<int>& v) { return v ? std::to_string(*v) : std::string("NULL"); };
-    return fmt::format("{}|{}|{}|{}|{}|{}|{}", rows, count, count == 0 ? "NULL" : std::to_string(sum), number(least), number(most),
-                       distinct.size(), filtered);
+    const auto number = [](const std::optional<int>& v) {
+      return v ? std::to_string(*v) : std::string("NULL");
+    };
+    return fmt::format("{}|{}|{}|{}|{}|{}|{}", rows, count, count == 0 ? "NULL" : std::to_string(sum),
+                       number(least), number(most), distinct.size(), filtered);
   }
 };
 
@@ -53,14 +55,16 @@ std::vector<IntRow> random_rows(std::uint64_t seed, std::size_t n, std::uint64_t
   for (std::size_t i = 0; i < n; ++i) {
     IntRow row;
     for (const auto domain : {groups, std::uint64_t{6}})
-      row.push_back(random.chance(150) ? std::nullopt : std::optional(static_cast<int>(random.below(domain))));
+      row.push_back(random.chance(150) ? std::nullopt
+                                       : std::optional(static_cast<int>(random.below(domain))));
     rows.push_back(row);
   }
   return rows;
 }
 
 TEST(Aggregate, GroupsAgainstAMap) {
-  for (const auto& [n, groups] : {std::pair<std::size_t, std::uint64_t>{0, 1}, {1, 1}, {900, 5}, {2500, 2000}}) {
+  for (const auto& [n, groups] :
+       {std::pair<std::size_t, std::uint64_t>{0, 1}, {1, 1}, {900, 5}, {2500, 2000}}) {
     const auto rows = random_rows(n + 7, n, groups);
     MemoryDatabase database;
     auto relation = make_relation(1, "t", 2);
@@ -131,7 +135,8 @@ TEST(Aggregate, OrderedArgumentsAndDistinctText) {
   const auto text = [](std::string_view t) {
     return expression::make_constant({kTextType, false, types::Datum::of(types::Str{t})});
   };
-  for (const auto& [group, word] : {std::pair{1, "b"}, {2, "z"}, {1, "a long word of many letters"}, {1, "b"}, {2, "y"}})
+  for (const auto& [group, word] :
+       {std::pair{1, "b"}, {2, "z"}, {1, "a long word of many letters"}, {1, "b"}, {2, "y"}})
     values->rows.push_back(list(int4(group), text(word)));
   auto node = m.node(NodeKind::kAggregate);
   const auto id = m.column(kInt4Type);
@@ -164,7 +169,8 @@ TEST(SetOperation, AllKindsAgainstMultisets) {
   auto l = make_relation(1, "l", 2), r = make_relation(2, "r", 2);
   fill(database.add(l), left);
   fill(database.add(r), right);
-  for (const auto kind : {plan::SetOperationKind::kUnion, plan::SetOperationKind::kIntersect, plan::SetOperationKind::kExcept}) {
+  for (const auto kind : {plan::SetOperationKind::kUnion, plan::SetOperationKind::kIntersect,
+                          plan::SetOperationKind::kExcept}) {
     for (const bool all : {false, true}) {
       PlanMaker m;
       auto node = m.node(NodeKind::kSetOperation);
@@ -177,8 +183,10 @@ TEST(SetOperation, AllKindsAgainstMultisets) {
       for (const auto& [text, c] : counts) {
         std::int64_t n = 0;
         if (kind == plan::SetOperationKind::kUnion) n = all ? c.first + c.second : 1;
-        if (kind == plan::SetOperationKind::kIntersect) n = all ? std::min(c.first, c.second) : (c.first != 0 && c.second != 0);
-        if (kind == plan::SetOperationKind::kExcept) n = all ? std::max<std::int64_t>(0, c.first - c.second) : (c.first != 0 && c.second == 0);
+        if (kind == plan::SetOperationKind::kIntersect)
+          n = all ? std::min(c.first, c.second) : (c.first != 0 && c.second != 0);
+        if (kind == plan::SetOperationKind::kExcept)
+          n = all ? std::max<std::int64_t>(0, c.first - c.second) : (c.first != 0 && c.second == 0);
         for (; n > 0; --n) expected.push_back(text);
       }
       expect_rows(database, m.finish(std::move(node)), expected);

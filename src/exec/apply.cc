@@ -1,5 +1,5 @@
-// Apply: the right subtree runs again for each left row, with parameters bound to its columns. Results of equal bindings
-// are remembered when the subtree has no side effects.
+// Apply: the right subtree runs again for each left row, with parameters bound to its columns. Results of
+// equal bindings are remembered when the subtree has no side effects.
 #include <algorithm>
 #include <map>
 
@@ -31,12 +31,15 @@ class Apply final : public JoinOperator {
   Apply(PipelineBuilder& builder, const PlanNode& plan_node, const Layout& left)
       : JoinOperator(builder, plan_node, left, builder.layout(*plan_node.children[1])),
         executor_(std::make_unique<PlanExecutor>(builder.run, *plan_node.children[1])),
-        remembers_(!is_volatile(*plan_node.children[1])), keys_(builder.run.memory, binding_types(plan_node, left), 16),
+        remembers_(!is_volatile(*plan_node.children[1])),
+        keys_(builder.run.memory, binding_types(plan_node, left), 16),
         rows_(builder.run.memory, right_rows_) {
     for (const auto& binding : plan_node.bindings) positions_.push_back(left.position(binding.column));
   }
   /// Remembered rows of one binding: rows_ [first, first + count) in `order_`.
-  struct Memo { std::uint64_t first, count; };
+  struct Memo {
+    std::uint64_t first, count;
+  };
   struct ApplyLocal final : Local {
     std::vector<Vector> bindings;
     std::uint32_t at = 0;
@@ -77,7 +80,8 @@ class Apply final : public JoinOperator {
         continue;
       }
       if (local.step == Step::kReplay) {
-        while (found.count < max && local.replayed < local.memo->count) add(local, order_[local.memo->first + local.replayed++]);
+        while (found.count < max && local.replayed < local.memo->count)
+          add(local, order_[local.memo->first + local.replayed++]);
         if (local.replayed == local.memo->count) next_row(local);
         continue;
       }
@@ -136,7 +140,7 @@ class Apply final : public JoinOperator {
       auto& value = run_.parameters[plan_.bindings[i].parameter];
       value.type = keys_.layout().type(i);
       value.is_null = keys_.layout().is_null(key, i);
-      value.datum = keys_.layout().datum(key, i);   // strings stay in keys_ while the subtree runs
+      value.datum = keys_.layout().datum(key, i);  // strings stay in keys_ while the subtree runs
     }
     executor_->restart();
     local.step = ApplyLocal::Step::kRunning;
@@ -145,7 +149,7 @@ class Apply final : public JoinOperator {
   const bool remembers_;
   KeyTable keys_;
   RowTable rows_;
-  std::vector<Row> order_;     // rows_ in order of arrival
+  std::vector<Row> order_;  // rows_ in order of arrival
   std::vector<std::uint32_t> positions_;
 };
 

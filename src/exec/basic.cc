@@ -12,8 +12,11 @@ namespace {
 
 class Filter final : public Operator {
  public:
-  Filter(std::uint32_t id, const plan::Expression* condition, const Layout& in) : Operator(id), condition_(condition, in) {}
-  struct Local final : LocalState { Predicate::Local condition; };
+  Filter(std::uint32_t id, const plan::Expression* condition, const Layout& in)
+      : Operator(id), condition_(condition, in) {}
+  struct Local final : LocalState {
+    Predicate::Local condition;
+  };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
     auto local = std::make_unique<Local>();
     local->condition = condition_.make_local();
@@ -60,8 +63,11 @@ class Project final : public Operator {
 /// Reorders and drops columns.
 class Arrange final : public Operator {
  public:
-  Arrange(std::uint32_t id, std::vector<std::uint32_t> positions) : Operator(id), positions_(std::move(positions)) {}
-  struct Local final : LocalState { std::vector<Vector> output; };
+  Arrange(std::uint32_t id, std::vector<std::uint32_t> positions)
+      : Operator(id), positions_(std::move(positions)) {}
+  struct Local final : LocalState {
+    std::vector<Vector> output;
+  };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
     auto local = std::make_unique<Local>();
     local->output.resize(positions_.size());
@@ -85,7 +91,8 @@ bool same_keys(const RowLayout& layout, const std::byte* row, const Vector* keys
   for (std::size_t c = 0; c < layout.size(); ++c) {
     const bool null = !keys[c].is_valid(at);
     if (null != layout.is_null(row, c)) return false;
-    if (!null && !equal_values(layout.datum(row, c), layout.type(c), keys[c].datum(at), layout.type(c))) return false;
+    if (!null && !equal_values(layout.datum(row, c), layout.type(c), keys[c].datum(at), layout.type(c)))
+      return false;
   }
   return true;
 }
@@ -94,12 +101,16 @@ bool same_keys(const RowLayout& layout, const std::byte* row, const Vector* keys
 class RememberedKeys {
  public:
   RememberedKeys(RunState& run, const Layout& in, std::span<const std::uint32_t> positions)
-      : positions_(positions.begin(), positions.end()), keys_(positions.size()), table_(run.memory, layout_of(in, positions)) {}
+      : positions_(positions.begin(), positions.end()),
+        keys_(positions.size()),
+        table_(run.memory, layout_of(in, positions)) {}
   void start(const Chunk& in) {
     for (std::size_t i = 0; i < positions_.size(); ++i) keys_[i] = in.columns[positions_[i]];
   }
   [[nodiscard]] bool any() const { return row_ != nullptr; }
-  [[nodiscard]] bool same(std::uint32_t at) const { return same_keys(table_.layout(), row_, keys_.data(), at); }
+  [[nodiscard]] bool same(std::uint32_t at) const {
+    return same_keys(table_.layout(), row_, keys_.data(), at);
+  }
   void remember(std::uint32_t at) {
     table_.clear();
     const auto index = static_cast<std::uint16_t>(at);
@@ -127,7 +138,7 @@ class Limit final : public Operator {
   struct Local final : LocalState {
     Local(RunState& run, const Layout& in, std::span<const std::uint32_t> keys) : last(run, in, keys) {}
     std::uint64_t skip = 0, take = UINT64_MAX;
-    bool any = false;          // WITH TIES: `last` holds the last row taken
+    bool any = false;  // WITH TIES: `last` holds the last row taken
     RememberedKeys last;
   };
   std::unique_ptr<LocalState> make_local(TaskContext& context) override {
@@ -164,7 +175,9 @@ class Limit final : public Operator {
     }
     if (local.take != 0 || !local.any) return 0;
     std::uint32_t ties = 0;
-    while (skipped + taken + ties < in.selection.count && local.last.same(in.selection[skipped + taken + ties])) ++ties;
+    while (skipped + taken + ties < in.selection.count &&
+           local.last.same(in.selection[skipped + taken + ties]))
+      ++ties;
     return ties;
   }
   void update_budget(const Local& local) {
@@ -184,7 +197,9 @@ class LimitedSource final : public Source {
  public:
   LimitedSource(std::unique_ptr<Source> inner, const plan::Expression* limit)
       : Source(inner->node), inner_(std::move(inner)), limit_(limit) {}
-  std::unique_ptr<LocalState> make_local(TaskContext& context) override { return inner_->make_local(context); }
+  std::unique_ptr<LocalState> make_local(TaskContext& context) override {
+    return inner_->make_local(context);
+  }
   void reset() override { inner_->reset(); }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     if (row_count_of(limit_, context, UINT64_MAX, true) == 0) return Flow::finished();
@@ -199,7 +214,8 @@ class LimitedSource final : public Source {
 /// The first row of each run of equal keys.
 class DistinctOn final : public Operator {
  public:
-  DistinctOn(RunState& run, const PlanNode& plan_node, const Layout& in) : Operator(plan_node.id), run_(run), in_(in) {
+  DistinctOn(RunState& run, const PlanNode& plan_node, const Layout& in)
+      : Operator(plan_node.id), run_(run), in_(in) {
     const auto& keys = plan_node.distinct_on.empty() ? plan_node.output : plan_node.distinct_on;
     for (const auto id : keys) key_positions_.push_back(in.position(id));
   }
@@ -238,7 +254,8 @@ std::unique_ptr<Operator> make_filter(const PlanNode& node, const Layout& in) {
   return std::make_unique<Filter>(node.id, node.filter.get(), in);
 }
 
-std::uint64_t row_count_of(const plan::Expression* e, TaskContext& context, std::uint64_t none, bool is_limit) {
+std::uint64_t row_count_of(const plan::Expression* e, TaskContext& context, std::uint64_t none,
+                           bool is_limit) {
   if (e == nullptr) return none;
   Arena arena(256);
   const auto value = expression::evaluate_constant(*e, context.expressions, arena);
@@ -267,7 +284,7 @@ void build_project(PipelineBuilder& builder, const PlanNode& node, Pipeline& cur
   std::vector<const plan::Expression*> expressions;
   bool has_side_effects = false, computes = false;
   std::vector<std::uint32_t> positions;
-  std::vector<plan::ExpressionPtr> columns;   // only until the program is compiled
+  std::vector<plan::ExpressionPtr> columns;  // only until the program is compiled
   for (const auto id : node.output) {
     const auto c = std::ranges::find(node.computed, id, &plan::ComputedColumn::id);
     if (c == node.computed.end()) {
@@ -289,7 +306,8 @@ void build_project(PipelineBuilder& builder, const PlanNode& node, Pipeline& cur
   current.operators.push_back(std::make_unique<Project>(node.id, std::move(expressions), in));
 }
 
-void arrange(PipelineBuilder&, Pipeline& pipeline, std::uint32_t node, const Layout& have, std::span<const ColumnId> want) {
+void arrange(PipelineBuilder&, Pipeline& pipeline, std::uint32_t node, const Layout& have,
+             std::span<const ColumnId> want) {
   if (std::ranges::equal(have.ids, want)) return;
   std::vector<std::uint32_t> positions;
   for (const auto id : want) positions.push_back(have.position(id));
@@ -302,7 +320,8 @@ void build_limit(PipelineBuilder& builder, const PlanNode& node, Pipeline& curre
   builder.build(*node.children[0], current);
   builder.pop_budget();
   current.parallel_safe = false;
-  if (node.limit != nullptr) current.source = std::make_unique<LimitedSource>(std::move(current.source), node.limit.get());
+  if (node.limit != nullptr)
+    current.source = std::make_unique<LimitedSource>(std::move(current.source), node.limit.get());
   const auto in = builder.layout(*node.children[0]);
   current.operators.push_back(std::make_unique<Limit>(builder.run, node, in, budget));
   arrange(builder, current, node.id, in, node.output);

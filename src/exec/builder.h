@@ -21,7 +21,8 @@ class PipelineBuilder {
   /// Extends `current` so that it ends with the node's output.
   void build(const plan::PlanNode& node, Pipeline& current);
   /// Builds `child` into a pipeline of its own, run before the current one, that ends in `sink`.
-  Pipeline& build_into(const plan::PlanNode& child, std::shared_ptr<Sink> sink, bool sink_is_parallel = false);
+  Pipeline& build_into(const plan::PlanNode& child, std::shared_ptr<Sink> sink,
+                       bool sink_is_parallel = false);
   [[nodiscard]] Layout layout(const plan::PlanNode& node) const { return Layout::of(run, node.output); }
   /// A pipeline with the expression stays parallel only if no state is shared behind it.
   static void use(Pipeline& pipeline, const expression::Expression* e);
@@ -64,7 +65,8 @@ void add_limit(PipelineBuilder&, const plan::PlanNode&, Pipeline&, const Layout&
 void build_distinct_on(PipelineBuilder&, const plan::PlanNode&, Pipeline&);
 void build_materialize(PipelineBuilder&, const plan::PlanNode&, Pipeline&);
 /// Adds a Project of plain columns when `have` is not `want` already.
-void arrange(PipelineBuilder&, Pipeline&, std::uint32_t node, const Layout& have, std::span<const ColumnId> want);
+void arrange(PipelineBuilder&, Pipeline&, std::uint32_t node, const Layout& have,
+             std::span<const ColumnId> want);
 // join.cc, hash_join.cc, index_join.cc, apply.cc
 void build_hash_join(PipelineBuilder&, const plan::PlanNode&, Pipeline&);
 void build_index_join(PipelineBuilder&, const plan::PlanNode&, Pipeline&);

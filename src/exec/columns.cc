@@ -80,7 +80,8 @@ Evaluator::Local Evaluator::make_local() const {
   return local;
 }
 
-void Evaluator::evaluate(Local& local, const expression::RunContext& run, const Chunk& in, Vector* out) const {
+void Evaluator::evaluate(Local& local, const expression::RunContext& run, const Chunk& in,
+                         Vector* out) const {
   if (program_ != nullptr) program_->evaluate(*local.program, run, in, local.computed);
   for (std::size_t i = 0; i < from_.size(); ++i)
     out[i] = from_[i].computed ? local.computed[from_[i].index] : in.columns[from_[i].index];

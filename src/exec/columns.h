@@ -16,11 +16,14 @@ struct Layout {
   static Layout of(const RunState& run, std::span<const ColumnId> columns);
   static Layout of(const RunState& run, std::span<const plan::TargetColumn> columns);
   [[nodiscard]] std::size_t size() const { return ids.size(); }
-  [[nodiscard]] int find(ColumnId id) const;                 // -1: not there
-  [[nodiscard]] std::uint32_t position(ColumnId id) const;   // must be there
+  [[nodiscard]] int find(ColumnId id) const;                // -1: not there
+  [[nodiscard]] std::uint32_t position(ColumnId id) const;  // must be there
   [[nodiscard]] expression::ColumnMap map() const;
   [[nodiscard]] std::vector<types::Phys> phys() const;
-  void add(ColumnId id, const TypeRef& type) { ids.push_back(id); types.push_back(type); }
+  void add(ColumnId id, const TypeRef& type) {
+    ids.push_back(id);
+    types.push_back(type);
+  }
 };
 /// left's columns, then right's.
 Layout join_layouts(const Layout& left, const Layout& right);
@@ -38,12 +41,17 @@ class Evaluator {
   [[nodiscard]] std::size_t size() const { return from_.size(); }
   [[nodiscard]] const std::vector<TypeRef>& types() const { return types_; }
   /// Position in the input of expression i when it is a plain column, else -1.
-  [[nodiscard]] int passed_through(std::size_t i) const { return from_[i].computed ? -1 : static_cast<int>(from_[i].index); }
+  [[nodiscard]] int passed_through(std::size_t i) const {
+    return from_[i].computed ? -1 : static_cast<int>(from_[i].index);
+  }
   /// out[i]: valid for the selected rows of `in` until the next call with this Local.
   void evaluate(Local& local, const expression::RunContext& run, const Chunk& in, Vector* out) const;
 
  private:
-  struct From { bool computed; std::uint32_t index; };
+  struct From {
+    bool computed;
+    std::uint32_t index;
+  };
   std::vector<From> from_;
   std::vector<TypeRef> types_;
   std::unique_ptr<expression::Program> program_;
@@ -80,7 +88,10 @@ inline Selection slice(const Selection& s, std::uint32_t first, std::uint32_t co
 /// Gives out a chunk piece by piece, at most `rows` each.
 class Slicer {
  public:
-  void start(const Chunk& chunk) { chunk_ = chunk; at_ = 0; }
+  void start(const Chunk& chunk) {
+    chunk_ = chunk;
+    at_ = 0;
+  }
   [[nodiscard]] bool empty() const { return at_ >= chunk_.selection.count; }
   [[nodiscard]] std::uint32_t left() const { return chunk_.selection.count - at_; }
   void take(std::uint32_t rows, Chunk& out) {
@@ -89,7 +100,10 @@ class Slicer {
     if (at_ != 0 || n != chunk_.selection.count) out.selection = slice(chunk_.selection, at_, n);
     at_ += n;
   }
-  void clear() { chunk_.selection.count = 0; at_ = 0; }
+  void clear() {
+    chunk_.selection.count = 0;
+    at_ = 0;
+  }
 
  private:
   Chunk chunk_{};
@@ -99,7 +113,10 @@ class Slicer {
 /// Vectors and their memory for output that a stage puts together column by column.
 class OutputColumns {
  public:
-  void reset(std::size_t columns) { buffers_.resize(columns); vectors_.resize(columns); }
+  void reset(std::size_t columns) {
+    buffers_.resize(columns);
+    vectors_.resize(columns);
+  }
   [[nodiscard]] std::size_t size() const { return vectors_.size(); }
   Vector& operator[](std::size_t i) { return vectors_[i]; }
   Vector* data() { return vectors_.data(); }

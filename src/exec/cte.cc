@@ -81,7 +81,8 @@ class WorkTableScan final : public Source {
     const auto n = table_->current->next(local.cursor, rows, context.run.chunk_rows());
     if (n == 0) return Flow::finished();
     for (std::size_t i = 0; i < positions_.size(); ++i)
-      gather_rows(table_->current->layout(), {rows, n}, positions_[i], local.output.buffer(i), local.output[i]);
+      gather_rows(table_->current->layout(), {rows, n}, positions_[i], local.output.buffer(i),
+                  local.output[i]);
     local.output.deliver(out, n);
     return Flow::output();
   }
@@ -198,8 +199,10 @@ void build_recursive_union(PipelineBuilder& builder, const PlanNode& node, Pipel
 void build_work_table_scan(PipelineBuilder& builder, const PlanNode& node, Pipeline& current) {
   current.parallel_safe = false;
   const auto found = builder.run.work_tables.find(node.cte);
-  RUSTBD_STATEMENT_ASSERT(found != builder.run.work_tables.end(), "a work table is read inside its recursive union");
-  current.source = std::make_unique<WorkTableScan>(node.id, found->second, positions_in(found->second->layout, node));
+  RUSTBD_STATEMENT_ASSERT(found != builder.run.work_tables.end(),
+                          "a work table is read inside its recursive union");
+  current.source =
+      std::make_unique<WorkTableScan>(node.id, found->second, positions_in(found->second->layout, node));
 }
 
 void build_cte_bind(PipelineBuilder& builder, const PlanNode& node, Pipeline& current) {
@@ -222,7 +225,8 @@ void build_cte_scan(PipelineBuilder& builder, const PlanNode& node, Pipeline& cu
   current.parallel_safe = false;
   const auto found = builder.run.ctes.find(node.cte);
   RUSTBD_STATEMENT_ASSERT(found != builder.run.ctes.end(), "a CTE is read inside its binding");
-  current.source = std::make_unique<CteScan>(node.id, found->second, positions_in(found->second->layout, node));
+  current.source =
+      std::make_unique<CteScan>(node.id, found->second, positions_in(found->second->layout, node));
 }
 
 }  // namespace rustbd::exec

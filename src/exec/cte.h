@@ -15,7 +15,7 @@ class CteState {
       : layout(definition), rows(run.memory, RowLayout{definition.types}) {}
   const Layout layout;
   RowTable rows;
-  std::unique_ptr<PlanExecutor> producer;   // nullptr: all rows are put in before (writing CTEs)
+  std::unique_ptr<PlanExecutor> producer;  // nullptr: all rows are put in before (writing CTEs)
   bool complete = false;
   /// Reads one more chunk into `rows`. kHaveOutput, kFinished, kBlocked.
   Flow fetch();
@@ -26,7 +26,8 @@ class CteState {
 class WorkTable {
  public:
   WorkTable(RunState& run, const Layout& columns)
-      : layout(columns), current(std::make_unique<RowTable>(run.memory, RowLayout{columns.types})),
+      : layout(columns),
+        current(std::make_unique<RowTable>(run.memory, RowLayout{columns.types})),
         next(std::make_unique<RowTable>(run.memory, RowLayout{columns.types})) {}
   const Layout layout;
   std::unique_ptr<RowTable> current, next;

@@ -1,5 +1,5 @@
-// Set-returning functions: in FROM (FunctionScan) and in the select list (ProjectSet). Several run side by side, the
-// shorter ones padded with NULL.
+// Set-returning functions: in FROM (FunctionScan) and in the select list (ProjectSet). Several run side by
+// side, the shorter ones padded with NULL.
 #include <algorithm>
 
 #include "rustbd/base/statement_assert.h"
@@ -20,8 +20,8 @@ class FunctionRun {
     for (const auto id : function.columns) phys.push_back(run.type_of(id).phys);
     buffer_.reset(phys);
     const auto& call = *function.call;
-    is_set_ = function.set_returning && call.kind == expression::Kind::kCall && call.function.kernels != nullptr &&
-              call.function.kernels->set.init != nullptr;
+    is_set_ = function.set_returning && call.kind == expression::Kind::kCall &&
+              call.function.kernels != nullptr && call.function.kernels->set.init != nullptr;
     if (function.set_returning && !is_set_) throw not_supported("this set-returning function");
   }
   [[nodiscard]] bool is_set() const { return is_set_; }
@@ -31,7 +31,8 @@ class FunctionRun {
     const auto& f = function_.call->function;
     done_ = false;
     at_ = rows_ = 0;
-    if (f.declaration->is(functions::kStrict) && std::any_of(nulls, nulls + count, [](bool null) { return null; })) {
+    if (f.declaration->is(functions::kStrict) &&
+        std::any_of(nulls, nulls + count, [](bool null) { return null; })) {
       done_ = true;
       return;
     }
@@ -81,7 +82,8 @@ class FunctionRun {
 /// Values of an expression's arguments that have no columns.
 void start_with_constants(TaskContext& context, const Function& function, FunctionRun& run, Arena& arena) {
   arena.reset();
-  if (!run.is_set()) return run.start_scalar(expression::evaluate_constant(*function.call, context.expressions, arena));
+  if (!run.is_set())
+    return run.start_scalar(expression::evaluate_constant(*function.call, context.expressions, arena));
   std::vector<Datum> args;
   bool nulls[64] = {};
   RUSTBD_STATEMENT_ASSERT(function.call->args.size() <= 64);
@@ -99,8 +101,8 @@ int position_of(const std::vector<ColumnId>& output, ColumnId id) {
   return at == output.end() ? -1 : static_cast<int>(at - output.begin());
 }
 
-void put_row(std::vector<std::unique_ptr<FunctionRun>>& runs, const std::vector<std::vector<int>>& targets, ChunkBuffer& out,
-             std::uint32_t row) {
+void put_row(std::vector<std::unique_ptr<FunctionRun>>& runs, const std::vector<std::vector<int>>& targets,
+             ChunkBuffer& out, std::uint32_t row) {
   for (std::size_t f = 0; f < runs.size(); ++f) {
     const bool has = runs[f]->has_row();
     for (std::size_t c = 0; c < targets[f].size(); ++c) {
@@ -200,7 +202,8 @@ class ProjectSet final : public Operator {
   };
   std::unique_ptr<LocalState> make_local(TaskContext& context) override {
     auto local = std::make_unique<Local>();
-    for (const auto& function : plan_.functions) local->runs.push_back(std::make_unique<FunctionRun>(context.run, function));
+    for (const auto& function : plan_.functions)
+      local->runs.push_back(std::make_unique<FunctionRun>(context.run, function));
     local->arguments = arguments_.make_local();
     local->values.resize(arguments_.size());
     local->out.reset(layout_.phys());
@@ -275,7 +278,7 @@ class ProjectSet final : public Operator {
   Evaluator arguments_;
   std::vector<std::size_t> first_argument_;
   std::vector<std::vector<int>> targets_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> passed_;   // output position, input position
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> passed_;  // output position, input position
 };
 
 }  // namespace

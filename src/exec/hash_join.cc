@@ -1,5 +1,5 @@
-// Hash join, and the nested loop as a hash join without keys: every right row is a candidate and the condition is
-// evaluated over whole chunks of pairs.
+// Hash join, and the nested loop as a hash join without keys: every right row is a candidate and the
+// condition is evaluated over whole chunks of pairs.
 #include <bit>
 
 #include "rustbd/base/hash.h"
@@ -16,17 +16,19 @@ namespace {
 
 using HashKey = PlanNode::HashKey;
 
-/// The build side: rows in chains by hash. Rows whose strict keys are NULL are in no chain (right and full joins still
-/// give them out; kMark keeps them in a list).
+/// The build side: rows in chains by hash. Rows whose strict keys are NULL are in no chain (right and full
+/// joins still give them out; kMark keeps them in a list).
 struct JoinTable {
   JoinTable(MemoryTracker& memory, const RowLayout& layout) : rows(memory, layout), charge(memory) {}
   RowTable rows;
-  std::vector<Row> heads;               // size: a power of two
+  std::vector<Row> heads;  // size: a power of two
   std::uint32_t shift = 63;
-  std::vector<std::uint8_t> tags;       // per head: 8 bits of a Bloom filter over the chain's hashes
-  std::vector<Row> null_rows;           // kMark: some compared key is NULL
+  std::vector<std::uint8_t> tags;  // per head: 8 bits of a Bloom filter over the chain's hashes
+  std::vector<Row> null_rows;      // kMark: some compared key is NULL
   Charge charge;
-  static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(1u << ((hash >> 3) & 7)); }
+  static std::uint8_t tag_of(std::uint64_t hash) {
+    return static_cast<std::uint8_t>(1u << ((hash >> 3) & 7));
+  }
   void clear() {
     rows.clear();
     heads = {};
@@ -38,16 +40,20 @@ struct JoinTable {
 
 /// Rows of the table: the right child's columns, then the computed keys.
 struct JoinShape {
-  Layout right;                          // the child's columns
+  Layout right;  // the child's columns
   std::vector<TypeRef> row_types;
   std::vector<std::uint32_t> key_columns;  // of each key, in the row
-  Evaluator keys;                        // over the right child
+  Evaluator keys;                          // over the right child
 };
 
 class BuildSink final : public Sink {
  public:
   BuildSink(RunState& run, const PlanNode& plan_node, std::shared_ptr<JoinShape> shape)
-      : Sink(plan_node.id), run_(run), plan_(plan_node), shape_(std::move(shape)), layout_(shape_->row_types),
+      : Sink(plan_node.id),
+        run_(run),
+        plan_(plan_node),
+        shape_(std::move(shape)),
+        layout_(shape_->row_types),
         table_(std::make_shared<JoinTable>(run.memory, layout_)) {}
   struct Local final : LocalState {
     Local(MemoryTracker& memory, const RowLayout& layout) : rows(memory, layout) {}
@@ -67,7 +73,8 @@ class BuildSink final : public Sink {
     auto& local = static_cast<Local&>(*state);
     shape_->keys.evaluate(local.keys, context.expressions, in, local.key_values.data());
     for (std::size_t i = 0; i < shape_->right.size(); ++i) local.columns[i] = in.columns[i];
-    for (std::size_t k = 0; k < local.key_values.size(); ++k) local.columns[shape_->key_columns[k]] = local.key_values[k];
+    for (std::size_t k = 0; k < local.key_values.size(); ++k)
+      local.columns[shape_->key_columns[k]] = local.key_values[k];
     Row rows[types::kVectorSize];
     local.rows.append(local.columns.data(), in.selection, rows);
     std::uint64_t hashes[types::kVectorSize];
@@ -77,7 +84,9 @@ class BuildSink final : public Sink {
     for (std::uint32_t i = 0; i < in.selection.count; ++i) RowLayout::hash(rows[i]) = hashes[i];
     return Flow::need();
   }
-  void combine(TaskContext&, LocalState* state) override { table_->rows.adopt(static_cast<Local&>(*state).rows); }
+  void combine(TaskContext&, LocalState* state) override {
+    table_->rows.adopt(static_cast<Local&>(*state).rows);
+  }
   Flow finalize(TaskContext& context) override {
     auto& table = *table_;
     const auto size = std::bit_ceil(std::max<std::uint64_t>(table.rows.size() * 2, 16));
@@ -119,15 +128,18 @@ class BuildSink final : public Sink {
 
 Layout row_layout_of(const JoinShape& shape) {
   Layout layout = shape.right;
-  for (std::size_t i = layout.size(); i < shape.row_types.size(); ++i) layout.add(UINT32_MAX, shape.row_types[i]);
+  for (std::size_t i = layout.size(); i < shape.row_types.size(); ++i)
+    layout.add(UINT32_MAX, shape.row_types[i]);
   return layout;
 }
 
 class HashProbe final : public JoinOperator {
  public:
-  HashProbe(PipelineBuilder& builder, const PlanNode& plan_node, const Layout& left, std::shared_ptr<JoinShape> shape,
-            std::shared_ptr<JoinTable> table)
-      : JoinOperator(builder, plan_node, left, row_layout_of(*shape)), shape_(std::move(shape)), table_(std::move(table)) {
+  HashProbe(PipelineBuilder& builder, const PlanNode& plan_node, const Layout& left,
+            std::shared_ptr<JoinShape> shape, std::shared_ptr<JoinTable> table)
+      : JoinOperator(builder, plan_node, left, row_layout_of(*shape)),
+        shape_(std::move(shape)),
+        table_(std::move(table)) {
     std::vector<const plan::Expression*> keys;
     for (const auto& key : plan_node.hash_keys) keys.push_back(key.left.get());
     keys_ = Evaluator(std::move(keys), left);
@@ -137,9 +149,9 @@ class HashProbe final : public JoinOperator {
   struct ProbeLocal final : Local {
     Evaluator::Local keys;
     std::vector<Vector> key_values;
-    Row chain[types::kVectorSize];      // next candidate of each left row
+    Row chain[types::kVectorSize];  // next candidate of each left row
     std::uint64_t hashes[types::kVectorSize];
-    std::uint32_t at = 0;               // left row being searched
+    std::uint32_t at = 0;  // left row being searched
     RowTable::Cursor unmatched;
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
@@ -212,7 +224,8 @@ class HashProbe final : public JoinOperator {
   void find_unknown(TaskContext& context, Local& base, const Chunk& in) override {
     auto& local = static_cast<ProbeLocal&>(base);
     for (std::uint32_t i = 0; i < in.selection.count; ++i)
-      if (local.matched[i] == 0 && local.unknown[i] == 0 && compares_unknown(context, local, in, i)) local.unknown[i] = 1;
+      if (local.matched[i] == 0 && local.unknown[i] == 0 && compares_unknown(context, local, in, i))
+        local.unknown[i] = 1;
   }
 
   void mark_right(Row row) override { RowLayout::flag(row) = std::byte{1}; }
@@ -223,14 +236,16 @@ class HashProbe final : public JoinOperator {
       if (!plan_.hash_keys[k].null_safe && !local.key_values[k].is_valid(row)) return true;
     return false;
   }
-  [[nodiscard]] bool same_key(TaskContext& context, const ProbeLocal& local, std::size_t k, std::uint32_t at, Row row) const {
+  [[nodiscard]] bool same_key(TaskContext& context, const ProbeLocal& local, std::size_t k, std::uint32_t at,
+                              Row row) const {
     const auto column = shape_->key_columns[k];
     const bool left_null = !local.key_values[k].is_valid(at), right_null = right_rows_.is_null(row, column);
     if (left_null || right_null) return left_null && right_null;
     const Datum left = local.key_values[k].datum(at), right = right_rows_.datum(row, column);
     if (!by_kernel_[k]) return equal_values(left, keys_.types()[k], right, shape_->keys.types()[k]);
     const auto& equality = plan_.hash_keys[k].equality;
-    RUSTBD_STATEMENT_ASSERT(equality.kernels != nullptr && equality.kernels->scalar != nullptr, "keys of two types need a kernel");
+    RUSTBD_STATEMENT_ASSERT(equality.kernels != nullptr && equality.kernels->scalar != nullptr,
+                            "keys of two types need a kernel");
     auto call = context.eval_context(context.arena);
     call.result_type = equality.result;
     call.argument_types = equality.arguments;
@@ -242,15 +257,17 @@ class HashProbe final : public JoinOperator {
     equality.kernels->scalar(call, args, nulls, result, &null);
     return !null && result.boolean;
   }
-  [[nodiscard]] bool same_keys(TaskContext& context, const ProbeLocal& local, std::uint32_t at, Row row) const {
+  [[nodiscard]] bool same_keys(TaskContext& context, const ProbeLocal& local, std::uint32_t at,
+                               Row row) const {
     for (std::size_t k = 0; k < keys_.size(); ++k)
       if (!same_key(context, local, k, at, row)) return false;
     return true;
   }
 
-  /// kMark without a TRUE pair: is there a right row for which the comparison is NULL (and the condition not FALSE)?
+  /// kMark without a TRUE pair: is there a right row for which the comparison is NULL (and the condition not
+  /// FALSE)?
   bool compares_unknown(TaskContext& context, ProbeLocal& local, const Chunk& in, std::uint32_t i) {
-    if (keys_.size() == 0) return false;   // pairs were all evaluated
+    if (keys_.size() == 0) return false;  // pairs were all evaluated
     const auto at = in.selection[i];
     bool left_null = false;
     for (std::size_t k = 0; k < keys_.size(); ++k) {
@@ -273,7 +290,8 @@ class HashProbe final : public JoinOperator {
     bool null = false;
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       const auto& key = plan_.hash_keys[k];
-      const bool some_null = !local.key_values[k].is_valid(in.selection[i]) || right_rows_.is_null(row, shape_->key_columns[k]);
+      const bool some_null =
+          !local.key_values[k].is_valid(in.selection[i]) || right_rows_.is_null(row, shape_->key_columns[k]);
       if (some_null && !key.null_safe) {
         if (key.selects) return false;
         null = true;
@@ -296,7 +314,7 @@ class HashProbe final : public JoinOperator {
   const std::shared_ptr<JoinShape> shape_;
   const std::shared_ptr<JoinTable> table_;
   Evaluator keys_;
-  std::vector<bool> by_kernel_;   // keys whose two types only the operator's function can compare
+  std::vector<bool> by_kernel_;  // keys whose two types only the operator's function can compare
 };
 
 }  // namespace

@@ -15,18 +15,21 @@ class IndexJoin final : public JoinOperator {
  public:
   IndexJoin(PipelineBuilder& builder, const PlanNode& plan_node, const Layout& left)
       : JoinOperator(builder, plan_node, left, Layout::of(builder.run, inner_of(plan_node).columns)),
-        inner_(inner_of(plan_node)), range_(inner_.range), bounds_(range_.expressions(), left),
-        filter_(inner_.filter.get(), right_), access_(builder.run.context.access->table(inner_.relation)) {}
+        inner_(inner_of(plan_node)),
+        range_(inner_.range),
+        bounds_(range_.expressions(), left),
+        filter_(inner_.filter.get(), right_),
+        access_(builder.run.context.access->table(inner_.relation)) {}
   struct IndexLocal final : Local {
     explicit IndexLocal(MemoryTracker& memory, const RowLayout& layout) : rows(memory, layout) {}
-    RowTable rows;                      // of the last fetch
+    RowTable rows;  // of the last fetch
     Evaluator::Local bounds;
     std::vector<Vector> bound_values;
     Predicate::Local filter;
     std::unique_ptr<IndexSource> source;
     ChunkBuffer buffer;
     Slicer fetched;
-    std::vector<IndexBounds> ranges;    // of the left row `at`
+    std::vector<IndexBounds> ranges;  // of the left row `at`
     std::size_t next_range = 0;
     std::uint32_t at = 0;
     bool in_row = false, in_range = false;
@@ -61,7 +64,8 @@ class IndexJoin final : public JoinOperator {
         continue;
       }
       if (!local.in_row) start_row(local, in.selection[local.at]);
-      if (keeps_first_only() && found_already(local)) local.in_range = false, local.next_range = local.ranges.size();
+      if (keeps_first_only() && found_already(local))
+        local.in_range = false, local.next_range = local.ranges.size();
       if (!local.in_range) {
         if (local.next_range == local.ranges.size()) {
           ++local.at;
@@ -89,7 +93,8 @@ class IndexJoin final : public JoinOperator {
  private:
   [[nodiscard]] static bool found_already(const IndexLocal& local) {
     const auto& found = local.candidates;
-    return local.matched[local.at] != 0 || (found.count != 0 && found.left_index[found.count - 1] == local.at);
+    return local.matched[local.at] != 0 ||
+           (found.count != 0 && found.left_index[found.count - 1] == local.at);
   }
   void start_row(IndexLocal& local, std::uint32_t row) const {
     std::vector<Value> values(bounds_.size());

@@ -51,9 +51,10 @@ void RangeValues::make_bounds(const Value* values, const catalog::Index& index, 
     const int c = types::compare(a.datum, b.datum, a.type);
     return descending ? c > 0 : c < 0;
   });
-  list.erase(std::unique(list.begin(), list.end(),
-                         [](const Value& a, const Value& b) { return types::equal(a.datum, b.datum, a.type); }),
-             list.end());
+  list.erase(
+      std::unique(list.begin(), list.end(),
+                  [](const Value& a, const Value& b) { return types::equal(a.datum, b.datum, a.type); }),
+      list.end());
   for (const auto& value : list) {
     out.push_back(bounds);
     out.back().equal.push_back(value);

@@ -13,11 +13,12 @@ class RangeValues {
   explicit RangeValues(const plan::IndexRange& range);
   [[nodiscard]] const std::vector<const expression::Expression*>& expressions() const { return expressions_; }
   /// values[i] belongs to expressions()[i]. Appends the ranges that can match, in key order of the IN list.
-  void make_bounds(const Value* values, const catalog::Index& index, bool backward, std::vector<IndexBounds>& out) const;
+  void make_bounds(const Value* values, const catalog::Index& index, bool backward,
+                   std::vector<IndexBounds>& out) const;
 
  private:
   const plan::IndexRange& range_;
-  std::vector<const expression::Expression*> expressions_;   // equal (without nullptr), in_list, lower, upper
+  std::vector<const expression::Expression*> expressions_;  // equal (without nullptr), in_list, lower, upper
 };
 
 }  // namespace rustbd::exec

@@ -10,15 +10,24 @@ using plan::JoinType;
 
 namespace {
 bool emits_pairs(JoinType join) {
-  return join == JoinType::kInner || join == JoinType::kLeft || join == JoinType::kRight || join == JoinType::kFull ||
-         join == JoinType::kSingle;
+  return join == JoinType::kInner || join == JoinType::kLeft || join == JoinType::kRight ||
+         join == JoinType::kFull || join == JoinType::kSingle;
 }
-bool keeps_left(JoinType join) { return join == JoinType::kLeft || join == JoinType::kFull || join == JoinType::kSingle; }
+bool keeps_left(JoinType join) {
+  return join == JoinType::kLeft || join == JoinType::kFull || join == JoinType::kSingle;
+}
 }  // namespace
 
-JoinOperator::JoinOperator(PipelineBuilder& builder, const plan::PlanNode& plan_node, const Layout& left, const Layout& right)
-    : Operator(plan_node.id), run_(builder.run), plan_(plan_node), join_(plan_node.join), left_(left), right_(right),
-      right_rows_(right.types), emits_pairs_(emits_pairs(plan_node.join)) {
+JoinOperator::JoinOperator(PipelineBuilder& builder, const plan::PlanNode& plan_node, const Layout& left,
+                           const Layout& right)
+    : Operator(plan_node.id),
+      run_(builder.run),
+      plan_(plan_node),
+      join_(plan_node.join),
+      left_(left),
+      right_(right),
+      right_rows_(right.types),
+      emits_pairs_(emits_pairs(plan_node.join)) {
   // Pairs hold only the columns that the condition or the output reads.
   std::vector<ColumnId> wanted;
   if (plan_node.condition != nullptr) expression::collect_columns(*plan_node.condition, wanted);
@@ -27,7 +36,8 @@ JoinOperator::JoinOperator(PipelineBuilder& builder, const plan::PlanNode& plan_
     if (pair_layout_.find(id) >= 0) continue;
     const int l = left_.find(id), r = right_.find(id);
     RUSTBD_STATEMENT_ASSERT(l >= 0 || r >= 0, "a join's columns come from its sides");
-    pair_layout_.add(id, l >= 0 ? left_.types[static_cast<std::size_t>(l)] : right_.types[static_cast<std::size_t>(r)]);
+    pair_layout_.add(
+        id, l >= 0 ? left_.types[static_cast<std::size_t>(l)] : right_.types[static_cast<std::size_t>(r)]);
     pair_from_.push_back({l >= 0, static_cast<std::uint32_t>(l >= 0 ? l : r), false});
   }
   condition_ = Predicate(plan_node.condition.get(), pair_layout_);
@@ -59,7 +69,8 @@ void JoinOperator::make_pairs(Local& local, const Chunk& in, std::uint32_t count
     if (is_left) {
       types::gather(in.columns[position], left, local.pairs.buffer(c), local.pairs[c]);
     } else {
-      gather_rows(right_rows_, {local.candidates.right, count}, position, local.pairs.buffer(c), local.pairs[c]);
+      gather_rows(right_rows_, {local.candidates.right, count}, position, local.pairs.buffer(c),
+                  local.pairs[c]);
     }
   }
   local.pairs.deliver(pairs, count);
@@ -90,12 +101,14 @@ Flow JoinOperator::deliver_matches(TaskContext& context, Local& local, const Chu
   for (std::uint32_t i = 0; i < kept.count; ++i) {
     auto& matched = local.matched[found.left_index[kept[i]]];
     if (join_ == JoinType::kSingle && matched != 0)
-      throw error(sqlstate::kCardinalityViolation, "more than one row returned by a subquery used as an expression");
+      throw error(sqlstate::kCardinalityViolation,
+                  "more than one row returned by a subquery used as an expression");
     matched = 1;
     if (join_ == JoinType::kRight || join_ == JoinType::kFull) mark_right(found.right[kept[i]]);
   }
   if (!emits_pairs_ || kept.count == 0) return Flow::need();
-  for (std::size_t i = 0; i < output_in_pairs_.size(); ++i) local.passed[i] = local.pairs[output_in_pairs_[i]];
+  for (std::size_t i = 0; i < output_in_pairs_.size(); ++i)
+    local.passed[i] = local.pairs[output_in_pairs_[i]];
   out = pairs;
   out.columns = local.passed.data();
   out.column_count = static_cast<std::uint32_t>(local.passed.size());
@@ -103,7 +116,8 @@ Flow JoinOperator::deliver_matches(TaskContext& context, Local& local, const Chu
   return Flow::output();
 }
 
-/// After the last candidate of a chunk: left rows without a partner, or what semi, anti and mark make of each.
+/// After the last candidate of a chunk: left rows without a partner, or what semi, anti and mark make of
+/// each.
 void JoinOperator::deliver_rest(TaskContext& context, Local& local, const Chunk& in, Chunk& out) {
   const std::uint32_t count = in.selection.count;
   local.kept.clear();
@@ -118,7 +132,8 @@ void JoinOperator::deliver_rest(TaskContext& context, Local& local, const Chunk&
   out = in;
   out.columns = local.passed.data();
   out.column_count = static_cast<std::uint32_t>(local.passed.size());
-  if (join_ != JoinType::kMark) out.selection = {local.kept.data(), static_cast<std::uint32_t>(local.kept.size())};
+  if (join_ != JoinType::kMark)
+    out.selection = {local.kept.data(), static_cast<std::uint32_t>(local.kept.size())};
   local.arena.reset();
   for (std::size_t c = 0; c < output_from_.size(); ++c) {
     const auto [is_left, position, is_mark] = output_from_[c];

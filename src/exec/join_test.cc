@@ -21,8 +21,8 @@ Truth compare(const std::optional<int>& a, const std::optional<int>& b, Compare&
 }
 
 /// The join as its definition says. nullopt: a single join that fails.
-std::optional<TextRows> model(const std::vector<IntRow>& left, const std::vector<IntRow>& right, JoinType type, bool condition,
-                              bool null_safe) {
+std::optional<TextRows> model(const std::vector<IntRow>& left, const std::vector<IntRow>& right,
+                              JoinType type, bool condition, bool null_safe) {
   TextRows out;
   std::vector<bool> right_matched(right.size());
   const auto pair = [](IntRow l, const IntRow& r) {
@@ -35,21 +35,24 @@ std::optional<TextRows> model(const std::vector<IntRow>& left, const std::vector
     bool unknown = false;
     for (std::size_t j = 0; j < right.size(); ++j) {
       const auto& r = right[j];
-      Truth t = null_safe ? (l[0] == r[0] ? Truth::kTrue : Truth::kFalse) : compare(l[0], r[0], std::equal_to<>());
+      Truth t =
+          null_safe ? (l[0] == r[0] ? Truth::kTrue : Truth::kFalse) : compare(l[0], r[0], std::equal_to<>());
       if (condition) t = both(t, compare(l[1], r[1], std::less<>()));
       unknown |= t == Truth::kNull;
       if (t != Truth::kTrue) continue;
       ++matches;
       right_matched[j] = true;
-      if (type == JoinType::kInner || type == JoinType::kLeft || type == JoinType::kRight || type == JoinType::kFull ||
-          type == JoinType::kSingle)
+      if (type == JoinType::kInner || type == JoinType::kLeft || type == JoinType::kRight ||
+          type == JoinType::kFull || type == JoinType::kSingle)
         out.push_back(pair(l, r));
     }
     if (type == JoinType::kSingle && matches > 1) return std::nullopt;
-    if (matches == 0 && (type == JoinType::kLeft || type == JoinType::kFull || type == JoinType::kSingle)) out.push_back(pair(l, nulls));
+    if (matches == 0 && (type == JoinType::kLeft || type == JoinType::kFull || type == JoinType::kSingle))
+      out.push_back(pair(l, nulls));
     if (type == JoinType::kSemi && matches > 0) out.push_back(text_of(l));
     if (type == JoinType::kAnti && matches == 0) out.push_back(text_of(l));
-    if (type == JoinType::kMark) out.push_back(text_of(l) + (matches > 0 ? "|t" : (unknown ? "|NULL" : "|f")));
+    if (type == JoinType::kMark)
+      out.push_back(text_of(l) + (matches > 0 ? "|t" : (unknown ? "|NULL" : "|f")));
   }
   if (type == JoinType::kRight || type == JoinType::kFull)
     for (std::size_t j = 0; j < right.size(); ++j)
@@ -65,8 +68,11 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(How how, JoinType type, boo
   PlanMaker m;
   auto l = m.scan(left), r = m.scan(right);
   const auto a = l->output[0], b = l->output[1], c = r->output[0], d = r->output[1];
-  const auto kind = how == How::kHash ? NodeKind::kHashJoin : (how == How::kNestedLoop ? NodeKind::kNestedLoopJoin
-                  : (how == How::kIndex ? NodeKind::kIndexJoin : NodeKind::kApply));
+  const auto kind =
+      how == How::kHash
+          ? NodeKind::kHashJoin
+          : (how == How::kNestedLoop ? NodeKind::kNestedLoopJoin
+                                     : (how == How::kIndex ? NodeKind::kIndexJoin : NodeKind::kApply));
   std::vector<ExpressionPtr> conjuncts;
   if (how == How::kIndex) {
     r->kind = NodeKind::kIndexScan;
@@ -80,7 +86,7 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(How how, JoinType type, boo
     parameter->index = 0;
     m.plan().parameter_slots = 1;
     if (type == JoinType::kMark) {
-      conjuncts.push_back(op("=", m.ref(a), m.ref(c)));   // three-valued, so it can't be a filter below
+      conjuncts.push_back(op("=", m.ref(a), m.ref(c)));  // three-valued, so it can't be a filter below
     } else {
       r->filter = op("=", m.ref(c), std::move(parameter));
     }
@@ -101,20 +107,23 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(How how, JoinType type, boo
   return m.finish(std::move(join));
 }
 
-std::vector<IntRow> random_rows(io::SeededRandom& random, std::size_t n, std::uint64_t domain, std::uint32_t nulls_per_mille) {
+std::vector<IntRow> random_rows(io::SeededRandom& random, std::size_t n, std::uint64_t domain,
+                                std::uint32_t nulls_per_mille) {
   std::vector<IntRow> rows;
   for (std::size_t i = 0; i < n; ++i) {
     IntRow row;
     for (const std::uint64_t d : {domain, std::uint64_t{4}})
-      row.push_back(random.chance(nulls_per_mille) ? std::nullopt : std::optional(static_cast<int>(random.below(d))));
+      row.push_back(random.chance(nulls_per_mille) ? std::nullopt
+                                                   : std::optional(static_cast<int>(random.below(d))));
     rows.push_back(row);
   }
   return rows;
 }
 
-void check(How how, JoinType type, bool condition, bool null_safe, const std::vector<IntRow>& left, const std::vector<IntRow>& right) {
-  SCOPED_TRACE(fmt::format("how {} type {} condition {} null_safe {} sizes {} {}", static_cast<int>(how), static_cast<int>(type),
-                           condition, null_safe, left.size(), right.size()));
+void check(How how, JoinType type, bool condition, bool null_safe, const std::vector<IntRow>& left,
+           const std::vector<IntRow>& right) {
+  SCOPED_TRACE(fmt::format("how {} type {} condition {} null_safe {} sizes {} {}", static_cast<int>(how),
+                           static_cast<int>(type), condition, null_safe, left.size(), right.size()));
   MemoryDatabase database;
   auto l = make_relation(1, "l", 2), r = make_relation(2, "r", 2);
   add_index(*r, 60, {1}, false);
@@ -164,7 +173,8 @@ TEST(Join, ManyDuplicatesAndManyChunks) {
 
 TEST(Join, NotInWithNullsIsNeverTrue) {
   // x NOT IN (1, NULL): FALSE for 1, NULL for all else; over no rows always FALSE for IN.
-  check(How::kHash, JoinType::kMark, false, false, {{1, 0}, {2, 0}, {std::nullopt, 0}}, {{1, 0}, {std::nullopt, 0}});
+  check(How::kHash, JoinType::kMark, false, false, {{1, 0}, {2, 0}, {std::nullopt, 0}},
+        {{1, 0}, {std::nullopt, 0}});
   check(How::kHash, JoinType::kMark, false, false, {{1, 0}, {std::nullopt, 0}}, {});
   check(How::kHash, JoinType::kMark, false, false, {{std::nullopt, 0}}, {{1, 0}});
 }
@@ -181,7 +191,7 @@ TEST(Join, SelectingKeysOfAMarkNeverMakeItNull) {
     keys[static_cast<std::size_t>(k)].left = m.ref(left->output[static_cast<std::size_t>(k)]);
     keys[static_cast<std::size_t>(k)].right = m.ref(right->output[static_cast<std::size_t>(k)]);
   }
-  keys[0].selects = true;   // l.b IN (select r.b where r.a = l.a)
+  keys[0].selects = true;  // l.b IN (select r.b where r.a = l.a)
   auto join = m.join(NodeKind::kHashJoin, JoinType::kMark, std::move(left), std::move(right));
   join->hash_keys = std::move(keys);
   expect_rows(database, m.finish(std::move(join)), {"1|5|t", "NULL|5|f", "2|NULL|f", "1|6|NULL"});

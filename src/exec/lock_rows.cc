@@ -1,5 +1,5 @@
-// SELECT ... FOR UPDATE and the like. A row that changed after the snapshot is read again and checked again (node.filter)
-// in its newest version, as READ COMMITTED wants.
+// SELECT ... FOR UPDATE and the like. A row that changed after the snapshot is read again and checked again
+// (node.filter) in its newest version, as READ COMMITTED wants.
 #include "rustbd/exec/builder.h"
 
 namespace rustbd::exec {
@@ -45,7 +45,8 @@ class LockRows final : public Operator {
       if (flow.state == State::kBlocked) return flow;
       local.in_row = false;
       if (!keep) continue;
-      if (local.changed && recheck_.filter(local.recheck, context.expressions, local.row.chunk()).count == 0) continue;
+      if (local.changed && recheck_.filter(local.recheck, context.expressions, local.row.chunk()).count == 0)
+        continue;
       local.out.append(local.row.chunk());
     }
     local.in_chunk = false;
@@ -72,7 +73,7 @@ class LockRows final : public Operator {
     for (; local.lock < targets_.size(); ++local.lock) {
       const auto& target = targets_[local.lock];
       const Vector& ids = local.row.chunk()[target.id_position];
-      if (!ids.is_valid(0)) continue;   // the null-supplied side of an outer join
+      if (!ids.is_valid(0)) continue;  // the null-supplied side of an outer join
       const RowId id{ids.datum(0).u64};
       const auto& lock = plan_.locks[local.lock];
       if (!local.fetching) {

@@ -1,5 +1,5 @@
-// INSERT, UPDATE, DELETE with ON CONFLICT and RETURNING (query.md §10.6). A sink: the statement runs to its end, and what
-// RETURNING reads is kept. One worker, row by row, resumable after every wait.
+// INSERT, UPDATE, DELETE with ON CONFLICT and RETURNING (query.md §10.6). A sink: the statement runs to its
+// end, and what RETURNING reads is kept. One worker, row by row, resumable after every wait.
 #include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/new_rows.h"
 #include "rustbd/exec/stored_rows.h"
@@ -18,34 +18,50 @@ using NewRowLocal = NewRowProgram::Local;
 class ModifySink final : public Sink {
  public:
   ModifySink(PipelineBuilder& builder, const PlanNode& plan_node, bool counts)
-      : Sink(plan_node.id), run_(builder.run), plan_(plan_node), modify_(*plan_node.modify),
-        in_(builder.layout(*plan_node.children[0])), access_(run_.context.access->table(modify_.target)),
-        recheck_(modify_.recheck.get(), in_), counts_(counts),
+      : Sink(plan_node.id),
+        run_(builder.run),
+        plan_(plan_node),
+        modify_(*plan_node.modify),
+        in_(builder.layout(*plan_node.children[0])),
+        access_(run_.context.access->table(modify_.target)),
+        recheck_(modify_.recheck.get(), in_),
+        counts_(counts),
         returned_(std::make_shared<RowTable>(run_.memory, RowLayout{builder.layout(plan_node).types})) {
     const std::span<const plan::TargetColumn> none;
     if (modify_.kind != ModifyKind::kDelete)
       rows_.emplace(run_, modify_, modify_.assignments, in_,
-                    modify_.kind == ModifyKind::kUpdate ? std::span<const plan::TargetColumn>(modify_.old_columns) : none);
+                    modify_.kind == ModifyKind::kUpdate
+                        ? std::span<const plan::TargetColumn>(modify_.old_columns)
+                        : none);
     if (modify_.conflict == ConflictAction::kUpdate) {
-      conflict_in_ = join_layouts(Layout::of(run_, modify_.existing_columns), Layout::of(run_, modify_.excluded_columns));
-      conflict_rows_.emplace(run_, modify_, modify_.conflict_assignments, conflict_in_, modify_.existing_columns);
+      conflict_in_ = join_layouts(Layout::of(run_, modify_.existing_columns),
+                                  Layout::of(run_, modify_.excluded_columns));
+      conflict_rows_.emplace(run_, modify_, modify_.conflict_assignments, conflict_in_,
+                             modify_.existing_columns);
       conflict_where_ = Predicate(modify_.conflict_where.get(), conflict_in_);
     }
     if (modify_.kind != ModifyKind::kInsert) id_position_ = in_.position(modify_.row_id);
     for (const auto id : plan_.output) returned_from_.push_back(find_returned(id));
   }
 
-  enum class Step : std::uint8_t { kCheck, kWrite, kFetchNewest, kWriteNewest, kFetchExisting, kUpdateExisting };
+  enum class Step : std::uint8_t {
+    kCheck,
+    kWrite,
+    kFetchNewest,
+    kWriteNewest,
+    kFetchExisting,
+    kUpdateExisting
+  };
   struct Local final : LocalState {
     bool in_chunk = false;
     std::uint32_t at = 0;
     Step step = Step::kCheck;
-    std::unique_ptr<NewRowLocal> rows;        // of the chunk
-    std::unique_ptr<NewRowLocal> newest;      // of one row, after a concurrent change
-    std::unique_ptr<NewRowLocal> conflict;    // of one row, DO UPDATE
+    std::unique_ptr<NewRowLocal> rows;      // of the chunk
+    std::unique_ptr<NewRowLocal> newest;    // of one row, after a concurrent change
+    std::unique_ptr<NewRowLocal> conflict;  // of one row, DO UPDATE
     Predicate::Local recheck, conflict_where;
     ChunkBuffer fetched;
-    std::vector<Vector> one;                  // a chunk of one row, made of constants
+    std::vector<Vector> one;  // a chunk of one row, made of constants
     Chunk one_row;
     Arena arena{512};
     RowId existing{};
@@ -61,7 +77,8 @@ class ModifySink final : public Sink {
       local->conflict_where = conflict_where_.make_local();
     }
     local->recheck = recheck_.make_local();
-    const auto& fetched = modify_.kind == ModifyKind::kInsert ? modify_.existing_columns : modify_.old_columns;
+    const auto& fetched =
+        modify_.kind == ModifyKind::kInsert ? modify_.existing_columns : modify_.old_columns;
     local->fetched.reset(Layout::of(run_, fetched).phys());
     return local;
   }
@@ -78,7 +95,8 @@ class ModifySink final : public Sink {
     while (local.at < in.selection.count) {
       context.check_cancel();
       const auto row = in.selection[local.at];
-      Flow flow = modify_.kind == ModifyKind::kInsert ? insert(context, local, in, row) : change(context, local, in, row);
+      Flow flow = modify_.kind == ModifyKind::kInsert ? insert(context, local, in, row)
+                                                      : change(context, local, in, row);
       if (flow.state == State::kBlocked) return flow;
     }
     local.in_chunk = false;
@@ -102,15 +120,16 @@ class ModifySink final : public Sink {
     return Flow::need();
   }
   [[noreturn]] static void second_time() {
-    throw error(sqlstate::kCardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time")
-        .with_hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.");
+    throw error(sqlstate::kCardinalityViolation,
+                "ON CONFLICT DO UPDATE command cannot affect row a second time")
+        .with_hint(
+            "Ensure that no rows proposed for insertion within the same command have duplicate constrained "
+            "values.");
   }
 
   Flow insert(TaskContext& context, Local& local, const Chunk& in, std::uint32_t row) {
     switch (local.step) {
-      case Step::kCheck:
-        rows_->check(*local.rows, context, row);
-        return go_on(local, Step::kWrite);
+      case Step::kCheck: rows_->check(*local.rows, context, row); return go_on(local, Step::kWrite);
       case Step::kWrite: return write_new(local, in, row);
       case Step::kFetchExisting: return fetch_existing(context, local, row);
       default: return update_existing(local, in, row);
@@ -138,13 +157,16 @@ class ModifySink final : public Sink {
     local.fetched.begin();
     Flow flow = access_.fetch_newest(local.existing, modify_.existing_columns, true, local.fetched);
     if (flow.state == State::kBlocked) return flow;
-    if (flow.state == State::kFinished) return go_on(local, Step::kWrite);   // deleted meanwhile: try to insert again
+    if (flow.state == State::kFinished)
+      return go_on(local, Step::kWrite);  // deleted meanwhile: try to insert again
     start_one_row(local, conflict_in_.size());
     const auto existing = modify_.existing_columns.size();
     for (std::size_t i = 0; i < existing; ++i) set_one(local, i, local.fetched.chunk()[i], 0);
     for (std::size_t i = 0; i < modify_.excluded_columns.size(); ++i)
-      set_one(local, existing + i, local.rows->columns[static_cast<std::size_t>(modify_.excluded_columns[i].attribute - 1)], row);
-    if (conflict_where_.filter(local.conflict_where, context.expressions, local.one_row).count == 0) return next_row(local);
+      set_one(local, existing + i,
+              local.rows->columns[static_cast<std::size_t>(modify_.excluded_columns[i].attribute - 1)], row);
+    if (conflict_where_.filter(local.conflict_where, context.expressions, local.one_row).count == 0)
+      return next_row(local);
     conflict_rows_->compute(*local.conflict, context, local.one_row);
     conflict_rows_->check(*local.conflict, context, 0);
     return go_on(local, Step::kUpdateExisting);
@@ -155,13 +177,13 @@ class ModifySink final : public Sink {
       case WriteResult::kBlocked: return Flow::blocked(flow.token);
       case WriteResult::kDone: return done(local, *local.conflict, 0, in, row);
       case WriteResult::kChanged: return go_on(local, Step::kFetchExisting);
-      default: second_time();   // locked, so only this command can have changed it
+      default: second_time();  // locked, so only this command can have changed it
     }
   }
 
   Flow change(TaskContext& context, Local& local, const Chunk& in, std::uint32_t row) {
     const Vector& ids = in.columns[id_position_];
-    if (!ids.is_valid(row)) return next_row(local);   // the null-supplied side of an outer join
+    if (!ids.is_valid(row)) return next_row(local);  // the null-supplied side of an outer join
     const RowId id{ids.datum(row).u64};
     const bool is_update = modify_.kind == ModifyKind::kUpdate;
     switch (local.step) {
@@ -169,12 +191,14 @@ class ModifySink final : public Sink {
         if (is_update) rows_->check(*local.rows, context, row);
         return go_on(local, Step::kWrite);
       case Step::kWrite: {
-        const auto flow = is_update ? access_.update(id, rows_->changed(), local.rows->rows(), row) : access_.remove(id);
+        const auto flow =
+            is_update ? access_.update(id, rows_->changed(), local.rows->rows(), row) : access_.remove(id);
         return after_write(local, flow, in, row, false);
       }
       case Step::kFetchNewest: return fetch_newest(context, local, in, row, id);
       default: {
-        const auto flow = is_update ? access_.update(id, rows_->changed(), local.newest->rows(), 0) : access_.remove(id);
+        const auto flow =
+            is_update ? access_.update(id, rows_->changed(), local.newest->rows(), 0) : access_.remove(id);
         return after_write(local, flow, in, row, true);
       }
     }
@@ -191,7 +215,8 @@ class ModifySink final : public Sink {
       return newest ? done(local, std::nullopt, 0, local.one_row, 0) : done(local, std::nullopt, 0, in, row);
     return newest ? done(local, *local.newest, 0, local.one_row, 0) : done(local, *local.rows, row, in, row);
   }
-  /// READ COMMITTED: the row changed after the snapshot. Its newest version must match again, then gets the new values.
+  /// READ COMMITTED: the row changed after the snapshot. Its newest version must match again, then gets the
+  /// new values.
   Flow fetch_newest(TaskContext& context, Local& local, const Chunk& in, std::uint32_t row, RowId id) {
     if (modify_.recheck_needs_restart)
       throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
@@ -221,22 +246,25 @@ class ModifySink final : public Sink {
   }
   static void set_one(Local& local, std::size_t column, const Vector& from, std::uint32_t row) {
     const bool valid = from.is_valid(row);
-    local.one[column] = types::make_constant(valid ? from.datum(row) : Datum{}, !valid, from.phys, local.arena);
+    local.one[column] =
+        types::make_constant(valid ? from.datum(row) : Datum{}, !valid, from.phys, local.arena);
   }
 
   /// A row was written: count it and keep what RETURNING may read.
-  Flow done(Local& local, const NewRowLocal& written, std::uint32_t written_row, const Chunk& in, std::uint32_t in_row) {
+  Flow done(Local& local, const NewRowLocal& written, std::uint32_t written_row, const Chunk& in,
+            std::uint32_t in_row) {
     return done(local, std::optional<const NewRowLocal*>(&written), written_row, in, in_row);
   }
-  Flow done(Local& local, std::optional<const NewRowLocal*> written, std::uint32_t written_row, const Chunk& in,
-            std::uint32_t in_row) {
+  Flow done(Local& local, std::optional<const NewRowLocal*> written, std::uint32_t written_row,
+            const Chunk& in, std::uint32_t in_row) {
     if (counts_) ++run_.affected;
     if (modify_.has_returning || !counts_) {
       Row row = returned_->append_row();
       for (std::size_t i = 0; i < returned_from_.size(); ++i) {
         const auto [attribute, position] = returned_from_[i];
         const bool from_new = attribute > 0;
-        const Vector& v = from_new ? (*written)->columns[static_cast<std::size_t>(attribute - 1)] : in.columns[position];
+        const Vector& v =
+            from_new ? (*written)->columns[static_cast<std::size_t>(attribute - 1)] : in.columns[position];
         const auto at = from_new ? written_row : in_row;
         const bool valid = v.is_valid(at);
         returned_->put(row, i, valid ? v.datum(at) : Datum{}, !valid);
@@ -244,8 +272,12 @@ class ModifySink final : public Sink {
     }
     return next_row(local);
   }
-  /// Where an output column comes from: an attribute of the new row, or (attribute 0) a position in the child.
-  struct ReturnedFrom { catalog::AttributeNumber attribute; std::uint32_t position; };
+  /// Where an output column comes from: an attribute of the new row, or (attribute 0) a position in the
+  /// child.
+  struct ReturnedFrom {
+    catalog::AttributeNumber attribute;
+    std::uint32_t position;
+  };
   [[nodiscard]] ReturnedFrom find_returned(ColumnId id) const {
     if (modify_.kind != ModifyKind::kDelete) {
       for (const auto& column : modify_.new_columns)
@@ -275,7 +307,8 @@ void build_modify(PipelineBuilder& builder, const PlanNode& node, Pipeline& curr
   auto sink = std::make_shared<ModifySink>(builder, node, builder.counts_rows());
   builder.build_into(*node.children[0], sink);
   current.parallel_safe = false;
-  current.source = std::make_unique<RowTableSource>(node.id, sink->returned(), all_positions(node.output.size()));
+  current.source =
+      std::make_unique<RowTableSource>(node.id, sink->returned(), all_positions(node.output.size()));
 }
 
 }  // namespace rustbd::exec

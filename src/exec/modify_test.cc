@@ -35,7 +35,8 @@ class ModifyTest : public ::testing::Test {
     auto node = m.node(NodeKind::kModify);
     node->modify = modify(m, ModifyKind::kInsert);
     for (std::size_t c = 0; c < 2; ++c)
-      node->modify->assignments.push_back({static_cast<catalog::AttributeNumber>(c + 1), m.ref(values->output[c])});
+      node->modify->assignments.push_back(
+          {static_cast<catalog::AttributeNumber>(c + 1), m.ref(values->output[c])});
     for (const auto& c : node->modify->new_columns) node->output.push_back(c.id);
     set(*node->modify);
     node->children.push_back(std::move(values));
@@ -43,11 +44,14 @@ class ModifyTest : public ::testing::Test {
   }
   RunResult insert(const std::vector<IntRow>& rows, auto&& set, std::uint32_t chunk_rows = 7) {
     PlanMaker m;
-    auto plan = m.finish(insert_node(m, rows, [&](plan::Modify& modify) { set(m, modify); }), plan::StatementTag::kInsert);
+    auto plan = m.finish(insert_node(m, rows, [&](plan::Modify& modify) { set(m, modify); }),
+                         plan::StatementTag::kInsert);
     database_->begin_statement();
     return run_with(plan, context_of(*database_, chunk_rows));
   }
-  RunResult insert(const std::vector<IntRow>& rows) { return insert(rows, [](PlanMaker&, plan::Modify&) {}); }
+  RunResult insert(const std::vector<IntRow>& rows) {
+    return insert(rows, [](PlanMaker&, plan::Modify&) {});
+  }
   Error insert_error(const std::vector<IntRow>& rows, auto&& set) {
     try {
       insert(rows, set);
@@ -65,7 +69,8 @@ class ModifyTest : public ::testing::Test {
       modify.existing_columns.push_back({c.number, m.column(c.type)});
       modify.excluded_columns.push_back({c.number, m.column(c.type)});
     }
-    modify.conflict_assignments.push_back({2, op("+", m.ref(modify.existing_columns[1].id), m.ref(modify.excluded_columns[1].id))});
+    modify.conflict_assignments.push_back(
+        {2, op("+", m.ref(modify.existing_columns[1].id), m.ref(modify.excluded_columns[1].id))});
     modify.conflict_where = op("<", m.ref(modify.existing_columns[1].id), int4(50));
   }
   /// UPDATE t SET b = b + 1 WHERE a > 1 / DELETE FROM t WHERE a > 1, RETURNING all.
@@ -87,7 +92,8 @@ class ModifyTest : public ::testing::Test {
     }
     node->children.push_back(std::move(scan));
     database_->begin_statement();
-    return run_with(m.finish(std::move(node), plan::StatementTag::kUpdate), context_of(*database_, chunk_rows));
+    return run_with(m.finish(std::move(node), plan::StatementTag::kUpdate),
+                    context_of(*database_, chunk_rows));
   }
   TextRows contents() const {
     TextRows rows;
@@ -123,13 +129,13 @@ TEST_F(ModifyTest, ConstraintsHavePostgresTexts) {
   EXPECT_EQ(e.detail, "Failing row contains (null, 7).");
   EXPECT_EQ(e.column_name, "a");
   EXPECT_EQ(e.table_name, "t");
-  EXPECT_EQ(contents(), (TextRows{"1|5"}));   // rows before it were written; the transaction takes them back
+  EXPECT_EQ(contents(), (TextRows{"1|5"}));  // rows before it were written; the transaction takes them back
   e = insert_error({{9, 100}}, plain);
   EXPECT_EQ(e.state.text(), "23514");
   EXPECT_EQ(e.message, "new row for relation \"t\" violates check constraint \"t_b_check\"");
   EXPECT_EQ(e.detail, "Failing row contains (9, 100).");
   EXPECT_EQ(e.constraint_name, "t_b_check");
-  EXPECT_EQ(insert({{5, std::nullopt}}).affected, 1u);   // CHECK passes on NULL
+  EXPECT_EQ(insert({{5, std::nullopt}}).affected, 1u);  // CHECK passes on NULL
 }
 
 TEST_F(ModifyTest, GeneratedColumnsFollowTheOthers) {
@@ -138,24 +144,31 @@ TEST_F(ModifyTest, GeneratedColumnsFollowTheOthers) {
     modify.generated.push_back({2, op("+", m.ref(modify.new_columns[0].id), int4(90))});
   });
   EXPECT_EQ(result.rows, (TextRows{"4|94"}));
-  EXPECT_EQ(insert_error({{10, 1}}, [](PlanMaker& m, plan::Modify& modify) {
-              modify.assignments.pop_back();
-              modify.generated.push_back({2, op("+", m.ref(modify.new_columns[0].id), int4(90))});
-            }).state.text(), "23514");
+  EXPECT_EQ(
+      insert_error({{10, 1}},
+                   [](PlanMaker& m, plan::Modify& modify) {
+                     modify.assignments.pop_back();
+                     modify.generated.push_back({2, op("+", m.ref(modify.new_columns[0].id), int4(90))});
+                   })
+          .state.text(),
+      "23514");
 }
 
 TEST_F(ModifyTest, ConflictsDoNothingOrUpdate) {
   for (const bool blocks : {false, true}) {
     start(blocks);
     insert({{1, 10}, {2, 60}});
-    auto result = insert({{1, 5}, {3, 5}, {3, 6}}, [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kNothing); });
+    auto result = insert({{1, 5}, {3, 5}, {3, 6}},
+                         [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kNothing); });
     EXPECT_EQ(result.rows, (TextRows{"3|5"}));
     EXPECT_EQ(result.affected, 1u);
-    result = insert({{1, 5}, {2, 5}, {4, 5}}, [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kUpdate); });
-    EXPECT_EQ(result.rows, (TextRows{"1|15", "4|5"}));   // 2 fails DO UPDATE's WHERE
+    result = insert({{1, 5}, {2, 5}, {4, 5}},
+                    [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kUpdate); });
+    EXPECT_EQ(result.rows, (TextRows{"1|15", "4|5"}));  // 2 fails DO UPDATE's WHERE
     EXPECT_EQ(result.affected, 2u);
     EXPECT_EQ(contents(), (TextRows{"1|15", "2|60", "3|5", "4|5"}));
-    const auto e = insert_error({{8, 1}, {8, 2}}, [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kUpdate); });
+    const auto e = insert_error(
+        {{8, 1}, {8, 2}}, [&](PlanMaker& m, plan::Modify& x) { on_conflict(m, x, ConflictAction::kUpdate); });
     EXPECT_EQ(e.state.text(), "21000");
     EXPECT_EQ(e.message, "ON CONFLICT DO UPDATE command cannot affect row a second time");
   }
@@ -182,9 +195,9 @@ TEST_F(ModifyTest, ConcurrentChangesAreCheckedAgain) {
     for (const auto kind : {ModifyKind::kUpdate, ModifyKind::kDelete}) {
       start(blocks);
       insert({{1, 10}, {2, 20}, {3, 30}, {4, 40}});
-      table_->concurrent[2] = fields_of({2, 77});     // still matches
-      table_->concurrent[3] = fields_of({0, 30});     // matches no more
-      table_->concurrent[4] = std::nullopt;           // gone
+      table_->concurrent[2] = fields_of({2, 77});  // still matches
+      table_->concurrent[3] = fields_of({0, 30});  // matches no more
+      table_->concurrent[4] = std::nullopt;        // gone
       const auto result = change(kind);
       EXPECT_EQ(result.affected, 1u);
       if (kind == ModifyKind::kUpdate) {
@@ -228,14 +241,15 @@ TEST_F(ModifyTest, LockRowsTakesNoMoreThanTheLimit) {
     auto scan = m.scan(relation_, true);
     const auto a = scan->output[0], b = scan->output[1], id = scan->output[2];
     auto lock = m.over(NodeKind::kLockRows, std::move(scan));
-    lock->locks.push_back({relation_, id, plan::LockStrength::kUpdate, plan::LockWait::kWait, {{1, a}, {2, b}}});
+    lock->locks.push_back(
+        {relation_, id, plan::LockStrength::kUpdate, plan::LockWait::kWait, {{1, a}, {2, b}}});
     lock->filter = op("<", m.ref(b), int4(50));
     auto limit = m.over(NodeKind::kLimit, std::move(lock));
     limit->limit = int8(2);
     limit->output = {a, b};
     database_->begin_statement();
     const auto result = run_with(m.finish(std::move(limit)), context_of(*database_, 1024));
-    EXPECT_EQ(result.rows, (TextRows{"2|20", "3|30"}));   // row 1 fails in its newest version
+    EXPECT_EQ(result.rows, (TextRows{"2|20", "3|30"}));  // row 1 fails in its newest version
     EXPECT_EQ(table_->lock_order, (std::vector<std::uint64_t>{2, 3}));
   }
 }

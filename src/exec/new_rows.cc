@@ -10,12 +10,15 @@ std::vector<const plan::Expression*> values_of(const std::vector<plan::Assignmen
   for (const auto& a : assignments) values.push_back(a.value.get());
   return values;
 }
-constexpr std::size_t kShownBytes = 64;   // of a value in "Failing row contains"
+constexpr std::size_t kShownBytes = 64;  // of a value in "Failing row contains"
 }  // namespace
 
-NewRowProgram::NewRowProgram(RunState& run, const plan::Modify& modify, const std::vector<plan::Assignment>& assignments,
-                             const Layout& in, std::span<const plan::TargetColumn> base)
-    : modify_(modify), relation_(*modify.target), assignments_(values_of(assignments), in),
+NewRowProgram::NewRowProgram(RunState& run, const plan::Modify& modify,
+                             const std::vector<plan::Assignment>& assignments, const Layout& in,
+                             std::span<const plan::TargetColumn> base)
+    : modify_(modify),
+      relation_(*modify.target),
+      assignments_(values_of(assignments), in),
       base_(modify.target->columns.size(), -1) {
   for (const auto& a : assignments) targets_.push_back(a.attribute);
   changed_ = targets_;
@@ -50,10 +53,12 @@ void NewRowProgram::compute(Local& local, TaskContext& context, const Chunk& in)
   local.arena.reset();
   assignments_.evaluate(local.assignments, context.expressions, in, local.assigned.data());
   for (std::size_t c = 0; c < local.columns.size(); ++c) {
-    local.columns[c] = base_[c] >= 0 ? in.columns[base_[c]]
-                                     : types::make_constant(Datum{}, true, relation_.columns[c].type.phys, local.arena);
+    local.columns[c] = base_[c] >= 0
+                           ? in.columns[base_[c]]
+                           : types::make_constant(Datum{}, true, relation_.columns[c].type.phys, local.arena);
   }
-  for (std::size_t i = 0; i < targets_.size(); ++i) local.columns[static_cast<std::size_t>(targets_[i] - 1)] = local.assigned[i];
+  for (std::size_t i = 0; i < targets_.size(); ++i)
+    local.columns[static_cast<std::size_t>(targets_[i] - 1)] = local.assigned[i];
   Chunk seen = in;
   const auto show = [&] {
     for (std::size_t i = 0; i < local.seen.size(); ++i) {
@@ -84,7 +89,8 @@ void NewRowProgram::compute(Local& local, TaskContext& context, const Chunk& in)
 std::string NewRowProgram::describe(const Local& local, TaskContext& context, std::uint32_t row) const {
   std::string text;
   types::IoContext plain;
-  types::IoContext& io = context.run.context.statement != nullptr ? context.run.context.statement->io() : plain;
+  types::IoContext& io =
+      context.run.context.statement != nullptr ? context.run.context.statement->io() : plain;
   for (std::size_t c = 0; c < local.columns.size(); ++c) {
     if (relation_.columns[c].dropped) continue;
     if (!text.empty()) text += ", ";
@@ -107,8 +113,9 @@ void NewRowProgram::check(const Local& local, TaskContext& context, std::uint32_
   for (std::size_t c = 0; c < local.columns.size(); ++c) {
     const auto& column = relation_.columns[c];
     if (!column.not_null || column.dropped || local.columns[c].is_valid(row)) continue;
-    throw error(sqlstate::kNotNullViolation, "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                column.name, relation_.name)
+    throw error(sqlstate::kNotNullViolation,
+                "null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name,
+                relation_.name)
         .with_detail(describe(local, context, row))
         .on_table(relation_.schema_name, relation_.name)
         .on_column(column.name);
@@ -116,8 +123,8 @@ void NewRowProgram::check(const Local& local, TaskContext& context, std::uint32_
   for (std::size_t i = 0; i < local.checks.size(); ++i) {
     const Vector& truth = local.checks[i];
     if (!truth.is_valid(row) || truth.values<bool>()[truth.slot(row)]) continue;
-    throw error(sqlstate::kCheckViolation, "new row for relation \"{}\" violates check constraint \"{}\"", relation_.name,
-                modify_.checks[i].name)
+    throw error(sqlstate::kCheckViolation, "new row for relation \"{}\" violates check constraint \"{}\"",
+                relation_.name, modify_.checks[i].name)
         .with_detail(describe(local, context, row))
         .on_table(relation_.schema_name, relation_.name)
         .on_constraint(modify_.checks[i].name);

@@ -13,7 +13,8 @@ void MemoryTracker::charge(std::int64_t bytes) {
   }
 }
 
-RunState::RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan, const QueryContext& query_context)
+RunState::RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan,
+                   const QueryContext& query_context)
     : plan(std::move(execution_plan)), context(query_context), memory(query_context.memory_limit) {
   RUSTBD_STATEMENT_ASSERT(context.chunk_rows > 0 && context.chunk_rows <= types::kVectorSize);
   parameters.assign(context.parameters.begin(), context.parameters.end());

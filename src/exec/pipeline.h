@@ -1,9 +1,10 @@
-// Pipelines: a source, operators and a sink, driven chunk by chunk with an explicit position, so that a run can stop at
-// any chunk boundary and go on on another thread (query.md §9.1; morsels: Leis et al., SIGMOD 2014).
+// Pipelines: a source, operators and a sink, driven chunk by chunk with an explicit position, so that a run
+// can stop at any chunk boundary and go on on another thread (query.md §9.1; morsels: Leis et al., SIGMOD
+// 2014).
 //
-// Invariants: (1) stages are const while they run, except for what their comment says they guard; what a worker changes is
-// in its LocalState. (2) A chunk stays valid until the stage that made it is called again. (3) A stage that answers
-// kBlocked is called again with the same chunk and repeats no row.
+// Invariants: (1) stages are const while they run, except for what their comment says they guard; what a
+// worker changes is in its LocalState. (2) A chunk stays valid until the stage that made it is called again.
+// (3) A stage that answers kBlocked is called again with the same chunk and repeats no row.
 #pragma once
 
 #include <memory>
@@ -26,10 +27,11 @@ class Stage {
   virtual std::unique_ptr<LocalState> make_local(TaskContext&) { return nullptr; }
   /// Before each start of the pipeline (also the first): forget shared state of the run before.
   virtual void reset() {}
-  const std::uint32_t node;   // PlanNode::id, for statistics
+  const std::uint32_t node;  // PlanNode::id, for statistics
 };
 
-/// Where rows come from. scan(): kHaveOutput with rows, kFinished without, kBlocked, or kNeedInput (nothing yet, again).
+/// Where rows come from. scan(): kHaveOutput with rows, kFinished without, kBlocked, or kNeedInput (nothing
+/// yet, again).
 class Source : public Stage {
  public:
   using Stage::Stage;
@@ -39,7 +41,8 @@ class Source : public Stage {
 };
 
 /// process(): `out` may hold rows with every answer but kBlocked.
-///   kNeedInput: done with `in`.  kHaveOutput: call again with the same `in`.  kFinished: nothing will ever follow.
+///   kNeedInput: done with `in`.  kHaveOutput: call again with the same `in`.  kFinished: nothing will ever
+///   follow.
 /// finish(), after the last input: kHaveOutput: rows, call again; kFinished; kBlocked.
 class Operator : public Stage {
  public:
@@ -49,8 +52,8 @@ class Operator : public Stage {
 };
 
 /// Where a pipeline that is not the last ends.
-/// sink(): kNeedInput, kFinished (wants no more) or kBlocked. combine(): one task's state is joined in; under a mutex.
-/// finalize(): once, after all combines; kFinished or kBlocked (called again).
+/// sink(): kNeedInput, kFinished (wants no more) or kBlocked. combine(): one task's state is joined in; under
+/// a mutex. finalize(): once, after all combines; kFinished or kBlocked (called again).
 class Sink : public Stage {
  public:
   using Stage::Stage;
@@ -62,10 +65,10 @@ class Sink : public Stage {
 struct Pipeline {
   std::unique_ptr<Source> source;
   std::vector<std::unique_ptr<Operator>> operators;
-  std::shared_ptr<Sink> sink;      // nullptr: the final one, pulled by the caller
-  bool resets_sink = true;         // false: an earlier pipeline shares the sink
-  bool finalizes_sink = true;      // false: a later pipeline shares the sink
-  bool parallel_safe = true;       // all stages may run on several workers, in any order
+  std::shared_ptr<Sink> sink;  // nullptr: the final one, pulled by the caller
+  bool resets_sink = true;     // false: an earlier pipeline shares the sink
+  bool finalizes_sink = true;  // false: a later pipeline shares the sink
+  bool parallel_safe = true;   // all stages may run on several workers, in any order
 };
 
 /// One worker's passage through a pipeline.
@@ -85,9 +88,9 @@ class PipelineTask {
   void accept(State state);
   Pipeline& pipeline_;
   TaskContext context_;
-  std::vector<std::unique_ptr<LocalState>> locals_;   // 0: source, 1..n: operators, n + 1: sink
-  std::vector<Chunk> chunks_;                          // output of stage 0..n
-  std::vector<std::uint32_t> resume_;                  // operators to call again with their old input
+  std::vector<std::unique_ptr<LocalState>> locals_;  // 0: source, 1..n: operators, n + 1: sink
+  std::vector<Chunk> chunks_;                        // output of stage 0..n
+  std::vector<std::uint32_t> resume_;                // operators to call again with their old input
   std::uint32_t stage_ = 0, finish_from_ = 1;
   Position position_ = Position::kCall;
   bool source_done_ = false;

@@ -13,7 +13,9 @@ class Quota final : public Operator {
  public:
   Quota(std::uint32_t node, const RunState* run, std::vector<std::shared_ptr<RowBudget>> budgets)
       : Operator(node), run_(run), budgets_(std::move(budgets)) {}
-  struct Local final : LocalState { Slicer rest; };
+  struct Local final : LocalState {
+    Slicer rest;
+  };
   std::unique_ptr<LocalState> make_local(TaskContext&) override { return std::make_unique<Local>(); }
   Flow process(TaskContext&, LocalState* local, Chunk& in, Chunk& out) override {
     auto& rest = static_cast<Local*>(local)->rest;
@@ -32,7 +34,8 @@ class Quota final : public Operator {
 
 void PipelineBuilder::use(Pipeline& pipeline, const Expression* e) {
   if (e == nullptr || !pipeline.parallel_safe) return;
-  if (!expression::is_immutable(*e) || expression::contains(*e, expression::Kind::kTypedInput)) pipeline.parallel_safe = false;
+  if (!expression::is_immutable(*e) || expression::contains(*e, expression::Kind::kTypedInput))
+    pipeline.parallel_safe = false;
 }
 
 void PipelineBuilder::add_quota(Pipeline& pipeline, std::uint32_t node) {
@@ -40,7 +43,8 @@ void PipelineBuilder::add_quota(Pipeline& pipeline, std::uint32_t node) {
   pipeline.operators.push_back(std::make_unique<Quota>(node, is_top_ ? &run : nullptr, budgets_));
 }
 
-Pipeline& PipelineBuilder::build_into(const PlanNode& child, std::shared_ptr<Sink> sink, bool sink_is_parallel) {
+Pipeline& PipelineBuilder::build_into(const PlanNode& child, std::shared_ptr<Sink> sink,
+                                      bool sink_is_parallel) {
   auto pipeline = std::make_unique<Pipeline>();
   auto outer_budgets = std::move(budgets_);
   budgets_.clear();

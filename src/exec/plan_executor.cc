@@ -8,7 +8,7 @@
 namespace rustbd::exec {
 
 namespace {
-constexpr std::uint64_t kChunksPerTurn = 64;   // then a worker lets other jobs of its lane run
+constexpr std::uint64_t kChunksPerTurn = 64;  // then a worker lets other jobs of its lane run
 }
 
 /// The tasks of one pipeline on the pool. Jobs own it, so it outlives the executor's interest in it.
@@ -56,7 +56,7 @@ class WorkerGroup : public std::enable_shared_from_this<WorkerGroup> {
   std::vector<std::unique_ptr<PipelineTask>> tasks_;
   std::atomic<std::size_t> running_{0};
   std::atomic<bool> stop_{false};
-  std::mutex mutex_;               // protects failure_ and the sink's shared state
+  std::mutex mutex_;  // protects failure_ and the sink's shared state
   std::exception_ptr failure_;
   const io::WaitToken done_ = io::WaitToken::make(io::WaitReason::kTask);
 };
@@ -72,7 +72,7 @@ PlanExecutor::PlanExecutor(RunState& run, const plan::PlanNode& root, bool is_to
 PlanExecutor::~PlanExecutor() {
   if (workers_ == nullptr) return;
   workers_->stop();
-  workers_->done().wait_blocking();   // jobs refer to our pipelines
+  workers_->done().wait_blocking();  // jobs refer to our pipelines
   try {
     workers_->finish();
   } catch (...) {
@@ -82,7 +82,8 @@ PlanExecutor::~PlanExecutor() {
 
 void PlanExecutor::count_loops(const plan::PlanNode& node) {
   if (node.id < run_.statistics.size()) ++run_.statistics[node.id].loops;
-  const bool own_loops = node.kind == plan::NodeKind::kApply || node.kind == plan::NodeKind::kRecursiveUnion ||
+  const bool own_loops = node.kind == plan::NodeKind::kApply ||
+                         node.kind == plan::NodeKind::kRecursiveUnion ||
                          node.kind == plan::NodeKind::kAppend || node.kind == plan::NodeKind::kCteBind;
   if (own_loops) {
     // Children with executors of their own count themselves.
@@ -108,7 +109,8 @@ void PlanExecutor::restart() {
 
 void PlanExecutor::start_pipeline(Pipeline& pipeline) {
   std::size_t workers = 1;
-  if (pipeline.sink != nullptr && pipeline.parallel_safe && run_.context.workers != nullptr && run_.context.worker_limit > 1)
+  if (pipeline.sink != nullptr && pipeline.parallel_safe && run_.context.workers != nullptr &&
+      run_.context.worker_limit > 1)
     workers = std::min(run_.context.worker_limit, pipeline.source->max_workers());
   if (workers <= 1) {
     task_ = std::make_unique<PipelineTask>(pipeline, run_);

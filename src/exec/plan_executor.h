@@ -1,7 +1,7 @@
-// Runs one plan tree: pipelines in dependency order, the last one pulled by the caller. Subtrees that run again (kApply,
-// recursive steps) or lazily (CTEs, kAppend) have a PlanExecutor of their own.
-// Threads: next() and restart() by one thread at a time. Pipelines before the last may run on the worker pool; next()
-// then answers kBlocked until they are done.
+// Runs one plan tree: pipelines in dependency order, the last one pulled by the caller. Subtrees that run
+// again (kApply, recursive steps) or lazily (CTEs, kAppend) have a PlanExecutor of their own. Threads: next()
+// and restart() by one thread at a time. Pipelines before the last may run on the worker pool; next() then
+// answers kBlocked until they are done.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ class WorkerGroup;
 class PlanExecutor {
  public:
   PlanExecutor(RunState& run, const plan::PlanNode& root, bool is_top = false);
-  ~PlanExecutor();   // waits for workers of a run that was given up
+  ~PlanExecutor();  // waits for workers of a run that was given up
   /// kHaveOutput with the root's columns, kFinished or kBlocked.
   Flow next(Chunk& out);
   /// Back to the start; the plan runs again with the parameters as they then are.
@@ -30,8 +30,8 @@ class PlanExecutor {
   const plan::PlanNode& root_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::size_t current_ = 0;
-  std::unique_ptr<PipelineTask> task_;        // of the current pipeline when it runs here
-  std::shared_ptr<WorkerGroup> workers_;      // ... when it runs on the pool
+  std::unique_ptr<PipelineTask> task_;    // of the current pipeline when it runs here
+  std::shared_ptr<WorkerGroup> workers_;  // ... when it runs on the pool
   bool finalizing_ = false, finished_ = false, counted_ = false;
 };
 

@@ -11,7 +11,8 @@ namespace {
 
 class PipelinedRun final : public QueryRun {
  public:
-  PipelinedRun(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context) : run_(std::move(plan), context) {
+  PipelinedRun(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context)
+      : run_(std::move(plan), context) {
     if (context.collect_statistics) {
       clock_ = io::make_system_clock();
       run_.start_us = clock_->monotonic_us();
@@ -24,7 +25,7 @@ class PipelinedRun final : public QueryRun {
   }
 
   ~PipelinedRun() override {
-    executor_.reset();        // stages still add to the statistics of run_
+    executor_.reset();  // stages still add to the statistics of run_
     run_.ctes.clear();
     run_.work_tables.clear();
   }
@@ -40,7 +41,8 @@ class PipelinedRun final : public QueryRun {
         finish();
         return flow;
       }
-      if (run_.plan->result.empty() && run_.plan->tag != plan::StatementTag::kSelect) continue;  // DML without RETURNING
+      if (run_.plan->result.empty() && run_.plan->tag != plan::StatementTag::kSelect)
+        continue;  // DML without RETURNING
       for (std::size_t i = 0; i < positions_.size(); ++i) vectors_[i] = chunk.columns[positions_[i]];
       chunk.columns = vectors_.data();
       chunk.column_count = static_cast<std::uint32_t>(vectors_.size());
@@ -86,7 +88,8 @@ class PipelinedRun final : public QueryRun {
 
 }  // namespace
 
-std::unique_ptr<QueryRun> QueryRun::start(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context) {
+std::unique_ptr<QueryRun> QueryRun::start(std::shared_ptr<const plan::ExecutionPlan> plan,
+                                          const QueryContext& context) {
   return std::make_unique<PipelinedRun>(std::move(plan), context);
 }
 

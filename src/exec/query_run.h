@@ -14,12 +14,12 @@ struct QueryContext {
   AccessFactory* access = nullptr;
   functions::StatementContext* statement = nullptr;
   const functions::CancelFlag* cancel = nullptr;
-  io::Lane* workers = nullptr;               // nullptr: everything runs inline on the caller's thread
+  io::Lane* workers = nullptr;  // nullptr: everything runs inline on the caller's thread
   std::size_t worker_limit = 1;
   std::span<const types::Value> parameters{};
-  std::uint64_t memory_limit = 0;            // bytes; 0 none. Over it: 53200
+  std::uint64_t memory_limit = 0;                 // bytes; 0 none. Over it: 53200
   std::uint32_t chunk_rows = types::kVectorSize;  // rustbd.test_chunk_rows
-  bool collect_statistics = false;           // EXPLAIN ANALYZE
+  bool collect_statistics = false;                // EXPLAIN ANALYZE
 };
 
 struct NodeStatistics {
@@ -30,11 +30,12 @@ struct NodeStatistics {
 
 class QueryRun {
  public:
-  static std::unique_ptr<QueryRun> start(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context);
+  static std::unique_ptr<QueryRun> start(std::shared_ptr<const plan::ExecutionPlan> plan,
+                                         const QueryContext& context);
   virtual ~QueryRun() = default;
-  /// The next chunk of the result (plan.result's columns in order), at most `max_rows` rows (0: any). DML without
-  /// RETURNING gives kFinished at once when done. The chunk is valid until the next call. Never touches more rows of
-  /// volatile or writing operators than asked for. Throws Error.
+  /// The next chunk of the result (plan.result's columns in order), at most `max_rows` rows (0: any). DML
+  /// without RETURNING gives kFinished at once when done. The chunk is valid until the next call. Never
+  /// touches more rows of volatile or writing operators than asked for. Throws Error.
   virtual Flow next(types::Chunk* out, std::uint64_t max_rows) = 0;
   [[nodiscard]] virtual std::uint64_t affected_rows() const = 0;
   /// Index = PlanNode::id.

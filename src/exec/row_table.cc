@@ -28,7 +28,8 @@ Row RowTable::append_row() {
     const auto bytes = std::max(next_block_bytes_, width * 4);
     next_block_bytes_ = std::min<std::uint32_t>(next_block_bytes_ * 2, 256 << 10);
     Block block{std::make_unique_for_overwrite<std::byte[]>(bytes + 15), nullptr, 0, bytes / width};
-    block.first = reinterpret_cast<Row>((reinterpret_cast<std::uintptr_t>(block.memory.get()) + 15) & ~std::uintptr_t{15});
+    block.first = reinterpret_cast<Row>((reinterpret_cast<std::uintptr_t>(block.memory.get()) + 15) &
+                                        ~std::uintptr_t{15});
     block_bytes_ += bytes + 15;
     blocks_.push_back(std::move(block));
     charge();
@@ -70,7 +71,9 @@ void scatter(const Vector& v, const Selection& selection, std::uint32_t offset, 
   for (std::uint32_t i = 0; i < selection.count; ++i)
     std::memcpy(rows[i] + offset, values + v.slot(selection[i]), sizeof(T));
 }
-struct Sixteen { std::uint64_t lo, hi; };
+struct Sixteen {
+  std::uint64_t lo, hi;
+};
 }  // namespace
 
 void RowTable::append(const Vector* columns, const Selection& selection, Row* rows) {
@@ -146,7 +149,7 @@ std::uint32_t RowTable::next(Cursor& cursor, Row* rows, std::uint32_t max) const
   while (n < max && cursor.block < blocks_.size()) {
     const Block& block = blocks_[cursor.block];
     if (cursor.index == block.rows) {
-      if (cursor.block + 1 == blocks_.size()) break;   // more may be appended here
+      if (cursor.block + 1 == blocks_.size()) break;  // more may be appended here
       ++cursor.block;
       cursor.index = 0;
       continue;
@@ -160,13 +163,15 @@ std::vector<Row> RowTable::all_rows() const {
   std::vector<Row> rows;
   rows.reserve(rows_);
   for (const auto& block : blocks_)
-    for (std::uint32_t i = 0; i < block.rows; ++i) rows.push_back(block.first + std::size_t{i} * layout_.row_bytes());
+    for (std::uint32_t i = 0; i < block.rows; ++i)
+      rows.push_back(block.first + std::size_t{i} * layout_.row_bytes());
   return rows;
 }
 
 namespace {
 template <class T>
-void gather_as(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory, Vector& out) {
+void gather_as(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory,
+               Vector& out) {
   T* values = out.values<T>();
   for (std::uint32_t i = 0; i < rows.size(); ++i) {
     if (rows[i] == nullptr || layout.is_null(rows[i], column)) {
@@ -179,7 +184,8 @@ void gather_as(const RowLayout& layout, std::span<const Row> rows, std::size_t c
 }
 }  // namespace
 
-void gather_rows(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory, Vector& out) {
+void gather_rows(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory,
+                 Vector& out) {
   memory.reset(layout.type(column).phys);
   out = memory.flat();
   switch (out.width) {
@@ -197,13 +203,16 @@ bool is_float(Phys phys) { return phys == Phys::kF32 || phys == Phys::kF64; }
 /// Strings whose equality is that of their bytes.
 bool is_plain_text(const TypeRef& type) {
   using namespace types;
-  return type.phys == Phys::kStr && (type.oid == oid::kText || type.oid == oid::kVarchar || type.oid == oid::kName ||
-                                     type.oid == oid::kBytea || type.oid == oid::kUnknown);
+  return type.phys == Phys::kStr &&
+         (type.oid == oid::kText || type.oid == oid::kVarchar || type.oid == oid::kName ||
+          type.oid == oid::kBytea || type.oid == oid::kUnknown);
 }
 std::int64_t as_integer(const Datum& d, Phys phys) {
   return phys == Phys::kI16 ? d.i16 : (phys == Phys::kI32 ? d.i32 : d.i64);
 }
-double as_double(const Datum& d, Phys phys) { return phys == Phys::kF32 ? static_cast<double>(d.f32) : d.f64; }
+double as_double(const Datum& d, Phys phys) {
+  return phys == Phys::kF32 ? static_cast<double>(d.f32) : d.f64;
+}
 std::uint64_t hash_double(double v) {
   if (v == 0) v = 0;
   if (std::isnan(v)) return hash_u64(0x7FF8000000000000ull);
@@ -231,10 +240,13 @@ bool equal_values(const Datum& a, const TypeRef& a_type, const Datum& b, const T
   switch (phys) {
     case Phys::kBool: return a.boolean == b.boolean;
     case Phys::kI8: return a.i8 == b.i8;
-    case Phys::kI16: case Phys::kI32: case Phys::kI64: return as_integer(a, phys) == as_integer(b, b_type.phys);
+    case Phys::kI16:
+    case Phys::kI32:
+    case Phys::kI64: return as_integer(a, phys) == as_integer(b, b_type.phys);
     case Phys::kU32: return a.u32 == b.u32;
     case Phys::kU64: return a.u64 == b.u64;
-    case Phys::kF32: case Phys::kF64: {
+    case Phys::kF32:
+    case Phys::kF64: {
       const double x = as_double(a, phys), y = as_double(b, b_type.phys);
       return x == y || (std::isnan(x) && std::isnan(y));
     }
@@ -253,11 +265,13 @@ std::uint64_t hash_value(const Datum& d, const TypeRef& type) {
   switch (type.phys) {
     case Phys::kBool: return hash_u64(d.boolean ? 1 : 0);
     case Phys::kI8: return hash_u64(static_cast<std::uint64_t>(d.i8));
-    case Phys::kI16: case Phys::kI32: case Phys::kI64:
-      return hash_u64(static_cast<std::uint64_t>(as_integer(d, type.phys)));
+    case Phys::kI16:
+    case Phys::kI32:
+    case Phys::kI64: return hash_u64(static_cast<std::uint64_t>(as_integer(d, type.phys)));
     case Phys::kU32: return hash_u64(d.u32);
     case Phys::kU64: return hash_u64(d.u64);
-    case Phys::kF32: case Phys::kF64: return hash_double(as_double(d, type.phys));
+    case Phys::kF32:
+    case Phys::kF64: return hash_double(as_double(d, type.phys));
     case Phys::kStr:
       if (is_plain_text(type)) return hash_text(d.str);
       break;
@@ -272,13 +286,16 @@ void hash_integers(const Vector& v, const Selection& selection, std::uint64_t* h
   const T* values = v.values<T>();
   for (std::uint32_t i = 0; i < selection.count; ++i) {
     const auto row = selection[i];
-    const auto h = v.is_valid(row) ? hash_u64(static_cast<std::uint64_t>(static_cast<std::int64_t>(values[v.slot(row)]))) : kNullHash;
+    const auto h = v.is_valid(row)
+                       ? hash_u64(static_cast<std::uint64_t>(static_cast<std::int64_t>(values[v.slot(row)])))
+                       : kNullHash;
     hashes[i] = combine ? hash_combine(hashes[i], h) : h;
   }
 }
 }  // namespace
 
-void hash_column(const Vector& v, const TypeRef& type, const Selection& selection, std::uint64_t* hashes, bool combine) {
+void hash_column(const Vector& v, const TypeRef& type, const Selection& selection, std::uint64_t* hashes,
+                 bool combine) {
   if (v.form != types::Form::kSeq) {
     if (type.phys == Phys::kI32) return hash_integers<std::int32_t>(v, selection, hashes, combine);
     if (type.phys == Phys::kI64) return hash_integers<std::int64_t>(v, selection, hashes, combine);
@@ -321,7 +338,8 @@ void KeyTable::grow() {
 void KeyTable::hash_keys(const Vector* keys, const Selection& selection, std::uint64_t* hashes) const {
   const auto& layout = rows_.layout();
   if (layout.size() == 0) std::fill_n(hashes, selection.count, kNullHash);
-  for (std::size_t c = 0; c < layout.size(); ++c) hash_column(keys[c], layout.type(c), selection, hashes, c != 0);
+  for (std::size_t c = 0; c < layout.size(); ++c)
+    hash_column(keys[c], layout.type(c), selection, hashes, c != 0);
 }
 
 std::uint64_t* KeyTable::find_slot(const Vector* keys, std::uint32_t row, std::uint64_t hash) const {
@@ -338,7 +356,8 @@ std::uint64_t* KeyTable::find_slot(const Vector* keys, std::uint32_t row, std::u
     for (std::size_t c = 0; c < layout.size() && same; ++c) {
       const bool null = !keys[c].is_valid(row);
       same = null == layout.is_null(candidate, c) &&
-             (null || equal_values(layout.datum(candidate, c), layout.type(c), keys[c].datum(row), layout.type(c)));
+             (null ||
+              equal_values(layout.datum(candidate, c), layout.type(c), keys[c].datum(row), layout.type(c)));
     }
     if (same) return place;
   }
@@ -386,7 +405,8 @@ Row KeyTable::find_or_insert_row(const std::byte* row, const RowLayout& from, bo
     if (slots_[at] == 0) {
       Row copy = rows_.append_row();
       RowLayout::hash(copy) = hash;
-      for (std::size_t c = 0; c < layout.size(); ++c) rows_.put(copy, c, from.datum(row, c), from.is_null(row, c));
+      for (std::size_t c = 0; c < layout.size(); ++c)
+        rows_.put(copy, c, from.datum(row, c), from.is_null(row, c));
       slots_[at] = (hash & ~kPointerMask) | reinterpret_cast<std::uint64_t>(copy);
       *is_new = true;
       return copy;
@@ -397,7 +417,8 @@ Row KeyTable::find_or_insert_row(const std::byte* row, const RowLayout& from, bo
     for (std::size_t c = 0; c < layout.size() && same; ++c) {
       const bool null = from.is_null(row, c);
       same = null == layout.is_null(candidate, c) &&
-             (null || equal_values(layout.datum(candidate, c), layout.type(c), from.datum(row, c), layout.type(c)));
+             (null ||
+              equal_values(layout.datum(candidate, c), layout.type(c), from.datum(row, c), layout.type(c)));
     }
     if (same) {
       *is_new = false;

@@ -28,8 +28,12 @@ class RowLayout {
   [[nodiscard]] bool is_null(const std::byte* row, std::size_t column) const {
     return (static_cast<unsigned>(row[kNulls + column / 8]) >> (column % 8) & 1) != 0;
   }
-  void set_null(Row row, std::size_t column) const { row[kNulls + column / 8] |= static_cast<std::byte>(1u << (column % 8)); }
-  [[nodiscard]] const std::byte* at(const std::byte* row, std::size_t column) const { return row + offsets_[column]; }
+  void set_null(Row row, std::size_t column) const {
+    row[kNulls + column / 8] |= static_cast<std::byte>(1u << (column % 8));
+  }
+  [[nodiscard]] const std::byte* at(const std::byte* row, std::size_t column) const {
+    return row + offsets_[column];
+  }
   [[nodiscard]] Row at(Row row, std::size_t column) const { return row + offsets_[column]; }
   [[nodiscard]] Datum datum(const std::byte* row, std::size_t column) const {
     return types::load_datum(row + offsets_[column], types::width_of(types_[column].phys));
@@ -67,12 +71,19 @@ class RowTable {
   [[nodiscard]] std::uint64_t bytes() const { return static_cast<std::uint64_t>(charged_); }
 
   /// Walks the rows in the order in which they were appended; rows appended meanwhile are seen too.
-  struct Cursor { std::size_t block = 0; std::uint32_t index = 0; };
+  struct Cursor {
+    std::size_t block = 0;
+    std::uint32_t index = 0;
+  };
   std::uint32_t next(Cursor& cursor, Row* rows, std::uint32_t max) const;
   [[nodiscard]] std::vector<Row> all_rows() const;
 
  private:
-  struct Block { std::unique_ptr<std::byte[]> memory; Row first; std::uint32_t rows, capacity; };
+  struct Block {
+    std::unique_ptr<std::byte[]> memory;
+    Row first;
+    std::uint32_t rows, capacity;
+  };
   void charge();
   MemoryTracker* memory_;
   RowLayout layout_;
@@ -85,18 +96,21 @@ class RowTable {
 };
 
 /// One column of many rows as a flat vector; a null pointer gives NULL. Strings stay in the table.
-void gather_rows(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory, Vector& out);
+void gather_rows(const RowLayout& layout, std::span<const Row> rows, std::size_t column, VectorBuffer& memory,
+                 Vector& out);
 
 /// Equality as GROUP BY sees it, and hashes that agree with it; also across the integer and the float types.
 bool equal_values(const Datum& a, const TypeRef& a_type, const Datum& b, const TypeRef& b_type);
 std::uint64_t hash_value(const Datum& value, const TypeRef& type);
 /// hashes[i] for the i-th selected row; `combine` mixes into what is there. NULL has a hash of its own.
-void hash_column(const Vector& v, const TypeRef& type, const Selection& selection, std::uint64_t* hashes, bool combine);
+void hash_column(const Vector& v, const TypeRef& type, const Selection& selection, std::uint64_t* hashes,
+                 bool combine);
 /// True if values of the types can be compared by equal_values.
 bool comparable(const TypeRef& a, const TypeRef& b);
 
-/// A hash table of distinct keys, NULLs equal; each row has `extra_bytes` for its owner (aggregate states, counters).
-/// Open addressing: 16 bits of salt and a 48-bit pointer per slot. Rows keep the order of their first appearance.
+/// A hash table of distinct keys, NULLs equal; each row has `extra_bytes` for its owner (aggregate states,
+/// counters). Open addressing: 16 bits of salt and a 48-bit pointer per slot. Rows keep the order of their
+/// first appearance.
 class KeyTable {
  public:
   KeyTable(MemoryTracker& memory, std::vector<TypeRef> keys, std::uint32_t extra_bytes = 0);

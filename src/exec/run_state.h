@@ -1,4 +1,5 @@
-// What all stages of one run share: the plan, parameters, memory, CTEs and statistics. Made and owned by the QueryRun.
+// What all stages of one run share: the plan, parameters, memory, CTEs and statistics. Made and owned by the
+// QueryRun.
 #pragma once
 
 #include <atomic>
@@ -26,15 +27,17 @@ class MemoryTracker {
  public:
   explicit MemoryTracker(std::uint64_t limit) : limit_(limit) {}
   void charge(std::int64_t bytes);
-  [[nodiscard]] std::uint64_t used() const { return static_cast<std::uint64_t>(used_.load(std::memory_order_relaxed)); }
+  [[nodiscard]] std::uint64_t used() const {
+    return static_cast<std::uint64_t>(used_.load(std::memory_order_relaxed));
+  }
 
  private:
   const std::uint64_t limit_;
   std::atomic<std::int64_t> used_{0};
 };
 
-class CteState;    // cte.h
-class WorkTable;   // cte.h
+class CteState;   // cte.h
+class WorkTable;  // cte.h
 
 struct RunState {
   RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan, const QueryContext& query_context);
@@ -42,13 +45,13 @@ struct RunState {
   const std::shared_ptr<const plan::ExecutionPlan> plan;
   const QueryContext context;
   MemoryTracker memory;
-  std::vector<Value> parameters;              // statement parameters, then the slots that kApply binds
+  std::vector<Value> parameters;  // statement parameters, then the slots that kApply binds
   std::unordered_map<std::uint32_t, std::shared_ptr<CteState>> ctes;
   std::unordered_map<std::uint32_t, std::shared_ptr<WorkTable>> work_tables;
-  std::uint64_t quota = UINT64_MAX;           // rows that the caller of the final pipeline still takes
+  std::uint64_t quota = UINT64_MAX;  // rows that the caller of the final pipeline still takes
   std::uint64_t affected = 0;
-  std::mutex statistics_mutex;                // protects statistics while workers run
-  std::vector<NodeStatistics> statistics;     // index: PlanNode::id; times in ticks until the end
+  std::mutex statistics_mutex;             // protects statistics while workers run
+  std::vector<NodeStatistics> statistics;  // index: PlanNode::id; times in ticks until the end
   std::uint64_t start_ticks = 0;
   std::int64_t start_us = 0;
 
@@ -64,9 +67,9 @@ struct TaskContext {
   explicit TaskContext(RunState& run_state);
   ~TaskContext();
   RunState& run;
-  Arena arena;                                // lives as long as the task
+  Arena arena;  // lives as long as the task
   expression::RunContext expressions;
-  std::vector<NodeStatistics> statistics;     // only with collect_statistics
+  std::vector<NodeStatistics> statistics;  // only with collect_statistics
   NodeStatistics* of(std::uint32_t node) { return statistics.empty() ? nullptr : &statistics[node]; }
   void count_filtered(std::uint32_t node, std::uint64_t rows) {
     if (!statistics.empty()) statistics[node].filtered += rows;

@@ -13,8 +13,11 @@ namespace {
 class ScanSource : public Source {
  public:
   ScanSource(PipelineBuilder& builder, const PlanNode& plan_node)
-      : Source(plan_node.id), plan_(plan_node), columns_(Layout::of(builder.run, plan_node.columns)),
-        filter_(plan_node.filter.get(), columns_), access_(builder.run.context.access->table(plan_node.relation)) {
+      : Source(plan_node.id),
+        plan_(plan_node),
+        columns_(Layout::of(builder.run, plan_node.columns)),
+        filter_(plan_node.filter.get(), columns_),
+        access_(builder.run.context.access->table(plan_node.relation)) {
     for (const auto id : plan_.output) output_.push_back(columns_.position(id));
   }
 
@@ -108,7 +111,8 @@ class TableScan final : public ScanSource {
 
 class IndexScan final : public ScanSource {
  public:
-  IndexScan(PipelineBuilder& builder, const PlanNode& plan_node) : ScanSource(builder, plan_node), range_(plan_node.range) {}
+  IndexScan(PipelineBuilder& builder, const PlanNode& plan_node)
+      : ScanSource(builder, plan_node), range_(plan_node.range) {}
   struct ScanLocal final : Local {
     std::unique_ptr<IndexSource> rows;
     std::vector<IndexBounds> bounds;

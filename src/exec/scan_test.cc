@@ -69,25 +69,30 @@ TEST(Scan, IndexRangesAndLists) {
       if (row[0] ? pass(*row[0]) : false) out.push_back(text_of(row));
     return out;
   };
-  expect_rows(database, make([](auto& n) { n.range.equal.push_back(int4(7)); }), expected([](int a) { return a == 7; }));
+  expect_rows(database, make([](auto& n) { n.range.equal.push_back(int4(7)); }),
+              expected([](int a) { return a == 7; }));
   expect_rows(database, make([](auto& n) {
                 n.range.lower = int4(3);
                 n.range.upper = int4(9);
                 n.range.lower_inclusive = false;
-              }), expected([](int a) { return a > 3 && a <= 9; }));
+              }),
+              expected([](int a) { return a > 3 && a <= 9; }));
   expect_rows(database, make([](auto& n) {
                 for (const int v : {9, 2, 9, 100}) n.range.in_list.push_back(int4(v));
                 n.range.in_list.push_back(expression::make_null(kInt4Type));
-              }), expected([](int a) { return a == 2 || a == 9; }));
+              }),
+              expected([](int a) { return a == 2 || a == 9; }));
   expect_rows(database, make([](auto& n) { n.range.equal.push_back(expression::make_null(kInt4Type)); }), {});
   expect_rows(database, make([](auto& n) {
                 n.range.lower = expression::make_null(kInt4Type);
                 n.range.upper = int4(9);
-              }), {});
+              }),
+              {});
   expect_rows(database, make([](auto& n) {
                 n.range.equal.push_back(nullptr);
                 n.range.null_safe.push_back(true);
-              }), {"NULL|99"});
+              }),
+              {"NULL|99"});
 }
 
 TEST(Values, RowsAndResult) {
@@ -115,14 +120,16 @@ TEST(Limit, OffsetTiesAndErrors) {
   expect_rows(database, limited(int8(2), nullptr, false), {"1", "2"}, true);
   expect_rows(database, limited(int8(2), int8(3), false), {"2", "3"}, true);
   expect_rows(database, limited(nullptr, int8(5), false), {"4"}, true);
-  expect_rows(database, limited(expression::make_null(kInt8Type), nullptr, false), {"1", "2", "2", "2", "3", "4"}, true);
+  expect_rows(database, limited(expression::make_null(kInt8Type), nullptr, false),
+              {"1", "2", "2", "2", "3", "4"}, true);
   expect_rows(database, limited(int8(0), nullptr, false), {}, true);
   expect_rows(database, limited(int8(2), nullptr, true), {"1", "2", "2", "2"}, true);
   expect_rows(database, limited(int8(1), int8(1), true), {"2", "2", "2"}, true);
   expect_rows(database, limited(int8(0), nullptr, true), {}, true);
   for (const bool is_limit : {true, false}) {
     try {
-      run_with(is_limit ? limited(int8(-1), nullptr, false) : limited(nullptr, int8(-1), false), context_of(database, 7));
+      run_with(is_limit ? limited(int8(-1), nullptr, false) : limited(nullptr, int8(-1), false),
+               context_of(database, 7));
       FAIL() << "a negative count must fail";
     } catch (const Error& e) {
       EXPECT_EQ(e.state.text(), is_limit ? "2201W" : "2201X");

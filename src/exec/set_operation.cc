@@ -19,7 +19,8 @@ struct CountedRows {
 
 class SideSink final : public Sink {
  public:
-  SideSink(std::uint32_t id, std::shared_ptr<CountedRows> rows, int side) : Sink(id), rows_(std::move(rows)), side_(side) {}
+  SideSink(std::uint32_t id, std::shared_ptr<CountedRows> rows, int side)
+      : Sink(id), rows_(std::move(rows)), side_(side) {}
   void reset() override { rows_->table.clear(); }
   Flow sink(TaskContext&, LocalState*, Chunk& in) override {
     Row rows[types::kVectorSize];
@@ -37,11 +38,14 @@ class SideSink final : public Sink {
 class CountedSource final : public Source {
  public:
   CountedSource(const PlanNode& plan_node, std::shared_ptr<CountedRows> rows)
-      : Source(plan_node.id), kind_(plan_node.set_operation), all_(plan_node.set_all), rows_(std::move(rows)) {}
+      : Source(plan_node.id),
+        kind_(plan_node.set_operation),
+        all_(plan_node.set_all),
+        rows_(std::move(rows)) {}
   struct Local final : LocalState {
     RowTable::Cursor cursor;
     Row current = nullptr;
-    std::uint64_t repeats = 0;    // of `current`, still to go out
+    std::uint64_t repeats = 0;  // of `current`, still to go out
     OutputColumns output;
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
@@ -74,8 +78,10 @@ class CountedSource final : public Source {
     const auto left = counts[0], right = counts[1];
     switch (kind_) {
       case SetOperationKind::kUnion: return all_ ? left + right : 1;
-      case SetOperationKind::kIntersect: return all_ ? std::min(left, right) : (left != 0 && right != 0 ? 1 : 0);
-      case SetOperationKind::kExcept: return all_ ? (left > right ? left - right : 0) : (left != 0 && right == 0 ? 1 : 0);
+      case SetOperationKind::kIntersect:
+        return all_ ? std::min(left, right) : (left != 0 && right != 0 ? 1 : 0);
+      case SetOperationKind::kExcept:
+        return all_ ? (left > right ? left - right : 0) : (left != 0 && right == 0 ? 1 : 0);
     }
     RUSTBD_STATEMENT_UNREACHABLE("set operation");
   }
@@ -88,7 +94,8 @@ class CountedSource final : public Source {
 class AppendSource final : public Source {
  public:
   AppendSource(RunState& run, const PlanNode& plan_node) : Source(plan_node.id) {
-    for (const auto& child : plan_node.children) children_.push_back(std::make_unique<PlanExecutor>(run, *child));
+    for (const auto& child : plan_node.children)
+      children_.push_back(std::make_unique<PlanExecutor>(run, *child));
   }
   void reset() override {
     current_ = 0;
@@ -116,7 +123,8 @@ void build_append(PipelineBuilder& builder, const PlanNode& node, Pipeline& curr
 }
 
 void build_set_operation(PipelineBuilder& builder, const PlanNode& node, Pipeline& current) {
-  if (node.set_operation == SetOperationKind::kUnion && node.set_all) return build_append(builder, node, current);
+  if (node.set_operation == SetOperationKind::kUnion && node.set_all)
+    return build_append(builder, node, current);
   auto rows = std::make_shared<CountedRows>(builder.run, builder.layout(node).types);
   builder.build_into(*node.children[0], std::make_shared<SideSink>(node.id, rows, 0));
   for (std::size_t i = 1; i < node.children.size(); ++i) {

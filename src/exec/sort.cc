@@ -62,7 +62,8 @@ class SortSink final : public Sink {
 
 class SortedSource final : public Source {
  public:
-  SortedSource(const PlanNode& plan_node, std::shared_ptr<SortedRows> rows, std::vector<std::uint32_t> positions)
+  SortedSource(const PlanNode& plan_node, std::shared_ptr<SortedRows> rows,
+               std::vector<std::uint32_t> positions)
       : Source(plan_node.id), plan_(plan_node), rows_(std::move(rows)), positions_(std::move(positions)) {}
   struct Local final : LocalState {
     std::size_t next = 0;

@@ -9,7 +9,9 @@ std::vector<IntRow> random_rows(std::uint64_t seed, std::size_t n) {
   io::SeededRandom random(seed);
   std::vector<IntRow> rows;
   for (std::size_t i = 0; i < n; ++i)
-    rows.push_back({random.chance(100) ? std::nullopt : std::optional(static_cast<int>(random.below(50)) - 25), static_cast<int>(i)});
+    rows.push_back(
+        {random.chance(100) ? std::nullopt : std::optional(static_cast<int>(random.below(50)) - 25),
+         static_cast<int>(i)});
   return rows;
 }
 
@@ -36,10 +38,12 @@ TEST(Sort, OrdersAndTopN) {
         node->sort_keys = {{node->output[0], descending, descending}, {node->output[1]}};
         if (limit >= 0) node->limit = int8(limit), node->offset = int8(3);
         auto sorted = rows;
-        std::ranges::sort(sorted, [&](const IntRow& a, const IntRow& b) { return before(a, b, descending, descending); });
+        std::ranges::sort(
+            sorted, [&](const IntRow& a, const IntRow& b) { return before(a, b, descending, descending); });
         TextRows expected;
         for (std::size_t i = 0; i < sorted.size(); ++i)
-          if (limit < 0 || (i >= 3 && i < 3 + static_cast<std::size_t>(limit))) expected.push_back(text_of(sorted[i]));
+          if (limit < 0 || (i >= 3 && i < 3 + static_cast<std::size_t>(limit)))
+            expected.push_back(text_of(sorted[i]));
         expect_rows(database, m.finish(std::move(node)), expected, true);
       }
     }
@@ -66,7 +70,8 @@ TEST(Sort, TopNKeepsItsMemorySmall) {
 TEST(Sort, DistinctOnKeepsTheFirst) {
   MemoryDatabase database;
   PlanMaker m;
-  auto node = m.over(NodeKind::kDistinctOn, m.values({{1, 9}, {1, 8}, {2, 1}, {std::nullopt, 5}, {std::nullopt, 6}}, 2));
+  auto node = m.over(NodeKind::kDistinctOn,
+                     m.values({{1, 9}, {1, 8}, {2, 1}, {std::nullopt, 5}, {std::nullopt, 6}}, 2));
   node->distinct_on = {node->output[0]};
   expect_rows(database, m.finish(std::move(node)), {"1|9", "2|1", "NULL|5"}, true);
 }
@@ -110,25 +115,30 @@ TEST(Window, RanksAndNeighbours) {
   add(window_function("last_value", kInt4Type, list(m.ref(v))));
   add(window_aggregate("sum", list(m.ref(v))));
   // As PostgreSQL 15 answers.
-  expect_rows(database, m.finish(std::move(node)),
-              {"1|10|1|1|0|0.25|1|NULL|20|10|10", "1|20|2|2|0.333333|0.75|1|10|30|20|50",
-               "1|20|2|2|0.333333|0.75|2|20|-1|20|50", "1|30|4|3|1|1|3|20|-1|30|80", "2|5|1|1|0|1|1|NULL|-1|5|5"});
+  expect_rows(
+      database, m.finish(std::move(node)),
+      {"1|10|1|1|0|0.25|1|NULL|20|10|10", "1|20|2|2|0.333333|0.75|1|10|30|20|50",
+       "1|20|2|2|0.333333|0.75|2|20|-1|20|50", "1|30|4|3|1|1|3|20|-1|30|80", "2|5|1|1|0|1|1|NULL|-1|5|5"});
 }
 
 TEST(Window, FramesAgainstTheDefinition) {
   io::SeededRandom random(5);
   std::vector<IntRow> rows;
   for (int i = 0; i < 150; ++i)
-    rows.push_back({random.chance(100) ? std::nullopt : std::optional(static_cast<int>(random.below(30))), i});
+    rows.push_back(
+        {random.chance(100) ? std::nullopt : std::optional(static_cast<int>(random.below(30))), i});
   auto sorted = rows;
   std::ranges::sort(sorted, [](const IntRow& a, const IntRow& b) { return before(a, b, false, false); });
   MemoryDatabase database;
   auto relation = make_relation(1, "t", 2);
   fill(database.add(relation), rows);
   for (const auto unit : {Frame::Unit::kRows, Frame::Unit::kRange, Frame::Unit::kGroups}) {
-    for (const auto exclude : {Frame::Exclude::kNone, Frame::Exclude::kCurrentRow, Frame::Exclude::kGroup, Frame::Exclude::kTies}) {
-      for (const auto start : {Frame::Bound::kUnboundedPreceding, Frame::Bound::kPreceding, Frame::Bound::kCurrentRow}) {
-        SCOPED_TRACE(fmt::format("{} {} {}", static_cast<int>(unit), static_cast<int>(exclude), static_cast<int>(start)));
+    for (const auto exclude : {Frame::Exclude::kNone, Frame::Exclude::kCurrentRow, Frame::Exclude::kGroup,
+                               Frame::Exclude::kTies}) {
+      for (const auto start :
+           {Frame::Bound::kUnboundedPreceding, Frame::Bound::kPreceding, Frame::Bound::kCurrentRow}) {
+        SCOPED_TRACE(fmt::format("{} {} {}", static_cast<int>(unit), static_cast<int>(exclude),
+                                 static_cast<int>(start)));
         PlanMaker m;
         auto scan = m.scan(relation);
         const auto k = scan->output[0], v = scan->output[1];
@@ -139,7 +149,8 @@ TEST(Window, FramesAgainstTheDefinition) {
         if (start == Frame::Bound::kPreceding) node->frame_start = by_value ? int4(2) : int8(2);
         node->frame_end = by_value ? int4(1) : int8(1);
         // A sum over ties must not depend on their order: ROWS frames count rows instead.
-        auto call = unit == Frame::Unit::kRows ? window_aggregate("count", {}) : window_aggregate("sum", list(m.ref(v)));
+        auto call = unit == Frame::Unit::kRows ? window_aggregate("count", {})
+                                               : window_aggregate("sum", list(m.ref(v)));
         const auto id = m.column(call->type);
         node->output = {k, id};
         node->windows.push_back({id, std::move(call)});
@@ -153,15 +164,18 @@ TEST(Window, FramesAgainstTheDefinition) {
             const auto at = static_cast<std::size_t>(i), other = static_cast<std::size_t>(j);
             bool inside = false;
             if (unit == Frame::Unit::kRows) {
-              inside = j <= i + 1 && (start != Frame::Bound::kPreceding || j >= i - 2) && (start != Frame::Bound::kCurrentRow || j >= i);
+              inside = j <= i + 1 && (start != Frame::Bound::kPreceding || j >= i - 2) &&
+                       (start != Frame::Bound::kCurrentRow || j >= i);
             } else if (unit == Frame::Unit::kGroups) {
               const int a = group[at], b = group[other];
-              inside = b <= a + 1 && (start != Frame::Bound::kPreceding || b >= a - 2) && (start != Frame::Bound::kCurrentRow || b >= a);
+              inside = b <= a + 1 && (start != Frame::Bound::kPreceding || b >= a - 2) &&
+                       (start != Frame::Bound::kCurrentRow || b >= a);
             } else if (!sorted[at][0]) {
               inside = !sorted[other][0] || start == Frame::Bound::kUnboundedPreceding;
             } else if (sorted[other][0]) {
               const int a = *sorted[at][0], b = *sorted[other][0];
-              inside = b <= a + 1 && (start != Frame::Bound::kPreceding || b >= a - 2) && (start != Frame::Bound::kCurrentRow || b >= a);
+              inside = b <= a + 1 && (start != Frame::Bound::kPreceding || b >= a - 2) &&
+                       (start != Frame::Bound::kCurrentRow || b >= a);
             }
             if (exclude == Frame::Exclude::kCurrentRow && i == j) inside = false;
             if (exclude == Frame::Exclude::kGroup && group[at] == group[other]) inside = false;
@@ -170,10 +184,12 @@ TEST(Window, FramesAgainstTheDefinition) {
             ++count;
             sum += *sorted[other][1];
           }
-          const auto value = unit == Frame::Unit::kRows ? std::to_string(count) : (count == 0 ? "NULL" : std::to_string(sum));
+          const auto value = unit == Frame::Unit::kRows ? std::to_string(count)
+                                                        : (count == 0 ? "NULL" : std::to_string(sum));
           expected.push_back(text_of(IntRow{sorted[static_cast<std::size_t>(i)][0]}) + "|" + value);
         }
-        // With EXCLUDE inside a peer group of a SUM, which of the ties a row is decides; the multiset is the same.
+        // With EXCLUDE inside a peer group of a SUM, which of the ties a row is decides; the multiset is the
+        // same.
         expect_rows(database, m.finish(std::move(node)), expected);
       }
     }
@@ -221,7 +237,8 @@ TEST(Functions, SeriesSideBySide) {
   ASSERT_NE(series, nullptr);
   const auto call = [&](ExpressionPtr from, ExpressionPtr to) {
     const TypeRef types[] = {kInt4Type, kInt4Type};
-    return expression::make_call(functions::resolve_kernels(*series, types), list(std::move(from), std::move(to)));
+    return expression::make_call(functions::resolve_kernels(*series, types),
+                                 list(std::move(from), std::move(to)));
   };
   PlanMaker m;
   auto scan = m.node(NodeKind::kFunctionScan);
@@ -242,7 +259,8 @@ TEST(Functions, SeriesSideBySide) {
   set->output = {b};
   for (const int extra : {0, 1}) {
     const auto id = m2.column(kInt4Type);
-    set->functions.push_back({call(int4(1), extra == 0 ? m2.ref(a) : op("-", m2.ref(a), int4(1))), {id}, true});
+    set->functions.push_back(
+        {call(int4(1), extra == 0 ? m2.ref(a) : op("-", m2.ref(a), int4(1))), {id}, true});
     set->output.push_back(id);
   }
   expect_rows(database, m2.finish(std::move(set)), {"0|1|1", "0|2|NULL", "3|1|NULL"}, true);

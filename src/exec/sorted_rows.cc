@@ -59,7 +59,8 @@ void SortedRows::append(const Vector* columns, const Vector* keys, const Selecti
 /// Keeps the `bound_` first rows and copies them into fresh memory.
 void SortedRows::cut() {
   if (bound_ == 0) return clear();
-  std::nth_element(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(bound_ - 1), entries_.end(), key_less);
+  std::nth_element(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(bound_ - 1),
+                   entries_.end(), key_less);
   entries_.resize(bound_);
   const SortEntry& last = entries_[bound_ - 1];
   boundary_.assign(last.key, last.key + last.key_bytes);

@@ -1,4 +1,5 @@
-// Rows with normalised keys: sorted by memcmp (query.md §10.4). Used by sorts, ordered aggregates and windows.
+// Rows with normalised keys: sorted by memcmp (query.md §10.4). Used by sorts, ordered aggregates and
+// windows.
 #pragma once
 
 #include <vector>
@@ -9,8 +10,8 @@
 namespace rustbd::exec {
 
 struct SortEntry {
-  std::uint64_t prefix;         // first 8 key bytes, big-endian
-  const std::byte* key;         // the whole key
+  std::uint64_t prefix;  // first 8 key bytes, big-endian
+  const std::byte* key;  // the whole key
   std::uint32_t key_bytes;
   std::uint32_t partition_bytes;  // leading bytes that name the partition (windows, groups)
   Row row;
@@ -27,8 +28,13 @@ inline bool same_partition(const SortEntry& a, const SortEntry& b) {
 class SortedRows {
  public:
   /// The first `partition_parts` of the key parts name the partition.
-  SortedRows(MemoryTracker& memory, RowLayout layout, std::vector<types::KeyPart> parts, std::size_t partition_parts = 0)
-      : memory_(&memory), table_(memory, std::move(layout)), parts_(std::move(parts)), partition_parts_(partition_parts), charge_(memory) {}
+  SortedRows(MemoryTracker& memory, RowLayout layout, std::vector<types::KeyPart> parts,
+             std::size_t partition_parts = 0)
+      : memory_(&memory),
+        table_(memory, std::move(layout)),
+        parts_(std::move(parts)),
+        partition_parts_(partition_parts),
+        charge_(memory) {}
   /// Keeps the selected rows; keys[i] belongs to part i.
   void append(const Vector* columns, const Vector* keys, const Selection& selection);
   /// From now on only the first `rows` in order are kept (top-N).
@@ -52,7 +58,7 @@ class SortedRows {
   Arena keys_{1024};
   Bytes scratch_;
   std::uint64_t bound_ = UINT64_MAX;
-  Bytes boundary_;              // top-N: keys at or after it don't count; empty: none yet
+  Bytes boundary_;  // top-N: keys at or after it don't count; empty: none yet
   Charge charge_;
 };
 

@@ -29,7 +29,9 @@ class CollectSink : public Sink {
  public:
   CollectSink(RunState& run, std::uint32_t id, const Layout& layout)
       : Sink(id), run_(run), layout_(layout.types), table_(std::make_shared<RowTable>(run.memory, layout_)) {}
-  std::unique_ptr<LocalState> make_local(TaskContext&) override { return std::make_unique<Local>(run_.memory, layout_); }
+  std::unique_ptr<LocalState> make_local(TaskContext&) override {
+    return std::make_unique<Local>(run_.memory, layout_);
+  }
   void reset() override { table_->clear(); }
   Flow sink(TaskContext&, LocalState* state, Chunk& in) override {
     static_cast<Local&>(*state).table.append(in.columns, in.selection);

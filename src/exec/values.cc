@@ -26,7 +26,8 @@ class ValuesSource final : public Source {
     if (local.next == plan_.rows.size()) return Flow::finished();
     local.buffer.begin();
     // Values with side effects (nextval) must not run ahead of what is asked for.
-    const std::uint64_t most = std::min<std::uint64_t>(context.run.chunk_rows(), std::max<std::uint64_t>(1, context.run.quota));
+    const std::uint64_t most =
+        std::min<std::uint64_t>(context.run.chunk_rows(), std::max<std::uint64_t>(1, context.run.quota));
     std::uint32_t n = 0;
     for (; n < most && local.next < plan_.rows.size(); ++n, ++local.next) {
       const auto& row = plan_.rows[local.next];
@@ -49,7 +50,9 @@ class ValuesSource final : public Source {
 class ResultSource final : public Source {
  public:
   ResultSource(std::uint32_t id, const plan::Expression* filter) : Source(id), filter_(filter) {}
-  struct Local final : LocalState { bool done = false; };
+  struct Local final : LocalState {
+    bool done = false;
+  };
   std::unique_ptr<LocalState> make_local(TaskContext&) override { return std::make_unique<Local>(); }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
@@ -74,7 +77,9 @@ class GatedSource final : public Source {
  public:
   GatedSource(std::unique_ptr<Source> inner, const plan::Expression* filter)
       : Source(inner->node), inner_(std::move(inner)), filter_(filter) {}
-  std::unique_ptr<LocalState> make_local(TaskContext& context) override { return inner_->make_local(context); }
+  std::unique_ptr<LocalState> make_local(TaskContext& context) override {
+    return inner_->make_local(context);
+  }
   void reset() override {
     inner_->reset();
     open_ = false;
@@ -108,7 +113,8 @@ void build_result(PipelineBuilder& builder, const PlanNode& node, Pipeline& curr
     // A one-time condition above a subtree.
     builder.build(*node.children[0], current);
     current.parallel_safe = false;
-    if (node.filter != nullptr) current.source = std::make_unique<GatedSource>(std::move(current.source), node.filter.get());
+    if (node.filter != nullptr)
+      current.source = std::make_unique<GatedSource>(std::move(current.source), node.filter.get());
     arrange(builder, current, node.id, builder.layout(*node.children[0]), node.output);
     return;
   }

@@ -1,5 +1,5 @@
-// Window functions: rows sorted by (partition, order), one partition at a time; each function's values for the whole
-// partition are computed, then rows go out with them.
+// Window functions: rows sorted by (partition, order), one partition at a time; each function's values for
+// the whole partition are computed, then rows go out with them.
 #include <algorithm>
 
 #include "rustbd/exec/window_frame.h"
@@ -11,15 +11,33 @@ using plan::PlanNode;
 namespace {
 
 enum class WindowKind : std::uint8_t {
-  kRowNumber, kRank, kDenseRank, kPercentRank, kCumeDist, kNtile, kLag, kLead, kFirstValue, kLastValue, kNthValue, kAggregate,
+  kRowNumber,
+  kRank,
+  kDenseRank,
+  kPercentRank,
+  kCumeDist,
+  kNtile,
+  kLag,
+  kLead,
+  kFirstValue,
+  kLastValue,
+  kNthValue,
+  kAggregate,
 };
 WindowKind kind_of(const plan::Expression& e) {
   if (e.aggregate.kernels != nullptr) return WindowKind::kAggregate;
   static constexpr std::pair<std::string_view, WindowKind> kNames[] = {
-      {"row_number", WindowKind::kRowNumber}, {"rank", WindowKind::kRank}, {"dense_rank", WindowKind::kDenseRank},
-      {"percent_rank", WindowKind::kPercentRank}, {"cume_dist", WindowKind::kCumeDist}, {"ntile", WindowKind::kNtile},
-      {"lag", WindowKind::kLag}, {"lead", WindowKind::kLead}, {"first_value", WindowKind::kFirstValue},
-      {"last_value", WindowKind::kLastValue}, {"nth_value", WindowKind::kNthValue}};
+      {"row_number", WindowKind::kRowNumber},
+      {"rank", WindowKind::kRank},
+      {"dense_rank", WindowKind::kDenseRank},
+      {"percent_rank", WindowKind::kPercentRank},
+      {"cume_dist", WindowKind::kCumeDist},
+      {"ntile", WindowKind::kNtile},
+      {"lag", WindowKind::kLag},
+      {"lead", WindowKind::kLead},
+      {"first_value", WindowKind::kFirstValue},
+      {"last_value", WindowKind::kLastValue},
+      {"nth_value", WindowKind::kNthValue}};
   for (const auto& [name, kind] : kNames)
     if (name == e.window_function) return kind;
   throw not_supported("window function {}", e.window_function);
@@ -29,7 +47,7 @@ struct WindowCall {
   const plan::Expression* expression;
   WindowKind kind;
   ColumnId id;
-  std::vector<std::size_t> args;     // columns of the stored rows
+  std::vector<std::size_t> args;  // columns of the stored rows
   int filter = -1;
 };
 
@@ -42,7 +60,7 @@ struct WindowShape {
   std::vector<WindowCall> calls;
   std::vector<std::uint32_t> key_positions;
   std::vector<types::KeyPart> parts;
-  int order_column = -1;             // of the first sort key
+  int order_column = -1;  // of the first sort key
 };
 
 class WindowSink final : public Sink {
@@ -103,7 +121,8 @@ struct Values {
 
 class WindowSource final : public Source {
  public:
-  WindowSource(const PlanNode& plan_node, std::shared_ptr<const WindowShape> shape, std::shared_ptr<SortedRows> rows)
+  WindowSource(const PlanNode& plan_node, std::shared_ptr<const WindowShape> shape,
+               std::shared_ptr<SortedRows> rows)
       : Source(plan_node.id), plan_(plan_node), shape_(std::move(shape)), rows_(std::move(rows)) {}
   struct Local final : LocalState {
     std::size_t next = 0;                    // entry after the current partition
@@ -142,10 +161,12 @@ class WindowSource final : public Source {
     if (local.next == entries.size()) return false;
     local.first = local.at = local.next;
     local.end = local.first + 1;
-    while (local.end < entries.size() && same_partition(entries[local.end], entries[local.first])) ++local.end;
+    while (local.end < entries.size() && same_partition(entries[local.end], entries[local.first]))
+      ++local.end;
     local.next = local.end;
     local.memory.reset();
-    Partition partition(plan_, local.offsets, *rows_, local.first, local.end - local.first, shape_->order_column);
+    Partition partition(plan_, local.offsets, *rows_, local.first, local.end - local.first,
+                        shape_->order_column);
     for (std::size_t c = 0; c < shape_->calls.size(); ++c) {
       local.results[c].resize(partition.size());
       compute(context, local, shape_->calls[c], partition, local.results[c]);
@@ -162,7 +183,8 @@ class WindowSource final : public Source {
       Vector v = memory.flat();
       for (std::uint32_t r = 0; r < rows.size(); ++r) {
         if (local.results[c].nulls[from + r]) set_null_bit(v, memory, r);
-        types::store_datum(static_cast<char*>(v.data) + std::size_t{r} * v.width, local.results[c].values[from + r], v.width);
+        types::store_datum(static_cast<char*>(v.data) + std::size_t{r} * v.width,
+                           local.results[c].values[from + r], v.width);
       }
       local.output[i] = v;
       return;
@@ -180,7 +202,8 @@ class WindowSource final : public Source {
     return phys == types::Phys::kI64 ? d.i64 : (phys == types::Phys::kI32 ? d.i32 : d.i16);
   }
   /// An integer argument of the row; false: NULL.
-  [[nodiscard]] bool integer_argument(const Row row, const WindowCall& call, std::size_t arg, std::int64_t* out) const {
+  [[nodiscard]] bool integer_argument(const Row row, const WindowCall& call, std::size_t arg,
+                                      std::int64_t* out) const {
     Datum d;
     if (!argument(row, call, arg, &d)) return false;
     *out = as_int64(d, rows_->layout().type(call.args[arg]).phys);
@@ -195,17 +218,20 @@ class WindowSource final : public Source {
         for (std::size_t i = 0; i < n; ++i) out.values[i] = Datum::of(static_cast<std::int64_t>(i + 1));
         return;
       case WindowKind::kRank:
-        for (std::size_t i = 0; i < n; ++i) out.values[i] = Datum::of(static_cast<std::int64_t>(p.peers_begin(i) + 1));
+        for (std::size_t i = 0; i < n; ++i)
+          out.values[i] = Datum::of(static_cast<std::int64_t>(p.peers_begin(i) + 1));
         return;
       case WindowKind::kDenseRank:
-        for (std::size_t i = 0; i < n; ++i) out.values[i] = Datum::of(static_cast<std::int64_t>(p.group(i) + 1));
+        for (std::size_t i = 0; i < n; ++i)
+          out.values[i] = Datum::of(static_cast<std::int64_t>(p.group(i) + 1));
         return;
       case WindowKind::kPercentRank:
         for (std::size_t i = 0; i < n; ++i)
           out.values[i] = Datum::of(n <= 1 ? 0.0 : static_cast<double>(p.peers_begin(i)) / (size - 1));
         return;
       case WindowKind::kCumeDist:
-        for (std::size_t i = 0; i < n; ++i) out.values[i] = Datum::of(static_cast<double>(p.peers_end(i)) / size);
+        for (std::size_t i = 0; i < n; ++i)
+          out.values[i] = Datum::of(static_cast<double>(p.peers_end(i)) / size);
         return;
       case WindowKind::kNtile: return ntile(call, p, out);
       case WindowKind::kLag: return shift(call, p, out, -1);
@@ -223,12 +249,14 @@ class WindowSource final : public Source {
       for (std::size_t i = 0; i < p.size(); ++i) out.set_null(i);
       return;
     }
-    if (buckets <= 0) throw error(sqlstate::kInvalidArgumentForNtile, "argument of ntile must be greater than zero");
+    if (buckets <= 0)
+      throw error(sqlstate::kInvalidArgumentForNtile, "argument of ntile must be greater than zero");
     const auto n = static_cast<std::int64_t>(p.size());
-    const auto each = n / buckets, longer = n % buckets;   // the first `longer` buckets have one more
+    const auto each = n / buckets, longer = n % buckets;  // the first `longer` buckets have one more
     for (std::int64_t i = 0; i < n; ++i) {
       const auto in_longer = longer * (each + 1);
-      const auto bucket = i < in_longer ? i / (each + 1) : longer + (i - in_longer) / std::max<std::int64_t>(each, 1);
+      const auto bucket =
+          i < in_longer ? i / (each + 1) : longer + (i - in_longer) / std::max<std::int64_t>(each, 1);
       out.values[static_cast<std::size_t>(i)] = Datum::of(static_cast<std::int32_t>(bucket + 1));
     }
   }
@@ -250,14 +278,15 @@ class WindowSource final : public Source {
 
   void value_in_frame(TaskContext& context, const WindowCall& call, Partition& p, Values& out) const {
     for (std::size_t i = 0; i < p.size(); ++i) {
-      std::int64_t wanted = 1;   // the n-th row of the frame
+      std::int64_t wanted = 1;  // the n-th row of the frame
       if (call.kind == WindowKind::kNthValue) {
         if (!integer_argument(p.row(i), call, 1, &wanted)) {
           out.set_null(i);
           continue;
         }
         if (wanted <= 0)
-          throw error(sqlstate::kInvalidArgumentForNthValue, "argument of nth_value must be greater than zero");
+          throw error(sqlstate::kInvalidArgumentForNthValue,
+                      "argument of nth_value must be greater than zero");
       }
       std::size_t found = SIZE_MAX;
       auto left = static_cast<std::size_t>(wanted);
@@ -274,14 +303,16 @@ class WindowSource final : public Source {
   }
 
   /// A running state grows while frames start at the same row; other frames are computed anew.
-  void aggregate(TaskContext& context, Local& local, const WindowCall& call, Partition& p, Values& out) const {
+  void aggregate(TaskContext& context, Local& local, const WindowCall& call, Partition& p,
+                 Values& out) const {
     const auto& kernels = *call.expression->aggregate.kernels;
     alignas(16) std::byte inline_state[256];
     std::vector<std::byte> large;
     void* state = inline_state;
     if (kernels.state_bytes > sizeof inline_state) {
       large.resize(kernels.state_bytes + 16);
-      state = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(large.data()) + 15) & ~std::uintptr_t{15});
+      state = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(large.data()) + 15) &
+                                      ~std::uintptr_t{15});
     }
     local.args.reset(call.args.size() + 1);
     Partition::Frame done{SIZE_MAX, SIZE_MAX};
@@ -289,18 +320,22 @@ class WindowSource final : public Source {
     Arena states(1024);
     for (std::size_t i = 0; i < p.size(); ++i) {
       const auto frame = p.frame(context, i);
-      const bool same = !p.excludes() && previous != SIZE_MAX && frame.begin == done.begin && frame.end == done.end;
+      const bool same =
+          !p.excludes() && previous != SIZE_MAX && frame.begin == done.begin && frame.end == done.end;
       if (same) {
         out.values[i] = out.values[previous];
         out.nulls[i] = out.nulls[previous];
         continue;
       }
-      const bool grows = !p.excludes() && done.begin == frame.begin && frame.end >= done.end && frame.begin < done.end;
+      const bool grows =
+          !p.excludes() && done.begin == frame.begin && frame.end >= done.end && frame.begin < done.end;
       if (!grows) {
         states.reset();
         std::memset(state, 0, kernels.state_bytes);
         if (kernels.init != nullptr) kernels.init(state);
-        p.for_each_part(frame, i, [&](std::size_t b, std::size_t e) { feed(context, local, call, p, state, states, b, e); });
+        p.for_each_part(frame, i, [&](std::size_t b, std::size_t e) {
+          feed(context, local, call, p, state, states, b, e);
+        });
       } else {
         feed(context, local, call, p, state, states, done.end, frame.end);
       }
@@ -321,8 +356,8 @@ class WindowSource final : public Source {
     if (!call.expression->args.empty()) run.input_collation = call.expression->args[0]->type.collation;
     return run;
   }
-  void feed(TaskContext& context, Local& local, const WindowCall& call, const Partition& p, void* state, Arena& states,
-            std::size_t begin, std::size_t end) const {
+  void feed(TaskContext& context, Local& local, const WindowCall& call, const Partition& p, void* state,
+            Arena& states, std::size_t begin, std::size_t end) const {
     const auto& declaration = *call.expression->aggregate.declaration;
     std::vector<Row> rows;
     while (begin < end) {
@@ -334,7 +369,8 @@ class WindowSource final : public Source {
           const auto f = static_cast<std::size_t>(call.filter);
           if (rows_->layout().is_null(row, f) || !rows_->layout().datum(row, f).boolean) continue;
         }
-        const bool some_null = std::ranges::any_of(call.args, [&](std::size_t a) { return rows_->layout().is_null(row, a); });
+        const bool some_null =
+            std::ranges::any_of(call.args, [&](std::size_t a) { return rows_->layout().is_null(row, a); });
         if (declaration.strict && some_null) continue;
         rows.push_back(row);
       }
@@ -367,7 +403,8 @@ std::shared_ptr<WindowShape> make_shape(const PlanNode& node, const Layout& in) 
   for (const auto& window : node.windows) {
     WindowCall call{window.expression.get(), kind_of(*window.expression), window.id, {}, -1};
     for (const auto& arg : call.expression->args) call.args.push_back(add(arg.get()));
-    if (call.expression->filter != nullptr) call.filter = static_cast<int>(add(call.expression->filter.get()));
+    if (call.expression->filter != nullptr)
+      call.filter = static_cast<int>(add(call.expression->filter.get()));
     shape->calls.push_back(std::move(call));
   }
   shape->extra = Evaluator(std::move(extra), in);

@@ -20,15 +20,19 @@ types::Int128 integer_of(const Value& v) {
   return v.type.phys == Phys::kI16 ? v.datum.i16 : (v.type.phys == Phys::kI32 ? v.datum.i32 : v.datum.i64);
 }
 bool is_float(Phys phys) { return phys == Phys::kF32 || phys == Phys::kF64; }
-double float_of(const Value& v) { return v.type.phys == Phys::kF32 ? static_cast<double>(v.datum.f32) : v.datum.f64; }
+double float_of(const Value& v) {
+  return v.type.phys == Phys::kF32 ? static_cast<double>(v.datum.f32) : v.datum.f64;
+}
 bool is_decimal(Phys phys) { return phys == Phys::kD64 || phys == Phys::kD128 || phys == Phys::kNumeric; }
 types::Numeric numeric_of(const Value& v, Arena& arena) {
   if (v.type.phys == Phys::kNumeric) return v.datum.numeric;
   if (is_integer(v.type.phys)) return types::numeric_from_int128(integer_of(v), 0, arena);
   if (v.type.phys == Phys::kD64)
-    return v.datum.i64 == INT64_MAX ? types::numeric_nan() : types::numeric_from_int128(v.datum.i64, v.type.scale, arena);
+    return v.datum.i64 == INT64_MAX ? types::numeric_nan()
+                                    : types::numeric_from_int128(v.datum.i64, v.type.scale, arena);
   constexpr auto kNan = static_cast<types::Int128>(~static_cast<types::UInt128>(0) >> 1);
-  return v.datum.i128 == kNan ? types::numeric_nan() : types::numeric_from_int128(v.datum.i128, v.type.scale, arena);
+  return v.datum.i128 == kNan ? types::numeric_nan()
+                              : types::numeric_from_int128(v.datum.i128, v.type.scale, arena);
 }
 
 bool is_negative(const Value& v) {
@@ -39,13 +43,15 @@ bool is_negative(const Value& v) {
   return is_decimal(v.type.phys) && types::sign_of(numeric_of(v, arena)) < 0;
 }
 
-std::optional<Value> evaluate_offset(const plan::Expression* e, const char* which, bool range, TaskContext& context, Arena& arena) {
+std::optional<Value> evaluate_offset(const plan::Expression* e, const char* which, bool range,
+                                     TaskContext& context, Arena& arena) {
   if (e == nullptr) return std::nullopt;
   const auto value = expression::evaluate_constant(*e, context.expressions, arena);
   if (value.is_null) throw error(sqlstate::kNullValueNotAllowed, "frame {} offset must not be null", which);
   if (is_negative(value)) {
     if (range)
-      throw error(sqlstate::kInvalidPrecedingOrFollowingSize, "invalid preceding or following size in window function");
+      throw error(sqlstate::kInvalidPrecedingOrFollowingSize,
+                  "invalid preceding or following size in window function");
     throw error(sqlstate::kInvalidPrecedingOrFollowingSize, "frame {} offset must not be negative", which);
   }
   return value;
@@ -60,9 +66,15 @@ FrameOffsets evaluate_offsets(const PlanNode& node, TaskContext& context, Arena&
           evaluate_offset(node.frame_end.get(), "ending", range, context, arena)};
 }
 
-Partition::Partition(const PlanNode& node, const FrameOffsets& offsets, const SortedRows& rows, std::size_t first, std::size_t size,
-                     int order_column)
-    : node_(node), offsets_(offsets), rows_(rows), first_(first), size_(size), order_column_(order_column), group_of_(size) {
+Partition::Partition(const PlanNode& node, const FrameOffsets& offsets, const SortedRows& rows,
+                     std::size_t first, std::size_t size, int order_column)
+    : node_(node),
+      offsets_(offsets),
+      rows_(rows),
+      first_(first),
+      size_(size),
+      order_column_(order_column),
+      group_of_(size) {
   const auto& entries = rows.entries();
   for (std::size_t i = 0; i < size; ++i) {
     if (i == 0 || !same_key(entries[first + i], entries[first + i - 1])) groups_.push_back(i);
@@ -70,7 +82,9 @@ Partition::Partition(const PlanNode& node, const FrameOffsets& offsets, const So
   }
   groups_.push_back(size);
   if (order_column_ < 0) return;
-  const auto is_null = [&](std::size_t i) { return rows_.layout().is_null(row(i), static_cast<std::size_t>(order_column_)); };
+  const auto is_null = [&](std::size_t i) {
+    return rows_.layout().is_null(row(i), static_cast<std::size_t>(order_column_));
+  };
   not_null_end_ = size;
   while (not_null_begin_ < size && is_null(not_null_begin_)) ++not_null_begin_;
   while (not_null_end_ > not_null_begin_ && is_null(not_null_end_ - 1)) --not_null_end_;
@@ -90,7 +104,8 @@ std::size_t Partition::bound_begin(TaskContext& context, std::size_t i) {
   if (bound == Bound::kCurrentRow) return unit == Unit::kRows ? i : peers_begin(i);
   const bool preceding = bound == Bound::kPreceding;
   if (unit == Unit::kRange) return range_bound(context, i, *offsets_.start, preceding, false);
-  const auto n = static_cast<std::size_t>(std::min<types::Int128>(integer_of(*offsets_.start), INT64_MAX / 4));
+  const auto n =
+      static_cast<std::size_t>(std::min<types::Int128>(integer_of(*offsets_.start), INT64_MAX / 4));
   if (unit == Unit::kRows) return preceding ? (n > i ? 0 : i - n) : std::min(size_, i + n);
   const auto g = group(i);
   if (preceding) return n > g ? 0 : groups_[g - n];
@@ -113,9 +128,12 @@ std::size_t Partition::bound_end(TaskContext& context, std::size_t i) {
 }
 
 /// First row of the frame (or one past its last) by value: order key ± offset.
-std::size_t Partition::range_bound(TaskContext& context, std::size_t i, const Value& offset, bool preceding, bool is_end) {
-  RUSTBD_STATEMENT_ASSERT(order_column_ >= 0 && node_.sort_keys.size() == 1, "RANGE with an offset has one order key");
-  if (rows_.layout().is_null(row(i), static_cast<std::size_t>(order_column_))) return is_end ? peers_end(i) : peers_begin(i);
+std::size_t Partition::range_bound(TaskContext& context, std::size_t i, const Value& offset, bool preceding,
+                                   bool is_end) {
+  RUSTBD_STATEMENT_ASSERT(order_column_ >= 0 && node_.sort_keys.size() == 1,
+                          "RANGE with an offset has one order key");
+  if (rows_.layout().is_null(row(i), static_cast<std::size_t>(order_column_)))
+    return is_end ? peers_end(i) : peers_begin(i);
   const bool descending = node_.sort_keys[0].descending;
   arena_.reset();
   bool past_low = false, past_high = false;
@@ -133,7 +151,8 @@ std::size_t Partition::range_bound(TaskContext& context, std::size_t i, const Va
   return low;
 }
 
-Value Partition::shifted(TaskContext& context, std::size_t i, const Value& offset, bool subtract, bool* past_low, bool* past_high) {
+Value Partition::shifted(TaskContext& context, std::size_t i, const Value& offset, bool subtract,
+                         bool* past_low, bool* past_high) {
   const auto column = static_cast<std::size_t>(order_column_);
   Value key{rows_.layout().type(column), false, rows_.layout().datum(row(i), column)};
   Value result;
@@ -147,7 +166,9 @@ Value Partition::shifted(TaskContext& context, std::size_t i, const Value& offse
     return result;
   }
   if (is_float(key.type.phys)) {
-    const double k = float_of(key), o = is_float(offset.type.phys) ? float_of(offset) : types::numeric_to_double(numeric_of(offset, arena_));
+    const double k = float_of(key), o = is_float(offset.type.phys)
+                                            ? float_of(offset)
+                                            : types::numeric_to_double(numeric_of(offset, arena_));
     result.type = types::make_type(types::oid::kFloat8);
     // An infinite key keeps its peers in the frame: inf - inf is no number.
     result.datum.f64 = std::isinf(k) && std::isinf(o) ? k : (subtract ? k - o : k + o);
@@ -177,7 +198,7 @@ Value Partition::shifted(TaskContext& context, std::size_t i, const Value& offse
       resolved.kernels->scalar(call, args, nulls, result.datum, &result.is_null);
     } catch (const Error& e) {
       if (e.state != sqlstate::kDatetimeFieldOverflow && e.state != sqlstate::kNumericValueOutOfRange) throw;
-      (subtract ? *past_low : *past_high) = true;   // beyond every value
+      (subtract ? *past_low : *past_high) = true;  // beyond every value
     }
     return result;
   }
@@ -188,7 +209,8 @@ Value Partition::shifted(TaskContext& context, std::size_t i, const Value& offse
 int Partition::compare_key(std::size_t j, const Value& target) {
   const auto column = static_cast<std::size_t>(order_column_);
   Value key{rows_.layout().type(column), false, rows_.layout().datum(row(j), column)};
-  if (target.type.oid == key.type.oid && target.type.phys == key.type.phys) return types::compare(key.datum, target.datum, key.type);
+  if (target.type.oid == key.type.oid && target.type.phys == key.type.phys)
+    return types::compare(key.datum, target.datum, key.type);
   if (is_integer(key.type.phys)) {
     const auto k = integer_of(key), t = integer_of(target);
     return k < t ? -1 : (k > t ? 1 : 0);

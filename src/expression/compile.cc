@@ -9,7 +9,6 @@
 
 namespace rustbd::expression {
 
-
 std::size_t DatumHash::operator()(const Datum& d) const { return types::hash(d, type); }
 bool DatumEqual::operator()(const Datum& a, const Datum& b) const { return types::equal(a, b, type); }
 
@@ -37,7 +36,8 @@ class Compiler {
     const bool shareable = !is_volatile(e);
     if (shareable) {
       for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-        for (const Known& k : *scope) if (k.shape == shape && same(*k.expression, e)) return k.at;
+        for (const Known& k : *scope)
+          if (k.shape == shape && same(*k.expression, e)) return k.at;
       }
     }
     const std::size_t scope =
@@ -165,11 +165,13 @@ class Compiler {
       case Kind::kTypedInput: return eager(Op::kTypedInput, e, block);
       case Kind::kCoerceLength: return eager(Op::kCoerceLength, e, block);
       case Kind::kNot: return eager(Op::kNot, e, block);
-      case Kind::kIsNull: case Kind::kIsNotNull:
+      case Kind::kIsNull:
+      case Kind::kIsNotNull:
         if (e.args[0]->kind == Kind::kRow) return row_test(e, block);
         return eager(e.kind == Kind::kIsNull ? Op::kIsNull : Op::kIsNotNull, e, block);
       case Kind::kBooleanTest: return eager(Op::kBooleanTest, e, block);
-      case Kind::kIsDistinct: case Kind::kIsNotDistinct: {
+      case Kind::kIsDistinct:
+      case Kind::kIsNotDistinct: {
         Instruction in = start(Op::kIsDistinct, e);
         in.negated = e.kind == Kind::kIsNotDistinct;
         for (const auto& a : e.args) in.args.push_back(compile(*a, block));
@@ -180,16 +182,20 @@ class Compiler {
       case Kind::kCase: return lazy(Op::kCase, e, block);
       case Kind::kCoalesce: return lazy(Op::kCoalesce, e, block);
       case Kind::kNullIf: return eager(Op::kNullIf, e, block);
-      case Kind::kGreatest: case Kind::kLeast: return eager(Op::kExtreme, e, block);
+      case Kind::kGreatest:
+      case Kind::kLeast: return eager(Op::kExtreme, e, block);
       case Kind::kArray: return eager(Op::kArray, e, block);
       case Kind::kRow: return eager(Op::kRow, e, block);
       case Kind::kFieldSelect: return field(e, block);
       case Kind::kSubscript: return eager(Op::kSubscript, e, block);
       case Kind::kScalarArray: return eager(Op::kScalarArray, e, block);
       case Kind::kInList: return in_list(e, block);
-      case Kind::kAggregate: case Kind::kWindow: case Kind::kSubquery: break;
+      case Kind::kAggregate:
+      case Kind::kWindow:
+      case Kind::kSubquery: break;
     }
-    RUSTBD_STATEMENT_UNREACHABLE("aggregates, window functions and subqueries are replaced before evaluation");
+    RUSTBD_STATEMENT_UNREACHABLE(
+        "aggregates, window functions and subqueries are replaced before evaluation");
   }
 
   Program::Impl& program_;
@@ -199,7 +205,10 @@ class Compiler {
 };
 
 void conjuncts_of(const Expression& e, std::vector<const Expression*>& out) {
-  if (e.kind != Kind::kAnd) { out.push_back(&e); return; }
+  if (e.kind != Kind::kAnd) {
+    out.push_back(&e);
+    return;
+  }
   for (const auto& a : e.args) conjuncts_of(*a, out);
 }
 

@@ -12,8 +12,11 @@ using types::Form;
 using types::Selection;
 using types::Vector;
 
-Program::Local::Local(const Program::Impl& p) : registers(p.registers.size()), buffers(p.registers.size()),
-                                                has_buffer(p.registers.size()), program(&p) {
+Program::Local::Local(const Program::Impl& p)
+    : registers(p.registers.size()),
+      buffers(p.registers.size()),
+      has_buffer(p.registers.size()),
+      program(&p) {
   for (const ConstantRegister& c : p.constants)
     registers[c.at] = types::make_constant(c.value, c.is_null, c.phys, constants);
 }

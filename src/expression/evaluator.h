@@ -1,4 +1,5 @@
-// Runs bound expressions over chunks. One compiled program is immutable and shared; what a worker changes is in Local.
+// Runs bound expressions over chunks. One compiled program is immutable and shared; what a worker changes is
+// in Local.
 #pragma once
 
 #include <memory>
@@ -20,24 +21,29 @@ struct RunContext {
   Arena* query_arena = nullptr;
 };
 
-/// A list of expressions compiled against a chunk layout: common subexpressions once, CASE/COALESCE/AND/OR branches
-/// under narrowed selections (lazy, as SQL promises for CASE and COALESCE).
+/// A list of expressions compiled against a chunk layout: common subexpressions once, CASE/COALESCE/AND/OR
+/// branches under narrowed selections (lazy, as SQL promises for CASE and COALESCE).
 class Program {
  public:
-  class Local;   // registers and scratch; one per worker
-  struct LocalDeleter { void operator()(Local* local) const; };
+  class Local;  // registers and scratch; one per worker
+  struct LocalDeleter {
+    void operator()(Local* local) const;
+  };
   using LocalPtr = std::unique_ptr<Local, LocalDeleter>;
 
   /// `layout` says where each column stands in the chunks to come. The expressions may die afterwards.
-  static std::unique_ptr<Program> compile(std::span<const Expression* const> expressions, const ColumnMap& layout);
+  static std::unique_ptr<Program> compile(std::span<const Expression* const> expressions,
+                                          const ColumnMap& layout);
   ~Program();
   [[nodiscard]] LocalPtr make_local() const;
-  /// out[i] gets expression i, valid for the selected rows of `in` until the next call with this Local. Throws Error.
-  void evaluate(Local& local, const RunContext& run, const types::Chunk& in, std::span<types::Vector> out) const;
+  /// out[i] gets expression i, valid for the selected rows of `in` until the next call with this Local.
+  /// Throws Error.
+  void evaluate(Local& local, const RunContext& run, const types::Chunk& in,
+                std::span<types::Vector> out) const;
   /// For one boolean expression: the rows for which it is true. The result lives in `local`.
   types::Selection filter(Local& local, const RunContext& run, const types::Chunk& in) const;
 
-  struct Impl;   // program.h, internal
+  struct Impl;  // program.h, internal
 
  private:
   Program();

@@ -149,16 +149,23 @@ namespace {
 
 bool any(const Expression& e, bool (*test)(const Expression&)) {
   if (test(e)) return true;
-  for (const auto& a : e.args) if (any(*a, test)) return true;
+  for (const auto& a : e.args)
+    if (any(*a, test)) return true;
   if (e.filter && any(*e.filter, test)) return true;
-  for (const auto& k : e.order_by) if (any(*k.expression, test)) return true;
+  for (const auto& k : e.order_by)
+    if (any(*k.expression, test)) return true;
   return false;
 }
 
 /// Text forms that depend on settings (DateStyle, TimeZone, bytea_output) or on the catalog.
 bool has_stable_text(Oid type) {
   switch (type) {
-    case oid::kBool: case oid::kInt2: case oid::kInt4: case oid::kInt8: case oid::kFloat4: case oid::kFloat8:
+    case oid::kBool:
+    case oid::kInt2:
+    case oid::kInt4:
+    case oid::kInt8:
+    case oid::kFloat4:
+    case oid::kFloat8:
     case oid::kNumeric:
     case oid::kText:
     case oid::kVarchar:
@@ -170,14 +177,16 @@ bool has_stable_text(Oid type) {
     case oid::kUnknown:
     case oid::kInt4Array:
     case oid::kInt8Array:
-    case oid::kTextArray:
-      return true;
+    case oid::kTextArray: return true;
     default: return false;
   }
 }
 bool is_not_immutable(const Expression& e) {
   switch (e.kind) {
-    case Kind::kParameter: case Kind::kSubquery: case Kind::kAggregate: case Kind::kWindow: return true;
+    case Kind::kParameter:
+    case Kind::kSubquery:
+    case Kind::kAggregate:
+    case Kind::kWindow: return true;
     case Kind::kTypedInput: return !has_stable_text(e.type.oid) || !has_stable_text(e.args[0]->type.oid);
     default:
       return e.function.declaration != nullptr && (!e.function.declaration->is(functions::kImmutable) ||
@@ -200,8 +209,7 @@ bool can_error(const Expression& e) {
       case Kind::kCoerceLength:
       case Kind::kSubquery:
       case Kind::kPhysicalCast:
-      case Kind::kArray:
-        return true;
+      case Kind::kArray: return true;
       default: return x.function.declaration != nullptr && x.function.declaration->is(functions::kCanError);
     }
   });

@@ -23,7 +23,8 @@ ExpressionPtr string(const char* v) {
   return make_constant({kText, false, Datum::of(types::Str{std::string_view{v}})});
 }
 ExpressionPtr column(ColumnId id, const TypeRef& type = kInt4) { return make_column(id, type); }
-template <class... Args> std::vector<ExpressionPtr> list(Args... args) {
+template <class... Args>
+std::vector<ExpressionPtr> list(Args... args) {
   std::vector<ExpressionPtr> out;
   (out.push_back(std::move(args)), ...);
   return out;
@@ -56,7 +57,8 @@ struct Table {
     b.resize(types::kVectorSize);
     const auto add = [&](std::vector<std::int32_t>& data, std::vector<std::uint64_t>& valid) {
       valid.assign(types::kValidityWords, ~0ull);
-      for (std::size_t i = 0; i < data.size(); ++i) if (data[i] == -999) valid[i / 64] &= ~(1ull << (i % 64));
+      for (std::size_t i = 0; i < data.size(); ++i)
+        if (data[i] == -999) valid[i / 64] &= ~(1ull << (i % 64));
       Vector v;
       v.phys = types::Phys::kI32;
       v.width = 4;
@@ -82,7 +84,10 @@ std::vector<std::string> evaluate(const Expression& e, Table& t) {
   std::vector<std::string> rows;
   for (std::uint32_t i = 0; i < t.chunk.selection.count; ++i) {
     const auto row = t.chunk.selection[i];
-    if (!out[0].is_valid(row)) { rows.emplace_back("null"); continue; }
+    if (!out[0].is_valid(row)) {
+      rows.emplace_back("null");
+      continue;
+    }
     const Datum d = out[0].datum(row);
     if (e.type.oid == oid::kBool) rows.emplace_back(d.boolean ? "t" : "f");
     else if (e.type.oid == oid::kText) rows.emplace_back(d.str.view());
@@ -110,7 +115,11 @@ TEST(Evaluator, CoalesceStopsAtTheFirstValue) {
 
 TEST(Evaluator, AndAndOrAreThreeValued) {
   std::vector<std::int32_t> x, y;
-  for (const int p : {0, 1, -999}) for (const int q : {0, 1, -999}) { x.push_back(p); y.push_back(q); }
+  for (const int p : {0, 1, -999})
+    for (const int q : {0, 1, -999}) {
+      x.push_back(p);
+      y.push_back(q);
+    }
   Table t{x, y};
   const auto truth = [](ColumnId id) { return call(kInt4Eq, column(id), integer(1)); };
   EXPECT_EQ(evaluate(*make_and(list(truth(1), truth(2))), t),

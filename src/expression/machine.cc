@@ -55,7 +55,8 @@ void Machine::step(const Instruction& in, const Selection& selection) {
         }
       });
     case Op::kIsDistinct: return is_distinct(in, selection);
-    case Op::kAnd: case Op::kOr: return junction(in, selection);
+    case Op::kAnd:
+    case Op::kOr: return junction(in, selection);
     case Op::kCase: return case_when(in, selection);
     case Op::kCoalesce: return coalesce(in, selection);
     case Op::kNullIf: return null_if(in, selection);
@@ -65,7 +66,8 @@ void Machine::step(const Instruction& in, const Selection& selection) {
     case Op::kScalarArray: return scalar_array(in, selection);
     case Op::kInList: return in_list(in, selection);
     case Op::kInSet: return in_set(in, selection);
-    case Op::kRow: case Op::kFieldSelect: throw not_supported("a row value here");
+    case Op::kRow:
+    case Op::kFieldSelect: throw not_supported("a row value here");
   }
 }
 
@@ -92,7 +94,8 @@ bool Machine::all_constant(const Instruction& in) const {
 }
 
 namespace {
-template <class T> void copy_values(void* to, const Vector& from, const Selection& selection) {
+template <class T>
+void copy_values(void* to, const Vector& from, const Selection& selection) {
   T* out = static_cast<T*>(to);
   const T* in = static_cast<const T*>(from.data);
   for (std::uint32_t i = 0; i < selection.count; ++i) {
@@ -123,7 +126,8 @@ void Machine::copy_rows(Register out, Register from, const Selection& selection)
   }
 }
 
-template <class Body> void Machine::boxed(const Instruction& in, const Selection& selection, Body&& body) {
+template <class Body>
+void Machine::boxed(const Instruction& in, const Selection& selection, Body&& body) {
   const bool constant = all_constant(in);
   Vector& out = fresh(in.out);
   const Selection rows = constant ? Selection{nullptr, 1} : selection;
@@ -149,7 +153,11 @@ EvalContext Machine::context_of(const Instruction& in) {
   c.result_type = in.type;
   c.argument_types = in.argument_types;
   c.function = in.function.declaration;
-  for (const TypeRef& t : in.argument_types) if (t.collation != 0) { c.input_collation = t.collation; break; }
+  for (const TypeRef& t : in.argument_types)
+    if (t.collation != 0) {
+      c.input_collation = t.collation;
+      break;
+    }
   return c;
 }
 
@@ -336,7 +344,10 @@ void Machine::coalesce(const Instruction& in, const Selection& selection) {
       if (v.is_valid(row)) have[h++] = static_cast<std::uint16_t>(row);
       else rest[n++] = static_cast<std::uint16_t>(row);
     }
-    if (h == selection.count) { alias(in.out, block->result); return; }
+    if (h == selection.count) {
+      alias(in.out, block->result);
+      return;
+    }
     copy_rows(in.out, block->result, {have, h});
     open = {rest, n};
   }
@@ -461,7 +472,10 @@ void Machine::in_set(const Instruction& in, const Selection& selection) {
   const Vector left = local_.registers[in.args[0]];
   const ConstantSet& set = *in.set;
   boxed(in, selection, [&](std::uint32_t row, Datum& out, bool* null) {
-    if (!left.is_valid(row)) { *null = true; return; }
+    if (!left.is_valid(row)) {
+      *null = true;
+      return;
+    }
     const bool found = set.values.contains(left.datum(row));
     *null = !found && set.has_null;
     out.boolean = found != in.negated;
@@ -475,7 +489,11 @@ void Machine::extreme(const Instruction& in, const Selection& selection) {
       const Vector& v = local_.registers[r];
       if (!v.is_valid(row)) continue;
       const Datum d = v.datum(row);
-      if (*null) { out = d; *null = false; continue; }
+      if (*null) {
+        out = d;
+        *null = false;
+        continue;
+      }
       const int c = types::compare(d, out, in.type);
       if (in.greatest ? c > 0 : c < 0) out = d;
     }

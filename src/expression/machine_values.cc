@@ -136,10 +136,16 @@ void Machine::array(const Instruction& in, const Selection& selection) {
                     !valid);
         continue;
       }
-      if (!valid) { if (dims.empty() && a == 0) continue; throw mismatch(); }
+      if (!valid) {
+        if (dims.empty() && a == 0) continue;
+        throw mismatch();
+      }
       const Datum d = v.datum(row);
       const types::ArrayView view{d.str};
-      if (view.ndim() == 0) { if (!dims.empty()) throw mismatch(); continue; }
+      if (view.ndim() == 0) {
+        if (!dims.empty()) throw mismatch();
+        continue;
+      }
       if (dims.empty()) {
         if (a != 0) throw mismatch();
         dims.push_back({static_cast<std::int32_t>(in.args.size()), 1});
@@ -238,16 +244,25 @@ void Machine::scalar_array(const Instruction& in, const Selection& selection) {
   const bool strict = in.function.declaration->is(functions::kStrict);
   for (std::uint32_t i = 0; i < rows.count; ++i) {
     const auto row = rows[i];
-    if (!right.is_valid(row)) { set_null(out, in.out, row); continue; }
+    if (!right.is_valid(row)) {
+      set_null(out, in.out, row);
+      continue;
+    }
     const Datum array = right.datum(row);
     const types::ArrayView view{array.str};
     const bool left_null = !left.is_valid(row);
-    if (view.size() != 0 && left_null && strict) { set_null(out, in.out, row); continue; }
+    if (view.size() != 0 && left_null && strict) {
+      set_null(out, in.out, row);
+      continue;
+    }
     Datum pair[2] = {left_null ? Datum{} : left.datum(row), Datum{}};
     bool unknown = false, decided = false;
     for (types::ArrayView::Cursor c{view, local_.arena}; !decided && c.next();) {
       const bool nulls[2] = {left_null, c.is_null()};
-      if (strict && nulls[1]) { unknown = true; continue; }
+      if (strict && nulls[1]) {
+        unknown = true;
+        continue;
+      }
       pair[1] = c.value();
       if (types_of_call.size() == 2 && types_of_call[1].oid == oid::kNumeric &&
           types_of_call[1].phys != Phys::kNumeric)

@@ -13,10 +13,28 @@ using types::Phys;
 using Register = std::uint32_t;
 
 enum class Op : std::uint8_t {
-  kCall, kPhysicalCast, kTypedInput, kCoerceLength,
-  kNot, kIsNull, kIsNotNull, kBooleanTest, kIsDistinct,
-  kAnd, kOr, kCase, kCoalesce, kNullIf, kExtreme,
-  kArray, kRow, kFieldSelect, kSubscript, kScalarArray, kInList, kInSet,
+  kCall,
+  kPhysicalCast,
+  kTypedInput,
+  kCoerceLength,
+  kNot,
+  kIsNull,
+  kIsNotNull,
+  kBooleanTest,
+  kIsDistinct,
+  kAnd,
+  kOr,
+  kCase,
+  kCoalesce,
+  kNullIf,
+  kExtreme,
+  kArray,
+  kRow,
+  kFieldSelect,
+  kSubscript,
+  kScalarArray,
+  kInList,
+  kInSet,
 };
 
 struct Block;
@@ -28,15 +46,15 @@ struct Instruction {
   Op op{};
   Register out = 0;
   std::vector<Register> args;
-  std::vector<std::unique_ptr<Block>> blocks;      // run under narrowed selections
-  TypeRef type{};                                  // of the result
+  std::vector<std::unique_ptr<Block>> blocks;  // run under narrowed selections
+  TypeRef type{};                              // of the result
   std::vector<TypeRef> argument_types;
   functions::ResolvedFunction function{};
   std::uint32_t index = 0;
   BooleanTest test{};
   bool all = false, negated = false, greatest = false;
   bool is_volatile = false;
-  std::shared_ptr<const ConstantSet> set;          // kInSet
+  std::shared_ptr<const ConstantSet> set;  // kInSet
 };
 struct Block {
   std::vector<Instruction> code;
@@ -58,18 +76,30 @@ struct ConstantSet {
   bool has_null = false;
 };
 
-struct ConstantRegister { Register at; Datum value; bool is_null; Phys phys; };
-struct ColumnRegister { Register at; std::uint32_t position; };
-struct ParameterRegister { Register at; std::uint32_t index; TypeRef type; };
+struct ConstantRegister {
+  Register at;
+  Datum value;
+  bool is_null;
+  Phys phys;
+};
+struct ColumnRegister {
+  Register at;
+  std::uint32_t position;
+};
+struct ParameterRegister {
+  Register at;
+  std::uint32_t index;
+  TypeRef type;
+};
 
 struct Program::Impl {
-  std::vector<TypeRef> registers;                  // type of each
-  std::vector<ConstantRegister> constants;         // strings in `arena`
+  std::vector<TypeRef> registers;           // type of each
+  std::vector<ConstantRegister> constants;  // strings in `arena`
   std::vector<ColumnRegister> columns;
   std::vector<ParameterRegister> parameters;
   Block main;
   std::vector<Register> results;
-  std::vector<std::unique_ptr<Block>> conjuncts;   // of the one boolean expression, for filter()
+  std::vector<std::unique_ptr<Block>> conjuncts;  // of the one boolean expression, for filter()
   Arena arena;
 };
 
@@ -79,8 +109,8 @@ class Program::Local {
   std::vector<types::Vector> registers;
   std::vector<types::VectorBuffer> buffers;
   std::vector<bool> has_buffer;
-  Arena arena;        // of one evaluate()
-  Arena constants;    // as long as this
+  Arena arena;      // of one evaluate()
+  Arena constants;  // as long as this
   const RunContext* run = nullptr;
   const Program::Impl* program = nullptr;
   std::vector<Datum> datums;
@@ -125,7 +155,8 @@ class Machine {
   Selection equal_rows(const Instruction& in, Register left, Register right, const Selection& selection,
                        Vector* truth);
   /// Calls body(row, out, &is_null) for each row, once when all arguments are constant.
-  template <class Body> void boxed(const Instruction& in, const Selection& selection, Body&& body);
+  template <class Body>
+  void boxed(const Instruction& in, const Selection& selection, Body&& body);
   void physical_cast(const Instruction& in, const Selection& selection);
   void typed_input(const Instruction& in, const Selection& selection);
   void coerce_length(const Instruction& in, const Selection& selection);

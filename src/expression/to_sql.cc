@@ -49,67 +49,42 @@ class Deparser {
 
   std::string text(const Expression& e) {
     switch (e.kind) {
-      case Kind::kConstant:
-        return constant(e);
-      case Kind::kParameter:
-        return fmt::format("${}", e.index + 1);
-      case Kind::kColumn:
-        return names_ ? names_(e.column) : fmt::format("c{}", e.column);
-      case Kind::kCall:
-        return call(e);
+      case Kind::kConstant: return constant(e);
+      case Kind::kParameter: return fmt::format("${}", e.index + 1);
+      case Kind::kColumn: return names_ ? names_(e.column) : fmt::format("c{}", e.column);
+      case Kind::kCall: return call(e);
       // Between representations of one type nothing shows; between types stored alike the cast does:
       // (name)::text.
       case Kind::kPhysicalCast:
         return e.type.oid == e.args[0]->type.oid ? text(*e.args[0])
                                                  : cast(*e.args[0], types::make_type(e.type.oid));
-      case Kind::kAnd:
-        return joined(e.args, " AND ");
-      case Kind::kOr:
-        return joined(e.args, " OR ");
-      case Kind::kNot:
-        return "(NOT " + text(*e.args[0]) + ")";
-      case Kind::kIsNull:
-        return "(" + text(*e.args[0]) + " IS NULL)";
-      case Kind::kIsNotNull:
-        return "(" + text(*e.args[0]) + " IS NOT NULL)";
-      case Kind::kBooleanTest:
-        return ("(" + text(*e.args[0])).append(boolean_test(e.test)) + ")";
-      case Kind::kIsDistinct:
-        return "(" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + ")";
+      case Kind::kAnd: return joined(e.args, " AND ");
+      case Kind::kOr: return joined(e.args, " OR ");
+      case Kind::kNot: return "(NOT " + text(*e.args[0]) + ")";
+      case Kind::kIsNull: return "(" + text(*e.args[0]) + " IS NULL)";
+      case Kind::kIsNotNull: return "(" + text(*e.args[0]) + " IS NOT NULL)";
+      case Kind::kBooleanTest: return ("(" + text(*e.args[0])).append(boolean_test(e.test)) + ")";
+      case Kind::kIsDistinct: return "(" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + ")";
       case Kind::kIsNotDistinct:
         return "(NOT (" + text(*e.args[0]) + " IS DISTINCT FROM " + text(*e.args[1]) + "))";
-      case Kind::kCase:
-        return case_when(e);
-      case Kind::kCoalesce:
-        return "COALESCE(" + list(e.args) + ")";
-      case Kind::kNullIf:
-        return "NULLIF(" + list(e.args) + ")";
-      case Kind::kGreatest:
-        return "GREATEST(" + list(e.args) + ")";
-      case Kind::kLeast:
-        return "LEAST(" + list(e.args) + ")";
-      case Kind::kArray:
-        return "ARRAY[" + list(e.args) + "]";
-      case Kind::kRow:
-        return "ROW(" + list(e.args) + ")";
-      case Kind::kFieldSelect:
-        return "(" + text(*e.args[0]) + fmt::format(").f{}", e.index + 1);
-      case Kind::kSubscript:
-        return subscript(e);
+      case Kind::kCase: return case_when(e);
+      case Kind::kCoalesce: return "COALESCE(" + list(e.args) + ")";
+      case Kind::kNullIf: return "NULLIF(" + list(e.args) + ")";
+      case Kind::kGreatest: return "GREATEST(" + list(e.args) + ")";
+      case Kind::kLeast: return "LEAST(" + list(e.args) + ")";
+      case Kind::kArray: return "ARRAY[" + list(e.args) + "]";
+      case Kind::kRow: return "ROW(" + list(e.args) + ")";
+      case Kind::kFieldSelect: return "(" + text(*e.args[0]) + fmt::format(").f{}", e.index + 1);
+      case Kind::kSubscript: return subscript(e);
       case Kind::kScalarArray:
         return "(" + text(*e.args[0]) + " " + operator_name(e) + (e.all ? " ALL (" : " ANY (") +
                text(*e.args[1]) + "))";
-      case Kind::kInList:
-        return in_list(e);
+      case Kind::kInList: return in_list(e);
       case Kind::kAggregate:
-      case Kind::kWindow:
-        return aggregate(e);
-      case Kind::kSubquery:
-        return fmt::format("(SubPlan {})", e.subquery + 1);
-      case Kind::kTypedInput:
-        return cast(*e.args[0], e.type);
-      case Kind::kCoerceLength:
-        return cast(*e.args[0], e.type);
+      case Kind::kWindow: return aggregate(e);
+      case Kind::kSubquery: return fmt::format("(SubPlan {})", e.subquery + 1);
+      case Kind::kTypedInput: return cast(*e.args[0], e.type);
+      case Kind::kCoerceLength: return cast(*e.args[0], e.type);
     }
     RUSTBD_STATEMENT_UNREACHABLE();
   }
@@ -147,8 +122,7 @@ class Deparser {
   std::string constant(const Expression& e) {
     if (e.is_null) return "NULL::" + type_name(e.type);
     switch (e.type.oid) {
-      case oid::kBool:
-        return e.value.boolean ? "true" : "false";
+      case oid::kBool: return e.value.boolean ? "true" : "false";
       case oid::kInt4: {
         const std::string digits = value_text(e.value, e.type);
         return digits[0] == '-' ? "'" + digits + "'::integer" : digits;
@@ -159,10 +133,8 @@ class Deparser {
                            digits.find_first_not_of("0123456789.") == std::string::npos;
         return plain ? digits : "'" + digits + "'::numeric";
       }
-      case oid::kUnknown:
-        return quote(e.value.str.view());
-      default:
-        return quote(value_text(e.value, e.type)) + "::" + type_name(e.type);
+      case oid::kUnknown: return quote(e.value.str.view());
+      default: return quote(value_text(e.value, e.type)) + "::" + type_name(e.type);
     }
   }
   std::string cast(const Expression& inner, const TypeRef& to) {
@@ -210,18 +182,12 @@ class Deparser {
   }
   static std::string_view boolean_test(BooleanTest test) {
     switch (test) {
-      case BooleanTest::kTrue:
-        return " IS TRUE";
-      case BooleanTest::kNotTrue:
-        return " IS NOT TRUE";
-      case BooleanTest::kFalse:
-        return " IS FALSE";
-      case BooleanTest::kNotFalse:
-        return " IS NOT FALSE";
-      case BooleanTest::kUnknown:
-        return " IS UNKNOWN";
-      case BooleanTest::kNotUnknown:
-        return " IS NOT UNKNOWN";
+      case BooleanTest::kTrue: return " IS TRUE";
+      case BooleanTest::kNotTrue: return " IS NOT TRUE";
+      case BooleanTest::kFalse: return " IS FALSE";
+      case BooleanTest::kNotFalse: return " IS NOT FALSE";
+      case BooleanTest::kUnknown: return " IS UNKNOWN";
+      case BooleanTest::kNotUnknown: return " IS NOT UNKNOWN";
     }
     RUSTBD_STATEMENT_UNREACHABLE();
   }

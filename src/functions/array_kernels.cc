@@ -40,7 +40,8 @@ void ndims(EvalContext&, Args a, const bool*, Datum& out, bool* is_null) {
   out = Datum::of(std::int32_t{view.ndim()});
 }
 enum class Bound : std::uint8_t { kLower, kUpper, kLength };
-template <Bound B> void bound(EvalContext&, Args a, const bool*, Datum& out, bool* is_null) {
+template <Bound B>
+void bound(EvalContext&, Args a, const bool*, Datum& out, bool* is_null) {
   const ArrayView view{a[0].str};
   *is_null = a[1].i32 < 1 || a[1].i32 > view.ndim();
   if (*is_null) return;
@@ -87,8 +88,14 @@ void cat(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
     return;
   }
   const ArrayView x{a[0].str}, y{a[1].str};
-  if (x.ndim() == 0) { out = a[1]; return; }
-  if (y.ndim() == 0) { out = a[0]; return; }
+  if (x.ndim() == 0) {
+    out = a[1];
+    return;
+  }
+  if (y.ndim() == 0) {
+    out = a[0];
+    return;
+  }
   std::vector<Dimension> shape{x.dimensions().begin(), x.dimensions().end()};
   const auto tail_equal = [](std::span<const Dimension> p, std::span<const Dimension> q) {
     return std::ranges::equal(p, q, [](const Dimension& m, const Dimension& n) { return m == n; });
@@ -138,16 +145,25 @@ void position_from(EvalContext& c, Args a, const bool* nulls, std::int32_t start
   }
 }
 void position(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   position_from(c, a, nulls, INT32_MIN, out, is_null);
 }
 void position_start(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   if (nulls[2]) throw error(sqlstate::kNullValueNotAllowed, "initial position must not be null");
   position_from(c, a, nulls, a[2].i32, out, is_null);
 }
 void positions(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   const ArrayView view{a[0].str};
   if (view.ndim() > 1)
     throw error(sqlstate::kFeatureNotSupported,
@@ -160,7 +176,10 @@ void positions(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_n
   out = Datum::of(builder.finish(*c.arena));
 }
 void remove(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   const ArrayView view{a[0].str};
   if (view.ndim() > 1)
     throw error(sqlstate::kFeatureNotSupported,
@@ -170,14 +189,23 @@ void remove(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null
   for (ArrayView::Cursor cursor{view, *c.arena}; cursor.next();)
     if (!same_element(cursor.value(), cursor.is_null(), a[1], nulls[1], type))
       builder.add(cursor.value(), cursor.is_null());
-  if (builder.size() == view.size()) { out = a[0]; return; }
+  if (builder.size() == view.size()) {
+    out = a[0];
+    return;
+  }
   const Dimension shape[] = {{static_cast<std::int32_t>(builder.size()), view.dimension(0).lower}};
   out = Datum::of(builder.size() == 0 ? builder.finish(*c.arena) : builder.finish(shape, *c.arena));
 }
 void replace(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   const ArrayView view{a[0].str};
-  if (view.ndim() == 0) { out = a[0]; return; }
+  if (view.ndim() == 0) {
+    out = a[0];
+    return;
+  }
   const TypeRef type = element_of(view);
   ArrayBuilder builder{view.element_type()};
   for (ArrayView::Cursor cursor{view, *c.arena}; cursor.next();) {
@@ -194,7 +222,10 @@ void trim(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
     throw error(sqlstate::kArraySubscriptError, "number of elements to trim must be between 0 and {}",
                 length);
   ArrayBuilder builder{view.element_type()};
-  if (length == 0 || n == length) { out = Datum::of(builder.finish(*c.arena)); return; }
+  if (length == 0 || n == length) {
+    out = Datum::of(builder.finish(*c.arena));
+    return;
+  }
   std::vector<Dimension> shape{view.dimensions().begin(), view.dimensions().end()};
   shape[0].length -= n;
   for (Dimension& d : shape) d.lower = 1;
@@ -230,7 +261,10 @@ void fill(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
     for (ArrayView::Cursor cursor{lowers, *c.arena}; cursor.next(); ++i) shape[i].lower = cursor.value().i32;
   }
   ArrayBuilder builder{c.argument_types[0].oid};
-  if (shape.empty() || total == 0) { out = Datum::of(builder.finish(*c.arena)); return; }
+  if (shape.empty() || total == 0) {
+    out = Datum::of(builder.finish(*c.arena));
+    return;
+  }
   for (std::uint64_t i = 0; i < total; ++i) builder.add(nulls[0] ? Datum{} : a[0], nulls[0]);
   out = Datum::of(builder.finish(shape, *c.arena));
 }

@@ -17,17 +17,29 @@ namespace {
 namespace oid = types::oid;
 using types::Numeric;
 
-template <class From, class To> struct Widen : NeverFails {
-  using Left = From; using Result = To;
-  static bool run(From a, To& out) { out = static_cast<To>(a); return false; }
+template <class From, class To>
+struct Widen : NeverFails {
+  using Left = From;
+  using Result = To;
+  static bool run(From a, To& out) {
+    out = static_cast<To>(a);
+    return false;
+  }
 };
-template <class From, class To> struct Narrow {
-  using Left = From; using Result = To;
-  static bool run(From a, To& out) { out = static_cast<To>(a); return static_cast<From>(out) != a; }
+template <class From, class To>
+struct Narrow {
+  using Left = From;
+  using Result = To;
+  static bool run(From a, To& out) {
+    out = static_cast<To>(a);
+    return static_cast<From>(out) != a;
+  }
   [[noreturn]] static void fail(From) { types::throw_out_of_range(types::integer_name<To>()); }
 };
-template <class From, class To> struct Round {
-  using Left = From; using Result = To;
+template <class From, class To>
+struct Round {
+  using Left = From;
+  using Result = To;
   static bool run(From a, To& out) {
     const From r = std::rint(a);
     constexpr From low = static_cast<From>(std::numeric_limits<To>::min());
@@ -38,19 +50,32 @@ template <class From, class To> struct Round {
   [[noreturn]] static void fail(From) { types::throw_out_of_range(types::integer_name<To>()); }
 };
 struct ToFloat4 : NeverFails {
-  using Left = double; using Result = float;
-  static bool run(double a, float& out) { out = types::double_to_float(a); return false; }
+  using Left = double;
+  using Result = float;
+  static bool run(double a, float& out) {
+    out = types::double_to_float(a);
+    return false;
+  }
 };
 struct ToOid : NeverFails {
-  using Left = std::int64_t; using Result = Oid;
-  static bool run(std::int64_t a, Oid& out) { out = types::int64_to_oid(a); return false; }
+  using Left = std::int64_t;
+  using Result = Oid;
+  static bool run(std::int64_t a, Oid& out) {
+    out = types::int64_to_oid(a);
+    return false;
+  }
 };
 struct IntToBool : NeverFails {
-  using Left = std::int32_t; using Result = bool;
-  static bool run(std::int32_t a, bool& out) { out = a != 0; return false; }
+  using Left = std::int32_t;
+  using Result = bool;
+  static bool run(std::int32_t a, bool& out) {
+    out = a != 0;
+    return false;
+  }
 };
 struct IntToChar {
-  using Left = std::int32_t; using Result = std::int8_t;
+  using Left = std::int32_t;
+  using Result = std::int8_t;
   static bool run(std::int32_t a, std::int8_t& out) {
     out = static_cast<std::int8_t>(a);
     return a < -128 || a > 127;
@@ -60,7 +85,8 @@ struct IntToChar {
   }
 };
 
-template <class From> void int_numeric(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+template <class From>
+void int_numeric(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::numeric_from_int64(get<From>(a[0])));
 }
 void float4_numeric(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
@@ -69,7 +95,8 @@ void float4_numeric(EvalContext& c, const Datum* a, const bool*, Datum& out, boo
 void float8_numeric(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::numeric_from_double(a[0].f64, *c.arena));
 }
-template <auto F> void from_numeric(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+template <auto F>
+void from_numeric(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(F(a[0].numeric));
 }
 /// Static decimals arrive only where resolve_kernels has no faster way.
@@ -82,7 +109,10 @@ void bool_text(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
 }
 void char_text(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   const char byte = static_cast<char>(a[0].i8);
-  if (byte == 0) { out = text_part(""); return; }
+  if (byte == 0) {
+    out = text_part("");
+    return;
+  }
   if ((byte & 0x80) != 0) {  // as charout: octal
     const auto u = static_cast<unsigned char>(byte);
     const char octal[4] = {'\\', static_cast<char>('0' + (u >> 6)), static_cast<char>('0' + ((u >> 3) & 7)),
@@ -117,7 +147,10 @@ void to_name(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   out = text_part(text);
 }
 void text_name(EvalContext& c, const Datum* a, const bool* n, Datum& out, bool* is_null) {
-  if (a[0].str.len <= 63) { out = a[0]; return; }
+  if (a[0].str.len <= 63) {
+    out = a[0];
+    return;
+  }
   to_name(c, a, n, out, is_null);
 }
 void text_regclass(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
@@ -126,7 +159,8 @@ void text_regclass(EvalContext& c, const Datum* a, const bool*, Datum& out, bool
   out = Datum::of(names->find(oid::kRegclass, text_of(a[0])));
 }
 
-template <Oid Type> void length(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+template <Oid Type>
+void length(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   TypeRef from = c.argument_types[0], to = from;
   to.oid = Type;
   to.typmod = a[1].i32;
@@ -146,7 +180,8 @@ void interval_scale(EvalContext&, const Datum* a, const bool*, Datum& out, bool*
   out = Datum::of(types::apply_interval_typmod(a[0].interval, a[1].i32));
 }
 
-template <class Op> void add(KernelTable& t, std::string_view name, bool can_error) {
+template <class Op>
+void add(KernelTable& t, std::string_view name, bool can_error) {
   t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, can_error);
 }
 void add_number_casts(KernelTable& t) {

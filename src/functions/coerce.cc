@@ -68,11 +68,13 @@ bool needs_length_coercion(const TypeRef& from, const TypeRef& to) {
 Datum coerce_length(const Datum& value, const TypeRef& from, const TypeRef& to, bool is_explicit,
                     Arena& arena) {
   switch (to.oid) {
-    case oid::kVarchar: case oid::kBpchar:
+    case oid::kVarchar:
+    case oid::kBpchar:
       return to.typmod < 4 ? value : coerce_string(value, to.oid, to.typmod - 4, is_explicit, arena);
     case oid::kNumeric: return coerce_numeric(value, from, to, arena);
     case oid::kTime: return to.typmod < 0 ? value : Datum::of(types::round_time(value.i64, to.typmod));
-    case oid::kTimestamp: case oid::kTimestamptz:
+    case oid::kTimestamp:
+    case oid::kTimestamptz:
       return to.typmod < 0 ? value : Datum::of(types::round_timestamp(value.i64, to.typmod));
     case oid::kTimetz: {
       Datum out = value;

@@ -23,8 +23,9 @@ struct GrowingBytes {
   std::uint32_t size = 0, capacity = 0;
   void append(const void* bytes, std::size_t n, Arena& arena) {
     if (size + n > Str::kMaxBytes)
-      throw error(sqlstate::kProgramLimitExceeded, "out of memory").with_detail(
-          fmt::format("Cannot enlarge string buffer containing {} bytes by {} more bytes.", size, n));
+      throw error(sqlstate::kProgramLimitExceeded, "out of memory")
+          .with_detail(
+              fmt::format("Cannot enlarge string buffer containing {} bytes by {} more bytes.", size, n));
     if (size + n > capacity) {
       capacity = static_cast<std::uint32_t>((size + n) * 2 < 64 ? 64 : (size + n) * 2);
       char* bigger = static_cast<char*>(arena.allocate(capacity, 1));
@@ -82,10 +83,10 @@ struct StringAgg {
 /// Values one behind the other: null flag, length, stored form (fixed ones: 16 bytes of the datum).
 struct Collected {
   GrowingBytes bytes;
-  double fraction;          // direct argument of the percentiles
+  double fraction;  // direct argument of the percentiles
   std::uint32_t count, nulls;
-  std::uint64_t phys;       // of the values
-  Str fractions;            // direct argument that is an array
+  std::uint64_t phys;  // of the values
+  Str fractions;       // direct argument that is an array
   std::uint64_t fraction_null;
 };
 void append_value(EvalContext& c, Collected& s, const Vector& v, std::uint32_t row, const TypeRef& type) {
@@ -97,18 +98,25 @@ void append_value(EvalContext& c, Collected& s, const Vector& v, std::uint32_t r
   s.bytes.append(&flag, 1, *c.arena);
   if (!valid) return;
   const Datum d = v.datum(row);
-  if (!types::is_variable(type.phys)) { s.bytes.append(&d, sizeof d, *c.arena); return; }
+  if (!types::is_variable(type.phys)) {
+    s.bytes.append(&d, sizeof d, *c.arena);
+    return;
+  }
   Bytes stored;
   types::append_stored(d, type.phys, stored);
   const auto length = static_cast<std::uint32_t>(stored.size());
   s.bytes.append(&length, 4, *c.arena);
   s.bytes.append(stored.data(), stored.size(), *c.arena);
 }
-template <class F> void for_each_value(const Collected& s, Arena& arena, F&& body) {
+template <class F>
+void for_each_value(const Collected& s, Arena& arena, F&& body) {
   ByteReader in{as_bytes(s.bytes.view())};
   const auto phys = static_cast<Phys>(s.phys);
   for (std::uint32_t i = 0; i < s.count; ++i) {
-    if (in.fixed<char>() == 0) { body(i, Datum{}, true); continue; }
+    if (in.fixed<char>() == 0) {
+      body(i, Datum{}, true);
+      continue;
+    }
     if (!types::is_variable(phys)) {
       Datum d;
       d.i128 = in.fixed<types::Int128>();
@@ -208,7 +216,10 @@ struct Mode : CollectedBase {
     for_each_value(s, *c.arena, [&](std::uint32_t i, const Datum& d, bool) {
       run = i != 0 && types::equal(d, previous, c.argument_types[0]) ? run + 1 : 1;
       previous = d;
-      if (run > best) { best = run; out = d; }
+      if (run > best) {
+        best = run;
+        out = d;
+      }
     });
   }
 };
@@ -258,7 +269,8 @@ struct ContinuousRule {
     return Datum::of(values[low].f64 + part * (values[high].f64 - values[low].f64));
   }
 };
-template <class Rule> struct Percentile : PercentileBase {
+template <class Rule>
+struct Percentile : PercentileBase {
   static void finalize(EvalContext& c, const State& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0 || s.fraction_null != 0;
     if (*is_null) return;
@@ -266,7 +278,8 @@ template <class Rule> struct Percentile : PercentileBase {
     out = Rule::at(c, values_of(c, s), s.fraction);
   }
 };
-template <class Rule> struct PercentileArray : PercentileBase {
+template <class Rule>
+struct PercentileArray : PercentileBase {
   static void finalize(EvalContext& c, const State& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0 || s.fraction_null != 0;
     if (*is_null) return;
@@ -274,7 +287,10 @@ template <class Rule> struct PercentileArray : PercentileBase {
     const types::ArrayView fractions{s.fractions};
     types::ArrayBuilder builder{c.argument_types[1].oid};
     for (types::ArrayView::Cursor cursor{fractions, *c.arena}; cursor.next();) {
-      if (cursor.is_null()) { builder.add_null(); continue; }
+      if (cursor.is_null()) {
+        builder.add_null();
+        continue;
+      }
       check(cursor.value().f64);
       builder.add(Rule::at(c, values, cursor.value().f64));
     }
@@ -282,15 +298,16 @@ template <class Rule> struct PercentileArray : PercentileBase {
   }
 };
 
-template <class A> void add_collecting(AggregateTable& t, Oid oid) {
+template <class A>
+void add_collecting(AggregateTable& t, Oid oid) {
   t.add(oid, RowAggregateLoops<A>::kernels(), false, true, true);
 }
 
 }  // namespace
 
 void register_collect_aggregates(AggregateTable& t) {
-  add_collecting<StringAgg>(t, 3538);   // text
-  add_collecting<StringAgg>(t, 3545);   // bytea
+  add_collecting<StringAgg>(t, 3538);  // text
+  add_collecting<StringAgg>(t, 3545);  // bytea
   add_collecting<ArrayAgg>(t, 2335);
   add_collecting<ArrayOfArrays>(t, 4053);
   add_collecting<Mode>(t, 3984);

@@ -42,15 +42,19 @@ constexpr bool plain(const T& a, const T& b) {
   }
 }
 
-template <class T> int float_order(T a, T b) {
+template <class T>
+int float_order(T a, T b) {
   if (std::isnan(a)) return std::isnan(b) ? 0 : 1;
   if (std::isnan(b)) return -1;
   return a < b ? -1 : (a > b ? 1 : 0);
 }
 
 /// Numbers of possibly different widths.
-template <Order O, class L, class R> struct Numbers : NeverFails {
-  using Left = L; using Right = R; using Result = bool;
+template <Order O, class L, class R>
+struct Numbers : NeverFails {
+  using Left = L;
+  using Right = R;
+  using Result = bool;
   static bool run(L a, R b, bool& out) {
     using T = std::common_type_t<L, R>;
     if constexpr (std::is_floating_point_v<T>) {
@@ -64,8 +68,11 @@ template <Order O, class L, class R> struct Numbers : NeverFails {
     return false;
   }
 };
-template <Order O> struct Texts : NeverFails {
-  using Left = Str; using Right = Str; using Result = bool;
+template <Order O>
+struct Texts : NeverFails {
+  using Left = Str;
+  using Right = Str;
+  using Result = bool;
   static bool run(const Str& a, const Str& b, bool& out) {
     if constexpr (O == Order::kEq) out = a == b;
     else if constexpr (O == Order::kNe) out = !(a == b);
@@ -73,33 +80,50 @@ template <Order O> struct Texts : NeverFails {
     return false;
   }
 };
-template <Order O> struct Blanked : NeverFails {
-  using Left = Str; using Right = Str; using Result = bool;
+template <Order O>
+struct Blanked : NeverFails {
+  using Left = Str;
+  using Right = Str;
+  using Result = bool;
   static bool run(const Str& a, const Str& b, bool& out) {
     out = holds<O>(strip_blanks(a).compare(strip_blanks(b)));
     return false;
   }
 };
-template <Order O> struct Uuids : NeverFails {
-  using Left = Uuid; using Right = Uuid; using Result = bool;
-  static bool run(const Uuid& a, const Uuid& b, bool& out) { out = plain<O>(a, b); return false; }
+template <Order O>
+struct Uuids : NeverFails {
+  using Left = Uuid;
+  using Right = Uuid;
+  using Result = bool;
+  static bool run(const Uuid& a, const Uuid& b, bool& out) {
+    out = plain<O>(a, b);
+    return false;
+  }
 };
-template <Order O> struct Intervals : NeverFails {
-  using Left = Interval; using Right = Interval; using Result = bool;
+template <Order O>
+struct Intervals : NeverFails {
+  using Left = Interval;
+  using Right = Interval;
+  using Result = bool;
   static bool run(const Interval& a, const Interval& b, bool& out) {
     out = holds<O>(types::compare_intervals(a, b));
     return false;
   }
 };
-template <Order O> struct TimeTzs : NeverFails {
-  using Left = TimeTz; using Right = TimeTz; using Result = bool;
+template <Order O>
+struct TimeTzs : NeverFails {
+  using Left = TimeTz;
+  using Right = TimeTz;
+  using Result = bool;
   static bool run(const TimeTz& a, const TimeTz& b, bool& out) {
     out = holds<O>(types::compare_timetz(a, b));
     return false;
   }
 };
 
-struct SixNames { std::string_view eq, ne, lt, le, gt, ge; };
+struct SixNames {
+  std::string_view eq, ne, lt, le, gt, ge;
+};
 
 template <template <Order> class Op>
 void add_six(KernelTable& t, const SixNames& n) {
@@ -110,11 +134,15 @@ void add_six(KernelTable& t, const SixNames& n) {
   t.vector(n.gt, &binary_vector<Op<Order::kGt>>, &binary_scalar<Op<Order::kGt>>, false);
   t.vector(n.ge, &binary_vector<Op<Order::kGe>>, &binary_scalar<Op<Order::kGe>>, false);
 }
-template <class L, class R> struct NumberPair {
-  template <Order O> using Op = Numbers<O, L, R>;
+template <class L, class R>
+struct NumberPair {
+  template <Order O>
+  using Op = Numbers<O, L, R>;
 };
 template <class L, class R = L>
-void add_numbers(KernelTable& t, const SixNames& n) { add_six<NumberPair<L, R>::template Op>(t, n); }
+void add_numbers(KernelTable& t, const SixNames& n) {
+  add_six<NumberPair<L, R>::template Op>(t, n);
+}
 
 /// Boxed: any order given by a function of two datums.
 using Comparer = int (*)(EvalContext&, const Datum&, const Datum&);
@@ -136,7 +164,10 @@ int by_type(EvalContext& c, const Datum& a, const Datum& b) {
   return types::compare(a, b, c.argument_types[0]);
 }
 
-template <class T> int three_way(T a, T b) { return a < b ? -1 : (a > b ? 1 : 0); }
+template <class T>
+int three_way(T a, T b) {
+  return a < b ? -1 : (a > b ? 1 : 0);
+}
 /// Never fails: a date beyond the range of timestamps is later than all finite ones.
 types::Int128 date_as_timestamp(std::int32_t date) {
   if (date == types::kDateInfinity) return types::kTimestampInfinity;

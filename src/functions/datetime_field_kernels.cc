@@ -41,12 +41,14 @@ bool from_date_as_timestamp(EvalContext& c, std::string_view unit, const Datum& 
   return types::extract_timestamp(unit, types::date_to_timestamp(d.i32), *c.arena, n);
 }
 
-template <Extract F> void extract(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
+template <Extract F>
+void extract(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   Numeric n;
   *is_null = !F(c, to_lower(text_of(a[0])), a[1], &n);
   if (!*is_null) out = Datum::of(n);
 }
-template <Extract F> void date_part(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
+template <Extract F>
+void date_part(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   Numeric n;
   *is_null = !F(c, to_lower(text_of(a[0])), a[1], &n);
   if (!*is_null) out = Datum::of(types::date_part_of(n));

@@ -22,14 +22,18 @@ const TimeZone& zone(EvalContext& c) { return types::zone_of(c.statement->io().s
 // ---- hot: date and integer
 // --------------------------------------------------------------------------------------
 struct DatePlus : NeverFails {
-  using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
+  using Left = std::int32_t;
+  using Right = std::int32_t;
+  using Result = std::int32_t;
   static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) {
     out = types::date_add_days(a, b);
     return false;
   }
 };
 struct DateMinusDays : NeverFails {
-  using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
+  using Left = std::int32_t;
+  using Right = std::int32_t;
+  using Result = std::int32_t;
   static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) {
     if (b == INT32_MIN) throw error(sqlstate::kDatetimeFieldOverflow, "date out of range");
     out = types::date_add_days(a, -b);
@@ -37,22 +41,34 @@ struct DateMinusDays : NeverFails {
   }
 };
 struct DateDifference : NeverFails {
-  using Left = std::int32_t; using Right = std::int32_t; using Result = std::int32_t;
+  using Left = std::int32_t;
+  using Right = std::int32_t;
+  using Result = std::int32_t;
   static bool run(std::int32_t a, std::int32_t b, std::int32_t& out) {
     out = types::date_subtract(a, b);
     return false;
   }
 };
 struct DateToTimestamp : NeverFails {
-  using Left = std::int32_t; using Result = std::int64_t;
-  static bool run(std::int32_t a, std::int64_t& out) { out = types::date_to_timestamp(a); return false; }
+  using Left = std::int32_t;
+  using Result = std::int64_t;
+  static bool run(std::int32_t a, std::int64_t& out) {
+    out = types::date_to_timestamp(a);
+    return false;
+  }
 };
 struct TimestampToDate : NeverFails {
-  using Left = std::int64_t; using Result = std::int32_t;
-  static bool run(std::int64_t a, std::int32_t& out) { out = types::timestamp_to_date(a); return false; }
+  using Left = std::int64_t;
+  using Result = std::int32_t;
+  static bool run(std::int64_t a, std::int32_t& out) {
+    out = types::timestamp_to_date(a);
+    return false;
+  }
 };
 struct TimestampPlus : NeverFails {
-  using Left = std::int64_t; using Right = Interval; using Result = std::int64_t;
+  using Left = std::int64_t;
+  using Right = Interval;
+  using Result = std::int64_t;
   static bool run(std::int64_t a, const Interval& b, std::int64_t& out) {
     out = types::timestamp_add(a, b);
     return false;
@@ -235,11 +251,17 @@ void timetz_zone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
                                         c.statement->transaction_timestamp_us()));
 }
 void timestamp_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
-  if (!types::is_finite_timestamp(a[1].i64)) { out = a[1]; return; }
+  if (!types::is_finite_timestamp(a[1].i64)) {
+    out = a[1];
+    return;
+  }
   out = Datum::of(types::timestamp_at_zone(a[1].i64, zone_of_interval(a[0].interval)));
 }
 void timestamptz_izone(EvalContext&, Args a, const bool*, Datum& out, bool*) {
-  if (!types::is_finite_timestamp(a[1].i64)) { out = a[1]; return; }
+  if (!types::is_finite_timestamp(a[1].i64)) {
+    out = a[1];
+    return;
+  }
   out = Datum::of(types::timestamptz_at_zone(a[1].i64, zone_of_interval(a[0].interval)));
 }
 void timetz_izone(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
@@ -272,7 +294,11 @@ void make_interval(EvalContext&, Args a, const bool*, Datum& out, bool*) {
 
 /// OVERLAPS: nulls as in SQL (start or end may be missing).
 void overlaps(EvalContext&, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  for (int i = 0; i < 4; ++i) if (nulls[i]) { *is_null = true; return; }
+  for (int i = 0; i < 4; ++i)
+    if (nulls[i]) {
+      *is_null = true;
+      return;
+    }
   out = Datum::of(types::periods_overlap(a[0].i64, a[1].i64, a[2].i64, a[3].i64));
 }
 

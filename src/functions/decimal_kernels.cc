@@ -9,13 +9,19 @@ namespace {
 
 using types::Int128;
 
-template <class T> constexpr T kNan = T{};
-template <> constexpr std::int64_t kNan<std::int64_t> = types::kD64Nan;
-template <> constexpr Int128 kNan<Int128> = types::kD128Nan;
+template <class T>
+constexpr T kNan = T{};
+template <>
+constexpr std::int64_t kNan<std::int64_t> = types::kD64Nan;
+template <>
+constexpr Int128 kNan<Int128> = types::kD128Nan;
 
 // NaN is the largest number of the representation, so comparisons need nothing special.
-template <class T, DecimalOp O> struct Compare : NeverFails {
-  using Left = T; using Right = T; using Result = bool;
+template <class T, DecimalOp O>
+struct Compare : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = bool;
   static bool run(T a, T b, bool& out) {
     if constexpr (O == DecimalOp::kEq) out = a == b;
     if constexpr (O == DecimalOp::kNe) out = a != b;
@@ -28,8 +34,11 @@ template <class T, DecimalOp O> struct Compare : NeverFails {
 };
 // The result's precision was chosen so that no overflow can happen; unsigned arithmetic only for NaN
 // operands.
-template <class T> struct Add : NeverFails {
-  using Left = T; using Right = T; using Result = T;
+template <class T>
+struct Add : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
   static bool run(T a, T b, T& out) {
     T sum;
     static_cast<void>(__builtin_add_overflow(a, b, &sum));
@@ -37,8 +46,11 @@ template <class T> struct Add : NeverFails {
     return false;
   }
 };
-template <class T> struct Subtract : NeverFails {
-  using Left = T; using Right = T; using Result = T;
+template <class T>
+struct Subtract : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
   static bool run(T a, T b, T& out) {
     T difference;
     static_cast<void>(__builtin_sub_overflow(a, b, &difference));
@@ -46,8 +58,11 @@ template <class T> struct Subtract : NeverFails {
     return false;
   }
 };
-template <class T, class R> struct Multiply : NeverFails {
-  using Left = T; using Right = T; using Result = R;
+template <class T, class R>
+struct Multiply : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = R;
   static bool run(T a, T b, R& out) {
     R product;
     static_cast<void>(__builtin_mul_overflow(static_cast<R>(a), static_cast<R>(b), &product));
@@ -55,21 +70,41 @@ template <class T, class R> struct Multiply : NeverFails {
     return false;
   }
 };
-template <class T> struct Negate : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = a == kNan<T> ? a : static_cast<T>(-a); return false; }
+template <class T>
+struct Negate : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = a == kNan<T> ? a : static_cast<T>(-a);
+    return false;
+  }
 };
-template <class T> struct Plus : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = a; return false; }
+template <class T>
+struct Plus : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = a;
+    return false;
+  }
 };
-template <class T> struct Absolute : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = a < 0 ? static_cast<T>(-a) : a; return false; }
+template <class T>
+struct Absolute : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = a < 0 ? static_cast<T>(-a) : a;
+    return false;
+  }
 };
-template <class From, class T> struct FromInteger : NeverFails {
-  using Left = From; using Result = T;
-  static bool run(From a, T& out) { out = static_cast<T>(a); return false; }
+template <class From, class T>
+struct FromInteger : NeverFails {
+  using Left = From;
+  using Result = T;
+  static bool run(From a, T& out) {
+    out = static_cast<T>(a);
+    return false;
+  }
 };
 
 template <class T>

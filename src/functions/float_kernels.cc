@@ -22,11 +22,14 @@ namespace {
   throw error(sqlstate::kNumericValueOutOfRange, "input is out of range");
 }
 
-template <class L, class R> struct Floats {
-  using Left = L; using Right = R;
+template <class L, class R>
+struct Floats {
+  using Left = L;
+  using Right = R;
   using Result = std::common_type_t<L, R>;
 };
-template <class L, class R> struct Add : Floats<L, R> {
+template <class L, class R>
+struct Add : Floats<L, R> {
   using T = std::common_type_t<L, R>;
   static bool run(L a, R b, T& out) {
     out = static_cast<T>(a) + static_cast<T>(b);
@@ -34,7 +37,8 @@ template <class L, class R> struct Add : Floats<L, R> {
   }
   [[noreturn]] static void fail(L, R) { overflow(); }
 };
-template <class L, class R> struct Subtract : Floats<L, R> {
+template <class L, class R>
+struct Subtract : Floats<L, R> {
   using T = std::common_type_t<L, R>;
   static bool run(L a, R b, T& out) {
     out = static_cast<T>(a) - static_cast<T>(b);
@@ -42,7 +46,8 @@ template <class L, class R> struct Subtract : Floats<L, R> {
   }
   [[noreturn]] static void fail(L, R) { overflow(); }
 };
-template <class L, class R> struct Multiply : Floats<L, R> {
+template <class L, class R>
+struct Multiply : Floats<L, R> {
   using T = std::common_type_t<L, R>;
   static bool run(L a, R b, T& out) {
     out = static_cast<T>(a) * static_cast<T>(b);
@@ -53,7 +58,8 @@ template <class L, class R> struct Multiply : Floats<L, R> {
     underflow();
   }
 };
-template <class L, class R> struct Divide : Floats<L, R> {
+template <class L, class R>
+struct Divide : Floats<L, R> {
   using T = std::common_type_t<L, R>;
   static bool run(L a, R b, T& out) {
     out = static_cast<T>(a) / static_cast<T>(b);
@@ -66,34 +72,71 @@ template <class L, class R> struct Divide : Floats<L, R> {
     underflow();
   }
 };
-template <class T> struct Minus : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = -a; return false; }
+template <class T>
+struct Minus : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = -a;
+    return false;
+  }
 };
-template <class T> struct Plus : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = a; return false; }
+template <class T>
+struct Plus : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = a;
+    return false;
+  }
 };
-template <class T> struct Absolute : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = std::fabs(a); return false; }
+template <class T>
+struct Absolute : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = std::fabs(a);
+    return false;
+  }
 };
-template <class T> bool float_less(T a, T b) { return std::isnan(a) ? false : (std::isnan(b) || a < b); }
-template <class T> struct Larger : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = float_less(b, a) ? a : b; return false; }
+template <class T>
+bool float_less(T a, T b) {
+  return std::isnan(a) ? false : (std::isnan(b) || a < b);
+}
+template <class T>
+struct Larger : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = float_less(b, a) ? a : b;
+    return false;
+  }
 };
-template <class T> struct Smaller : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = float_less(a, b) ? a : b; return false; }
+template <class T>
+struct Smaller : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = float_less(a, b) ? a : b;
+    return false;
+  }
 };
-template <double (*F)(double)> struct Plain : NeverFails {
-  using Left = double; using Result = double;
-  static bool run(double a, double& out) { out = F(a); return false; }
+template <double (*F)(double)>
+struct Plain : NeverFails {
+  using Left = double;
+  using Result = double;
+  static bool run(double a, double& out) {
+    out = F(a);
+    return false;
+  }
 };
 /// Functions that check their own argument.
 template <double (*F)(double)>
-void one(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].f64)); }
+void one(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].f64));
+}
 template <double (*F)(double, double)>
 void two(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(F(a[0].f64, a[1].f64));
@@ -120,8 +163,14 @@ void check_logarithm(double x) {
   if (x < 0)
     throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
 }
-double ln_of(double x) { check_logarithm(x); return std::log(x); }
-double log10_of(double x) { check_logarithm(x); return std::log10(x); }
+double ln_of(double x) {
+  check_logarithm(x);
+  return std::log(x);
+}
+double log10_of(double x) {
+  check_logarithm(x);
+  return std::log10(x);
+}
 double power_of(double x, double y) {
   if (std::isnan(x)) return y == 0 ? 1 : x;
   if (std::isnan(y)) return x == 1 ? 1 : y;
@@ -183,8 +232,14 @@ double sind_of(double x) {
   if (std::isnan(x)) return x;
   x = std::fmod(finite(x), 360);
   double sign = 1;
-  if (x < 0) { x = -x; sign = -1; }
-  if (x > 180) { x = 360 - x; sign = -sign; }
+  if (x < 0) {
+    x = -x;
+    sign = -1;
+  }
+  if (x > 180) {
+    x = 360 - x;
+    sign = -sign;
+  }
   if (x > 90) x = 180 - x;
   return sign * sine_to_90(x);
 }
@@ -193,16 +248,28 @@ double cosd_of(double x) {
   x = std::fabs(std::fmod(finite(x), 360));
   double sign = 1;
   if (x > 180) x = 360 - x;
-  if (x > 90) { x = 180 - x; sign = -1; }
+  if (x > 90) {
+    x = 180 - x;
+    sign = -1;
+  }
   return sign * cosine_to_90(x);
 }
 double tand_of(double x) {
   if (std::isnan(x)) return x;
   x = std::fmod(finite(x), 360);
   double sign = 1;
-  if (x < 0) { x = -x; sign = -1; }
-  if (x > 180) { x = 360 - x; sign = -sign; }
-  if (x > 90) { x = 180 - x; sign = -sign; }
+  if (x < 0) {
+    x = -x;
+    sign = -1;
+  }
+  if (x > 180) {
+    x = 360 - x;
+    sign = -sign;
+  }
+  if (x > 90) {
+    x = 180 - x;
+    sign = -sign;
+  }
   const double r = sign * ((sine_to_90(x) / cosine_to_90(x)) / kTan45);
   return r == 0 ? 0 : r;
 }
@@ -210,9 +277,18 @@ double cotd_of(double x) {
   if (std::isnan(x)) return x;
   x = std::fmod(finite(x), 360);
   double sign = 1;
-  if (x < 0) { x = -x; sign = -1; }
-  if (x > 180) { x = 360 - x; sign = -sign; }
-  if (x > 90) { x = 180 - x; sign = -sign; }
+  if (x < 0) {
+    x = -x;
+    sign = -1;
+  }
+  if (x > 180) {
+    x = 360 - x;
+    sign = -sign;
+  }
+  if (x > 90) {
+    x = 180 - x;
+    sign = -sign;
+  }
   const double r = sign * ((cosine_to_90(x) / sine_to_90(x)) / kCot45);
   return r == 0 ? 0 : r;
 }
@@ -223,8 +299,14 @@ double acosd_quarter(double x) {
 double asind_quarter(double x) {
   return x <= 0.5 ? std::asin(x) / kAsinHalf * 30 : 90 - std::acos(x) / kAcosHalf * 60;
 }
-double asind_of(double x) { within_one(x); return x >= 0 ? asind_quarter(x) : -asind_quarter(-x); }
-double acosd_of(double x) { within_one(x); return x >= 0 ? acosd_quarter(x) : 90 + asind_quarter(-x); }
+double asind_of(double x) {
+  within_one(x);
+  return x >= 0 ? asind_quarter(x) : -asind_quarter(-x);
+}
+double acosd_of(double x) {
+  within_one(x);
+  return x >= 0 ? acosd_quarter(x) : 90 + asind_quarter(-x);
+}
 double atand_of(double x) { return std::atan(x) / kAtanOne * 45; }
 double atan2d_of(double y, double x) { return std::atan2(y, x) / kAtanOne * 45; }
 
@@ -269,14 +351,19 @@ void width_bucket(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) 
   out = Datum::of(static_cast<std::int32_t>(bucket));
 }
 
-template <class Op> void add_binary(KernelTable& t, std::string_view name, bool can_error) {
+template <class Op>
+void add_binary(KernelTable& t, std::string_view name, bool can_error) {
   t.vector(name, &binary_vector<Op>, &binary_scalar<Op>, can_error);
 }
-template <class Op> void add_unary(KernelTable& t, std::string_view name) {
+template <class Op>
+void add_unary(KernelTable& t, std::string_view name) {
   t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, false);
 }
-struct Names { std::string_view add, subtract, multiply, divide; };
-template <class L, class R> void add_pair(KernelTable& t, const Names& n) {
+struct Names {
+  std::string_view add, subtract, multiply, divide;
+};
+template <class L, class R>
+void add_pair(KernelTable& t, const Names& n) {
   add_binary<Add<L, R>>(t, n.add, true);
   add_binary<Subtract<L, R>>(t, n.subtract, true);
   add_binary<Multiply<L, R>>(t, n.multiply, true);

@@ -34,10 +34,10 @@ constexpr std::string_view kDateKeywords[] = {
     "RM",    "rm",    "TZ",    "tz",    "OF",    "D",    "W",    "Y",    "I",    "J",    "Q"};
 
 struct Item {
-  std::string_view keyword;   // empty: literal
+  std::string_view keyword;  // empty: literal
   std::string literal;
-  bool fill = false;          // FM
-  std::string_view ordinal;   // TH or th
+  bool fill = false;         // FM
+  std::string_view ordinal;  // TH or th
 };
 std::string upper_ascii(std::string_view s) { return to_upper(s); }
 
@@ -46,7 +46,11 @@ std::vector<Item> parse_date_format(std::string_view format) {
   bool fill = false;
   for (std::size_t at = 0; at < format.size();) {
     const std::string_view rest = format.substr(at);
-    if (rest.starts_with("FM") || rest.starts_with("fm")) { fill = true; at += 2; continue; }
+    if (rest.starts_with("FM") || rest.starts_with("fm")) {
+      fill = true;
+      at += 2;
+      continue;
+    }
     if (rest.starts_with("FX") || rest.starts_with("fx") || rest.starts_with("TM") ||
         rest.starts_with("tm")) {
       at += 2;
@@ -63,7 +67,11 @@ std::vector<Item> parse_date_format(std::string_view format) {
       continue;
     }
     std::string_view found;
-    for (const std::string_view k : kDateKeywords) if (rest.starts_with(k)) { found = k; break; }
+    for (const std::string_view k : kDateKeywords)
+      if (rest.starts_with(k)) {
+        found = k;
+        break;
+      }
     if (found.empty()) {  // lower-case spellings of numeric fields mean the same
       const std::string folded = upper_ascii(rest.substr(0, 5));
       for (const std::string_view k : kDateKeywords)
@@ -98,8 +106,8 @@ std::string_view ordinal_of(std::int64_t n, bool upper) {
 struct Moment {
   CivilTime civil;
   bool is_interval = false;
-  std::int64_t hours = 0;              // of intervals: may pass 24
-  std::int32_t offset_seconds = 0;     // east
+  std::int64_t hours = 0;           // of intervals: may pass 24
+  std::int32_t offset_seconds = 0;  // east
   std::string_view zone;
   int julian = 0, day_of_year = 0;
 };
@@ -142,7 +150,10 @@ class DateWriter {
     if (k == "YYY") return number(item, year() % 1000, 3);
     if (k == "YY") return number(item, year() % 100, 2);
     if (k == "Y") return number(item, year() % 10, 1);
-    if (k == "Y,YYY") { out_ += fmt::format("{},{:03}", year() / 1000, year() % 1000); return; }
+    if (k == "Y,YYY") {
+      out_ += fmt::format("{},{:03}", year() / 1000, year() % 1000);
+      return;
+    }
     if (k == "IYYY") return number(item, iso_year(), 4);
     if (k == "IYY") return number(item, iso_year() % 1000, 3);
     if (k == "IY") return number(item, iso_year() % 100, 2);
@@ -299,10 +310,15 @@ class DateReader {
     throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", value, field)
         .with_detail("Value must be an integer.");
   }
-  void blanks() { while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_; }
+  void blanks() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
+  }
   void separator(const std::string& literal) {
     const bool letter = std::isalnum(static_cast<unsigned char>(literal[0])) != 0;
-    if (letter) { at_ = std::min(at_ + literal.size(), text_.size()); return; }
+    if (letter) {
+      at_ = std::min(at_ + literal.size(), text_.size());
+      return;
+    }
     blanks();
     if (at_ < text_.size() && std::isalnum(static_cast<unsigned char>(text_[at_])) == 0 &&
         text_[at_] != '-' && text_[at_] != '+')
@@ -330,12 +346,16 @@ class DateReader {
     if (!item.ordinal.empty()) at_ = std::min(at_ + 2, text_.size());
     return negative ? -value : value;
   }
-  template <std::size_t N> int word(const std::string_view (&words)[N], bool whole, std::string_view field) {
+  template <std::size_t N>
+  int word(const std::string_view (&words)[N], bool whole, std::string_view field) {
     blanks();
     const std::string rest = to_lower(text_.substr(at_, 12));
     for (std::size_t i = 0; i < N; ++i) {
       const std::string w = to_lower(whole ? words[i] : words[i].substr(0, 3));
-      if (rest.starts_with(w)) { at_ += w.size(); return static_cast<int>(i); }
+      if (rest.starts_with(w)) {
+        at_ += w.size();
+        return static_cast<int>(i);
+      }
     }
     throw error(sqlstate::kInvalidDatetimeFormat, "invalid value \"{}\" for \"{}\"", text_.substr(at_, 9),
                 field)
@@ -355,8 +375,7 @@ class DateReader {
     if (k == "YYYY" || k == "IYYY") {
       year_ = number(item, 4, adjacent);
       if (last_digits_ < 4 && !adjacent) year_ = last_digits_ == 2 ? full_year(year_, 2) : year_;
-    } else if (k == "YYY")
-      year_ = full_year(number(item, 3, adjacent), 3);
+    } else if (k == "YYY") year_ = full_year(number(item, 3, adjacent), 3);
     else if (k == "YY" || k == "IY") year_ = full_year(number(item, 2, adjacent), 2);
     else if (k == "Y") year_ = full_year(number(item, 1, adjacent), 1);
     else if (k == "MM") month_ = number(item, 2, adjacent);
@@ -364,16 +383,17 @@ class DateReader {
     else if (k == "DDD") day_of_year_ = number(item, 3, adjacent);
     else if (k == "J") julian_ = number(item, 18, false);
     else if (k == "HH24") hour_ = number(item, 2, adjacent);
-    else if (k == "HH12" || k == "HH") { hour_ = number(item, 2, adjacent); twelve_ = true; }
-    else if (k == "MI") minute_ = number(item, 2, adjacent);
+    else if (k == "HH12" || k == "HH") {
+      hour_ = number(item, 2, adjacent);
+      twelve_ = true;
+    } else if (k == "MI") minute_ = number(item, 2, adjacent);
     else if (k == "SS") second_ = number(item, 2, adjacent);
     else if (k == "SSSS" || k == "SSSSS") {
       const auto s = number(item, 5, adjacent);
       hour_ = s / 3600;
       minute_ = s / 60 % 60;
       second_ = s % 60;
-    } else if (k == "MS" || k == "FF3")
-      fraction(item, 3);
+    } else if (k == "MS" || k == "FF3") fraction(item, 3);
     else if (k == "US" || k == "FF6") fraction(item, 6);
     else if (k.starts_with("FF")) fraction(item, static_cast<std::size_t>(k[2] - '0'));
     else if (k == "MONTH") month_ = word(kMonths, true, item.keyword) + 1;
@@ -385,8 +405,7 @@ class DateReader {
       blanks();
       bc_ = to_upper(text_.substr(at_, 2)) == "BC";
       at_ = std::min(at_ + 2, text_.size());
-    } else if (k == "TZH")
-      zone_ += number(item, 2, adjacent) * 3600;
+    } else if (k == "TZH") zone_ += number(item, 2, adjacent) * 3600;
     else if (k == "TZM") zone_ += number(item, 2, adjacent) * (zone_ < 0 ? -60 : 60);
     else if (k == "Q" || k == "D" || k == "ID" || k == "W" || k == "WW" || k == "IW" || k == "CC")
       number(item, 2, adjacent);
@@ -471,7 +490,7 @@ void to_date(EvalContext&, Args a, const bool*, Datum& out, bool*) {
 // ---- numbers
 // ----------------------------------------------------------------------------------------------------
 struct NumberFormat {
-  std::vector<std::string> items;    // "9", "0", ".", "D", ",", "G", or literal text after '\1'
+  std::vector<std::string> items;  // "9", "0", ".", "D", ",", "G", or literal text after '\1'
   int whole = 0, fraction = 0, first_zero = -1;
   bool fill = false, sign_s_front = false, sign_s_back = false, mi = false, pl = false, sg = false,
        pr = false, roman = false, exponent = false, scaled = false;
@@ -484,15 +503,34 @@ NumberFormat parse_number_format(std::string_view f) {
   for (std::size_t at = 0; at < f.size();) {
     const std::string next = to_upper(f.substr(at, 4));
     const std::string_view u{next};
-    if (u.starts_with("FM")) { n.fill = true; at += 2; }
-    else if (u.starts_with("EEEE")) { n.exponent = true; at += 4; }
-    else if (u.starts_with("MI")) { n.mi = true; n.items.emplace_back("MI"); at += 2; }
-    else if (u.starts_with("PL")) { n.pl = true; n.items.emplace_back("PL"); at += 2; }
-    else if (u.starts_with("SG")) { n.sg = true; n.items.emplace_back("SG"); at += 2; }
-    else if (u.starts_with("PR")) { n.pr = true; at += 2; }
-    else if (u.starts_with("RN")) { n.roman = true; at += 2; }
-    else if (u.starts_with("TH")) { n.ordinal = f[at] == 'T' ? "TH" : "th"; at += 2; }
-    else if (f[at] == '"') {
+    if (u.starts_with("FM")) {
+      n.fill = true;
+      at += 2;
+    } else if (u.starts_with("EEEE")) {
+      n.exponent = true;
+      at += 4;
+    } else if (u.starts_with("MI")) {
+      n.mi = true;
+      n.items.emplace_back("MI");
+      at += 2;
+    } else if (u.starts_with("PL")) {
+      n.pl = true;
+      n.items.emplace_back("PL");
+      at += 2;
+    } else if (u.starts_with("SG")) {
+      n.sg = true;
+      n.items.emplace_back("SG");
+      at += 2;
+    } else if (u.starts_with("PR")) {
+      n.pr = true;
+      at += 2;
+    } else if (u.starts_with("RN")) {
+      n.roman = true;
+      at += 2;
+    } else if (u.starts_with("TH")) {
+      n.ordinal = f[at] == 'T' ? "TH" : "th";
+      at += 2;
+    } else if (f[at] == '"') {
       std::string literal{'\1'};
       for (++at; at < f.size() && f[at] != '"'; ++at) literal += f[at];
       ++at;
@@ -500,8 +538,10 @@ NumberFormat parse_number_format(std::string_view f) {
     } else if (u[0] == 'S') {
       (n.whole + n.fraction == 0 ? n.sign_s_front : n.sign_s_back) = true;
       ++at;
-    } else if (u[0] == 'V') { n.scaled = true; ++at; }
-    else if (f[at] == '9' || f[at] == '0') {
+    } else if (u[0] == 'V') {
+      n.scaled = true;
+      ++at;
+    } else if (f[at] == '9' || f[at] == '0') {
       if (n.scaled) ++n.shift;
       if (!point) {
         if (f[at] == '0' && n.first_zero < 0) n.first_zero = n.whole;
@@ -516,8 +556,11 @@ NumberFormat parse_number_format(std::string_view f) {
       point = true;
       n.items.emplace_back(".");
       ++at;
-    } else if (f[at] == ',' || u[0] == 'G') { n.items.emplace_back(","); ++at; }
-    else if (u[0] == 'L') { ++at;
+    } else if (f[at] == ',' || u[0] == 'G') {
+      n.items.emplace_back(",");
+      ++at;
+    } else if (u[0] == 'L') {
+      ++at;
     } else {
       n.items.push_back(std::string{'\1'} + std::string{f.substr(at, char_bytes(f[at]))});
       at += char_bytes(f[at]);
@@ -531,7 +574,11 @@ std::string roman(std::int64_t v, bool fill) {
       {1000, "M"}, {900, "CM"}, {500, "D"}, {400, "CD"}, {100, "C"}, {90, "XC"}, {50, "L"},
       {40, "XL"},  {10, "X"},   {9, "IX"},  {5, "V"},    {4, "IV"},  {1, "I"}};
   std::string out;
-  for (const auto& [value, text] : parts) while (v >= value) { out += text; v -= value; }
+  for (const auto& [value, text] : parts)
+    while (v >= value) {
+      out += text;
+      v -= value;
+    }
   return fill ? out : std::string(15 - std::min<std::size_t>(out.size(), 15), ' ') + out;
 }
 /// Digits against the template; sign handling: S, MI, PL, SG, PR or a leading blank or minus.
@@ -553,7 +600,7 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
   }
   if (whole == "0" && f.first_zero < 0 && f.fraction > 0) whole.clear();
   const int leading = f.whole - static_cast<int>(whole.size());
-  if (f.fill) { // FM: trailing zeros of 9-positions go
+  if (f.fill) {  // FM: trailing zeros of 9-positions go
     std::size_t keep = 0, i = 0;
     bool after = false;
     for (const std::string& item : f.items) {
@@ -572,8 +619,10 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
     if (sign_written) return;
     sign_written = true;
     if (f.sign_s_front) out += negative ? '-' : '+';
-    else if (f.pr) { if (negative) out += '<'; else if (!f.fill) out += ' '; }
-    else if (negative) out += '-';
+    else if (f.pr) {
+      if (negative) out += '<';
+      else if (!f.fill) out += ' ';
+    } else if (negative) out += '-';
     else if (!f.fill) out += ' ';
   };
   int position = 0;
@@ -581,17 +630,36 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
   bool after = false, started = false;
   std::string padding;
   for (const std::string& item : f.items) {
-    if (item[0] == '\1') { out += item.substr(1); continue; }
-    if (item == "MI") { out += negative ? "-" : (f.fill ? "" : " "); continue; }
-    if (item == "PL") { out += negative ? (f.fill ? "" : " ") : "+"; continue; }
-    if (item == "SG") { out += negative ? '-' : '+'; continue; }
+    if (item[0] == '\1') {
+      out += item.substr(1);
+      continue;
+    }
+    if (item == "MI") {
+      out += negative ? "-" : (f.fill ? "" : " ");
+      continue;
+    }
+    if (item == "PL") {
+      out += negative ? (f.fill ? "" : " ") : "+";
+      continue;
+    }
+    if (item == "SG") {
+      out += negative ? '-' : '+';
+      continue;
+    }
     if (item == ".") {
-      if (!started) { if (!bare) write_sign(); started = true; }
+      if (!started) {
+        if (!bare) write_sign();
+        started = true;
+      }
       after = true;
       out += '.';
       continue;
     }
-    if (item == ",") { if (started) out += ','; else if (!f.fill) out += ' '; continue; }
+    if (item == ",") {
+      if (started) out += ',';
+      else if (!f.fill) out += ' ';
+      continue;
+    }
     if (after) {
       if (fraction_at < fraction.size()) out += fraction[fraction_at++];
       continue;
@@ -599,7 +667,10 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
     const bool digit = position >= leading;
     const bool zero = !digit && f.first_zero >= 0 && position >= f.first_zero;
     if (digit || zero) {
-      if (!started) { if (!bare) write_sign(); started = true; }
+      if (!started) {
+        if (!bare) write_sign();
+        started = true;
+      }
       out += digit ? whole[static_cast<std::size_t>(position - leading)] : '0';
     } else if (!f.fill) {
       out += ' ';
@@ -608,7 +679,10 @@ std::string write_number(const NumberFormat& f, const Numeric& value, Arena& are
   }
   if (!sign_written) write_sign();
   if (f.sign_s_back) out += negative ? '-' : '+';
-  if (f.pr) { if (negative) out += '>'; else if (!f.fill) out += ' '; }
+  if (f.pr) {
+    if (negative) out += '>';
+    else if (!f.fill) out += ' ';
+  }
   if (!f.ordinal.empty() && !negative)
     out += ordinal_of(
         whole.empty() ? 0
@@ -647,7 +721,10 @@ void float8_to_char(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
 }
 /// Digits, sign and point of the text; what else the template allows is left out.
 void to_number(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
-  if (a[1].str.len == 0) { *is_null = true; return; }
+  if (a[1].str.len == 0) {
+    *is_null = true;
+    return;
+  }
   const NumberFormat f = parse_number_format(text_of(a[1]));
   std::string digits;
   bool negative = false, point = false;
@@ -655,12 +732,13 @@ void to_number(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   const bool groups = std::ranges::find(f.items, ",") != f.items.end();
   for (const char ch : text_of(a[0])) {
     if (ch == '-' || ch == '<') negative = true;
-    else if (ch == '.' && f.fraction > 0 && !point) { point = true; digits += '.'; }
-    else if (ch == '.' && f.fraction == 0) break;
+    else if (ch == '.' && f.fraction > 0 && !point) {
+      point = true;
+      digits += '.';
+    } else if (ch == '.' && f.fraction == 0) break;
     else if (ch == ',' && !groups) {  // takes the place of a digit
       if (++whole >= f.whole) break;
-    }
-    else if (ch >= '0' && ch <= '9') {
+    } else if (ch >= '0' && ch <= '9') {
       if (point ? fraction >= f.fraction : whole >= f.whole) break;
       ++(point ? fraction : whole);
       digits += ch;

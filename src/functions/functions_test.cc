@@ -125,12 +125,15 @@ struct Caller {
 };
 
 TEST(Functions, AnswerAsPostgresDoes) {
-  std::map<Oid, std::pair<int, int>> by_function;   // wrong, all
+  std::map<Oid, std::pair<int, int>> by_function;  // wrong, all
   std::size_t wrong = 0, all = 0;
   std::ostringstream report;
   for (const auto& r : read_tsv("cases/functions.tsv")) {
     const auto* f = Registry::instance().function(static_cast<Oid>(std::stoul(r[0])));
-    if (f == nullptr) { ADD_FAILURE() << r[1] << " is not declared"; continue; }
+    if (f == nullptr) {
+      ADD_FAILURE() << r[1] << " is not declared";
+      continue;
+    }
     std::vector<TypeRef> argument_types;
     for (const std::string& t : split(r[2], ','))
       argument_types.push_back(types::make_type(static_cast<Oid>(std::stoul(t))));
@@ -171,7 +174,11 @@ class Values {
         number(3) == 0 ? edges[number(std::size(edges))] : static_cast<std::int64_t>(number(2000)) - 1000;
     switch (type.phys) {
       case Phys::kBool: return Datum::of((n & 1) != 0);
-      case Phys::kI8: { Datum d; d.i8 = static_cast<std::int8_t>(n); return d; }
+      case Phys::kI8: {
+        Datum d;
+        d.i8 = static_cast<std::int8_t>(n);
+        return d;
+      }
       case Phys::kI16: return Datum::of(static_cast<std::int16_t>(n));
       case Phys::kI32: return Datum::of(static_cast<std::int32_t>(n));
       case Phys::kU32: return Datum::of(static_cast<std::uint32_t>(n));
@@ -265,7 +272,9 @@ void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
   try {
     f.kernels.vector(context, args.data(), static_cast<std::uint32_t>(args.size()), selection,
                      types::kVectorSize, out, buffer.fresh_validity());
-  } catch (const Error&) { vector_threw = true; }
+  } catch (const Error&) {
+    vector_threw = true;
+  }
   bool scalar_threw = false;
   for (std::uint32_t i = 0; i < selection.count; ++i) {
     const auto row = selection[i];
@@ -276,7 +285,10 @@ void compare_kernels(const FunctionDeclaration& f, std::uint64_t seed) {
     bool is_null = false;
     try {
       f.kernels.scalar(context, values.data(), nulls, expected, &is_null);
-    } catch (const Error&) { scalar_threw = true; continue; }
+    } catch (const Error&) {
+      scalar_threw = true;
+      continue;
+    }
     if (vector_threw) continue;
     const Datum got = out.datum(row);
     ASSERT_TRUE(types::equal(got, expected, context.result_type))
@@ -379,7 +391,12 @@ std::string aggregate(Oid aggregate_oid, const TypeRef& type, const std::vector<
 }
 
 TEST(Aggregates, AnswerAsPostgresDoesWholeAndInParts) {
-  struct Case { Oid oid; TypeRef type; std::vector<std::string> values; std::string expected; };
+  struct Case {
+    Oid oid;
+    TypeRef type;
+    std::vector<std::string> values;
+    std::string expected;
+  };
   const TypeRef int4 = types::make_type(oid::kInt4), int8 = types::make_type(oid::kInt8),
                 float8 = types::make_type(oid::kFloat8), numeric = types::make_type(oid::kNumeric),
                 text = types::make_type(oid::kText);

@@ -21,21 +21,26 @@ struct Integers {
   [[noreturn]] static void fail(L, R) { types::throw_out_of_range(types::integer_name<Wide>()); }
 };
 // common_type of two shorts is int: the SQL result is the wider of the two argument types.
-template <class L, class R> using WideOf = typename Integers<L, R>::Wide;
+template <class L, class R>
+using WideOf = typename Integers<L, R>::Wide;
 
-template <class L, class R> struct Add : Integers<L, R> {
+template <class L, class R>
+struct Add : Integers<L, R> {
   using Result = WideOf<L, R>;
   static bool run(L a, R b, Result& out) { return __builtin_add_overflow(a, b, &out); }
 };
-template <class L, class R> struct Subtract : Integers<L, R> {
+template <class L, class R>
+struct Subtract : Integers<L, R> {
   using Result = WideOf<L, R>;
   static bool run(L a, R b, Result& out) { return __builtin_sub_overflow(a, b, &out); }
 };
-template <class L, class R> struct Multiply : Integers<L, R> {
+template <class L, class R>
+struct Multiply : Integers<L, R> {
   using Result = WideOf<L, R>;
   static bool run(L a, R b, Result& out) { return __builtin_mul_overflow(a, b, &out); }
 };
-template <class L, class R> struct Divide : Integers<L, R> {
+template <class L, class R>
+struct Divide : Integers<L, R> {
   using Result = WideOf<L, R>;
   static bool run(L a, R b, Result& out) {
     if (b == 0) divide_by_zero();
@@ -44,7 +49,8 @@ template <class L, class R> struct Divide : Integers<L, R> {
     return false;
   }
 };
-template <class L, class R> struct Modulo : Integers<L, R> {
+template <class L, class R>
+struct Modulo : Integers<L, R> {
   using Result = WideOf<L, R>;
   static bool run(L a, R b, Result& out) {
     if (b == 0) divide_by_zero();
@@ -52,22 +58,43 @@ template <class L, class R> struct Modulo : Integers<L, R> {
     return false;
   }
 };
-template <class T> struct And : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = static_cast<T>(a & b); return false; }
+template <class T>
+struct And : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = static_cast<T>(a & b);
+    return false;
+  }
 };
-template <class T> struct Or : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = static_cast<T>(a | b); return false; }
+template <class T>
+struct Or : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = static_cast<T>(a | b);
+    return false;
+  }
 };
-template <class T> struct Xor : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = static_cast<T>(a ^ b); return false; }
+template <class T>
+struct Xor : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = static_cast<T>(a ^ b);
+    return false;
+  }
 };
 // Shift distances are taken modulo the width of the machine operation (32 or 64), as PostgreSQL's C code does
 // on x86.
-template <class T> struct ShiftLeft : NeverFails {
-  using Left = T; using Right = std::int32_t; using Result = T;
+template <class T>
+struct ShiftLeft : NeverFails {
+  using Left = T;
+  using Right = std::int32_t;
+  using Result = T;
   using Machine = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
   static bool run(T a, std::int32_t b, T& out) {
     out = static_cast<T>(static_cast<Machine>(a)
@@ -75,8 +102,11 @@ template <class T> struct ShiftLeft : NeverFails {
     return false;
   }
 };
-template <class T> struct ShiftRight : NeverFails {
-  using Left = T; using Right = std::int32_t; using Result = T;
+template <class T>
+struct ShiftRight : NeverFails {
+  using Left = T;
+  using Right = std::int32_t;
+  using Result = T;
   using Machine = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
   static bool run(T a, std::int32_t b, T& out) {
     out = static_cast<T>(static_cast<Machine>(a) >>
@@ -84,21 +114,35 @@ template <class T> struct ShiftRight : NeverFails {
     return false;
   }
 };
-template <class T> struct Not : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = static_cast<T>(~a); return false; }
+template <class T>
+struct Not : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = static_cast<T>(~a);
+    return false;
+  }
 };
-template <class T> struct Plus : NeverFails {
-  using Left = T; using Result = T;
-  static bool run(T a, T& out) { out = a; return false; }
+template <class T>
+struct Plus : NeverFails {
+  using Left = T;
+  using Result = T;
+  static bool run(T a, T& out) {
+    out = a;
+    return false;
+  }
 };
-template <class T> struct Minus {
-  using Left = T; using Result = T;
+template <class T>
+struct Minus {
+  using Left = T;
+  using Result = T;
   static bool run(T a, T& out) { return __builtin_sub_overflow(T{0}, a, &out); }
   [[noreturn]] static void fail(T) { types::throw_out_of_range(types::integer_name<T>()); }
 };
-template <class T> struct Absolute {
-  using Left = T; using Result = T;
+template <class T>
+struct Absolute {
+  using Left = T;
+  using Result = T;
   static bool run(T a, T& out) {
     if (a < 0) return __builtin_sub_overflow(T{0}, a, &out);
     out = a;
@@ -106,16 +150,30 @@ template <class T> struct Absolute {
   }
   [[noreturn]] static void fail(T) { types::throw_out_of_range(types::integer_name<T>()); }
 };
-template <class T> struct Larger : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = a > b ? a : b; return false; }
+template <class T>
+struct Larger : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = a > b ? a : b;
+    return false;
+  }
 };
-template <class T> struct Smaller : NeverFails {
-  using Left = T; using Right = T; using Result = T;
-  static bool run(T a, T b, T& out) { out = a < b ? a : b; return false; }
+template <class T>
+struct Smaller : NeverFails {
+  using Left = T;
+  using Right = T;
+  using Result = T;
+  static bool run(T a, T b, T& out) {
+    out = a < b ? a : b;
+    return false;
+  }
 };
-template <class T> struct Increment {
-  using Left = T; using Result = T;
+template <class T>
+struct Increment {
+  using Left = T;
+  using Result = T;
   static bool run(T a, T& out) { return __builtin_add_overflow(a, T{1}, &out); }
   [[noreturn]] static void fail(T) { types::throw_out_of_range(types::integer_name<T>()); }
 };
@@ -132,7 +190,10 @@ void gcd_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
 template <class T>
 void lcm_of(EvalContext& c, const Datum* a, const bool* n, Datum& out, bool* is_null) {
   const T x = get<T>(a[0]), y = get<T>(a[1]);
-  if (x == 0 || y == 0) { put(out, T{0}); return; }
+  if (x == 0 || y == 0) {
+    put(out, T{0});
+    return;
+  }
   Datum g;
   gcd_of<T>(c, a, n, g, is_null);
   T result;
@@ -151,7 +212,9 @@ void add_unary(KernelTable& t, std::string_view name, bool can_error) {
   t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, can_error);
 }
 
-struct PairNames { std::string_view add, subtract, multiply, divide; };
+struct PairNames {
+  std::string_view add, subtract, multiply, divide;
+};
 template <class L, class R>
 void add_pair(KernelTable& t, const PairNames& names) {
   add_binary<Add<L, R>>(t, names.add, true);

@@ -42,12 +42,14 @@ struct Count {
   }
 };
 
-template <class Wide> struct IntegerState {
+template <class Wide>
+struct IntegerState {
   Wide sum;
   std::int64_t count;
 };
 /// 2^64 values cannot overflow 128 bits, nor 2^32 of int4 overflow 64.
-template <class T, class Wide> struct IntegerBase {
+template <class T, class Wide>
+struct IntegerBase {
   using State = IntegerState<Wide>;
   using Value = T;
   static void add(EvalContext&, State& s, const T& v) {
@@ -59,7 +61,8 @@ template <class T, class Wide> struct IntegerBase {
     s.count += from.count;
   }
 };
-template <class T> struct SumToInt8 : IntegerBase<T, std::int64_t> {
+template <class T>
+struct SumToInt8 : IntegerBase<T, std::int64_t> {
   static void finalize(EvalContext&, const IntegerState<std::int64_t>& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0;
     out = Datum::of(s.sum);
@@ -71,7 +74,8 @@ struct SumInt8 : IntegerBase<std::int64_t, Int128> {
     out = Datum::of(types::numeric_from_int128(s.sum, 0, *c.arena));
   }
 };
-template <class T, class Wide> struct AverageInteger : IntegerBase<T, Wide> {
+template <class T, class Wide>
+struct AverageInteger : IntegerBase<T, Wide> {
   static void finalize(EvalContext& c, const IntegerState<Wide>& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0;
     if (s.count != 0) out = Datum::of(types::divide_int128(s.sum, 0, s.count, *c.arena));
@@ -85,7 +89,8 @@ struct FloatState {
 [[noreturn]] void float_overflow() {
   throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow");
 }
-template <class T> struct FloatBase {
+template <class T>
+struct FloatBase {
   using State = FloatState;
   using Value = T;
   static void add(EvalContext&, State& s, const T& v) {
@@ -100,14 +105,16 @@ template <class T> struct FloatBase {
     s.count += from.count - 1;
   }
 };
-template <class T> struct SumFloat : FloatBase<T> {
+template <class T>
+struct SumFloat : FloatBase<T> {
   static void finalize(EvalContext&, const FloatState& s, Datum& out, bool* is_null) {
     *is_null = s.count == 0;
     out = Datum::of(static_cast<T>(s.sum));
   }
 };
 /// avg(float4) adds up in double, as avg(float8).
-template <class T> struct AverageFloat {
+template <class T>
+struct AverageFloat {
   using State = FloatState;
   using Value = T;
   static void add(EvalContext& c, State& s, const T& v) { FloatBase<double>::add(c, s, v); }
@@ -189,7 +196,10 @@ struct WideBase {
   using Value = Int128;
   static void add(EvalContext& c, State& s, const Int128& v) {
     ++s.count;
-    if (v == types::kD128Nan) { s.nan = 1; return; }
+    if (v == types::kD128Nan) {
+      s.nan = 1;
+      return;
+    }
     s.raise_scale(c.argument_types[0].scale, *c.arena);
     s.add_fast(v, *c.arena);
   }
@@ -207,8 +217,12 @@ struct AverageWide : WideBase {
     AverageNumeric::finalize(c, s, out, n);
   }
 };
-template <class T, bool kLargest> struct DecimalExtreme {
-  struct State { T value; std::int64_t count; };
+template <class T, bool kLargest>
+struct DecimalExtreme {
+  struct State {
+    T value;
+    std::int64_t count;
+  };
   using Value = T;
   static void add(EvalContext&, State& s, const T& v) {
     if (s.count == 0 || (kLargest ? v > s.value : v < s.value)) s.value = v;
@@ -256,7 +270,8 @@ struct AverageInterval : IntervalBase {
   }
 };
 
-template <class A> const AggregateKernels* kernels_of() {
+template <class A>
+const AggregateKernels* kernels_of() {
   static const AggregateKernels kernels = AggregateLoops<A>::kernels();
   return &kernels;
 }

@@ -14,8 +14,11 @@ namespace {
 using types::Numeric;
 
 enum class Order : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
-template <Order O> struct Compare : NeverFails {
-  using Left = Numeric; using Right = Numeric; using Result = bool;
+template <Order O>
+struct Compare : NeverFails {
+  using Left = Numeric;
+  using Right = Numeric;
+  using Result = bool;
   static bool run(const Numeric& a, const Numeric& b, bool& out) {
     const int c = types::compare(a, b);
     switch (O) {
@@ -39,7 +42,9 @@ void one(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(F(a[0].numeric, *c.arena));
 }
 template <Numeric (*F)(const Numeric&)>
-void plain(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) { out = Datum::of(F(a[0].numeric)); }
+void plain(EvalContext&, const Datum* a, const bool*, Datum& out, bool*) {
+  out = Datum::of(F(a[0].numeric));
+}
 template <Numeric (*F)(const Numeric&, int, Arena&)>
 void scaled(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   constexpr std::int32_t kLargestScale = types::kNumericMaxScale;
@@ -70,11 +75,17 @@ void increment(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
   out = Datum::of(types::add(a[0].numeric, types::numeric_from_int64(1), *c.arena));
 }
 void scale_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool* is_null) {
-  if (!types::is_finite(a[0].numeric)) { *is_null = true; return; }
+  if (!types::is_finite(a[0].numeric)) {
+    *is_null = true;
+    return;
+  }
   out = Datum::of(std::int32_t{types::dscale_of(a[0].numeric)});
 }
 void min_scale_of(EvalContext&, const Datum* a, const bool*, Datum& out, bool* is_null) {
-  if (!types::is_finite(a[0].numeric)) { *is_null = true; return; }
+  if (!types::is_finite(a[0].numeric)) {
+    *is_null = true;
+    return;
+  }
   out = Datum::of(std::int32_t{types::min_scale(a[0].numeric)});
 }
 void apply_modifier(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
@@ -95,7 +106,10 @@ void width_bucket(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*
   if (direction == 0) throw fail("lower bound cannot equal upper bound");
   const bool before = direction < 0 ? types::compare(x, low) < 0 : types::compare(x, low) > 0;
   const bool after = direction < 0 ? types::compare(x, high) >= 0 : types::compare(x, high) <= 0;
-  if (before) { out = Datum::of(std::int32_t{0}); return; }
+  if (before) {
+    out = Datum::of(std::int32_t{0});
+    return;
+  }
   if (after) {
     std::int32_t result;
     if (__builtin_add_overflow(count, 1, &result)) types::throw_out_of_range("integer");
@@ -111,7 +125,8 @@ void width_bucket(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*
   out = Datum::of(static_cast<std::int32_t>(number > count ? count : number));
 }
 
-template <Order O> void add_comparison(KernelTable& t, std::string_view name) {
+template <Order O>
+void add_comparison(KernelTable& t, std::string_view name) {
   t.vector(name, &binary_vector<Compare<O>>, &binary_scalar<Compare<O>>, false);
 }
 

@@ -11,8 +11,12 @@ namespace {
 
 using types::Phys;
 
-template <class T, bool kLargest> struct Extreme {
-  struct State { T value; std::int64_t count; };
+template <class T, bool kLargest>
+struct Extreme {
+  struct State {
+    T value;
+    std::int64_t count;
+  };
   using Value = T;
   static bool before(const T& a, const T& b) {
     if constexpr (std::is_floating_point_v<T>) {
@@ -37,7 +41,8 @@ template <class T, bool kLargest> struct Extreme {
 
 /// Types whose order is types::compare; the value is copied into the state's arena, and its memory used
 /// again.
-template <Phys P, int kDirection> struct Boxed {
+template <Phys P, int kDirection>
+struct Boxed {
   using Value = types::CppTypeOf<P>;
   struct State {
     Value value;
@@ -126,7 +131,10 @@ struct AnyValue {
     w.fixed(s.phys);
     const auto phys = static_cast<Phys>(s.phys);
     if (s.has == 0) return;
-    if (!types::is_variable(phys)) { w.fixed(s.value.i128); return; }
+    if (!types::is_variable(phys)) {
+      w.fixed(s.value.i128);
+      return;
+    }
     Bytes stored;
     types::append_stored(s.value, phys, stored);
     w.varint(stored.size());
@@ -137,14 +145,21 @@ struct AnyValue {
     s.phys = in.fixed<std::uint64_t>();
     if (s.has == 0) return;
     const auto phys = static_cast<Phys>(s.phys);
-    if (!types::is_variable(phys)) { s.value.i128 = in.fixed<types::Int128>(); return; }
+    if (!types::is_variable(phys)) {
+      s.value.i128 = in.fixed<types::Int128>();
+      return;
+    }
     s.value = types::copy_datum(types::load_stored(in.raw(in.varint()), phys, *c.arena), phys, *c.arena);
   }
 };
 
 enum class Bits : std::uint8_t { kAnd, kOr, kXor };
-template <class T, Bits O> struct BitAggregate {
-  struct State { T value; std::int64_t count; };
+template <class T, Bits O>
+struct BitAggregate {
+  struct State {
+    T value;
+    std::int64_t count;
+  };
   using Value = T;
   static void add(EvalContext&, State& s, const T& v) {
     if (s.count == 0) s.value = v;
@@ -162,15 +177,18 @@ template <class T, Bits O> struct BitAggregate {
   }
 };
 
-template <class T> void add_extremes(AggregateTable& t, Oid max, Oid min) {
+template <class T>
+void add_extremes(AggregateTable& t, Oid max, Oid min) {
   t.add(max, AggregateLoops<Extreme<T, true>>::kernels(), true);
   t.add(min, AggregateLoops<Extreme<T, false>>::kernels(), true);
 }
-template <Phys P> void add_boxed(AggregateTable& t, Oid max, Oid min) {
+template <Phys P>
+void add_boxed(AggregateTable& t, Oid max, Oid min) {
   t.add(max, AggregateLoops<Boxed<P, 1>>::kernels(), true, false, types::is_variable(P));
   t.add(min, AggregateLoops<Boxed<P, -1>>::kernels(), true, false, types::is_variable(P));
 }
-template <class T> void add_bits(AggregateTable& t, Oid bit_and, Oid bit_or, Oid bit_xor) {
+template <class T>
+void add_bits(AggregateTable& t, Oid bit_and, Oid bit_or, Oid bit_xor) {
   t.add(bit_and, AggregateLoops<BitAggregate<T, Bits::kAnd>>::kernels(), true);
   t.add(bit_or, AggregateLoops<BitAggregate<T, Bits::kOr>>::kernels(), true);
   t.add(bit_xor, AggregateLoops<BitAggregate<T, Bits::kXor>>::kernels(), true);
@@ -179,9 +197,9 @@ template <class T> void add_bits(AggregateTable& t, Oid bit_and, Oid bit_or, Oid
 }  // namespace
 
 void register_order_aggregates(AggregateTable& t) {
-  add_extremes<std::int64_t>(t, 2115, 2131);   // int8
-  add_extremes<std::int32_t>(t, 2116, 2132);   // int4
-  add_extremes<std::int16_t>(t, 2117, 2133);   // int2
+  add_extremes<std::int64_t>(t, 2115, 2131);  // int8
+  add_extremes<std::int32_t>(t, 2116, 2132);  // int4
+  add_extremes<std::int16_t>(t, 2117, 2133);  // int2
   add_extremes<Oid>(t, 2118, 2134);
   add_extremes<float>(t, 2119, 2135);
   add_extremes<double>(t, 2120, 2136);
@@ -192,10 +210,10 @@ void register_order_aggregates(AggregateTable& t) {
   add_extremes<std::uint64_t>(t, 3526, 3527);  // enums
   add_boxed<Phys::kTimeTz>(t, 2124, 2140);
   add_boxed<Phys::kInterval>(t, 2128, 2144);
-  add_boxed<Phys::kStr>(t, 2129, 2145);        // text
+  add_boxed<Phys::kStr>(t, 2129, 2145);  // text
   add_boxed<Phys::kNumeric>(t, 2130, 2146);
-  add_boxed<Phys::kStr>(t, 2244, 2245);        // bpchar
-  add_boxed<Phys::kStr>(t, 2050, 2051);        // arrays
+  add_boxed<Phys::kStr>(t, 2244, 2245);  // bpchar
+  add_boxed<Phys::kStr>(t, 2050, 2051);  // arrays
   t.add(9000, RowAggregateLoops<AnyValue>::kernels(), true, false, true);
   add_bits<std::int16_t>(t, 2236, 2237, 6164);
   add_bits<std::int32_t>(t, 2238, 2239, 6165);

@@ -35,10 +35,16 @@ bool match(std::string_view text, std::string_view pattern, bool bytes) {
       } else {
         std::size_t q = p;
         if (pattern[q] == '\\' && ++q == pattern.size()) trailing_escape();
-        if (pattern[q] == text[t]) { fits = true; p = q + 1; }
+        if (pattern[q] == text[t]) {
+          fits = true;
+          p = q + 1;
+        }
       }
     }
-    if (fits) { t += advance; continue; }
+    if (fits) {
+      t += advance;
+      continue;
+    }
     if (back_p == std::string_view::npos) return false;
     p = back_p;
     // To the next place where the byte after the '%' can stand.
@@ -57,7 +63,9 @@ bool match(std::string_view text, std::string_view pattern, bool bytes) {
 }
 
 struct Like {
-  using Left = types::Str; using Right = types::Str; using Result = bool;
+  using Left = types::Str;
+  using Right = types::Str;
+  using Result = bool;
   static bool run(const types::Str& a, const types::Str& b, bool& out) {
     out = match(a.view(), b.view(), false);
     return false;

@@ -23,7 +23,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 struct Translation {
   std::string text;
   RegexFlags flags;
-  bool needs_backtracking = false;   // back-references, look-around, word starts and ends
+  bool needs_backtracking = false;  // back-references, look-around, word starts and ends
   bool shortest = false;  // the first quantifier is non-greedy: the whole prefers the shortest match
 };
 
@@ -32,7 +32,10 @@ class Translator {
   Translator(std::string_view pattern, const RegexFlags& flags) : in_(pattern) { out_.flags = flags; }
   Translation run() {
     directors();
-    if (out_.flags.literal) { quote(); return std::move(out_); }
+    if (out_.flags.literal) {
+      quote();
+      return std::move(out_);
+    }
     while (at_ < in_.size()) step();
     if (depth_ > 0) invalid("parentheses () not balanced");
     return std::move(out_);
@@ -41,7 +44,11 @@ class Translator {
  private:
   /// "***=", "***:" and "(?xyz)" at the start.
   void directors() {
-    if (in_.starts_with("***=")) { out_.flags.literal = true; in_.remove_prefix(4); return; }
+    if (in_.starts_with("***=")) {
+      out_.flags.literal = true;
+      in_.remove_prefix(4);
+      return;
+    }
     if (in_.starts_with("***:")) in_.remove_prefix(4);
     else if (in_.starts_with("***")) invalid("invalid regexp (reg version 0.8)");
     if (in_.size() < 3 || in_[0] != '(' || in_[1] != '?' || !((in_[2] >= 'a' && in_[2] <= 'z'))) return;
@@ -55,14 +62,22 @@ class Translator {
     switch (c) {
       case 'i': f.ignore_case = true; break;
       case 'c': f.ignore_case = false; break;
-      case 'n': case 'm': f.newline_sensitive_dot = f.newline_sensitive_anchors = true; break;
-      case 'p': f.newline_sensitive_dot = true; f.newline_sensitive_anchors = false; break;
-      case 'w': f.newline_sensitive_anchors = true; f.newline_sensitive_dot = false; break;
+      case 'n':
+      case 'm': f.newline_sensitive_dot = f.newline_sensitive_anchors = true; break;
+      case 'p':
+        f.newline_sensitive_dot = true;
+        f.newline_sensitive_anchors = false;
+        break;
+      case 'w':
+        f.newline_sensitive_anchors = true;
+        f.newline_sensitive_dot = false;
+        break;
       case 's': f.newline_sensitive_dot = f.newline_sensitive_anchors = false; break;
       case 'x': f.expanded = true; break;
       case 't': f.expanded = false; break;
       case 'q': f.literal = true; break;
-      case 'b': case 'e': break;
+      case 'b':
+      case 'e': break;
       default: invalid("invalid embedded option");
     }
   }
@@ -77,8 +92,14 @@ class Translator {
   void step() {
     const char c = in_[at_];
     switch (c) {
-      case '\\': escape(); can_repeat_ = can_repeat_after_escape_; return;
-      case '[': bracket(); can_repeat_ = true; return;
+      case '\\':
+        escape();
+        can_repeat_ = can_repeat_after_escape_;
+        return;
+      case '[':
+        bracket();
+        can_repeat_ = true;
+        return;
       case '(': open(); return;
       case ')':
         if (depth_ == 0) invalid("parentheses () not balanced");
@@ -87,14 +108,20 @@ class Translator {
         ++at_;
         can_repeat_ = true;
         return;
-      case '*': case '+': case '?': quantifier(1); return;
+      case '*':
+      case '+':
+      case '?': quantifier(1); return;
       case '{':
-        if (at_ + 1 < in_.size() && is_digit(in_[at_ + 1])) { braces(); return; }
+        if (at_ + 1 < in_.size() && is_digit(in_[at_ + 1])) {
+          braces();
+          return;
+        }
         out_.text += "\\{";
         ++at_;
         can_repeat_ = true;
         return;
-      case '|': case '^':
+      case '|':
+      case '^':
         out_.text += c;
         ++at_;
         can_repeat_ = false;
@@ -111,7 +138,10 @@ class Translator {
         return;
       default: break;
     }
-    if (out_.flags.expanded && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) { ++at_; return; }
+    if (out_.flags.expanded && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
+      ++at_;
+      return;
+    }
     if (out_.flags.expanded && c == '#') {
       while (at_ < in_.size() && in_[at_] != '\n') ++at_;
       return;
@@ -148,7 +178,10 @@ class Translator {
     const bool lazy = at_ < in_.size() && in_[at_] == '?';
     if (!seen_quantifier_) out_.shortest = lazy;
     seen_quantifier_ = true;
-    if (lazy) { out_.text += '?'; ++at_; }
+    if (lazy) {
+      out_.text += '?';
+      ++at_;
+    }
     can_repeat_ = false;
   }
   void braces() {
@@ -156,7 +189,10 @@ class Translator {
     int numbers[2] = {0, -1};
     int which = 0;
     for (; end < in_.size() && in_[end] != '}'; ++end) {
-      if (in_[end] == ',' && which == 0) { which = 1; continue; }
+      if (in_[end] == ',' && which == 0) {
+        which = 1;
+        continue;
+      }
       if (!is_digit(in_[end])) invalid("invalid repetition count(s)");
       int& v = numbers[which];
       v = (v < 0 ? 0 : v) * 10 + (in_[end] - '0');
@@ -213,10 +249,22 @@ class Translator {
       case 'S': out_.text += "[^[:space:]]"; return;
       case 'w': out_.text += "[\\p{L}\\p{N}_]"; return;
       case 'W': out_.text += "[^\\p{L}\\p{N}_]"; return;
-      case 'A': out_.text += "\\A"; can_repeat_after_escape_ = false; return;
-      case 'Z': out_.text += "\\z"; can_repeat_after_escape_ = false; return;
-      case 'y': out_.text += "\\b"; can_repeat_after_escape_ = false; return;
-      case 'Y': out_.text += "\\B"; can_repeat_after_escape_ = false; return;
+      case 'A':
+        out_.text += "\\A";
+        can_repeat_after_escape_ = false;
+        return;
+      case 'Z':
+        out_.text += "\\z";
+        can_repeat_after_escape_ = false;
+        return;
+      case 'y':
+        out_.text += "\\b";
+        can_repeat_after_escape_ = false;
+        return;
+      case 'Y':
+        out_.text += "\\B";
+        can_repeat_after_escape_ = false;
+        return;
       case 'm': word_edge("\\b(?=\\w)"); return;
       case 'M': word_edge("\\b(?<=\\w)"); return;
       default: break;
@@ -238,8 +286,16 @@ class Translator {
   }
   void bracket() {
     const std::string_view rest = in_.substr(at_);
-    if (rest.starts_with("[[:<:]]")) { word_edge("\\b(?=\\w)"); at_ += 7; return; }
-    if (rest.starts_with("[[:>:]]")) { word_edge("\\b(?<=\\w)"); at_ += 7; return; }
+    if (rest.starts_with("[[:<:]]")) {
+      word_edge("\\b(?=\\w)");
+      at_ += 7;
+      return;
+    }
+    if (rest.starts_with("[[:>:]]")) {
+      word_edge("\\b(?<=\\w)");
+      at_ += 7;
+      return;
+    }
     out_.text += '[';
     ++at_;
     if (at_ < in_.size() && in_[at_] == '^') {
@@ -322,13 +378,16 @@ class Re2Regex final : public Regex {
   Re2Regex(const std::string& pattern, const RE2::Options& options) : re_(pattern, options) {
     if (re_.ok()) return;
     switch (re_.error_code()) {
-      case RE2::ErrorMissingParen: case RE2::ErrorUnexpectedParen: invalid("parentheses () not balanced");
+      case RE2::ErrorMissingParen:
+      case RE2::ErrorUnexpectedParen: invalid("parentheses () not balanced");
       case RE2::ErrorMissingBracket: invalid("brackets [] not balanced");
       case RE2::ErrorBadCharRange: invalid("invalid character range");
       case RE2::ErrorBadCharClass: invalid("invalid character class");
-      case RE2::ErrorRepeatArgument: case RE2::ErrorRepeatOp: invalid("quantifier operand invalid");
+      case RE2::ErrorRepeatArgument:
+      case RE2::ErrorRepeatOp: invalid("quantifier operand invalid");
       case RE2::ErrorRepeatSize: invalid("invalid repetition count(s)");
-      case RE2::ErrorBadEscape: case RE2::ErrorTrailingBackslash: invalid("invalid escape \\ sequence");
+      case RE2::ErrorBadEscape:
+      case RE2::ErrorTrailingBackslash: invalid("invalid escape \\ sequence");
       case RE2::ErrorPatternTooLarge: invalid("regular expression is too complex");
       default: invalid(re_.error());
     }
@@ -429,7 +488,7 @@ constexpr std::size_t kCacheEntries = 64;
 }  // namespace
 
 std::shared_ptr<const Regex> compile_regex(std::string_view pattern, const RegexFlags& flags) {
-  thread_local std::list<CacheEntry> cache;   // most recently used first
+  thread_local std::list<CacheEntry> cache;  // most recently used first
   for (auto it = cache.begin(); it != cache.end(); ++it) {
     if (it->pattern != pattern || !(it->flags == flags)) continue;
     cache.splice(cache.begin(), cache, it);
@@ -475,12 +534,16 @@ std::string similar_to_regex(std::string_view pattern, std::string_view escape) 
       in_class = ch != "]";
       continue;
     }
-    if (ch == "[") { in_class = true; out += ch; }
-    else if (ch == "%") out += ".*";
+    if (ch == "[") {
+      in_class = true;
+      out += ch;
+    } else if (ch == "%") out += ".*";
     else if (ch == "_") out += '.';
     else if (ch == "(") out += "(?:";
-    else if (ch == "\\" || ch == "." || ch == "^" || ch == "$") { out += '\\'; out += ch; }
-    else out += ch;
+    else if (ch == "\\" || ch == "." || ch == "^" || ch == "$") {
+      out += '\\';
+      out += ch;
+    } else out += ch;
   }
   return out + ")$";
 }

@@ -30,14 +30,23 @@ Options parse_options(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     switch (text[i]) {
       case 'g': o.global = true; break;
-      case 'b': case 'e': case 't': break;
+      case 'b':
+      case 'e':
+      case 't': break;
       case 'q': o.flags.literal = true; break;
       case 'i': o.flags.ignore_case = true; break;
       case 'c': o.flags.ignore_case = false; break;
-      case 'm': case 'n': o.flags.newline_sensitive_dot = o.flags.newline_sensitive_anchors = true; break;
-      case 'p': o.flags.newline_sensitive_dot = true; o.flags.newline_sensitive_anchors = false; break;
+      case 'm':
+      case 'n': o.flags.newline_sensitive_dot = o.flags.newline_sensitive_anchors = true; break;
+      case 'p':
+        o.flags.newline_sensitive_dot = true;
+        o.flags.newline_sensitive_anchors = false;
+        break;
       case 's': o.flags.newline_sensitive_dot = o.flags.newline_sensitive_anchors = false; break;
-      case 'w': o.flags.newline_sensitive_dot = false; o.flags.newline_sensitive_anchors = true; break;
+      case 'w':
+        o.flags.newline_sensitive_dot = false;
+        o.flags.newline_sensitive_anchors = true;
+        break;
       case 'x': o.flags.expanded = true; break;
       default:
         throw error(sqlstate::kInvalidParameterValue, "invalid regular expression option: \"{}\"",
@@ -77,13 +86,23 @@ void for_each_match(const Regex& regex, std::string_view text, std::size_t start
 void append_replacement(std::string_view text, std::string_view replacement, const Groups& groups,
                         std::string& out) {
   for (std::size_t i = 0; i < replacement.size(); ++i) {
-    if (replacement[i] != '\\' || i + 1 == replacement.size()) { out += replacement[i]; continue; }
+    if (replacement[i] != '\\' || i + 1 == replacement.size()) {
+      out += replacement[i];
+      continue;
+    }
     const char c = replacement[++i];
-    if (c == '\\') { out += '\\'; continue; }
+    if (c == '\\') {
+      out += '\\';
+      continue;
+    }
     std::size_t group = SIZE_MAX;
     if (c == '&') group = 0;
     else if (c >= '1' && c <= '9') group = static_cast<std::size_t>(c - '0');
-    else { out += '\\'; out += c; continue; }
+    else {
+      out += '\\';
+      out += c;
+      continue;
+    }
     if (group < groups.size() && groups[group].begin >= 0) out += part(text, groups[group]);
   }
 }

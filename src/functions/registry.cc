@@ -17,7 +17,7 @@ struct FunctionRow {
   Oid oid;
   std::string_view name, key, arguments;
   Oid result;
-  std::string_view flags;   // s strict, i/s/v volatility follow, r set-returning
+  std::string_view flags;  // s strict, i/s/v volatility follow, r set-returning
   Oid variadic;
   int defaults;
   std::string_view argument_names;
@@ -284,8 +284,7 @@ void CancelFlag::raise() const {
       throw error(sqlstate::kAdminShutdown, "terminating connection due to administrator command");
     case CancelReason::kSerialization:
       throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
-    default:
-      throw error(sqlstate::kQueryCanceled, "canceling statement due to user request");
+    default: throw error(sqlstate::kQueryCanceled, "canceling statement due to user request");
   }
 }
 

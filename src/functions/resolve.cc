@@ -2,8 +2,8 @@
 // (anyelement and anycompatible families) and numeric with a static scale.
 #include <algorithm>
 
-#include "rustbd/functions/decimal_kernels.h"
 #include "rustbd/functions/decimal_aggregates.h"
+#include "rustbd/functions/decimal_kernels.h"
 #include "rustbd/functions/numeric_type.h"
 #include "rustbd/functions/registry.h"
 
@@ -119,7 +119,8 @@ bool resolve_decimal(ResolvedFunction& out, Oid function, std::span<const TypeRe
     case 1726: return resolve_pair(out, DecimalOp::kMultiply, actual);
     case 1771: return resolve_single(out, DecimalOp::kNegate, actual);
     case 1915: return resolve_single(out, DecimalOp::kPlus, actual);
-    case 1704: case 1705: return resolve_single(out, DecimalOp::kAbsolute, actual);
+    case 1704:
+    case 1705: return resolve_single(out, DecimalOp::kAbsolute, actual);
     case 1744: return resolve_single(out, DecimalOp::kToInt4, actual);
     case 1779: return resolve_single(out, DecimalOp::kToInt8, actual);
     case 1783: return resolve_single(out, DecimalOp::kToInt2, actual);

@@ -19,16 +19,19 @@ using types::kVectorSize;
   throw error(sqlstate::kInvalidParameterValue, "step size cannot equal zero");
 }
 
-template <class T> struct IntegerSeries {
+template <class T>
+struct IntegerSeries {
   T next, last, step;
   bool done;
 };
-template <class T> void* start_integers(EvalContext& c, Args a, const bool*) {
+template <class T>
+void* start_integers(EvalContext& c, Args a, const bool*) {
   const T step = c.argument_types.size() > 2 ? get<T>(a[2]) : T{1};
   if (step == 0) zero_step();
   return c.arena->make<IntegerSeries<T>>(IntegerSeries<T>{get<T>(a[0]), get<T>(a[1]), step, false});
 }
-template <class T> std::uint32_t next_integers(EvalContext& c, void* state, types::ChunkBuffer& out) {
+template <class T>
+std::uint32_t next_integers(EvalContext& c, void* state, types::ChunkBuffer& out) {
   auto& s = *static_cast<IntegerSeries<T>*>(state);
   if (c.cancel != nullptr) c.cancel->check();
   types::Chunk& chunk = out.begin();
@@ -85,7 +88,8 @@ struct TimeSeries {
   types::Interval step;
   bool up, with_zone;
 };
-template <bool kWithZone> void* start_times(EvalContext& c, Args a, const bool*) {
+template <bool kWithZone>
+void* start_times(EvalContext& c, Args a, const bool*) {
   const types::Interval zero{};
   const int sign = types::compare_intervals(a[2].interval, zero);
   if (sign == 0) zero_step();

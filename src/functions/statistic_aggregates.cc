@@ -26,7 +26,8 @@ constexpr bool is_root(Spread s) { return s == Spread::kStddevPop || s == Spread
 struct Moments {
   double n, sx, sxx;
 };
-template <class T, Spread S> struct FloatSpread {
+template <class T, Spread S>
+struct FloatSpread {
   using State = Moments;
   using Value = T;
   static void add(EvalContext&, State& s, const T& value) {
@@ -46,7 +47,10 @@ template <class T, Spread S> struct FloatSpread {
   }
   static void combine(EvalContext&, State& s, const State& from) {
     if (from.n == 0) return;
-    if (s.n == 0) { s = from; return; }
+    if (s.n == 0) {
+      s = from;
+      return;
+    }
     const double n = s.n + from.n, d = s.sx / s.n - from.sx / from.n;
     s = {n, s.sx + from.sx, s.sxx + from.sxx + s.n * from.n * d * d / n};
     if (std::isinf(s.sxx)) float_overflow();
@@ -62,7 +66,8 @@ template <class T, Spread S> struct FloatSpread {
 struct ExactMoments {
   NumericSum x, xx;
 };
-template <class T, Spread S> struct ExactSpread {
+template <class T, Spread S>
+struct ExactSpread {
   using State = ExactMoments;
   using Value = T;
   static void add(EvalContext& c, State& s, const T& value) {
@@ -88,10 +93,16 @@ template <class T, Spread S> struct ExactSpread {
     const Numeric count = types::numeric_from_int64(n), sum = s.x.total(arena);
     const Numeric over = types::subtract(types::multiply(count, s.xx.total(arena), arena),
                                          types::multiply(sum, sum, arena), arena);
-    if (types::sign_of(over) <= 0) { out = Datum::of(types::numeric_from_int64(0)); return; }
+    if (types::sign_of(over) <= 0) {
+      out = Datum::of(types::numeric_from_int64(0));
+      return;
+    }
     const Numeric under = types::multiply(count, types::numeric_from_int64(is_sample(S) ? n - 1 : n), arena);
     const Numeric variance = types::divide(over, under, arena);
-    if (!is_root(S)) { out = Datum::of(variance); return; }
+    if (!is_root(S)) {
+      out = Datum::of(variance);
+      return;
+    }
     out = Datum::of(types::round(types::sqrt(variance, arena), types::dscale_of(variance), arena));
   }
   static void serialize(const State& s, Bytes& out) {
@@ -108,10 +119,22 @@ struct PairMoments {
   double n, sx, sxx, sy, syy, sxy;
 };
 enum class Regression : std::uint8_t {
-  kCount, kSxx, kSyy, kSxy, kAvgX, kAvgY, kR2, kSlope, kIntercept, kCovarPop, kCovarSamp, kCorr
+  kCount,
+  kSxx,
+  kSyy,
+  kSxy,
+  kAvgX,
+  kAvgY,
+  kR2,
+  kSlope,
+  kIntercept,
+  kCovarPop,
+  kCovarSamp,
+  kCorr
 };
 /// Arguments are (Y, X).
-template <Regression R> struct Pairs {
+template <Regression R>
+struct Pairs {
   using State = PairMoments;
   static void add(EvalContext&, State& s, const Vector* args, std::uint32_t row) {
     const double y = args[0].datum(row).f64, x = args[1].datum(row).f64;
@@ -138,7 +161,10 @@ template <Regression R> struct Pairs {
   }
   static void combine(EvalContext&, State& s, const State& from) {
     if (from.n == 0) return;
-    if (s.n == 0) { s = from; return; }
+    if (s.n == 0) {
+      s = from;
+      return;
+    }
     const double n = s.n + from.n, dx = s.sx / s.n - from.sx / from.n, dy = s.sy / s.n - from.sy / from.n,
                  weight = s.n * from.n / n;
     s = {n,
@@ -149,7 +175,10 @@ template <Regression R> struct Pairs {
          s.sxy + from.sxy + weight * dx * dy};
   }
   static void finalize(EvalContext&, const State& s, Datum& out, bool* is_null) {
-    if (R == Regression::kCount) { out = Datum::of(static_cast<std::int64_t>(s.n)); return; }
+    if (R == Regression::kCount) {
+      out = Datum::of(static_cast<std::int64_t>(s.n));
+      return;
+    }
     *is_null = s.n < (R == Regression::kCovarSamp ? 2 : 1);
     if (!*is_null) out = Datum::of(value_of(s, is_null));
   }
@@ -162,12 +191,8 @@ template <Regression R> struct Pairs {
       case Regression::kAvgY: return s.sy / s.n;
       case Regression::kCovarPop: return s.sxy / s.n;
       case Regression::kCovarSamp: return s.sxy / (s.n - 1);
-      case Regression::kCorr:
-        *is_null = s.sxx == 0 || s.syy == 0;
-        return s.sxy / std::sqrt(s.sxx * s.syy);
-      case Regression::kR2:
-        *is_null = s.sxx == 0;
-        return s.syy == 0 ? 1.0 : s.sxy * s.sxy / (s.sxx * s.syy);
+      case Regression::kCorr: *is_null = s.sxx == 0 || s.syy == 0; return s.sxy / std::sqrt(s.sxx * s.syy);
+      case Regression::kR2: *is_null = s.sxx == 0; return s.syy == 0 ? 1.0 : s.sxy * s.sxy / (s.sxx * s.syy);
       case Regression::kSlope: *is_null = s.sxx == 0; return s.sxy / s.sxx;
       case Regression::kIntercept: *is_null = s.sxx == 0; return (s.sy - s.sx * s.sxy / s.sxx) / s.n;
       default: return 0;
@@ -176,7 +201,8 @@ template <Regression R> struct Pairs {
 };
 
 /// Oids in the order int8, int4, int2, float4, float8, numeric.
-template <Spread S> void add_spread(AggregateTable& t, std::initializer_list<Oid> oids) {
+template <Spread S>
+void add_spread(AggregateTable& t, std::initializer_list<Oid> oids) {
   const Oid* o = oids.begin();
   t.add(o[0], AggregateLoops<ExactSpread<std::int64_t, S>>::kernels(), true, false, true);
   t.add(o[1], AggregateLoops<ExactSpread<std::int32_t, S>>::kernels(), true, false, true);

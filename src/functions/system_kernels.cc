@@ -149,8 +149,8 @@ void encoding_number(EvalContext&, Args a, const bool*, Datum& out, bool*) {
 }
 void uuid(EvalContext& c, Args, const bool*, Datum& out, bool*) {
   types::Uuid u{c.statement->random_u64(), c.statement->random_u64()};
-  u.hi = (u.hi & ~0xF000ull) | 0x4000ull;             // version 4
-  u.lo = (u.lo & ~(3ull << 62)) | (2ull << 62);       // variant of RFC 4122
+  u.hi = (u.hi & ~0xF000ull) | 0x4000ull;        // version 4
+  u.lo = (u.lo & ~(3ull << 62)) | (2ull << 62);  // variant of RFC 4122
   out = Datum::of(u);
 }
 
@@ -160,8 +160,14 @@ void type_of(EvalContext& c, Args, const bool*, Datum& out, bool*) {
   out = Datum::of(c.argument_types[0].oid);
 }
 void format_type(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
-  if (a[0].u32 == 0) { out = text_part("-"); return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
+  if (a[0].u32 == 0) {
+    out = text_part("-");
+    return;
+  }
   // An explicit "no length" is told apart from "not asked": a bpchar without length is not character(1).
   if (a[0].u32 == oid::kBpchar && !nulls[1] && a[1].i32 < 0) {
     out = text_part("bpchar");
@@ -182,7 +188,8 @@ void type_list(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   }
   out = text_result(c, text);
 }
-template <Oid Reg> void find_object(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
+template <Oid Reg>
+void find_object(EvalContext& c, Args a, const bool*, Datum& out, bool* is_null) {
   try {
     out = Datum::of(names(c).find(Reg, text_of(a[0])));
   } catch (const Error& e) {

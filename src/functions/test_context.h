@@ -27,7 +27,10 @@ class TestContext final : public StatementContext {
   std::int64_t currval(Oid) override { return 1; }
   std::int64_t lastval() override { return 1; }
   void setval(Oid, std::int64_t, bool) override {}
-  std::string get_setting(std::string_view, bool, bool* found) override { *found = true; return "15.0"; }
+  std::string get_setting(std::string_view, bool, bool* found) override {
+    *found = true;
+    return "15.0";
+  }
   std::string set_setting(std::string_view, std::string_view value, bool) override {
     return std::string{value};
   }

@@ -16,19 +16,28 @@ using types::Str;
 using Args = const Datum*;
 
 struct CharLength : NeverFails {
-  using Left = Str; using Result = std::int32_t;
-  static bool run(const Str& a, std::int32_t& out) { out = count_chars(a.view()); return false; }
+  using Left = Str;
+  using Result = std::int32_t;
+  static bool run(const Str& a, std::int32_t& out) {
+    out = count_chars(a.view());
+    return false;
+  }
 };
 struct BlankedLength : NeverFails {
-  using Left = Str; using Result = std::int32_t;
+  using Left = Str;
+  using Result = std::int32_t;
   static bool run(const Str& a, std::int32_t& out) {
     out = count_chars(strip_blanks(a).view());
     return false;
   }
 };
 struct OctetLength : NeverFails {
-  using Left = Str; using Result = std::int32_t;
-  static bool run(const Str& a, std::int32_t& out) { out = static_cast<std::int32_t>(a.len); return false; }
+  using Left = Str;
+  using Result = std::int32_t;
+  static bool run(const Str& a, std::int32_t& out) {
+    out = static_cast<std::int32_t>(a.len);
+    return false;
+  }
 };
 void bit_length(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = Datum::of(static_cast<std::int32_t>(a[0].str.len * 8));
@@ -72,7 +81,9 @@ void concat2(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
 }
 
 /// [from, to) in characters or bytes, 0-based and clamped, of SQL's 1-based start and length.
-struct Range { std::int64_t from, to; };
+struct Range {
+  std::int64_t from, to;
+};
 Range range_of(std::int64_t start, const std::int32_t* length) {
   std::int64_t end = INT64_MAX;
   if (length != nullptr) {
@@ -95,10 +106,12 @@ std::string_view substring_bytes(std::string_view text, Range r) {
   const std::int64_t from = std::min(r.from, size), to = std::min(r.to, size);
   return text.substr(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
 }
-template <auto Cut> void substring(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+template <auto Cut>
+void substring(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = text_part(Cut(text_of(a[0]), range_of(a[1].i32, &a[2].i32)));
 }
-template <auto Cut> void substring_open(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+template <auto Cut>
+void substring_open(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = text_part(Cut(text_of(a[0]), range_of(a[1].i32, nullptr)));
 }
 void left(EvalContext&, Args a, const bool*, Datum& out, bool*) {
@@ -113,7 +126,8 @@ void right(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   const std::int64_t skip = n < 0 ? -n : std::max<std::int64_t>(count_chars(text) - n, 0);
   out = text_part(text.substr(char_offset(text, skip)));
 }
-template <auto Cut> Datum overlay(EvalContext& c, Args a, std::int32_t length) {
+template <auto Cut>
+Datum overlay(EvalContext& c, Args a, std::int32_t length) {
   const std::int32_t start = a[2].i32;
   if (start <= 0) negative_length();
   std::int32_t after;
@@ -192,13 +206,17 @@ template <bool kFront, bool kBack, bool kBytes>
 void trim_set(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = text_part(trim(text_of(a[0]), text_of(a[1]), kFront, kBack, kBytes));
 }
-template <bool kFront, bool kBack> void trim_blanks(EvalContext&, Args a, const bool*, Datum& out, bool*) {
+template <bool kFront, bool kBack>
+void trim_blanks(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   out = text_part(trim(text_of(a[0]), " ", kFront, kBack, false));
 }
 
 void replace(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   const std::string_view text = text_of(a[0]), from = text_of(a[1]), to = text_of(a[2]);
-  if (from.empty() || text.find(from) == std::string_view::npos) { out = a[0]; return; }
+  if (from.empty() || text.find(from) == std::string_view::npos) {
+    out = a[0];
+    return;
+  }
   std::string result;
   std::size_t at = 0;
   for (std::size_t hit; (hit = text.find(from, at)) != std::string_view::npos; at = hit + from.size()) {
@@ -221,7 +239,10 @@ void translate(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
       f += char_bytes(from[f]);
       ++index;
     }
-    if (f >= from.size()) { result += ch; continue; }
+    if (f >= from.size()) {
+      result += ch;
+      continue;
+    }
     const std::size_t t = char_offset(to, index);
     if (t < to.size()) result += to.substr(t, char_bytes(to[t]));
   }
@@ -240,12 +261,18 @@ void split_part(EvalContext&, Args a, const bool*, Datum& out, bool*) {
   const std::string_view text = text_of(a[0]), delimiter = text_of(a[1]);
   std::int64_t n = a[2].i32;
   if (n == 0) throw error(sqlstate::kInvalidParameterValue, "field position must not be zero");
-  if (delimiter.empty() || text.empty()) { out = n == 1 || n == -1 ? a[0] : text_part(""); return; }
+  if (delimiter.empty() || text.empty()) {
+    out = n == 1 || n == -1 ? a[0] : text_part("");
+    return;
+  }
   std::int64_t fields = 1;
   for (std::size_t at = 0; (at = text.find(delimiter, at)) != std::string_view::npos; at += delimiter.size())
     ++fields;
   if (n < 0) n += fields + 1;
-  if (n < 1 || n > fields) { out = text_part(""); return; }
+  if (n < 1 || n > fields) {
+    out = text_part("");
+    return;
+  }
   std::size_t start = 0;
   for (std::int64_t i = 1; i < n; ++i) start = text.find(delimiter, start) + delimiter.size();
   out = text_part(text.substr(start, text.find(delimiter, start) == std::string_view::npos
@@ -302,7 +329,10 @@ void concat_any(EvalContext& c, Args a, const bool* nulls, Datum& out, bool*) {
   out = text_result(c, result);
 }
 void concat_ws(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   std::string result;
   bool first = true;
   for (std::size_t i = 1; i < c.argument_types.size(); ++i) {
@@ -325,7 +355,8 @@ void any_text(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, result);
 }
 
-template <class Op> void add_length(KernelTable& t, std::string_view name) {
+template <class Op>
+void add_length(KernelTable& t, std::string_view name) {
   t.vector(name, &unary_vector<Op>, &unary_scalar<Op>, false);
 }
 

@@ -36,7 +36,8 @@ std::string digest(const EVP_MD* algorithm, std::string_view bytes) {
 void md5(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, hex_of(digest(EVP_md5(), text_of(a[0]))));
 }
-template <const EVP_MD* (*Algorithm)()> void sha(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
+template <const EVP_MD* (*Algorithm)()>
+void sha(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, digest(Algorithm(), text_of(a[0])));
 }
 
@@ -48,7 +49,10 @@ std::string encode_base64(std::string_view in) {
     std::uint32_t v = 0;
     for (std::size_t k = 0; k < 3; ++k)
       v = (v << 8) | (i + k < in.size() ? static_cast<unsigned char>(in[i + k]) : 0u);
-    if (line >= 76) { out += '\n'; line = 0; }
+    if (line >= 76) {
+      out += '\n';
+      line = 0;
+    }
     out += kBase64[v >> 18];
     out += kBase64[(v >> 12) & 63];
     out += i + 1 < in.size() ? kBase64[(v >> 6) & 63] : '=';
@@ -99,7 +103,10 @@ std::string decode_hex(std::string_view in) {
     if (c >= 'a' && c <= 'f') v = c - 'a' + 10;
     if (c >= 'A' && c <= 'F') v = c - 'A' + 10;
     if (v < 0) throw error(sqlstate::kInvalidParameterValue, "invalid hexadecimal digit: \"{}\"", c);
-    if (high < 0) { high = v; continue; }
+    if (high < 0) {
+      high = v;
+      continue;
+    }
     out += static_cast<char>(high << 4 | v);
     high = -1;
   }
@@ -123,12 +130,17 @@ std::string encode_escape(std::string_view in) {
 std::string decode_escape(std::string_view in) {
   std::string out;
   for (std::size_t i = 0; i < in.size(); ++i) {
-    if (in[i] != '\\') { out += in[i]; continue; }
+    if (in[i] != '\\') {
+      out += in[i];
+      continue;
+    }
     const auto octal = [&](std::size_t k) {
       return i + k < in.size() && in[i + k] >= '0' && in[i + k] <= '7';
     };
-    if (i + 1 < in.size() && in[i + 1] == '\\') { out += '\\'; ++i; }
-    else if (octal(1) && in[i + 1] <= '3' && octal(2) && octal(3)) {
+    if (i + 1 < in.size() && in[i + 1] == '\\') {
+      out += '\\';
+      ++i;
+    } else if (octal(1) && in[i + 1] <= '3' && octal(2) && octal(3)) {
       out += static_cast<char>((in[i + 1] - '0') << 6 | (in[i + 2] - '0') << 3 | (in[i + 3] - '0'));
       i += 3;
     } else {
@@ -237,7 +249,10 @@ void quote_literal_of(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   out = text_result(c, quote_literal(text));
 }
 void quote_nullable_of(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { out = text_part("NULL"); return; }
+  if (nulls[0]) {
+    out = text_part("NULL");
+    return;
+  }
   quote_literal_of(c, a, nulls, out, is_null);
 }
 
@@ -251,9 +266,16 @@ class Formatter {
   std::string run() {
     const std::string_view text = text_of(a_[0]);
     for (std::size_t at = 0; at < text.size();) {
-      if (text[at] != '%') { out_ += text[at++]; continue; }
+      if (text[at] != '%') {
+        out_ += text[at++];
+        continue;
+      }
       if (++at >= text.size()) unterminated();
-      if (text[at] == '%') { out_ += '%'; ++at; continue; }
+      if (text[at] == '%') {
+        out_ += '%';
+        ++at;
+        continue;
+      }
       at = directive(text, at);
     }
     return std::move(out_);
@@ -337,7 +359,10 @@ class Formatter {
       if (type == 'I') value = quote_identifier(value);
       if (type == 'L') value = quote_literal(value);
     }
-    if (width < 0) { left = true; width = -width; }
+    if (width < 0) {
+      left = true;
+      width = -width;
+    }
     const std::int64_t missing = std::max<std::int64_t>(width - count_chars(value), 0);
     if (left) out_ += value;
     out_.append(static_cast<std::size_t>(missing), ' ');
@@ -351,14 +376,20 @@ class Formatter {
   std::string out_;
 };
 void format(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   out = text_result(c, Formatter{c, a, nulls}.run());
 }
 
 // ---- text and arrays
 // --------------------------------------------------------------------------------------------
 void split_to_array(EvalContext& c, Args a, const bool* nulls, std::size_t count, Datum& out, bool* is_null) {
-  if (nulls[0]) { *is_null = true; return; }
+  if (nulls[0]) {
+    *is_null = true;
+    return;
+  }
   const std::string_view text = text_of(a[0]);
   const bool has_null = count > 2 && !nulls[2];
   types::ArrayBuilder builder{oid::kText};
@@ -406,7 +437,10 @@ void array_to_string(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   join_array(c, a, nullptr, out);
 }
 void array_to_string_null(EvalContext& c, Args a, const bool* nulls, Datum& out, bool* is_null) {
-  if (nulls[0] || nulls[1]) { *is_null = true; return; }
+  if (nulls[0] || nulls[1]) {
+    *is_null = true;
+    return;
+  }
   const std::string_view null_text = nulls[2] ? std::string_view{} : text_of(a[2]);
   join_array(c, a, nulls[2] ? nullptr : &null_text, out);
 }
@@ -418,7 +452,9 @@ void parse_ident(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
   };
   types::ArrayBuilder builder{oid::kText};
   std::size_t at = 0;
-  const auto blanks = [&] { while (at < text.size() && text[at] == ' ') ++at; };
+  const auto blanks = [&] {
+    while (at < text.size() && text[at] == ' ') ++at;
+  };
   const auto word = [](char ch) {
     return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch & 0x80) != 0;
   };
@@ -428,7 +464,10 @@ void parse_ident(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
     if (at < text.size() && text[at] == '"') {
       for (++at;; ++at) {
         if (at >= text.size()) throw fail("String has unclosed double quotes.");
-        if (text[at] == '"') { if (at + 1 < text.size() && text[at + 1] == '"') ++at; else break; }
+        if (text[at] == '"') {
+          if (at + 1 < text.size() && text[at + 1] == '"') ++at;
+          else break;
+        }
         part += text[at];
       }
       ++at;
@@ -445,7 +484,10 @@ void parse_ident(EvalContext& c, Args a, const bool*, Datum& out, bool*) {
     }
     builder.add(Datum::of(types::Str::copy(part, *c.arena)));
     blanks();
-    if (at < text.size() && text[at] == '.') { ++at; continue; }
+    if (at < text.size() && text[at] == '.') {
+      ++at;
+      continue;
+    }
     if (at < text.size() && a[1].boolean) throw fail(nullptr);
     break;
   }

@@ -12,24 +12,157 @@ namespace rustbd::functions {
 namespace {
 
 /// PostgreSQL 15's key words that are not unreserved, sorted: as identifiers they need quotes.
-constexpr std::string_view kQuotedKeywords[] = {
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization",
-    "between", "bigint", "binary", "bit", "boolean", "both", "case", "cast", "char", "character", "check",
-    "coalesce", "collate", "collation", "column", "concurrently", "constraint", "create", "cross",
-    "current_catalog", "current_date", "current_role", "current_schema", "current_time",
-    "current_timestamp", "current_user", "dec", "decimal", "default", "deferrable", "desc", "distinct",
-    "do", "else", "end", "except", "exists", "extract", "false", "fetch", "float", "for", "foreign",
-    "freeze", "from", "full", "grant", "greatest", "group", "grouping", "having", "ilike", "in",
-    "initially", "inner", "inout", "int", "integer", "intersect", "interval", "into", "is", "isnull",
-    "join", "lateral", "leading", "least", "left", "like", "limit", "localtime", "localtimestamp",
-    "national", "natural", "nchar", "none", "normalize", "not", "notnull", "null", "nullif", "numeric",
-    "offset", "on", "only", "or", "order", "out", "outer", "overlaps", "overlay", "placing", "position",
-    "precision", "primary", "real", "references", "returning", "right", "row", "select", "session_user",
-    "setof", "similar", "smallint", "some", "substring", "symmetric", "table", "tablesample", "then",
-    "time", "timestamp", "to", "trailing", "treat", "trim", "true", "union", "unique", "user", "using",
-    "values", "varchar", "variadic", "verbose", "when", "where", "window", "with", "xmlattributes",
-    "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlnamespaces", "xmlparse", "xmlpi", "xmlroot",
-    "xmlserialize", "xmltable"};
+constexpr std::string_view kQuotedKeywords[] = {"all",
+                                                "analyse",
+                                                "analyze",
+                                                "and",
+                                                "any",
+                                                "array",
+                                                "as",
+                                                "asc",
+                                                "asymmetric",
+                                                "authorization",
+                                                "between",
+                                                "bigint",
+                                                "binary",
+                                                "bit",
+                                                "boolean",
+                                                "both",
+                                                "case",
+                                                "cast",
+                                                "char",
+                                                "character",
+                                                "check",
+                                                "coalesce",
+                                                "collate",
+                                                "collation",
+                                                "column",
+                                                "concurrently",
+                                                "constraint",
+                                                "create",
+                                                "cross",
+                                                "current_catalog",
+                                                "current_date",
+                                                "current_role",
+                                                "current_schema",
+                                                "current_time",
+                                                "current_timestamp",
+                                                "current_user",
+                                                "dec",
+                                                "decimal",
+                                                "default",
+                                                "deferrable",
+                                                "desc",
+                                                "distinct",
+                                                "do",
+                                                "else",
+                                                "end",
+                                                "except",
+                                                "exists",
+                                                "extract",
+                                                "false",
+                                                "fetch",
+                                                "float",
+                                                "for",
+                                                "foreign",
+                                                "freeze",
+                                                "from",
+                                                "full",
+                                                "grant",
+                                                "greatest",
+                                                "group",
+                                                "grouping",
+                                                "having",
+                                                "ilike",
+                                                "in",
+                                                "initially",
+                                                "inner",
+                                                "inout",
+                                                "int",
+                                                "integer",
+                                                "intersect",
+                                                "interval",
+                                                "into",
+                                                "is",
+                                                "isnull",
+                                                "join",
+                                                "lateral",
+                                                "leading",
+                                                "least",
+                                                "left",
+                                                "like",
+                                                "limit",
+                                                "localtime",
+                                                "localtimestamp",
+                                                "national",
+                                                "natural",
+                                                "nchar",
+                                                "none",
+                                                "normalize",
+                                                "not",
+                                                "notnull",
+                                                "null",
+                                                "nullif",
+                                                "numeric",
+                                                "offset",
+                                                "on",
+                                                "only",
+                                                "or",
+                                                "order",
+                                                "out",
+                                                "outer",
+                                                "overlaps",
+                                                "overlay",
+                                                "placing",
+                                                "position",
+                                                "precision",
+                                                "primary",
+                                                "real",
+                                                "references",
+                                                "returning",
+                                                "right",
+                                                "row",
+                                                "select",
+                                                "session_user",
+                                                "setof",
+                                                "similar",
+                                                "smallint",
+                                                "some",
+                                                "substring",
+                                                "symmetric",
+                                                "table",
+                                                "tablesample",
+                                                "then",
+                                                "time",
+                                                "timestamp",
+                                                "to",
+                                                "trailing",
+                                                "treat",
+                                                "trim",
+                                                "true",
+                                                "union",
+                                                "unique",
+                                                "user",
+                                                "using",
+                                                "values",
+                                                "varchar",
+                                                "variadic",
+                                                "verbose",
+                                                "when",
+                                                "where",
+                                                "window",
+                                                "with",
+                                                "xmlattributes",
+                                                "xmlconcat",
+                                                "xmlelement",
+                                                "xmlexists",
+                                                "xmlforest",
+                                                "xmlnamespaces",
+                                                "xmlparse",
+                                                "xmlpi",
+                                                "xmlroot",
+                                                "xmlserialize",
+                                                "xmltable"};
 
 template <class Map>
 std::string map_case(std::string_view text, Map&& map) {
@@ -49,7 +182,10 @@ bool is_ascii(std::string_view text) {
 std::uint32_t decode_char(std::string_view text, std::size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at]);
   const std::size_t n = char_bytes(text[at]);
-  if (n == 1 || at + n > text.size()) { ++at; return lead; }
+  if (n == 1 || at + n > text.size()) {
+    ++at;
+    return lead;
+  }
   std::uint32_t c = lead & (0xFFu >> (n + 1));
   for (std::size_t i = 1; i < n; ++i) c = (c << 6) | (static_cast<unsigned char>(text[at + i]) & 0x3F);
   at += n;
@@ -96,7 +232,8 @@ void append_output(EvalContext& context, const Datum& value, const TypeRef& type
 std::string to_upper(std::string_view text) {
   if (is_ascii(text)) {
     std::string out{text};
-    for (char& c : out) if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
+    for (char& c : out)
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
     return out;
   }
   return map_case(text, [](UChar32 c) { return u_toupper(c); });
@@ -104,7 +241,8 @@ std::string to_upper(std::string_view text) {
 std::string to_lower(std::string_view text) {
   if (is_ascii(text)) {
     std::string out{text};
-    for (char& c : out) if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    for (char& c : out)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
     return out;
   }
   return map_case(text, [](UChar32 c) { return u_tolower(c); });

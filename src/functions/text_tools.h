@@ -29,10 +29,13 @@ inline std::int32_t count_chars(std::string_view text) {
 /// Byte offset of character `n` (0-based), at most text.size().
 inline std::size_t char_offset(std::string_view text, std::int64_t n) {
   std::size_t at = 0;
-  while (n > 0 && at < text.size()) { at += char_bytes(text[at]); --n; }
+  while (n > 0 && at < text.size()) {
+    at += char_bytes(text[at]);
+    --n;
+  }
   return at < text.size() ? at : text.size();
 }
-std::uint32_t decode_char(std::string_view text, std::size_t& at);   // moves `at` behind it
+std::uint32_t decode_char(std::string_view text, std::size_t& at);  // moves `at` behind it
 void append_char(std::uint32_t code_point, std::string& out);
 
 /// A result string in the arena. 54000 beyond 1 GiB.

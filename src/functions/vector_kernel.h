@@ -77,7 +77,8 @@ void binary_vector(EvalContext& context, const Vector* args, std::uint32_t, cons
     for_each_row(selection,
                  [&](std::uint32_t row) { failed |= Op::run(left.data[row], right.data[row], result[row]); });
   }
-  if (!failed) [[likely]] return;
+  if (!failed) [[likely]]
+    return;
   for_each_row(selection, [&](std::uint32_t row) {
     typename Op::Result ignored;
     if (Op::run(left[row], right[row], ignored)) Op::fail(left[row], right[row]);
@@ -104,7 +105,8 @@ void unary_vector(EvalContext& context, const Vector* args, std::uint32_t, const
   } else {
     for_each_row(selection, [&](std::uint32_t row) { failed |= Op::run(operand.data[row], result[row]); });
   }
-  if (!failed) [[likely]] return;
+  if (!failed) [[likely]]
+    return;
   for_each_row(selection, [&](std::uint32_t row) {
     typename Op::Result ignored;
     if (Op::run(operand[row], ignored)) Op::fail(operand[row]);
@@ -122,12 +124,18 @@ void unary_scalar(EvalContext&, const Datum* args, const bool*, Datum& out, bool
 /// For operations that cannot fail: gives run() a fail() that is never called.
 struct NeverFails {
   template <class... Args>
-  [[noreturn]] static void fail(const Args&...) { RUSTBD_UNREACHABLE("an operation that cannot fail"); }
+  [[noreturn]] static void fail(const Args&...) {
+    RUSTBD_UNREACHABLE("an operation that cannot fail");
+  }
 };
 
 template <class Op>
-Kernels binary_kernels() { return {&binary_vector<Op>, &binary_scalar<Op>, {}}; }
+Kernels binary_kernels() {
+  return {&binary_vector<Op>, &binary_scalar<Op>, {}};
+}
 template <class Op>
-Kernels unary_kernels() { return {&unary_vector<Op>, &unary_scalar<Op>, {}}; }
+Kernels unary_kernels() {
+  return {&unary_vector<Op>, &unary_scalar<Op>, {}};
+}
 
 }  // namespace rustbd::functions

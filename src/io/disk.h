@@ -1,5 +1,5 @@
-// Disk and File: every byte to and from disk passes here. Real: io_uring, or pread/pwrite on threads where io_uring is
-// refused. Simulated: crashes, torn and lost writes, EIO, ENOSPC, all from a seed.
+// Disk and File: every byte to and from disk passes here. Real: io_uring, or pread/pwrite on threads where
+// io_uring is refused. Simulated: crashes, torn and lost writes, EIO, ENOSPC, all from a seed.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,16 @@
 
 namespace rustbd::io {
 
-enum class IoFailure : std::uint8_t { kNoSpace, kDevice, kNotFound, kExists, kBusy, kDenied, kChecksum, kShort };
+enum class IoFailure : std::uint8_t {
+  kNoSpace,
+  kDevice,
+  kNotFound,
+  kExists,
+  kBusy,
+  kDenied,
+  kChecksum,
+  kShort
+};
 std::string_view to_text(IoFailure failure);
 template <class T = void>
 using IoResult = std::expected<T, IoFailure>;
@@ -28,8 +37,9 @@ struct IoRequest {
 };
 
 struct OpenOptions {
-  bool create = false;      // make it if absent (not durable until Disk::sync_directory)
-  bool direct = false;      // bypass the OS cache where the file system allows; offsets and buffers are 4096-aligned then
+  bool create = false;  // make it if absent (not durable until Disk::sync_directory)
+  bool direct =
+      false;  // bypass the OS cache where the file system allows; offsets and buffers are 4096-aligned then
   bool read_only = false;
 };
 
@@ -45,7 +55,8 @@ class File {
   virtual IoResult<> read(std::uint64_t offset, std::span<std::byte> into) = 0;
   virtual IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
   virtual IoResult<> datasync() = 0;
-  /// Reserves the range (fallocate): a later write there does not fail for lack of room. Extends the file with zeros.
+  /// Reserves the range (fallocate): a later write there does not fail for lack of room. Extends the file
+  /// with zeros.
   virtual IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) = 0;
   virtual IoResult<> truncate(std::uint64_t bytes) = 0;
   virtual IoResult<std::uint64_t> size() = 0;

@@ -1,5 +1,5 @@
-// Executor, Clock and Random: all threads, time and chance pass here, so that a whole engine can run deterministically
-// in one thread from one seed.
+// Executor, Clock and Random: all threads, time and chance pass here, so that a whole engine can run
+// deterministically in one thread from one seed.
 #pragma once
 
 #include <chrono>
@@ -48,8 +48,8 @@ class BackgroundThread {
   virtual void join() = 0;
 };
 
-/// The only maker of threads. Real: a worker pool, a timer thread, background threads. Simulated: everything is a task
-/// of one thread and the seed chooses the next one.
+/// The only maker of threads. Real: a worker pool, a timer thread, background threads. Simulated: everything
+/// is a task of one thread and the seed chooses the next one.
 class Executor {
  public:
   virtual ~Executor() = default;

@@ -17,15 +17,16 @@ T run_blocking(Executor& executor, Lane& lane, Task<T> task) {
   std::exception_ptr failure;
   std::optional<std::conditional_t<std::is_void_v<T>, char, T>> result;
   lane.post([&] {
-    detach([](Task<T> inner, std::exception_ptr& thrown, auto& out) -> Task<> {
-      try {
-        if constexpr (std::is_void_v<T>) co_await std::move(inner);
-        else out.emplace(co_await std::move(inner));
-      } catch (...) {
-        thrown = std::current_exception();
-      }
-    }(std::move(task), failure, result),
-           [done] { done.fire(); });
+    detach(
+        [](Task<T> inner, std::exception_ptr& thrown, auto& out) -> Task<> {
+          try {
+            if constexpr (std::is_void_v<T>) co_await std::move(inner);
+            else out.emplace(co_await std::move(inner));
+          } catch (...) {
+            thrown = std::current_exception();
+          }
+        }(std::move(task), failure, result),
+        [done] { done.fire(); });
   });
   executor.block_on(done);
   if (failure) std::rethrow_exception(failure);

@@ -101,7 +101,10 @@ class TimerThread {
   }
 
  private:
-  struct Entry { SteadyTime due; WaitToken token; };
+  struct Entry {
+    SteadyTime due;
+    WaitToken token;
+  };
   static bool later(const Entry& a, const Entry& b) { return a.due > b.due; }
 
   // A timer that its waiter fired early stays in the heap; many such are taken out at once.

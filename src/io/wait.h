@@ -1,5 +1,6 @@
-// Waiting without blocking a thread. What may wait (page, lock, log space, durability, memory, client) hands out a
-// WaitToken; a session coroutine says `co_await token`, a pipeline task returns Blocked{token} and is posted back.
+// Waiting without blocking a thread. What may wait (page, lock, log space, durability, memory, client) hands
+// out a WaitToken; a session coroutine says `co_await token`, a pipeline task returns Blocked{token} and is
+// posted back.
 #pragma once
 
 #include <atomic>
@@ -14,8 +15,8 @@ namespace rustbd::io {
 
 using Job = std::move_only_function<void()>;
 
-/// A place where jobs run: one network thread, or the worker pool. post() may be called from any thread and never
-/// runs the job inside the call. Jobs of one serial lane run one after another in order.
+/// A place where jobs run: one network thread, or the worker pool. post() may be called from any thread and
+/// never runs the job inside the call. Jobs of one serial lane run one after another in order.
 class Lane {
  public:
   virtual ~Lane() = default;
@@ -29,15 +30,26 @@ class Lane {
    public:
     explicit Running(Lane* lane);
     ~Running();
+
    private:
     Lane* previous_;
   };
 };
 
-enum class WaitReason : std::uint8_t { kPage, kRowLock, kTableLock, kLogSpace, kDurability, kMemory, kClient, kTimer, kTask };
+enum class WaitReason : std::uint8_t {
+  kPage,
+  kRowLock,
+  kTableLock,
+  kLogSpace,
+  kDurability,
+  kMemory,
+  kClient,
+  kTimer,
+  kTask
+};
 
-/// A one-shot event. Threads: fire() from any thread, any number of times; the first one counts. Waiters are posted
-/// to the lane that parked them, exactly once each.
+/// A one-shot event. Threads: fire() from any thread, any number of times; the first one counts. Waiters are
+/// posted to the lane that parked them, exactly once each.
 class WaitEvent {
  public:
   explicit WaitEvent(WaitReason reason) : reason_(reason) {}
@@ -48,10 +60,13 @@ class WaitEvent {
   bool park(Lane* lane, Job& job);
 
  private:
-  struct Waiter { Lane* lane; Job job; };
+  struct Waiter {
+    Lane* lane;
+    Job job;
+  };
   const WaitReason reason_;
   std::atomic<bool> fired_{false};
-  std::mutex mutex_;             // protects waiters_
+  std::mutex mutex_;  // protects waiters_
   std::vector<Waiter> waiters_;
 };
 
@@ -65,11 +80,13 @@ class WaitToken {
   [[nodiscard]] bool fired() const { return !event_ || event_->fired(); }
   [[nodiscard]] WaitReason reason() const { return event_ ? event_->reason() : WaitReason::kTask; }
   /// Holds the event meanwhile: who sees fired() may destroy its tokens, this one too, before fire() is over.
-  void fire() const { if (const auto held = event_) held->fire(); }
+  void fire() const {
+    if (const auto held = event_) held->fire();
+  }
   /// Runs `job` on `lane` once the event has fired; posts it at once if it has.
   void then(Lane& lane, Job job) const;
-  /// Blocks the calling thread. Only for threads that may block: start-up, recovery, the checkpointer, tools. In the
-  /// simulation it runs other tasks meanwhile (see Executor::block_on).
+  /// Blocks the calling thread. Only for threads that may block: start-up, recovery, the checkpointer, tools.
+  /// In the simulation it runs other tasks meanwhile (see Executor::block_on).
   void wait_blocking() const;
 
   /// co_await token: suspends the coroutine and resumes it on the lane that it was running on.

@@ -97,8 +97,8 @@ class Registry {
   /// Names start with "rustbd_" or "process_" and hold [a-z0-9_]. A second instrument of the same name must
   /// be of the same kind and have other labels: anything else is a bug and stops the process.
   Counter& counter(std::string name, std::string help, Labels labels = {});
-  /// The counter of this name and these labels, made when first asked for: for labels known only at run time. Takes a
-  /// mutex; not for hot paths.
+  /// The counter of this name and these labels, made when first asked for: for labels known only at run time.
+  /// Takes a mutex; not for hot paths.
   Counter& labelled_counter(std::string name, std::string help, Labels labels);
   Gauge& gauge(std::string name, std::string help, Labels labels = {});
   Histogram& histogram(std::string name, std::string help, std::vector<double> bounds = duration_bounds(),

@@ -144,28 +144,28 @@ void Network::Impl::accept(std::shared_ptr<Listener> listener) {
   if (!listener->acceptor.is_open()) return;
   auto& lane = least_loaded();
   auto* raw = listener.get();
-  raw->acceptor.async_accept(lane.context, [this, listener = std::move(listener), &lane](
-                                               boost::system::error_code failure,
-                                               Tcp::socket socket) mutable {
-    if (failure == asio::error::operation_aborted || !listener->acceptor.is_open()) return;
-    if (failure) {
-      if (owner->log_line)
-        owner->log_line(fmt::format("could not accept a connection: {}", failure.message()));
-      auto* timer = &listener->retry;
-      timer->expires_after(kAcceptRetry);
-      timer->async_wait(
-          [this, listener = std::move(listener)](boost::system::error_code stopped_early) mutable {
-            if (!stopped_early) accept(std::move(listener));
-          });
-      return;
-    }
-    lane.connections.fetch_add(1, std::memory_order_relaxed);
-    // std::function-like jobs must own the socket on its own lane from here.
-    lane.post([this, listener, &lane, socket = std::move(socket)]() mutable {
-      listener->factory(make_socket_transport(std::move(socket), lane, tls_context()));
-    });
-    accept(std::move(listener));
-  });
+  raw->acceptor.async_accept(
+      lane.context, [this, listener = std::move(listener), &lane](boost::system::error_code failure,
+                                                                  Tcp::socket socket) mutable {
+        if (failure == asio::error::operation_aborted || !listener->acceptor.is_open()) return;
+        if (failure) {
+          if (owner->log_line)
+            owner->log_line(fmt::format("could not accept a connection: {}", failure.message()));
+          auto* timer = &listener->retry;
+          timer->expires_after(kAcceptRetry);
+          timer->async_wait(
+              [this, listener = std::move(listener)](boost::system::error_code stopped_early) mutable {
+                if (!stopped_early) accept(std::move(listener));
+              });
+          return;
+        }
+        lane.connections.fetch_add(1, std::memory_order_relaxed);
+        // std::function-like jobs must own the socket on its own lane from here.
+        lane.post([this, listener, &lane, socket = std::move(socket)]() mutable {
+          listener->factory(make_socket_transport(std::move(socket), lane, tls_context()));
+        });
+        accept(std::move(listener));
+      });
 }
 
 void Network::stop_listening() {

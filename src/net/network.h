@@ -16,7 +16,7 @@ namespace rustbd::net {
 struct Address {
   std::string host;
   std::uint16_t port = 0;
-  bool optional = false;   // a default: skipped (and logged) where the machine lacks the address family
+  bool optional = false;  // a default: skipped (and logged) where the machine lacks the address family
 };
 /// "127.0.0.1:5433", "[::1]:5433", "localhost:5433", ":5433" (all addresses). Throws 22023.
 Address parse_address(std::string_view text, bool optional = false);
@@ -29,7 +29,7 @@ struct TlsFiles {
   std::string certificate, key;
 };
 
-using ConnectionFactory = std::function<void(std::unique_ptr<Transport>)>;   // called on the transport's lane
+using ConnectionFactory = std::function<void(std::unique_ptr<Transport>)>;  // called on the transport's lane
 
 /// Threads: those of `executor` (start_background), one lane each, plus one that accepts. start() and stop()
 /// belong to one thread. stop() when no connection is left.

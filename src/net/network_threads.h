@@ -47,11 +47,11 @@ struct Network::Impl {
   };
   Network* owner = nullptr;
   io::Executor* executor = nullptr;
-  std::vector<std::unique_ptr<NetworkLane>> lanes;   // [0]: control
+  std::vector<std::unique_ptr<NetworkLane>> lanes;  // [0]: control
   std::vector<std::unique_ptr<io::BackgroundThread>> threads;
   std::vector<std::shared_ptr<Listener>>
-      listeners;  // changed by the owner's thread while no accept runs, and by stop
-  std::shared_ptr<asio::ssl::context> tls;           // guarded by tls_mutex: a reload replaces it
+      listeners;                            // changed by the owner's thread while no accept runs, and by stop
+  std::shared_ptr<asio::ssl::context> tls;  // guarded by tls_mutex: a reload replaces it
   mutable std::mutex tls_mutex;
   bool stopped = false;
 

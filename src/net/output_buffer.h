@@ -35,13 +35,20 @@ class OutputBuffer {
   [[nodiscard]] std::string_view view() const { return {begin_, size_}; }
   void clear() { size_ = 0; }
   /// Forgets what comes after `size`.
-  void truncate(std::size_t size) { RUSTBD_DEBUG_ASSERT(size <= size_); size_ = size; }
+  void truncate(std::size_t size) {
+    RUSTBD_DEBUG_ASSERT(size <= size_);
+    size_ = size;
+  }
   /// Gives memory back.
-  void release() { std::free(std::exchange(begin_, nullptr)); size_ = capacity_ = 0; }
+  void release() {
+    std::free(std::exchange(begin_, nullptr));
+    size_ = capacity_ = 0;
+  }
 
   /// At least `n` bytes behind the end, to be filled and then taken by advance().
   char* reserve(std::size_t n) {
-    if (capacity_ - size_ < n) [[unlikely]] grow(n);
+    if (capacity_ - size_ < n) [[unlikely]]
+      grow(n);
     return begin_ + size_;
   }
   void advance(std::size_t n) { size_ += n; }
@@ -50,16 +57,34 @@ class OutputBuffer {
     std::memcpy(reserve(text.size()), text.data(), text.size());
     size_ += text.size();
   }
-  void byte(char c) { *reserve(1) = c; ++size_; }
-  void u16(std::uint16_t v) { v = __builtin_bswap16(v); std::memcpy(reserve(2), &v, 2); size_ += 2; }
-  void u32(std::uint32_t v) { v = __builtin_bswap32(v); std::memcpy(reserve(4), &v, 4); size_ += 4; }
-  void u64(std::uint64_t v) { v = __builtin_bswap64(v); std::memcpy(reserve(8), &v, 8); size_ += 8; }
+  void byte(char c) {
+    *reserve(1) = c;
+    ++size_;
+  }
+  void u16(std::uint16_t v) {
+    v = __builtin_bswap16(v);
+    std::memcpy(reserve(2), &v, 2);
+    size_ += 2;
+  }
+  void u32(std::uint32_t v) {
+    v = __builtin_bswap32(v);
+    std::memcpy(reserve(4), &v, 4);
+    size_ += 4;
+  }
+  void u64(std::uint64_t v) {
+    v = __builtin_bswap64(v);
+    std::memcpy(reserve(8), &v, 8);
+    size_ += 8;
+  }
   /// A text and its terminating zero; cut at a zero byte inside.
   void text(std::string_view s) {
     append(s.substr(0, s.find('\0')));
     byte('\0');
   }
-  void put_u32(std::size_t at, std::uint32_t v) { v = __builtin_bswap32(v); std::memcpy(begin_ + at, &v, 4); }
+  void put_u32(std::size_t at, std::uint32_t v) {
+    v = __builtin_bswap32(v);
+    std::memcpy(begin_ + at, &v, 4);
+  }
 
  private:
   void grow(std::size_t n) {

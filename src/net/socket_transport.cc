@@ -14,7 +14,7 @@ struct SocketState {
   Tcp::socket socket;
   NetworkLane& lane;
   std::unique_ptr<TlsStream> tls;
-  std::string received;         // bytes read before the handshake that belong to it
+  std::string received;  // bytes read before the handshake that belong to it
 };
 
 class SocketTransport final : public Transport {

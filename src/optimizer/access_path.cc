@@ -18,8 +18,8 @@ struct Bound {
   std::size_t condition;
   catalog::AttributeNumber attribute;
   Comparison comparison = Comparison::kNone;
-  ExpressionPtr value;                    // nullptr: IS NULL
-  std::vector<ExpressionPtr> list;        // IN
+  ExpressionPtr value;              // nullptr: IS NULL
+  std::vector<ExpressionPtr> list;  // IN
 };
 
 bool is_integer(Oid type) { return type == oid::kInt2 || type == oid::kInt4 || type == oid::kInt8; }
@@ -32,7 +32,8 @@ std::int64_t integer_of(const Expression& e) {
 /// `value` as a value of the column's type, when every comparison stays what it was; else nullptr.
 ExpressionPtr convert(const Planner& planner, const Expression& value, const TypeRef& column) {
   const auto& type = value.type;
-  const bool same_form = type.phys == column.phys && (type.scale == column.scale || column.oid != oid::kNumeric);
+  const bool same_form =
+      type.phys == column.phys && (type.scale == column.scale || column.oid != oid::kNumeric);
   if (type.oid == column.oid && same_form) return value.clone();
   if (is_plain_string(type.oid) && is_plain_string(column.oid)) return value.clone();
   if (value.kind != Kind::kConstant) {
@@ -82,7 +83,8 @@ const Expression* strip(const Expression& e, const LogicalNode& get) {
     x = &inner;
   }
   if (x->kind != Kind::kColumn) return nullptr;
-  const bool own = std::ranges::any_of(get.columns, [&](const auto& c) { return c.id == x->column && c.attribute > 0; });
+  const bool own =
+      std::ranges::any_of(get.columns, [&](const auto& c) { return c.id == x->column && c.attribute > 0; });
   return own ? x : nullptr;
 }
 
@@ -100,16 +102,19 @@ class BoundFinder {
   void find(std::size_t i, const Expression& e, std::vector<Bound>& out) const {
     switch (e.kind) {
       case Kind::kIsNull:
-        if (const auto* column = strip(*e.args[0], get_)) out.push_back({i, attribute_of(get_, column->column), Comparison::kEqual, nullptr, {}});
+        if (const auto* column = strip(*e.args[0], get_))
+          out.push_back({i, attribute_of(get_, column->column), Comparison::kEqual, nullptr, {}});
         return;
       case Kind::kInList: return find_list(i, e, out);
-      case Kind::kColumn:    // a boolean column is a condition
+      case Kind::kColumn:  // a boolean column is a condition
         if (const auto* column = strip(e, get_))
-          out.push_back({i, attribute_of(get_, column->column), Comparison::kEqual, expression::make_bool(true), {}});
+          out.push_back(
+              {i, attribute_of(get_, column->column), Comparison::kEqual, expression::make_bool(true), {}});
         return;
       case Kind::kNot:
         if (const auto* column = e.args[0]->type.oid == oid::kBool ? strip(*e.args[0], get_) : nullptr)
-          out.push_back({i, attribute_of(get_, column->column), Comparison::kEqual, expression::make_bool(false), {}});
+          out.push_back(
+              {i, attribute_of(get_, column->column), Comparison::kEqual, expression::make_bool(false), {}});
         return;
       default: break;
     }
@@ -121,19 +126,24 @@ class BoundFinder {
 
  private:
   [[nodiscard]] bool is_known(const Expression& e) const {
-    return outer_.contains_all(columns_of(e)) && !expression::is_volatile(e) && !expression::contains(e, Kind::kSubquery);
+    return outer_.contains_all(columns_of(e)) && !expression::is_volatile(e) &&
+           !expression::contains(e, Kind::kSubquery);
   }
-  void find_side(std::size_t i, const Expression& column_side, const Expression& value_side, Comparison comparison,
-                 std::vector<Bound>& out) const {
+  void find_side(std::size_t i, const Expression& column_side, const Expression& value_side,
+                 Comparison comparison, std::vector<Bound>& out) const {
     const auto* column = strip(column_side, get_);
     if (column == nullptr || !is_known(value_side)) return;
     auto value = to_column(value_side, column->type);
-    if (value != nullptr) out.push_back({i, attribute_of(get_, column->column), comparison, std::move(value), {}});
+    if (value != nullptr)
+      out.push_back({i, attribute_of(get_, column->column), comparison, std::move(value), {}});
   }
   [[nodiscard]] ExpressionPtr to_column(const Expression& e, const TypeRef& column) const {
     const Expression* x = &e;
-    // A cast of a value to what the comparison needed is undone when the value was of the column's type before.
-    while (x->kind == Kind::kPhysicalCast && x->type.oid == x->args[0]->type.oid && x->args[0]->type == column) x = x->args[0].get();
+    // A cast of a value to what the comparison needed is undone when the value was of the column's type
+    // before.
+    while (x->kind == Kind::kPhysicalCast && x->type.oid == x->args[0]->type.oid &&
+           x->args[0]->type == column)
+      x = x->args[0].get();
     return convert(planner_, *x, column);
   }
   void find_list(std::size_t i, const Expression& e, std::vector<Bound>& out) const {
@@ -177,14 +187,17 @@ void add_range(const std::vector<Bound>& bounds, catalog::AttributeNumber attrib
   }
 }
 
-bool try_index(const std::shared_ptr<const catalog::Index>& index, const std::vector<Bound>& bounds, IndexPath& path) {
+bool try_index(const std::shared_ptr<const catalog::Index>& index, const std::vector<Bound>& bounds,
+               IndexPath& path) {
   path.index = index;
   bool has_null = false;
   std::size_t part = 0;
   for (; part < index->columns.size(); ++part) {
     const auto attribute = index->columns[part].attribute;
     if (attribute == 0) break;
-    const auto* equal = find_bound(bounds, attribute, [](const Bound& b) { return b.comparison == Comparison::kEqual && b.list.empty(); });
+    const auto* equal = find_bound(bounds, attribute, [](const Bound& b) {
+      return b.comparison == Comparison::kEqual && b.list.empty();
+    });
     if (equal == nullptr) break;
     has_null = has_null || equal->value == nullptr;
     path.range.equal.push_back(equal->value == nullptr ? nullptr : equal->value->clone());
@@ -209,11 +222,12 @@ bool try_index(const std::shared_ptr<const catalog::Index>& index, const std::ve
 
 }  // namespace
 
-std::vector<IndexPath> index_paths(const Planner& planner, const LogicalNode& get, const Conjuncts& conditions,
-                                   const ColumnSet& outer) {
+std::vector<IndexPath> index_paths(const Planner& planner, const LogicalNode& get,
+                                   const Conjuncts& conditions, const ColumnSet& outer) {
   std::vector<IndexPath> paths;
   const auto& relation = *get.relation;
-  if (relation.indexes.empty() || relation.source != catalog::RowSource::kStored || conditions.empty()) return paths;
+  if (relation.indexes.empty() || relation.source != catalog::RowSource::kStored || conditions.empty())
+    return paths;
   if (!planner.enabled(Rule::kIndexScan)) return paths;
   std::vector<Bound> bounds;
   const BoundFinder finder{planner, get, outer};

@@ -11,12 +11,12 @@ struct IndexPath {
   plan::IndexRange range;
   std::vector<std::size_t> used;
   std::size_t equal_parts = 0;
-  bool unique_row = false;         // at most one row
+  bool unique_row = false;  // at most one row
 };
 
-/// Every index of `relation` that some of the conditions narrow. `outer`: columns whose values are there before the scan
-/// (an index join's left side); parameters and constants always are.
-std::vector<IndexPath> index_paths(const Planner& planner, const LogicalNode& get, const Conjuncts& conditions,
-                                   const ColumnSet& outer);
+/// Every index of `relation` that some of the conditions narrow. `outer`: columns whose values are there
+/// before the scan (an index join's left side); parameters and constants always are.
+std::vector<IndexPath> index_paths(const Planner& planner, const LogicalNode& get,
+                                   const Conjuncts& conditions, const ColumnSet& outer);
 
 }  // namespace rustbd::optimizer

@@ -54,7 +54,8 @@ class ColumnSet {
   template <class Fn>
   void for_each(Fn&& fn) const {
     for (std::size_t i = 0; i < words_.size(); ++i)
-      for (auto w = words_[i]; w != 0; w &= w - 1) fn(static_cast<ColumnId>(i * 64 + static_cast<std::size_t>(std::countr_zero(w))));
+      for (auto w = words_[i]; w != 0; w &= w - 1)
+        fn(static_cast<ColumnId>(i * 64 + static_cast<std::size_t>(std::countr_zero(w))));
   }
 
  private:

@@ -13,7 +13,8 @@ using plan::PlanNode;
 
 namespace {
 
-constexpr double kUnknownEqual = 0.005, kUnknownRange = 1.0 / 3, kUnknownOther = 1.0 / 3, kUnknownDistinct = 200;
+constexpr double kUnknownEqual = 0.005, kUnknownRange = 1.0 / 3, kUnknownOther = 1.0 / 3,
+                 kUnknownDistinct = 200;
 constexpr double kL2Bytes = 1 << 20, kL3Bytes = 16 << 20;
 
 /// Numbers and dates as points on a line, for the part of a histogram's bucket below a value.
@@ -21,7 +22,8 @@ bool as_number(const types::Datum& d, const TypeRef& type, double* out) {
   switch (type.phys) {
     case types::Phys::kI16: *out = d.i16; return true;
     case types::Phys::kI32: *out = d.i32; return true;
-    case types::Phys::kI64: case types::Phys::kD64: *out = static_cast<double>(d.i64); return true;
+    case types::Phys::kI64:
+    case types::Phys::kD64: *out = static_cast<double>(d.i64); return true;
     case types::Phys::kU32: *out = d.u32; return true;
     case types::Phys::kF32: *out = d.f32; return true;
     case types::Phys::kF64: *out = d.f64; return true;
@@ -34,12 +36,15 @@ bool as_number(const types::Datum& d, const TypeRef& type, double* out) {
 double histogram_below(const catalog::ColumnStatistics& s, const types::Datum& value, const TypeRef& type) {
   const auto& bounds = s.bounds;
   if (bounds.size() < 2) return 0.5;
-  const auto at = std::ranges::lower_bound(bounds, value, [&](const auto& a, const auto& b) { return types::compare(a, b, type) < 0; });
+  const auto at = std::ranges::lower_bound(
+      bounds, value, [&](const auto& a, const auto& b) { return types::compare(a, b, type) < 0; });
   if (at == bounds.begin()) return 0;
   if (at == bounds.end()) return 1;
-  const auto bucket = static_cast<double>(at - bounds.begin() - 1), buckets = static_cast<double>(bounds.size() - 1);
+  const auto bucket = static_cast<double>(at - bounds.begin() - 1),
+             buckets = static_cast<double>(bounds.size() - 1);
   double low, high, v, inside = 0.5;
-  if (as_number(*(at - 1), type, &low) && as_number(*at, type, &high) && as_number(value, type, &v) && high > low)
+  if (as_number(*(at - 1), type, &low) && as_number(*at, type, &high) && as_number(value, type, &v) &&
+      high > low)
     inside = std::clamp((v - low) / (high - low), 0.0, 1.0);
   return (bucket + inside) / buckets;
 }
@@ -57,11 +62,14 @@ double hash_probe_ns(double bytes) { return bytes <= kL2Bytes ? 7 : (bytes <= kL
 
 double Estimator::table_rows(const catalog::Relation& relation) {
   const auto [it, is_new] = rows_.try_emplace(relation.oid, 0);
-  if (is_new) it->second = std::max(1.0, planner_.input.table_size ? planner_.input.table_size(relation).rows : TableSize{}.rows);
+  if (is_new)
+    it->second = std::max(
+        1.0, planner_.input.table_size ? planner_.input.table_size(relation).rows : TableSize{}.rows);
   return it->second;
 }
 
-const catalog::ColumnStatistics* Estimator::statistics(const catalog::Relation& relation, catalog::AttributeNumber attribute) {
+const catalog::ColumnStatistics* Estimator::statistics(const catalog::Relation& relation,
+                                                       catalog::AttributeNumber attribute) {
   if (relation.statistics == nullptr || attribute <= 0) return nullptr;
   const auto at = static_cast<std::size_t>(attribute - 1);
   return at < relation.statistics->columns.size() ? &relation.statistics->columns[at] : nullptr;
@@ -74,7 +82,8 @@ const catalog::ColumnStatistics* Estimator::statistics(ColumnId id) {
   return relation == nullptr ? nullptr : statistics(*relation, info.attribute);
 }
 
-double Estimator::distinct(const catalog::Relation& relation, catalog::AttributeNumber attribute, double fallback) {
+double Estimator::distinct(const catalog::Relation& relation, catalog::AttributeNumber attribute,
+                           double fallback) {
   const double rows = table_rows(relation);
   if (const auto* s = statistics(relation, attribute); s != nullptr && s->distinct != 0)
     return std::clamp(s->distinct > 0 ? s->distinct : -s->distinct * rows, 1.0, rows);
@@ -96,12 +105,14 @@ double Estimator::distinct(const Expression& e, double rows) {
   return x.kind == Kind::kColumn ? std::min(std::max(1.0, rows), distinct(x.column, fallback)) : fallback;
 }
 
-double Estimator::compare_constant(const catalog::ColumnStatistics& s, const TypeRef& type, Comparison c, const Expression& value,
-                                   double rows) {
+double Estimator::compare_constant(const catalog::ColumnStatistics& s, const TypeRef& type, Comparison c,
+                                   const Expression& value, double rows) {
   const double known = 1 - s.null_fraction;
-  const auto same_type = value.type.oid == type.oid && value.type.phys == type.phys && value.type.scale == type.scale;
+  const auto same_type =
+      value.type.oid == type.oid && value.type.phys == type.phys && value.type.scale == type.scale;
   if (value.kind != Kind::kConstant || !same_type) {
-    const double distinct = s.distinct == 0 ? kUnknownDistinct : (s.distinct > 0 ? s.distinct : -s.distinct * rows);
+    const double distinct =
+        s.distinct == 0 ? kUnknownDistinct : (s.distinct > 0 ? s.distinct : -s.distinct * rows);
     return c == Comparison::kEqual ? known / std::max(1.0, distinct) : known * kUnknownRange;
   }
   if (value.is_null) return 0;
@@ -130,23 +141,29 @@ double Estimator::comparison(const Expression& e) {
   auto c = comparison_of(e);
   const Expression* column = &strip_casts(*e.args[0]);
   const Expression* value = &strip_casts(*e.args[1]);
-  if (column->kind != Kind::kColumn || (value->kind == Kind::kColumn && statistics(column->column) == nullptr)) {
+  if (column->kind != Kind::kColumn ||
+      (value->kind == Kind::kColumn && statistics(column->column) == nullptr)) {
     std::swap(column, value);
     c = commute(c);
   }
   const auto guess = c == Comparison::kEqual ? kUnknownEqual : kUnknownRange;
   if (column->kind != Kind::kColumn) return c == Comparison::kNotEqual ? 1 - kUnknownEqual : guess;
   const auto& info = planner_.columns[column->column];
-  const auto relation = info.relation == 0 || planner_.input.catalog == nullptr ? nullptr : planner_.input.catalog->relation(info.relation);
+  const auto relation = info.relation == 0 || planner_.input.catalog == nullptr
+                            ? nullptr
+                            : planner_.input.catalog->relation(info.relation);
   if (relation == nullptr) return c == Comparison::kNotEqual ? 1 - kUnknownEqual : guess;
-  const double equal_or_range = known_fraction(*relation, info.attribute, c == Comparison::kNotEqual ? Comparison::kEqual : c, value);
+  const double equal_or_range =
+      known_fraction(*relation, info.attribute, c == Comparison::kNotEqual ? Comparison::kEqual : c, value);
   return c == Comparison::kNotEqual ? std::max(0.0, 1 - equal_or_range) : equal_or_range;
 }
 
-double Estimator::known_fraction(const catalog::Relation& relation, catalog::AttributeNumber attribute, Comparison c, const Expression* value) {
+double Estimator::known_fraction(const catalog::Relation& relation, catalog::AttributeNumber attribute,
+                                 Comparison c, const Expression* value) {
   const double rows = table_rows(relation);
   if (const auto* s = statistics(relation, attribute); s != nullptr && value != nullptr)
-    return std::clamp(compare_constant(*s, relation.column(attribute).type, c, *value, rows), 0.5 / rows, 1.0);
+    return std::clamp(compare_constant(*s, relation.column(attribute).type, c, *value, rows), 0.5 / rows,
+                      1.0);
   if (c != Comparison::kEqual) return kUnknownRange;
   return 1 / std::max(1.0, distinct(relation, attribute, kUnknownDistinct));
 }
@@ -171,7 +188,8 @@ double Estimator::selectivity(const Expression& e) {
     }
     case Kind::kNot: return 1 - selectivity(*e.args[0]);
     case Kind::kBooleanTest: return selectivity(*e.args[0]);
-    case Kind::kIsNull: case Kind::kIsNotNull: {
+    case Kind::kIsNull:
+    case Kind::kIsNotNull: {
       const auto& x = strip_casts(*e.args[0]);
       const auto* s = x.kind == Kind::kColumn ? statistics(x.column) : nullptr;
       double null = s != nullptr ? s->null_fraction : 0.005;
@@ -182,10 +200,16 @@ double Estimator::selectivity(const Expression& e) {
       const auto& x = strip_casts(*e.args[0]);
       double sum = 0;
       for (std::size_t i = 1; i < e.args.size(); ++i) {
-        if (x.kind != Kind::kColumn) { sum += kUnknownEqual; continue; }
+        if (x.kind != Kind::kColumn) {
+          sum += kUnknownEqual;
+          continue;
+        }
         const auto& info = planner_.columns[x.column];
-        const auto relation = planner_.input.catalog == nullptr ? nullptr : planner_.input.catalog->relation(info.relation);
-        sum += relation == nullptr ? kUnknownEqual : known_fraction(*relation, info.attribute, Comparison::kEqual, e.args[i].get());
+        const auto relation =
+            planner_.input.catalog == nullptr ? nullptr : planner_.input.catalog->relation(info.relation);
+        sum += relation == nullptr
+                   ? kUnknownEqual
+                   : known_fraction(*relation, info.attribute, Comparison::kEqual, e.args[i].get());
       }
       sum = std::min(sum, 1.0);
       return e.negated ? 1 - sum : sum;
@@ -195,12 +219,14 @@ double Estimator::selectivity(const Expression& e) {
   if (comparison_of(e) != Comparison::kNone) return comparison(e);
   if (e.kind == Kind::kCall && e.function.declaration != nullptr) {
     const auto name = e.function.declaration->name;
-    if (name.ends_with("like")) return name.find("not") == 0 || name.find("nlike") != std::string_view::npos ? 0.95 : 0.05;
+    if (name.ends_with("like"))
+      return name.find("not") == 0 || name.find("nlike") != std::string_view::npos ? 0.95 : 0.05;
   }
   return e.kind == Kind::kColumn ? 0.5 : kUnknownOther;
 }
 
-double Estimator::index_rows(const catalog::Relation& relation, const catalog::Index& index, const plan::IndexRange& range) {
+double Estimator::index_rows(const catalog::Relation& relation, const catalog::Index& index,
+                             const plan::IndexRange& range) {
   const double rows = table_rows(relation);
   double share = 1, exponent = 1;
   std::vector<double> parts;
@@ -209,14 +235,16 @@ double Estimator::index_rows(const catalog::Relation& relation, const catalog::I
       const auto* s = statistics(relation, index.columns[i].attribute);
       parts.push_back(s != nullptr ? s->null_fraction : 0.005);
     } else {
-      parts.push_back(known_fraction(relation, index.columns[i].attribute, Comparison::kEqual, range.equal[i].get()));
+      parts.push_back(
+          known_fraction(relation, index.columns[i].attribute, Comparison::kEqual, range.equal[i].get()));
     }
   }
   if (index.unique && range.equal.size() == index.columns.size()) return 1;
   auto part = range.equal.size();
   if (!range.in_list.empty()) {
     double sum = 0;
-    for (const auto& e : range.in_list) sum += known_fraction(relation, index.columns[part].attribute, Comparison::kEqual, e.get());
+    for (const auto& e : range.in_list)
+      sum += known_fraction(relation, index.columns[part].attribute, Comparison::kEqual, e.get());
     parts.push_back(std::min(1.0, sum));
     ++part;
   }
@@ -228,7 +256,8 @@ double Estimator::index_rows(const catalog::Relation& relation, const catalog::I
   add(range.upper, Comparison::kLessEqual);
   if (range.lower != nullptr || range.upper != nullptr) parts.push_back(std::max(between, 0.005));
   std::ranges::sort(parts);
-  for (std::size_t i = 0; i < parts.size() && i < 4; ++i, exponent /= 2) share *= std::pow(parts[i], exponent);
+  for (std::size_t i = 0; i < parts.size() && i < 4; ++i, exponent /= 2)
+    share *= std::pow(parts[i], exponent);
   return std::max(1.0, rows * share);
 }
 
@@ -258,8 +287,10 @@ double Estimator::join_rows(const PlanNode& node) {
     case JoinType::kLeft: return std::max(pairs, left);
     case JoinType::kRight: return std::max(pairs, right);
     case JoinType::kFull: return std::max({pairs, left, right});
-    case JoinType::kMark: case JoinType::kSingle: return left;
-    case JoinType::kSemi: case JoinType::kAnti: {
+    case JoinType::kMark:
+    case JoinType::kSingle: return left;
+    case JoinType::kSemi:
+    case JoinType::kAnti: {
       double matched = std::min(0.9, left <= 0 ? 1 : pairs / left);
       if (!node.hash_keys.empty()) {
         const auto& key = node.hash_keys[0];
@@ -289,7 +320,9 @@ void Estimator::estimate(PlanNode& node, double known_rows) {
   const double input = node.children.empty() ? 1 : node.children[0]->estimated_rows;
   if (!node.children.empty()) startup = node.children[0]->startup_cost;
   switch (node.kind) {
-    case NodeKind::kTableScan: case NodeKind::kIndexScan: case NodeKind::kIndexOnlyScan: {
+    case NodeKind::kTableScan:
+    case NodeKind::kIndexScan:
+    case NodeKind::kIndexOnlyScan: {
       const bool table = node.kind == NodeKind::kTableScan;
       rows = table ? table_rows(*node.relation) : index_rows(*node.relation, *node.index, node.range);
       cost = scan_cost(node, rows);
@@ -297,16 +330,35 @@ void Estimator::estimate(PlanNode& node, double known_rows) {
       if (node.filter != nullptr) rows *= selectivity(*node.filter);
       break;
     }
-    case NodeKind::kValues: rows = static_cast<double>(node.rows.size()); cost = rows * 100; break;
-    case NodeKind::kFunctionScan: case NodeKind::kWorkTableScan: rows = 100; cost = rows * 20; break;
-    case NodeKind::kCteScan: rows = known_rows >= 0 ? known_rows : 100; cost = rows * 10; break;
+    case NodeKind::kValues:
+      rows = static_cast<double>(node.rows.size());
+      cost = rows * 100;
+      break;
+    case NodeKind::kFunctionScan:
+    case NodeKind::kWorkTableScan:
+      rows = 100;
+      cost = rows * 20;
+      break;
+    case NodeKind::kCteScan:
+      rows = known_rows >= 0 ? known_rows : 100;
+      cost = rows * 10;
+      break;
     case NodeKind::kFilter:
       rows = input * selectivity(*node.filter);
       cost += input * kCost.predicate;
       break;
-    case NodeKind::kProject: rows = input; cost += input * kCost.projection * static_cast<double>(node.computed.size()); break;
-    case NodeKind::kProjectSet: rows = input * 10; cost += rows * 20; break;
-    case NodeKind::kHashJoin: case NodeKind::kNestedLoopJoin: case NodeKind::kApply: case NodeKind::kIndexJoin:
+    case NodeKind::kProject:
+      rows = input;
+      cost += input * kCost.projection * static_cast<double>(node.computed.size());
+      break;
+    case NodeKind::kProjectSet:
+      rows = input * 10;
+      cost += rows * 20;
+      break;
+    case NodeKind::kHashJoin:
+    case NodeKind::kNestedLoopJoin:
+    case NodeKind::kApply:
+    case NodeKind::kIndexJoin:
       rows = join_rows(node);
       cost = join_cost(node) + rows * 2;
       if (node.kind == NodeKind::kHashJoin) startup += node.children[1]->total_cost;
@@ -325,7 +377,9 @@ void Estimator::estimate(PlanNode& node, double known_rows) {
       startup = cost;
       break;
     }
-    case NodeKind::kSort: case NodeKind::kTopN: case NodeKind::kWindow:
+    case NodeKind::kSort:
+    case NodeKind::kTopN:
+    case NodeKind::kWindow:
       rows = input;
       cost += kCost.sort_compare * input * std::log2(std::max(2.0, input)) + input * 10;
       startup = cost;
@@ -338,14 +392,19 @@ void Estimator::estimate(PlanNode& node, double known_rows) {
         rows = std::min(input, std::max(0.0, static_cast<double>(node.limit->value.i64)));
       cost = startup + (cost - startup) * std::min(1.0, rows / std::max(1.0, input));
       break;
-    case NodeKind::kSetOperation: case NodeKind::kAppend: case NodeKind::kRecursiveUnion:
+    case NodeKind::kSetOperation:
+    case NodeKind::kAppend:
+    case NodeKind::kRecursiveUnion:
       rows = 0;
       for (const auto& child : node.children) rows += child->estimated_rows;
       cost += node.kind == NodeKind::kAppend ? 0 : rows * kCost.group_row;
       if (node.kind == NodeKind::kRecursiveUnion) rows *= 10;
       break;
     case NodeKind::kCteBind: rows = node.children[1]->estimated_rows; break;
-    case NodeKind::kModify: rows = input; cost += rows * 1'000; break;
+    case NodeKind::kModify:
+      rows = input;
+      cost += rows * 1'000;
+      break;
     default: rows = input; break;
   }
   node.estimated_rows = std::max(1.0, known_rows >= 0 ? known_rows : rows);

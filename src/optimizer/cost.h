@@ -31,20 +31,25 @@ class Estimator {
   double distinct(ColumnId id, double fallback);
   double distinct(const Expression& e, double rows);
   /// Rows that an index range gives.
-  double index_rows(const catalog::Relation& relation, const catalog::Index& index, const plan::IndexRange& range);
-  /// Sets estimated_rows, costs and width of a node whose children have theirs; `rows` >= 0: what is known already.
+  double index_rows(const catalog::Relation& relation, const catalog::Index& index,
+                    const plan::IndexRange& range);
+  /// Sets estimated_rows, costs and width of a node whose children have theirs; `rows` >= 0: what is known
+  /// already.
   void estimate(plan::PlanNode& node, double rows = -1);
   double join_rows(const plan::PlanNode& node);
 
  private:
   const catalog::ColumnStatistics* statistics(ColumnId id);
-  const catalog::ColumnStatistics* statistics(const catalog::Relation& relation, catalog::AttributeNumber attribute);
+  const catalog::ColumnStatistics* statistics(const catalog::Relation& relation,
+                                              catalog::AttributeNumber attribute);
   double distinct(const catalog::Relation& relation, catalog::AttributeNumber attribute, double fallback);
-  double compare_constant(const catalog::ColumnStatistics& s, const TypeRef& type, Comparison c, const Expression& value, double rows);
+  double compare_constant(const catalog::ColumnStatistics& s, const TypeRef& type, Comparison c,
+                          const Expression& value, double rows);
   double comparison(const Expression& e);
   double scan_cost(const plan::PlanNode& node, double rows);
   double join_cost(const plan::PlanNode& node);
-  double known_fraction(const catalog::Relation& relation, catalog::AttributeNumber attribute, Comparison c, const Expression* value);
+  double known_fraction(const catalog::Relation& relation, catalog::AttributeNumber attribute, Comparison c,
+                        const Expression* value);
   Planner& planner_;
   std::unordered_map<Oid, double> rows_;
 };

@@ -26,7 +26,8 @@ bool has_side_effects(LogicalNode& root) {
 void inline_ctes(Planner& planner, LogicalPtr& node) {
   if (!planner.enabled(Rule::kInlineCte)) return;
   for (auto& child : node->children) inline_ctes(planner, child);
-  if (node->kind != LogicalKind::kCteBind || node->materialized || has_side_effects(*node->children[0])) return;
+  if (node->kind != LogicalKind::kCteBind || node->materialized || has_side_effects(*node->children[0]))
+    return;
   std::vector<LogicalPtr*> scans;
   find_scans(node->children[0], node->cte, scans);
   find_scans(node->children[1], node->cte, scans);

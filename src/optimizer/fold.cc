@@ -1,4 +1,5 @@
-// Constant folding: a call of constants becomes its value; one that fails stays as it is and fails when it runs.
+// Constant folding: a call of constants becomes its value; one that fails stays as it is and fails when it
+// runs.
 #include <algorithm>
 
 #include "rustbd/base/error.h"
@@ -14,10 +15,17 @@ bool is_constant_node(const Expression& e) { return e.kind == Kind::kConstant; }
 /// The node itself may be computed now, given that its arguments are constants.
 bool is_foldable(const Expression& e) {
   switch (e.kind) {
-    case Kind::kConstant: case Kind::kParameter: case Kind::kColumn: case Kind::kSubquery: case Kind::kAggregate:
-    case Kind::kWindow: case Kind::kRow: return false;
-    default: return !e.args.empty() && std::ranges::all_of(e.args, [](const auto& a) { return is_constant_node(*a); }) &&
-                    expression::is_immutable(e);
+    case Kind::kConstant:
+    case Kind::kParameter:
+    case Kind::kColumn:
+    case Kind::kSubquery:
+    case Kind::kAggregate:
+    case Kind::kWindow:
+    case Kind::kRow: return false;
+    default:
+      return !e.args.empty() &&
+             std::ranges::all_of(e.args, [](const auto& a) { return is_constant_node(*a); }) &&
+             expression::is_immutable(e);
   }
 }
 
@@ -43,7 +51,8 @@ void fold_case(ExpressionPtr& e) {
   auto& args = e->args;
   for (std::size_t i = 0; i + 1 < args.size();) {
     if (is_false(*args[i])) {
-      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i), args.begin() + static_cast<std::ptrdiff_t>(i) + 2);
+      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i),
+                 args.begin() + static_cast<std::ptrdiff_t>(i) + 2);
     } else if (is_true(*args[i])) {
       args.erase(args.begin() + static_cast<std::ptrdiff_t>(i));
       args.resize(i + 1);
@@ -77,7 +86,7 @@ void fold_node(Planner& planner, ExpressionPtr& e) {
     auto value = expression::evaluate_constant(*e, run, *planner.plan.arena);
     e = expression::make_constant(value, e->location);
   } catch (const Error&) {
-    return;   // raised when and if a row gets there
+    return;  // raised when and if a row gets there
   }
   planner.note(Rule::kFoldConstants);
 }

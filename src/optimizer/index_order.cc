@@ -11,7 +11,8 @@ namespace {
 /// The table below projections that only pass columns on, with the filter over it.
 const LogicalNode* ordered_table(const LogicalNode& node, Conjuncts& conditions) {
   const LogicalNode* at = &node;
-  while (at->kind == LogicalKind::kProject && at->computed.empty() && at->children.size() == 1) at = at->children[0].get();
+  while (at->kind == LogicalKind::kProject && at->computed.empty() && at->children.size() == 1)
+    at = at->children[0].get();
   return table_of(*at, conditions);
 }
 
@@ -21,15 +22,17 @@ catalog::AttributeNumber attribute_of(const LogicalNode& get, ColumnId id) {
   return 0;
 }
 
-/// Whether the index, behind `equal` leading parts with one value, delivers rows by `keys`; `backward` tells how.
-bool delivers(const LogicalNode& get, const catalog::Index& index, const plan::IndexRange& range, const std::vector<plan::SortKey>& keys,
-              bool* backward) {
+/// Whether the index, behind `equal` leading parts with one value, delivers rows by `keys`; `backward` tells
+/// how.
+bool delivers(const LogicalNode& get, const catalog::Index& index, const plan::IndexRange& range,
+              const std::vector<plan::SortKey>& keys, bool* backward) {
   std::size_t part = range.equal.size();
   bool decided = false;
   for (const auto& key : keys) {
     const auto attribute = attribute_of(get, key.column);
     if (attribute <= 0) return false;
-    const auto fixed = std::find_if(index.columns.begin(), index.columns.begin() + static_cast<std::ptrdiff_t>(range.equal.size()),
+    const auto fixed = std::find_if(index.columns.begin(),
+                                    index.columns.begin() + static_cast<std::ptrdiff_t>(range.equal.size()),
                                     [&](const auto& c) { return c.attribute == attribute; });
     if (fixed != index.columns.begin() + static_cast<std::ptrdiff_t>(range.equal.size())) continue;
     if (part >= index.columns.size() || index.columns[part].attribute != attribute) return false;
@@ -46,13 +49,17 @@ bool delivers(const LogicalNode& get, const catalog::Index& index, const plan::I
 
 }  // namespace
 
-/// `sort` by an index of its table; nullptr when there is none or it costs more. `wanted`: rows that are asked for (LIMIT),
-/// infinite without one.
+/// `sort` by an index of its table; nullptr when there is none or it costs more. `wanted`: rows that are
+/// asked for (LIMIT), infinite without one.
 PlanNodePtr Lowering::lower_sort_by_index(LogicalNode& sort, const ColumnSet& required, double wanted) {
-  if (!planner_.settings.indexscan || !planner_.enabled(Rule::kIndexOrder) || !planner_.enabled(Rule::kIndexScan)) return nullptr;
+  if (!planner_.settings.indexscan || !planner_.enabled(Rule::kIndexOrder) ||
+      !planner_.enabled(Rule::kIndexScan))
+    return nullptr;
   Conjuncts conditions;
   const auto* get = ordered_table(*sort.children[0], conditions);
-  if (get == nullptr || get->relation->source != catalog::RowSource::kStored || get->relation->indexes.empty()) return nullptr;
+  if (get == nullptr || get->relation->source != catalog::RowSource::kStored ||
+      get->relation->indexes.empty())
+    return nullptr;
   auto paths = index_paths(planner_, *get, conditions, {});
   for (const auto& index : get->relation->indexes) {
     if (!index->valid || !index->predicate_sql.empty()) continue;
@@ -64,11 +71,13 @@ PlanNodePtr Lowering::lower_sort_by_index(LogicalNode& sort, const ColumnSet& re
     }
   }
   // What sorting costs: all rows read as cheaply as can be, and compared.
-  const double rows = estimator_.table_rows(*get->relation), passing = std::max(1.0, rows * estimator_.selectivity(conditions));
+  const double rows = estimator_.table_rows(*get->relation),
+               passing = std::max(1.0, rows * estimator_.selectivity(conditions));
   double read = rows * kCost.row;
   for (const auto& p : paths)
     if (!p.used.empty())
-      read = std::min(read, kCost.index_probe + estimator_.index_rows(*get->relation, *p.index, p.range) * kCost.row_fetch);
+      read = std::min(read, kCost.index_probe +
+                                estimator_.index_rows(*get->relation, *p.index, p.range) * kCost.row_fetch);
   const double compares = std::min(passing, wanted) >= passing ? std::log2(std::max(2.0, passing)) : 2;
   double best_cost = planner_.settings.sort ? read + passing * (kCost.sort_compare * compares + 10) : 1e18;
   IndexPath* best = nullptr;
@@ -96,9 +105,12 @@ PlanNodePtr Lowering::lower_sort_by_index(LogicalNode& sort, const ColumnSet& re
 void use_min_max_order(Planner& planner, LogicalNode& node) {
   if (!planner.enabled(Rule::kMinMaxIndex) || !planner.settings.indexscan) return;
   for (auto& child : node.children) use_min_max_order(planner, *child);
-  if (node.kind != LogicalKind::kAggregate || !node.groups.empty() || !node.grouping_sets.empty() || node.aggregates.size() != 1) return;
+  if (node.kind != LogicalKind::kAggregate || !node.groups.empty() || !node.grouping_sets.empty() ||
+      node.aggregates.size() != 1)
+    return;
   const auto& call = *node.aggregates[0].expression;
-  if (call.aggregate.declaration == nullptr || call.args.size() != 1 || call.args[0]->kind != Kind::kColumn) return;
+  if (call.aggregate.declaration == nullptr || call.args.size() != 1 || call.args[0]->kind != Kind::kColumn)
+    return;
   if (call.filter != nullptr || call.distinct) return;
   const auto name = call.aggregate.declaration->name;
   if (name != "min" && name != "max") return;
@@ -107,10 +119,11 @@ void use_min_max_order(Planner& planner, LogicalNode& node) {
   if (get == nullptr || get->relation->source != catalog::RowSource::kStored) return;
   const auto column = call.args[0]->column;
   const auto attribute = attribute_of(*get, column);
-  const bool indexed = attribute > 0 && std::ranges::any_of(get->relation->indexes, [&](const auto& index) {
-    return std::ranges::any_of(index->columns, [&](const auto& c) { return c.attribute == attribute; });
-  });
-  if (!indexed || !free_columns(node).empty()) return;   // a correlated one had better be unnested
+  const bool indexed =
+      attribute > 0 && std::ranges::any_of(get->relation->indexes, [&](const auto& index) {
+        return std::ranges::any_of(index->columns, [&](const auto& c) { return c.attribute == attribute; });
+      });
+  if (!indexed || !free_columns(node).empty()) return;  // a correlated one had better be unnested
   auto child = std::move(node.children[0]);
   if (!get->relation->column(attribute).not_null) {
     Conjuncts not_null;
@@ -122,7 +135,8 @@ void use_min_max_order(Planner& planner, LogicalNode& node) {
   sort->output = child->output;
   sort->children.push_back(std::move(child));
   auto limit = make_node(LogicalKind::kLimit);
-  limit->limit = expression::make_constant({types::make_type(types::oid::kInt8), false, types::Datum::of(std::int64_t{1})});
+  limit->limit = expression::make_constant(
+      {types::make_type(types::oid::kInt8), false, types::Datum::of(std::int64_t{1})});
   limit->output = sort->output;
   limit->children.push_back(std::move(sort));
   node.children[0] = std::move(limit);

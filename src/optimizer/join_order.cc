@@ -50,9 +50,10 @@ class JoinOrderer {
     for (bool changed = true; changed;) {
       changed = false;
       for (const auto& e : edges_) {
-        if (std::popcount(e.tables) > 2) continue;   // joins no two tables by itself
+        if (std::popcount(e.tables) > 2) continue;  // joins no two tables by itself
         int lowest = std::numeric_limits<int>::max();
-        for (auto m = e.tables; m != 0; m &= m - 1) lowest = std::min(lowest, part[static_cast<std::size_t>(std::countr_zero(m))]);
+        for (auto m = e.tables; m != 0; m &= m - 1)
+          lowest = std::min(lowest, part[static_cast<std::size_t>(std::countr_zero(m))]);
         for (auto m = e.tables; m != 0; m &= m - 1) {
           auto& p = part[static_cast<std::size_t>(std::countr_zero(m))];
           if (p != lowest) p = lowest, changed = true;
@@ -63,11 +64,13 @@ class JoinOrderer {
     for (std::size_t p = 0; p < part.size(); ++p) {
       std::size_t found = SIZE_MAX;
       for (std::size_t i = 0; i < part.size(); ++i)
-        if (part[i] == static_cast<int>(p) && (found == SIZE_MAX || tables_[i].rows < tables_[found].rows)) found = i;
+        if (part[i] == static_cast<int>(p) && (found == SIZE_MAX || tables_[i].rows < tables_[found].rows))
+          found = i;
       if (found != SIZE_MAX) smallest.push_back(found);
     }
     for (std::size_t i = 0; i < smallest.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j) edges_.push_back({(TableMask{1} << smallest[i]) | (TableMask{1} << smallest[j])});
+      for (std::size_t j = 0; j < i; ++j)
+        edges_.push_back({(TableMask{1} << smallest[i]) | (TableMask{1} << smallest[j])});
   }
 
   [[nodiscard]] bool connected(TableMask a, TableMask b) const {
@@ -78,18 +81,21 @@ class JoinOrderer {
   [[nodiscard]] bool has_equality(TableMask a, TableMask b) const {
     for (const auto& e : edges_) {
       if (e.left == 0) continue;
-      if (((e.left & ~a) == 0 && (e.right & ~b) == 0) || ((e.left & ~b) == 0 && (e.right & ~a) == 0)) return true;
+      if (((e.left & ~a) == 0 && (e.right & ~b) == 0) || ((e.left & ~b) == 0 && (e.right & ~a) == 0))
+        return true;
     }
     return false;
   }
 
-  /// Rows of a set do not depend on the order. Equalities of one group: all but the least selective link count.
+  /// Rows of a set do not depend on the order. Equalities of one group: all but the least selective link
+  /// count.
   double rows_of(TableMask set) {
     if (const auto it = rows_.find(set); it != rows_.end()) return it->second;
     double rows = 1;
-    for (auto m = set; m != 0; m &= m - 1) rows *= tables_[static_cast<std::size_t>(std::countr_zero(m))].rows;
+    for (auto m = set; m != 0; m &= m - 1)
+      rows *= tables_[static_cast<std::size_t>(std::countr_zero(m))].rows;
     std::unordered_map<std::uint32_t, std::vector<std::pair<double, TableMask>>> groups;
-    std::unordered_map<TableMask, double> exponents;   // several keys between the same tables
+    std::unordered_map<TableMask, double> exponents;  // several keys between the same tables
     std::vector<std::pair<double, TableMask>> factors;
     for (const auto& e : edges_) {
       if ((e.tables & ~set) != 0) continue;
@@ -132,7 +138,8 @@ class JoinOrderer {
 
   [[nodiscard]] double width_of(TableMask set) const {
     double width = 24;
-    for (auto m = set; m != 0; m &= m - 1) width += tables_[static_cast<std::size_t>(std::countr_zero(m))].width;
+    for (auto m = set; m != 0; m &= m - 1)
+      width += tables_[static_cast<std::size_t>(std::countr_zero(m))].width;
     return width;
   }
 
@@ -221,8 +228,8 @@ class JoinOrderer {
 
 }  // namespace
 
-std::vector<JoinTree> order_joins(const std::vector<JoinTable>& tables, std::vector<JoinEdge> edges, bool hash_joins,
-                                  std::uint64_t* considered) {
+std::vector<JoinTree> order_joins(const std::vector<JoinTable>& tables, std::vector<JoinEdge> edges,
+                                  bool hash_joins, std::uint64_t* considered) {
   JoinOrderer orderer{tables, std::move(edges), hash_joins};
   auto out = orderer.run();
   if (considered != nullptr) *considered += orderer.considered;

@@ -31,7 +31,7 @@ Block random_block(std::mt19937& random, std::size_t tables) {
     block.edges.push_back(e);
   };
   for (std::size_t i = 1; i < tables; ++i)
-    if (random() % 8 != 0) add(i, random() % i);   // now and then a table without a condition
+    if (random() % 8 != 0) add(i, random() % i);  // now and then a table without a condition
   for (std::size_t i = 0; i < tables / 3; ++i) {
     const auto a = random() % tables, b = random() % tables;
     if (a != b) add(a, b);
@@ -52,7 +52,8 @@ void expect_whole(const Block& block, const std::vector<JoinTree>& order) {
     }
     ASSERT_LT(tree.left, static_cast<int>(i));
     ASSERT_LT(tree.right, static_cast<int>(i));
-    const auto l = order[static_cast<std::size_t>(tree.left)].tables, r = order[static_cast<std::size_t>(tree.right)].tables;
+    const auto l = order[static_cast<std::size_t>(tree.left)].tables,
+               r = order[static_cast<std::size_t>(tree.right)].tables;
     EXPECT_EQ(l & r, 0u);
     EXPECT_EQ(l | r, tree.tables);
   }
@@ -83,14 +84,16 @@ TEST(JoinOrder, StarStartsWithTheSelectiveDimension) {
   block.edges = {{0b011, 0b001, 0b010, 1e-3}, {0b101, 0b001, 0b100, 1e-4}};
   const auto order = order_joins(block.tables, block.edges, true, nullptr);
   const auto& root = order.back();
-  const auto l = order[static_cast<std::size_t>(root.left)].tables, r = order[static_cast<std::size_t>(root.right)].tables;
+  const auto l = order[static_cast<std::size_t>(root.left)].tables,
+             r = order[static_cast<std::size_t>(root.right)].tables;
   EXPECT_TRUE(l == 0b011 || r == 0b011);
 }
 
 TEST(JoinOrder, ImpliedEqualitiesCountOnce) {
   std::vector<JoinTable> tables(3);
   for (auto& t : tables) t.rows = 100, t.cost = 1200;
-  std::vector<JoinEdge> edges = {{0b011, 0b001, 0b010, 0.01, 0}, {0b110, 0b010, 0b100, 0.01, 0}, {0b101, 0b001, 0b100, 0.01, 0}};
+  std::vector<JoinEdge> edges = {
+      {0b011, 0b001, 0b010, 0.01, 0}, {0b110, 0b010, 0b100, 0.01, 0}, {0b101, 0b001, 0b100, 0.01, 0}};
   EXPECT_DOUBLE_EQ(order_joins(tables, edges, true, nullptr).back().rows, 100);
 }
 

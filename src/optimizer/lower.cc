@@ -1,5 +1,5 @@
-// Logical nodes to plan nodes: columns that nobody reads are left out, conditions become index ranges and filters.
-// Joins are in lower_join.cc.
+// Logical nodes to plan nodes: columns that nobody reads are left out, conditions become index ranges and
+// filters. Joins are in lower_join.cc.
 #include "rustbd/optimizer/lowering.h"
 
 #include <algorithm>
@@ -49,14 +49,16 @@ PlanNodePtr Lowering::lower_kind(LogicalNode& node, const ColumnSet& required) {
     case LogicalKind::kFilter: return lower_filter(node, required);
     case LogicalKind::kProject: return lower_project(node, required);
     case LogicalKind::kProjectSet: return lower_project_set(node, required);
-    case LogicalKind::kJoin: case LogicalKind::kDependentJoin: return lower_join(node, required);
+    case LogicalKind::kJoin:
+    case LogicalKind::kDependentJoin: return lower_join(node, required);
     case LogicalKind::kAggregate: return lower_aggregate(node, required);
     case LogicalKind::kWindow: return lower_window(node, required);
     case LogicalKind::kSort: return lower_sort(node, required);
     case LogicalKind::kLimit: return lower_limit(node, required);
     case LogicalKind::kDistinct: return lower_distinct(node, required);
     case LogicalKind::kSetOperation: return lower_set_operation(node, required);
-    case LogicalKind::kCteScan: case LogicalKind::kWorkTableScan: return lower_cte_scan(node, required);
+    case LogicalKind::kCteScan:
+    case LogicalKind::kWorkTableScan: return lower_cte_scan(node, required);
     case LogicalKind::kCteBind: return lower_cte_bind(node, required);
     case LogicalKind::kRecursiveUnion: return lower_recursive_union(node);
     case LogicalKind::kModify: return lower_modify(node, required);
@@ -83,18 +85,20 @@ PlanNodePtr Lowering::lower_get(LogicalNode& node, Conjuncts conditions, const C
     ++planner_.plans_considered;
     const double rows = estimator_.index_rows(*node.relation, *path.index, path.range);
     const double probes = static_cast<double>(std::max<std::size_t>(1, path.range.in_list.size()));
-    const double cost = probes * kCost.index_probe + rows * (kCost.row_fetch + kCost.value * static_cast<double>(best->columns.size()));
+    const double cost = probes * kCost.index_probe +
+                        rows * (kCost.row_fetch + kCost.value * static_cast<double>(best->columns.size()));
     if (cost >= best_cost && !path.unique_row) continue;
     best_cost = cost;
     chosen = &path;
-    if (path.unique_row) break;   // one row is the least to read, and to lock
+    if (path.unique_row) break;  // one row is the least to read, and to lock
   }
   if (chosen == nullptr) return best;
   planner_.note(Rule::kIndexScan);
   return make_scan(node, std::move(conditions), required, chosen);
 }
 
-PlanNodePtr Lowering::make_scan(const LogicalNode& get, Conjuncts conditions, const ColumnSet& required, IndexPath* path) {
+PlanNodePtr Lowering::make_scan(const LogicalNode& get, Conjuncts conditions, const ColumnSet& required,
+                                IndexPath* path) {
   auto scan = make_plan_node(NodeKind::kTableScan);
   scan->relation = get.relation;
   scan->alias = get.alias;
@@ -147,7 +151,8 @@ PlanNodePtr Lowering::lower_function_scan(LogicalNode& node, const ColumnSet& re
 }
 
 bool Lowering::changes_rows(const LogicalNode& node) {
-  return node.kind == LogicalKind::kModify || std::ranges::any_of(node.children, [](const auto& c) { return changes_rows(*c); });
+  return node.kind == LogicalKind::kModify ||
+         std::ranges::any_of(node.children, [](const auto& c) { return changes_rows(*c); });
 }
 
 /// No rows: a Result whose condition is FALSE.
@@ -155,14 +160,17 @@ PlanNodePtr Lowering::make_empty(const LogicalNode& node, const ColumnSet& requi
   auto result = make_plan_node(NodeKind::kResult);
   result->filter = expression::make_bool(false);
   result->output = select_columns(node.output, required);
-  for (const auto id : result->output) result->computed.push_back({id, expression::make_null(planner_.columns[id].type)});
+  for (const auto id : result->output)
+    result->computed.push_back({id, expression::make_null(planner_.columns[id].type)});
   return result;
 }
 
 PlanNodePtr Lowering::lower_filter(LogicalNode& node, const ColumnSet& required) {
   auto& child = *node.children[0];
   const auto& condition = *node.condition;
-  const bool never = is_false(condition) || (condition.kind == Kind::kAnd && std::ranges::any_of(condition.args, [](const auto& a) { return is_false(*a); }));
+  const bool never = is_false(condition) ||
+                     (condition.kind == Kind::kAnd &&
+                      std::ranges::any_of(condition.args, [](const auto& a) { return is_false(*a); }));
   if (never && planner_.enabled(Rule::kEmptyInput) && !changes_rows(child)) {
     planner_.note(Rule::kEmptyInput);
     return make_empty(node, required);
@@ -175,7 +183,8 @@ PlanNodePtr Lowering::lower_filter(LogicalNode& node, const ColumnSet& required)
   auto below = required;
   add_columns(*node.condition, below);
   auto input = lower(child, below);
-  if (input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty() && input->filter == nullptr) {
+  if (input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty() &&
+      input->filter == nullptr) {
     input->filter = std::move(node.condition);
     return input;
   }
@@ -197,11 +206,13 @@ PlanNodePtr Lowering::lower_project(LogicalNode& node, const ColumnSet& required
   }
   for (const auto id : node.output)
     if (required.contains(id) && !made.contains(id)) below.add(id);
-  PlanNodePtr input = node.children.empty() ? make_plan_node(NodeKind::kResult) : lower(*node.children[0], below);
-  if (computed.empty()) return input;   // columns have names of their own: passing them on is nothing
+  PlanNodePtr input =
+      node.children.empty() ? make_plan_node(NodeKind::kResult) : lower(*node.children[0], below);
+  if (computed.empty()) return input;  // columns have names of their own: passing them on is nothing
   auto wanted = required;
   for (const auto& c : computed) wanted.add(c.id);
-  const bool bare = input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty() && input->output.empty();
+  const bool bare = input->kind == NodeKind::kResult && input->children.empty() && input->computed.empty() &&
+                    input->output.empty();
   auto project = bare ? std::move(input) : over(NodeKind::kProject, std::move(input));
   project->computed = std::move(computed);
   project->output = select_columns(node.output, wanted);
@@ -307,7 +318,8 @@ PlanNodePtr Lowering::lower_limit(LogicalNode& node, const ColumnSet& required) 
   std::vector<plan::SortKey> keys;
   if (node.with_ties) {
     const LogicalNode* sorted = &child;
-    while (sorted->kind != LogicalKind::kSort && !sorted->children.empty()) sorted = sorted->children[0].get();
+    while (sorted->kind != LogicalKind::kSort && !sorted->children.empty())
+      sorted = sorted->children[0].get();
     keys = sorted->sort_keys;
     for (const auto& k : keys) below.add(k.column);
   }
@@ -339,7 +351,8 @@ PlanNodePtr Lowering::lower_distinct(LogicalNode& node, const ColumnSet& require
   // No columns at all: at most one row.
   if (aggregate->groups.empty()) {
     aggregate->kind = NodeKind::kLimit;
-    aggregate->limit = expression::make_constant({types::make_type(oid::kInt8), false, types::Datum::of(std::int64_t{1})});
+    aggregate->limit =
+        expression::make_constant({types::make_type(oid::kInt8), false, types::Datum::of(std::int64_t{1})});
   }
   return aggregate;
 }
@@ -362,7 +375,8 @@ PlanNodePtr Lowering::lower_set_operation(LogicalNode& node, const ColumnSet& re
 }
 
 PlanNodePtr Lowering::lower_cte_scan(LogicalNode& node, const ColumnSet& required) {
-  auto scan = make_plan_node(node.kind == LogicalKind::kCteScan ? NodeKind::kCteScan : NodeKind::kWorkTableScan);
+  auto scan =
+      make_plan_node(node.kind == LogicalKind::kCteScan ? NodeKind::kCteScan : NodeKind::kWorkTableScan);
   scan->alias = node.alias;
   scan->cte = node.cte;
   scan->cte_name = node.cte_name;
@@ -410,7 +424,8 @@ PlanNodePtr Lowering::lower_modify(LogicalNode& node, const ColumnSet& required)
   for (const auto id : select_columns(node.output, required)) {
     const bool is_new = modify.kind != plan::ModifyKind::kDelete &&
                         std::ranges::any_of(modify.new_columns, [id](const auto& c) { return c.id == id; });
-    if (is_new || std::ranges::find(out->children[0]->output, id) != out->children[0]->output.end()) out->output.push_back(id);
+    if (is_new || std::ranges::find(out->children[0]->output, id) != out->children[0]->output.end())
+      out->output.push_back(id);
   }
   out->modify = std::move(node.modify);
   return out;

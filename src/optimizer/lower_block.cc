@@ -1,4 +1,5 @@
-// A block of inner joins: its tables and conditions go to join_order.cc, and the tree that comes back becomes plan nodes.
+// A block of inner joins: its tables and conditions go to join_order.cc, and the tree that comes back becomes
+// plan nodes.
 #include <algorithm>
 #include <bit>
 
@@ -22,7 +23,8 @@ class JoinBlock {
     std::vector<JoinEdge> edges;
     for (const auto& c : conditions_)
       if (std::popcount(c.tables) > 1) edges.push_back(make_edge(c));
-    const auto order = order_joins(tables_, std::move(edges), planner_.settings.hashjoin, &planner_.plans_considered);
+    const auto order =
+        order_joins(tables_, std::move(edges), planner_.settings.hashjoin, &planner_.plans_considered);
     if (leaves_.size() > 2) planner_.note(Rule::kJoinOrder);
     auto out = build(order, static_cast<int>(order.size()) - 1);
     return add_rest(std::move(out));
@@ -33,7 +35,7 @@ class JoinBlock {
   struct Condition {
     ExpressionPtr expression;
     TableMask tables = 0;
-    std::uint32_t group = kNoGroup;      // of plain column equalities
+    std::uint32_t group = kNoGroup;  // of plain column equalities
     bool done = false;
   };
 
@@ -50,12 +52,14 @@ class JoinBlock {
   [[nodiscard]] TableMask tables_of(const Expression& e) const {
     TableMask mask = 0;
     columns_of(e).for_each([&](ColumnId id) {
-      if (const auto it = table_of_column_.find(id); it != table_of_column_.end()) mask |= TableMask{1} << it->second;
+      if (const auto it = table_of_column_.find(id); it != table_of_column_.end())
+        mask |= TableMask{1} << it->second;
     });
     return mask;
   }
 
-  /// Columns that equalities tie together; equalities that follow are added, so that any two of them can meet first.
+  /// Columns that equalities tie together; equalities that follow are added, so that any two of them can meet
+  /// first.
   void find_groups() {
     for (std::size_t i = 0; i < leaves_.size(); ++i)
       for (const auto id : leaves_[i]->output) table_of_column_[id] = i;
@@ -68,8 +72,9 @@ class JoinBlock {
     };
     const auto is_plain = [&](const Condition& c) {
       const auto& e = *c.expression;
-      return comparison_of(e) == Comparison::kEqual && is_hashable_equality(e) && e.args[0]->kind == Kind::kColumn &&
-             e.args[1]->kind == Kind::kColumn && std::popcount(tables_of(e)) == 2;
+      return comparison_of(e) == Comparison::kEqual && is_hashable_equality(e) &&
+             e.args[0]->kind == Kind::kColumn && e.args[1]->kind == Kind::kColumn &&
+             std::popcount(tables_of(e)) == 2;
     };
     for (const auto& c : conditions_) {
       if (!is_plain(c)) continue;
@@ -92,14 +97,18 @@ class JoinBlock {
     }
   }
   void add_pair(std::uint32_t group, ColumnId a, ColumnId b, std::size_t direct) {
-    if (table_of_column_.at(a) == table_of_column_.at(b) || !(planner_.columns[a].type == planner_.columns[b].type)) return;
+    if (table_of_column_.at(a) == table_of_column_.at(b) ||
+        !(planner_.columns[a].type == planner_.columns[b].type))
+      return;
     const Condition* pattern = nullptr;
     for (std::size_t i = 0; i < direct; ++i) {
       const auto& c = conditions_[i];
       if (c.group != group) continue;
       const auto x = c.expression->args[0]->column, y = c.expression->args[1]->column;
       if ((x == a && y == b) || (x == b && y == a)) return;
-      if (c.expression->args[0]->type == planner_.columns[a].type && c.expression->args[1]->type == planner_.columns[a].type) pattern = &c;
+      if (c.expression->args[0]->type == planner_.columns[a].type &&
+          c.expression->args[1]->type == planner_.columns[a].type)
+        pattern = &c;
     }
     if (pattern == nullptr) return;
     auto e = pattern->expression->clone();
@@ -128,7 +137,8 @@ class JoinBlock {
       if (get != nullptr) find_lookups(i, *get, own, table);
       own_.push_back(std::move(own));
       gets_.push_back(get);
-      auto plan = get != nullptr ? lowering_.lower_get(const_cast<LogicalNode&>(*get), clone_all(own_.back()), common(needed_above(0), columns))
+      auto plan = get != nullptr ? lowering_.lower_get(const_cast<LogicalNode&>(*get), clone_all(own_.back()),
+                                                       common(needed_above(0), columns))
                                  : lowering_.lower(*leaves_[i], common(needed_above(0), columns));
       table.rows = plan->estimated_rows;
       table.cost = plan->total_cost;
@@ -139,12 +149,15 @@ class JoinBlock {
   }
 
   void find_lookups(std::size_t table, const LogicalNode& get, const Conjuncts& own, JoinTable& out) {
-    if (!planner_.settings.indexscan || !planner_.settings.nestloop || !planner_.enabled(Rule::kIndexJoin)) return;
+    if (!planner_.settings.indexscan || !planner_.settings.nestloop || !planner_.enabled(Rule::kIndexJoin))
+      return;
     const TableMask self = TableMask{1} << table;
     std::vector<TableMask> partners;
     TableMask all = 0;
     for (const auto& c : conditions_) {
-      if ((c.tables & self) == 0 || std::popcount(c.tables) != 2 || comparison_of(*c.expression) != Comparison::kEqual) continue;
+      if ((c.tables & self) == 0 || std::popcount(c.tables) != 2 ||
+          comparison_of(*c.expression) != Comparison::kEqual)
+        continue;
       const auto other = c.tables & ~self;
       if (std::ranges::find(partners, other) == partners.end()) partners.push_back(other);
       all |= other;
@@ -152,7 +165,7 @@ class JoinBlock {
     if (partners.size() > 1) partners.push_back(all);
     for (const auto partner : partners) {
       auto conditions = clone_all(own);
-      std::vector<std::size_t> numbers;       // of the join conditions among conditions_
+      std::vector<std::size_t> numbers;  // of the join conditions among conditions_
       for (std::size_t i = 0; i < conditions_.size(); ++i) {
         const auto& c = conditions_[i];
         if ((c.tables & self) == 0 || (c.tables & ~(self | partner)) != 0 || c.tables == self) continue;
@@ -161,17 +174,19 @@ class JoinBlock {
         numbers.push_back(i);
       }
       ColumnSet outer;
-      for (auto m = partner; m != 0; m &= m - 1) outer.add(leaves_[static_cast<std::size_t>(std::countr_zero(m))]->output);
-      for (auto& path : index_paths(planner_, get, conditions, outer)) add_lookup(path, own.size(), numbers, get, self, out);
+      for (auto m = partner; m != 0; m &= m - 1)
+        outer.add(leaves_[static_cast<std::size_t>(std::countr_zero(m))]->output);
+      for (auto& path : index_paths(planner_, get, conditions, outer))
+        add_lookup(path, own.size(), numbers, get, self, out);
     }
   }
   struct Lookup {
     IndexPath path;
-    std::vector<std::size_t> joins;          // positions in conditions_ that it answers
-    std::vector<std::size_t> own;            // and in the table's own conditions
+    std::vector<std::size_t> joins;  // positions in conditions_ that it answers
+    std::vector<std::size_t> own;    // and in the table's own conditions
   };
-  void add_lookup(IndexPath& path, std::size_t own, const std::vector<std::size_t>& numbers, const LogicalNode& get, TableMask self,
-                  JoinTable& out) {
+  void add_lookup(IndexPath& path, std::size_t own, const std::vector<std::size_t>& numbers,
+                  const LogicalNode& get, TableMask self, JoinTable& out) {
     Lookup lookup;
     JoinTable::Lookup cost;
     for (const auto used : path.used) {
@@ -204,7 +219,8 @@ class JoinBlock {
         edge.right = right;
         const auto distinct = [&](const Expression& side, TableMask mask) {
           double rows = 1;
-          for (auto m = mask; m != 0; m &= m - 1) rows *= tables_[static_cast<std::size_t>(std::countr_zero(m))].rows;
+          for (auto m = mask; m != 0; m &= m - 1)
+            rows *= tables_[static_cast<std::size_t>(std::countr_zero(m))].rows;
           return estimator.distinct(side, rows);
         };
         edge.selectivity = 1 / std::max({1.0, distinct(*e.args[0], left), distinct(*e.args[1], right)});
@@ -231,7 +247,8 @@ class JoinBlock {
 
   /// Notes that the sides of a plain equality are equal from here on; false: they are already.
   bool unite(const Condition& c) {
-    const auto a = representative(c.expression->args[0]->column), b = representative(c.expression->args[1]->column);
+    const auto a = representative(c.expression->args[0]->column),
+               b = representative(c.expression->args[1]->column);
     if (a == b) return false;
     equal_to_[a] = b;
     return true;
@@ -283,7 +300,8 @@ class JoinBlock {
     lookup.path.used.clear();
     auto join = make_plan_node(NodeKind::kIndexJoin);
     join->children.push_back(std::move(left));
-    join->children.push_back(lowering_.make_scan(*gets_[at], std::move(own), common(needed, outputs_of(*gets_[at])), &lookup.path));
+    join->children.push_back(lowering_.make_scan(*gets_[at], std::move(own),
+                                                 common(needed, outputs_of(*gets_[at])), &lookup.path));
     if (!residual.empty()) join->condition = expression::make_and(std::move(residual));
     return join;
   }
@@ -307,21 +325,24 @@ class JoinBlock {
   std::vector<LogicalPtr> leaves_;
   std::vector<Condition> conditions_;
   std::unordered_map<ColumnId, std::size_t> table_of_column_;
-  std::unordered_map<ColumnId, ColumnId> equal_to_;   // union-find over plain equalities applied so far
+  std::unordered_map<ColumnId, ColumnId> equal_to_;  // union-find over plain equalities applied so far
   std::vector<JoinTable> tables_;
-  std::vector<PlanNodePtr> plans_;           // of each table by itself
-  std::vector<const LogicalNode*> gets_;     // base tables; else nullptr
-  std::vector<Conjuncts> own_;               // their conditions
+  std::vector<PlanNodePtr> plans_;        // of each table by itself
+  std::vector<const LogicalNode*> gets_;  // base tables; else nullptr
+  std::vector<Conjuncts> own_;            // their conditions
   std::vector<Lookup> lookups_;
 };
 
 std::size_t Lowering::count_block_tables(const LogicalNode& node) {
   std::size_t count = 0;
   for (const auto& child : node.children)
-    count += child->kind == LogicalKind::kJoin && child->join == JoinType::kInner ? count_block_tables(*child) : 1;
+    count +=
+        child->kind == LogicalKind::kJoin && child->join == JoinType::kInner ? count_block_tables(*child) : 1;
   return count;
 }
 
-PlanNodePtr Lowering::lower_block(LogicalNode& node, const ColumnSet& required) { return JoinBlock{*this, node, required}.run(); }
+PlanNodePtr Lowering::lower_block(LogicalNode& node, const ColumnSet& required) {
+  return JoinBlock{*this, node, required}.run();
+}
 
 }  // namespace rustbd::optimizer

@@ -40,14 +40,17 @@ const LogicalNode* table_of(const LogicalNode& node, Conjuncts& conditions) {
 }
 
 bool Lowering::is_superfluous(const LogicalNode& join, const ColumnSet& required) {
-  if (join.kind != LogicalKind::kJoin || join.join != JoinType::kLeft || !planner_.enabled(Rule::kJoinElimination)) return false;
+  if (join.kind != LogicalKind::kJoin || join.join != JoinType::kLeft ||
+      !planner_.enabled(Rule::kJoinElimination))
+    return false;
   if (join.condition == nullptr || required.intersects(outputs_of(*join.children[1]))) return false;
   Conjuncts conditions;
   const auto* get = table_of(*join.children[1], conditions);
   if (get == nullptr) return false;
   split(join.condition->clone(), conditions);
   const auto paths = index_paths(planner_, *get, conditions, outputs_of(*join.children[0]));
-  return std::ranges::any_of(paths, [](const auto& path) { return path.unique_row && !path.index->deferrable; });
+  return std::ranges::any_of(paths,
+                             [](const auto& path) { return path.unique_row && !path.index->deferrable; });
 }
 
 PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
@@ -62,7 +65,8 @@ PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
   const auto left_columns = outputs_of(*node.children[0]), right_columns = outputs_of(*node.children[1]);
   auto bindings = node.kind == LogicalKind::kDependentJoin ? bind_parameters(*node.children[1], left_columns)
                                                            : std::vector<PlanNode::Binding>{};
-  if (bindings.empty() && node.join == JoinType::kInner && planner_.enabled(Rule::kJoinOrder) && count_block_tables(node) <= 64) {
+  if (bindings.empty() && node.join == JoinType::kInner && planner_.enabled(Rule::kJoinOrder) &&
+      count_block_tables(node) <= 64) {
     node.kind = LogicalKind::kJoin;
     return lower_block(node, required);
   }
@@ -76,8 +80,9 @@ PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
   for (const auto& b : bindings) below.add(b.column);
   join->bindings = std::move(bindings);
   // ON FALSE: the right side is not read, and every left row gets NULLs.
-  const bool never = node.join == JoinType::kLeft && join->bindings.empty() && !changes_rows(*node.children[1]) &&
-                     planner_.enabled(Rule::kEmptyInput) && std::ranges::any_of(conditions, [](const auto& e) { return is_false(*e); });
+  const bool never = node.join == JoinType::kLeft && join->bindings.empty() &&
+                     !changes_rows(*node.children[1]) && planner_.enabled(Rule::kEmptyInput) &&
+                     std::ranges::any_of(conditions, [](const auto& e) { return is_false(*e); });
   auto left = lower(*node.children[0], common(below, left_columns));
   if (never) {
     planner_.note(Rule::kEmptyInput);
@@ -98,10 +103,11 @@ PlanNodePtr Lowering::lower_join(LogicalNode& node, const ColumnSet& required) {
 }
 
 /// The right side looked up by an index for each left row, when that costs less than reading all of it.
-PlanNodePtr Lowering::lower_by_index(LogicalNode& node, Conjuncts& conditions, PlanNodePtr& left, const ColumnSet& below,
-                                     const ColumnSet& required) {
+PlanNodePtr Lowering::lower_by_index(LogicalNode& node, Conjuncts& conditions, PlanNodePtr& left,
+                                     const ColumnSet& below, const ColumnSet& required) {
   if (node.join == JoinType::kMark || node.join == JoinType::kFull) return nullptr;
-  if (!planner_.settings.indexscan || !planner_.settings.nestloop || !planner_.enabled(Rule::kIndexJoin)) return nullptr;
+  if (!planner_.settings.indexscan || !planner_.settings.nestloop || !planner_.enabled(Rule::kIndexJoin))
+    return nullptr;
   Conjuncts all;
   const auto* get = table_of(*node.children[1], all);
   if (get == nullptr) return nullptr;
@@ -113,7 +119,8 @@ PlanNodePtr Lowering::lower_by_index(LogicalNode& node, Conjuncts& conditions, P
   double best_cost = rows * (kCost.row + 2 * kCost.value + hash_build_ns(rows * 40));
   for (auto& path : paths) {
     if (std::ranges::none_of(path.used, [own](auto i) { return i >= own; })) continue;
-    const double per_row = kCost.index_probe + estimator_.index_rows(*get->relation, *path.index, path.range) * kCost.row_fetch;
+    const double per_row =
+        kCost.index_probe + estimator_.index_rows(*get->relation, *path.index, path.range) * kCost.row_fetch;
     if (left->estimated_rows * per_row >= best_cost) continue;
     best_cost = left->estimated_rows * per_row;
     best = &path;
@@ -147,7 +154,9 @@ void Lowering::set_join_output(PlanNode& join, const ColumnSet& required) {
 /// The sides of a key changed places: the operator's function too, where it tells them apart.
 void Lowering::commute_equality(PlanNode::HashKey& key) {
   const auto* declaration = key.equality.declaration;
-  if (declaration == nullptr || declaration->arguments.size() != 2 || declaration->arguments[0] == declaration->arguments[1]) return;
+  if (declaration == nullptr || declaration->arguments.size() != 2 ||
+      declaration->arguments[0] == declaration->arguments[1])
+    return;
   for (const auto* op : functions::Registry::instance().operators("=")) {
     if (op->left != declaration->arguments[1] || op->right != declaration->arguments[0]) continue;
     const TypeRef types[] = {key.left->type, key.right->type};
@@ -156,7 +165,8 @@ void Lowering::commute_equality(PlanNode::HashKey& key) {
   }
 }
 
-void Lowering::take_hash_keys(PlanNode& join, Conjuncts& conditions, const ColumnSet& left, const ColumnSet& right) {
+void Lowering::take_hash_keys(PlanNode& join, Conjuncts& conditions, const ColumnSet& left,
+                              const ColumnSet& right) {
   Conjuncts rest;
   for (auto& e : conditions) {
     // A pulled-up correlation names the group of rows that IN looks at.

@@ -11,7 +11,8 @@ using plan::PlanNode;
 using plan::PlanNodePtr;
 
 PlanNodePtr make_plan_node(NodeKind kind);
-/// The table under `node` when it is one, filtered or not; its conditions are added to `conditions` as copies.
+/// The table under `node` when it is one, filtered or not; its conditions are added to `conditions` as
+/// copies.
 const LogicalNode* table_of(const LogicalNode& node, Conjuncts& conditions);
 
 class Lowering {
@@ -39,7 +40,8 @@ class Lowering {
   PlanNodePtr lower_aggregate(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_window(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_sort(LogicalNode& node, const ColumnSet& required);
-  PlanNodePtr lower_sort_by_index(LogicalNode& sort, const ColumnSet& required, double wanted);   // index_order.cc
+  PlanNodePtr lower_sort_by_index(LogicalNode& sort, const ColumnSet& required,
+                                  double wanted);  // index_order.cc
   static double rows_wanted(const LogicalNode& limit);
   PlanNodePtr lower_limit(LogicalNode& node, const ColumnSet& required);
   PlanNodePtr lower_distinct(LogicalNode& node, const ColumnSet& required);
@@ -55,11 +57,12 @@ class Lowering {
   PlanNodePtr lower_join(LogicalNode& node, const ColumnSet& required);
 
   /// A scan of a table by itself: the cheapest way.
-  PlanNodePtr make_scan(const LogicalNode& get, Conjuncts conditions, const ColumnSet& required, IndexPath* path);
+  PlanNodePtr make_scan(const LogicalNode& get, Conjuncts conditions, const ColumnSet& required,
+                        IndexPath* path);
   static std::size_t count_block_tables(const LogicalNode& node);
   PlanNodePtr lower_block(LogicalNode& node, const ColumnSet& required);
-  PlanNodePtr lower_by_index(LogicalNode& node, Conjuncts& conditions, PlanNodePtr& left, const ColumnSet& below,
-                             const ColumnSet& required);
+  PlanNodePtr lower_by_index(LogicalNode& node, Conjuncts& conditions, PlanNodePtr& left,
+                             const ColumnSet& below, const ColumnSet& required);
   static void set_join_output(PlanNode& join, const ColumnSet& required);
 
   /// The sides of a key changed places: the operator's function too, where it tells them apart.

@@ -9,9 +9,9 @@ namespace rustbd::optimizer {
 namespace {
 
 constexpr std::string_view kRuleNames[] = {
-    "fold_constants", "simplify_predicates", "unnest", "outer_to_inner", "transitive_equality", "filter_push_down",
-    "join_elimination", "min_max_index", "join_order", "inline_cte", "index_scan", "index_join", "index_order", "top_n",
-    "empty_input"};
+    "fold_constants",   "simplify_predicates", "unnest",        "outer_to_inner", "transitive_equality",
+    "filter_push_down", "join_elimination",    "min_max_index", "join_order",     "inline_cte",
+    "index_scan",       "index_join",          "index_order",   "top_n",          "empty_input"};
 static_assert(std::size(kRuleNames) == static_cast<std::size_t>(Rule::kCount));
 
 std::uint32_t read_disabled_rules(const OptimizeInput& input) {
@@ -62,10 +62,15 @@ void number_nodes(plan::PlanNode& node, std::uint32_t& next) {
 std::string_view name_of(Rule rule) { return kRuleNames[static_cast<std::size_t>(rule)]; }
 
 Planner::Planner(plan::LogicalPlan& logical, const OptimizeInput& in)
-    : plan(logical), input(in), columns(logical.columns), settings(read_settings(in)),
-      next_parameter(static_cast<std::uint32_t>(logical.parameters.size())), disabled(read_disabled_rules(in)) {}
+    : plan(logical),
+      input(in),
+      columns(logical.columns),
+      settings(read_settings(in)),
+      next_parameter(static_cast<std::uint32_t>(logical.parameters.size())),
+      disabled(read_disabled_rules(in)) {}
 
-std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::LogicalPlan> logical, const OptimizeInput& input) {
+std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::LogicalPlan> logical,
+                                                    const OptimizeInput& input) {
   auto out = std::make_shared<plan::ExecutionPlan>();
   Planner planner{*logical, input};
   remove_subqueries(planner);
@@ -76,7 +81,7 @@ std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::Logica
   push_filters(planner, logical->root);
   if (has_dependent_join(*logical->root)) {
     unnest_joins(planner, logical->root);
-    push_filters(planner, logical->root);   // what was pulled up may go down again, on either side
+    push_filters(planner, logical->root);  // what was pulled up may go down again, on either side
   }
   out->root = make_physical(planner, std::move(logical->root));
   number_nodes(*out->root, out->node_count);

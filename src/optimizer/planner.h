@@ -11,8 +11,22 @@ namespace rustbd::optimizer {
 
 /// A rewrite that `rustbd.disabled_rules` can switch off; EXPLAIN (RULES) names those that fired.
 enum class Rule : std::uint8_t {
-  kFoldConstants, kSimplifyPredicates, kUnnest, kOuterToInner, kTransitiveEquality, kFilterPushDown, kJoinElimination,
-  kMinMaxIndex, kJoinOrder, kInlineCte, kIndexScan, kIndexJoin, kIndexOrder, kTopN, kEmptyInput, kCount,
+  kFoldConstants,
+  kSimplifyPredicates,
+  kUnnest,
+  kOuterToInner,
+  kTransitiveEquality,
+  kFilterPushDown,
+  kJoinElimination,
+  kMinMaxIndex,
+  kJoinOrder,
+  kInlineCte,
+  kIndexScan,
+  kIndexJoin,
+  kIndexOrder,
+  kTopN,
+  kEmptyInput,
+  kCount,
 };
 std::string_view name_of(Rule rule);
 
@@ -26,9 +40,9 @@ struct Planner {
   const OptimizeInput& input;
   plan::ColumnTable& columns;
   Settings settings;
-  std::uint32_t next_parameter;                 // the next binding's number
+  std::uint32_t next_parameter;  // the next binding's number
   std::uint64_t plans_considered = 0;
-  std::uint32_t disabled = 0, fired = 0;        // bits by Rule
+  std::uint32_t disabled = 0, fired = 0;  // bits by Rule
 
   [[nodiscard]] bool enabled(Rule rule) const { return (disabled >> static_cast<unsigned>(rule) & 1) == 0; }
   void note(Rule rule) { fired |= 1u << static_cast<unsigned>(rule); }
@@ -39,18 +53,20 @@ struct Planner {
     info.type = type;
     return columns.add(std::move(info));
   }
-  [[nodiscard]] ExpressionPtr column(ColumnId id) const { return expression::make_column(id, columns[id].type); }
+  [[nodiscard]] ExpressionPtr column(ColumnId id) const {
+    return expression::make_column(id, columns[id].type);
+  }
 };
 
 // Passes, in order. Each keeps `output` of every node up to date.
-void fold_constants(Planner& planner, LogicalNode& root);                 // fold.cc
+void fold_constants(Planner& planner, LogicalNode& root);  // fold.cc
 void fold_expression(Planner& planner, ExpressionPtr& e);
-void remove_subqueries(Planner& planner);                                 // subquery.cc: kSubquery -> joins
-void unnest_joins(Planner& planner, LogicalPtr& root);                    // unnest.cc: dependent joins -> joins
-void simplify_predicates(Planner& planner, LogicalNode& root);            // simplify.cc
-void inline_ctes(Planner& planner, LogicalPtr& root);                     // cte.cc
-void use_min_max_order(Planner& planner, LogicalNode& node);              // index_order.cc
-void push_filters(Planner& planner, LogicalPtr& root);                    // push_down.cc
-plan::PlanNodePtr make_physical(Planner& planner, LogicalPtr root);       // lower.cc
+void remove_subqueries(Planner& planner);                            // subquery.cc: kSubquery -> joins
+void unnest_joins(Planner& planner, LogicalPtr& root);               // unnest.cc: dependent joins -> joins
+void simplify_predicates(Planner& planner, LogicalNode& root);       // simplify.cc
+void inline_ctes(Planner& planner, LogicalPtr& root);                // cte.cc
+void use_min_max_order(Planner& planner, LogicalNode& node);         // index_order.cc
+void push_filters(Planner& planner, LogicalPtr& root);               // push_down.cc
+plan::PlanNodePtr make_physical(Planner& planner, LogicalPtr root);  // lower.cc
 
 }  // namespace rustbd::optimizer

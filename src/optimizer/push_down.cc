@@ -1,6 +1,6 @@
-// Conditions move to where their columns come from; on the way outer joins whose NULL rows no condition lets through
-// become inner ones (query.md §7, rules 5 and 7). Nothing moves past LIMIT, past something volatile, or into the side of
-// an outer join that is filled with NULLs.
+// Conditions move to where their columns come from; on the way outer joins whose NULL rows no condition lets
+// through become inner ones (query.md §7, rules 5 and 7). Nothing moves past LIMIT, past something volatile,
+// or into the side of an outer join that is filled with NULLs.
 #include <algorithm>
 
 #include "rustbd/optimizer/planner.h"
@@ -11,16 +11,19 @@ namespace {
 
 class FilterPusher {
  public:
-  explicit FilterPusher(Planner& planner) : planner_(planner), moves_(planner.enabled(Rule::kFilterPushDown)) {}
+  explicit FilterPusher(Planner& planner)
+      : planner_(planner), moves_(planner.enabled(Rule::kFilterPushDown)) {}
 
   /// Puts `conditions` over or into `node`.
   void push(LogicalPtr& node, Conjuncts conditions) {
     switch (node->kind) {
       case LogicalKind::kFilter: return push_filter(node, std::move(conditions));
-      case LogicalKind::kJoin: case LogicalKind::kDependentJoin: return push_join(node, std::move(conditions));
+      case LogicalKind::kJoin:
+      case LogicalKind::kDependentJoin: return push_join(node, std::move(conditions));
       case LogicalKind::kProject: return push_project(node, std::move(conditions));
       case LogicalKind::kAggregate: return push_aggregate(node, std::move(conditions));
-      case LogicalKind::kWindow: return push_by_columns(node, std::move(conditions), ColumnSet{node->partition_by});
+      case LogicalKind::kWindow:
+        return push_by_columns(node, std::move(conditions), ColumnSet{node->partition_by});
       case LogicalKind::kProjectSet:
         return push_by_columns(node, std::move(conditions), outputs_of(*node->children[0]));
       case LogicalKind::kSort: return push_by_columns(node, std::move(conditions), outputs_of(*node));
@@ -53,7 +56,8 @@ class FilterPusher {
     Conjuncts own;
     split(std::move(node->condition), own);
     auto child = std::move(node->children[0]);
-    const bool any_volatile = std::ranges::any_of(own, [](const auto& e) { return expression::is_volatile(*e); });
+    const bool any_volatile =
+        std::ranges::any_of(own, [](const auto& e) { return expression::is_volatile(*e); });
     if (any_volatile || !moves_) {
       push(child, {});
       // A volatile condition is evaluated as often as it stands: nothing above it comes below it.
@@ -72,7 +76,8 @@ class FilterPusher {
     const auto own = outputs_of(*node);
     for (auto& e : conditions) {
       const auto used = common(columns_of(*e), own);
-      if (moves_ && !used.empty() && movable.contains_all(used) && !expression::is_volatile(*e)) move(below, std::move(e));
+      if (moves_ && !used.empty() && movable.contains_all(used) && !expression::is_volatile(*e))
+        move(below, std::move(e));
       else above.push_back(std::move(e));
     }
     push(node->children[0], std::move(below));
@@ -81,8 +86,8 @@ class FilterPusher {
 
   void push_project(LogicalPtr& node, Conjuncts conditions) {
     if (node->children.empty()) return stay(node, std::move(conditions));
-    const bool any_volatile =
-        std::ranges::any_of(node->computed, [](const auto& c) { return expression::is_volatile(*c.expression); });
+    const bool any_volatile = std::ranges::any_of(
+        node->computed, [](const auto& c) { return expression::is_volatile(*c.expression); });
     Conjuncts below, above;
     for (auto& e : conditions) {
       if (!moves_ || any_volatile || expression::is_volatile(*e)) {
@@ -134,7 +139,8 @@ class FilterPusher {
       }
       for (std::size_t i = 0; i < below.size(); ++i) {
         ColumnMap map;
-        for (std::size_t c = 0; c < node->output.size(); ++c) map[node->output[c]] = node->children[i]->output[c];
+        for (std::size_t c = 0; c < node->output.size(); ++c)
+          map[node->output[c]] = node->children[i]->output[c];
         auto copy = e->clone();
         rename_columns(copy, map);
         move(below[i], std::move(copy));
@@ -183,7 +189,8 @@ class FilterPusher {
       const bool left_is_kept = join != JoinType::kFull;
       for (auto& e : conditions) {
         const auto used = columns_of(*e);
-        const bool reads_right = used.intersects(right) || (join == JoinType::kMark && used.contains(node->mark));
+        const bool reads_right =
+            used.intersects(right) || (join == JoinType::kMark && used.contains(node->mark));
         const bool movable = moves_ && left_is_kept && !reads_right && !expression::is_volatile(*e);
         if (movable) move(to_left, std::move(e));
         else above.push_back(std::move(e));
@@ -197,7 +204,8 @@ class FilterPusher {
       const auto used = columns_of(*e);
       const bool movable = moves_ && !expression::is_volatile(*e);
       if (movable && on_to_left && !used.intersects(right)) move(to_left, std::move(e));
-      else if (movable && on_to_right && !used.empty() && !used.intersects(left)) move(to_right, std::move(e));
+      else if (movable && on_to_right && !used.empty() && !used.intersects(left))
+        move(to_right, std::move(e));
       else stays.push_back(std::move(e));
     }
     if (!stays.empty()) node->condition = expression::make_and(std::move(stays));

@@ -1,10 +1,10 @@
-// Subqueries in expressions become joins: EXISTS a semi or anti join where it stands as a condition of its own and a mark
-// join elsewhere, IN and ANY likewise, ALL by its negation, scalar ones a single join, ARRAY an aggregate under one
-// (query.md §7, rule 3). What is correlated becomes a dependent join.
+// Subqueries in expressions become joins: EXISTS a semi or anti join where it stands as a condition of its
+// own and a mark join elsewhere, IN and ANY likewise, ALL by its negation, scalar ones a single join, ARRAY
+// an aggregate under one (query.md §7, rule 3). What is correlated becomes a dependent join.
 #include <algorithm>
 
-#include "rustbd/base/statement_assert.h"
 #include "rustbd/base/error.h"
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/optimizer/planner.h"
 #include "rustbd/types/array.h"
 
@@ -44,9 +44,8 @@ class SubqueryRemover {
     });
   }
   void count(LogicalNode& root) {
-    for_each_node(root, [&](LogicalNode& node) {
-      for_each_expression(node, [&](ExpressionPtr& e) { count(*e); });
-    });
+    for_each_node(
+        root, [&](LogicalNode& node) { for_each_expression(node, [&](ExpressionPtr& e) { count(*e); }); });
   }
 
   /// The plan of a subquery for one of its uses, and its comparison with the operands of that use.
@@ -95,11 +94,14 @@ class SubqueryRemover {
   /// Whether there is a row does not depend on what it holds or on the order.
   void keep_existence_only(LogicalPtr& root) {
     for (;;) {
-      const bool passes_rows = root->kind == LogicalKind::kProject || root->kind == LogicalKind::kSort || root->kind == LogicalKind::kDistinct;
+      const bool passes_rows = root->kind == LogicalKind::kProject || root->kind == LogicalKind::kSort ||
+                               root->kind == LogicalKind::kDistinct;
       bool takes_one = false;
-      if (root->kind == LogicalKind::kLimit && root->offset == nullptr && root->limit != nullptr && planner_.input.statement != nullptr) {
+      if (root->kind == LogicalKind::kLimit && root->offset == nullptr && root->limit != nullptr &&
+          planner_.input.statement != nullptr) {
         fold_expression(planner_, root->limit);
-        takes_one = root->limit->kind == Kind::kConstant && !root->limit->is_null && root->limit->value.i64 >= 1;
+        takes_one =
+            root->limit->kind == Kind::kConstant && !root->limit->is_null && root->limit->value.i64 >= 1;
       }
       if ((!passes_rows && !takes_one) || root->children.size() != 1) return;
       root = std::move(LogicalPtr{std::move(root->children[0])});
@@ -183,7 +185,8 @@ class SubqueryRemover {
 
   static bool has_subquery(LogicalNode& node) {
     bool found = false;
-    for_each_expression(node, [&](ExpressionPtr& e) { found = found || expression::contains(*e, Kind::kSubquery); });
+    for_each_expression(
+        node, [&](ExpressionPtr& e) { found = found || expression::contains(*e, Kind::kSubquery); });
     return found;
   }
 
@@ -193,7 +196,8 @@ class SubqueryRemover {
     if (!has_subquery(*node)) return;
     switch (node->kind) {
       case LogicalKind::kFilter: return remove_in_filter(node);
-      case LogicalKind::kJoin: case LogicalKind::kDependentJoin: return remove_in_join(node);
+      case LogicalKind::kJoin:
+      case LogicalKind::kDependentJoin: return remove_in_join(node);
       case LogicalKind::kValues: return remove_in_values(node);
       case LogicalKind::kFunctionScan: return remove_in_leaf(node);
       case LogicalKind::kLimit: return remove_in_leaf(node);
@@ -216,13 +220,15 @@ class SubqueryRemover {
   void remove_in_modify(LogicalNode& node) {
     auto& modify = *node.modify;
     for (auto& a : modify.conflict_assignments)
-      if (expression::contains(*a.value, Kind::kSubquery)) throw not_supported("a subquery in ON CONFLICT DO UPDATE");
+      if (expression::contains(*a.value, Kind::kSubquery))
+        throw not_supported("a subquery in ON CONFLICT DO UPDATE");
     if (modify.conflict_where && expression::contains(*modify.conflict_where, Kind::kSubquery))
       throw not_supported("a subquery in ON CONFLICT DO UPDATE");
     for (auto& a : modify.assignments) {
       if (!expression::contains(*a.value, Kind::kSubquery)) continue;
       expression::visit(*a.value, [&](const Expression& x) {
-        if (x.kind == Kind::kSubquery && !planner_.plan.subplans[x.subquery].correlated.empty()) modify.recheck_needs_restart = true;
+        if (x.kind == Kind::kSubquery && !planner_.plan.subplans[x.subquery].correlated.empty())
+          modify.recheck_needs_restart = true;
       });
       replace(node.children[0], a.value);
     }
@@ -251,7 +257,8 @@ class SubqueryRemover {
     Conjuncts conjuncts, plain, rest;
     split(std::move(node->condition), conjuncts);
     // Conditions without subqueries go below the joins.
-    for (auto& e : conjuncts) (expression::contains(*e, Kind::kSubquery) ? rest : plain).push_back(std::move(e));
+    for (auto& e : conjuncts)
+      (expression::contains(*e, Kind::kSubquery) ? rest : plain).push_back(std::move(e));
     child = make_filter(std::move(child), std::move(plain));
     Conjuncts above;
     for (auto& e : rest) {
@@ -265,7 +272,8 @@ class SubqueryRemover {
   void remove_in_join(LogicalPtr& node) {
     Conjuncts conjuncts, plain, rest;
     split(std::move(node->condition), conjuncts);
-    for (auto& e : conjuncts) (expression::contains(*e, Kind::kSubquery) ? rest : plain).push_back(std::move(e));
+    for (auto& e : conjuncts)
+      (expression::contains(*e, Kind::kSubquery) ? rest : plain).push_back(std::move(e));
     node->condition = plain.empty() ? nullptr : expression::make_and(std::move(plain));
     if (node->join == JoinType::kInner) {
       node = make_filter(std::move(node), std::move(rest));
@@ -296,7 +304,9 @@ class SubqueryRemover {
       auto project = make_node(LogicalKind::kProject);
       for (std::size_t i = 0; i < row.size(); ++i) {
         replace(one, row[i]);
-        const auto id = node->rows.size() == 1 ? output[i] : planner_.add_column(planner_.columns[output[i]].name, planner_.columns[output[i]].type);
+        const auto id = node->rows.size() == 1 ? output[i]
+                                               : planner_.add_column(planner_.columns[output[i]].name,
+                                                                     planner_.columns[output[i]].type);
         project->computed.push_back({id, std::move(row[i])});
         project->output.push_back(id);
       }
@@ -309,7 +319,8 @@ class SubqueryRemover {
       both->set_all = true;
       const bool last = &row == &node->rows.back();
       for (const auto id : output)
-        both->output.push_back(last ? id : planner_.add_column(planner_.columns[id].name, planner_.columns[id].type));
+        both->output.push_back(
+            last ? id : planner_.add_column(planner_.columns[id].name, planner_.columns[id].type));
       both->children.push_back(std::move(all));
       both->children.push_back(std::move(project));
       all = std::move(both);
@@ -317,7 +328,8 @@ class SubqueryRemover {
     node = std::move(all);
   }
 
-  /// LIMIT and functions in FROM are computed before their rows: they run for each row of the values they need.
+  /// LIMIT and functions in FROM are computed before their rows: they run for each row of the values they
+  /// need.
   void remove_in_leaf(LogicalPtr& node) {
     LogicalPtr values = make_node(LogicalKind::kResult);
     for_each_expression(*node, [&](ExpressionPtr& e) { replace(values, e); });
@@ -330,8 +342,6 @@ class SubqueryRemover {
 
 }  // namespace
 
-void remove_subqueries(Planner& planner) {
-  SubqueryRemover{planner}.run();
-}
+void remove_subqueries(Planner& planner) { SubqueryRemover{planner}.run(); }
 
 }  // namespace rustbd::optimizer

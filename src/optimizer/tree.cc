@@ -25,10 +25,14 @@ LogicalPtr make_filter(LogicalPtr child, Conjuncts conjuncts) {
 
 void set_output(LogicalNode& node) {
   switch (node.kind) {
-    case LogicalKind::kFilter: case LogicalKind::kSort: case LogicalKind::kLimit: case LogicalKind::kDistinct:
+    case LogicalKind::kFilter:
+    case LogicalKind::kSort:
+    case LogicalKind::kLimit:
+    case LogicalKind::kDistinct:
     case LogicalKind::kLockRows: node.output = node.children[0]->output; break;
     case LogicalKind::kCteBind: node.output = node.children[1]->output; break;
-    case LogicalKind::kJoin: case LogicalKind::kDependentJoin:
+    case LogicalKind::kJoin:
+    case LogicalKind::kDependentJoin:
       node.output = node.children[0]->output;
       if (node.join == JoinType::kMark) {
         node.output.push_back(node.mark);
@@ -43,7 +47,8 @@ void set_output(LogicalNode& node) {
       break;
     case LogicalKind::kProjectSet:
       node.output = node.children[0]->output;
-      for (const auto& f : node.functions) node.output.insert(node.output.end(), f.columns.begin(), f.columns.end());
+      for (const auto& f : node.functions)
+        node.output.insert(node.output.end(), f.columns.begin(), f.columns.end());
       break;
     default: break;
   }
@@ -111,9 +116,15 @@ void add_free(const LogicalNode& node, ColumnSet& used, ColumnSet& produced) {
   for (const auto& f : node.functions) produced.add(f.columns);
   if (node.has_ordinality) produced.add(node.ordinality);
   switch (node.kind) {
-    case LogicalKind::kValues: case LogicalKind::kSetOperation: case LogicalKind::kCteScan: case LogicalKind::kRecursiveUnion:
-    case LogicalKind::kWorkTableScan: case LogicalKind::kGet: case LogicalKind::kModify: produced.add(node.output); break;
-    case LogicalKind::kJoin: case LogicalKind::kDependentJoin:
+    case LogicalKind::kValues:
+    case LogicalKind::kSetOperation:
+    case LogicalKind::kCteScan:
+    case LogicalKind::kRecursiveUnion:
+    case LogicalKind::kWorkTableScan:
+    case LogicalKind::kGet:
+    case LogicalKind::kModify: produced.add(node.output); break;
+    case LogicalKind::kJoin:
+    case LogicalKind::kDependentJoin:
       if (node.join == JoinType::kMark) produced.add(node.mark);
       break;
     case LogicalKind::kProject: used.add(node.output); break;
@@ -232,14 +243,17 @@ LogicalPtr clone_tree(const LogicalNode& root, plan::ColumnTable& columns, Colum
   });
   for_each_node(*copy, [&](LogicalNode& node) {
     rename_columns(node, map);
-    if (node.kind == LogicalKind::kCteScan || node.kind == LogicalKind::kWorkTableScan || node.kind == LogicalKind::kCteBind)
+    if (node.kind == LogicalKind::kCteScan || node.kind == LogicalKind::kWorkTableScan ||
+        node.kind == LogicalKind::kCteBind)
       for (auto& id : node.cte_columns)
         if (auto it = map.find(id); it != map.end()) id = it->second;
   });
   return copy;
 }
 
-bool is_true(const Expression& e) { return e.kind == Kind::kConstant && !e.is_null && e.type.oid == oid::kBool && e.value.boolean; }
+bool is_true(const Expression& e) {
+  return e.kind == Kind::kConstant && !e.is_null && e.type.oid == oid::kBool && e.value.boolean;
+}
 bool is_false(const Expression& e) {
   return e.kind == Kind::kConstant && e.type.oid == oid::kBool && (e.is_null || !e.value.boolean);
 }
@@ -286,8 +300,12 @@ const std::unordered_map<Oid, Comparison>& comparisons() {
 /// Types within one class hash alike when they compare equal.
 int hash_class(const TypeRef& type) {
   switch (type.oid) {
-    case oid::kInt2: case oid::kInt4: case oid::kInt8: return 1;
-    case oid::kText: case oid::kVarchar: case oid::kName: return 2;
+    case oid::kInt2:
+    case oid::kInt4:
+    case oid::kInt8: return 1;
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kName: return 2;
     default: return type.phys == types::Phys::kU32 ? 3 : static_cast<int>(type.oid) + 16;
   }
 }
@@ -295,7 +313,8 @@ int hash_class(const TypeRef& type) {
 }  // namespace
 
 Comparison comparison_of(const Expression& e) {
-  if (e.kind != Kind::kCall || e.args.size() != 2 || e.function.declaration == nullptr) return Comparison::kNone;
+  if (e.kind != Kind::kCall || e.args.size() != 2 || e.function.declaration == nullptr)
+    return Comparison::kNone;
   const auto& map = comparisons();
   const auto it = map.find(e.function.declaration->oid);
   return it == map.end() ? Comparison::kNone : it->second;
@@ -323,9 +342,12 @@ bool is_strict_in(const Expression& e, const ColumnSet& columns) {
     case Kind::kCall:
       if (e.function.declaration == nullptr || !e.function.declaration->is(functions::kStrict)) return false;
       return std::ranges::any_of(e.args, [&](const auto& a) { return is_strict_in(*a, columns); });
-    case Kind::kPhysicalCast: case Kind::kCoerceLength: case Kind::kTypedInput: case Kind::kNot:
-      return is_strict_in(*e.args[0], columns);
-    case Kind::kInList: case Kind::kScalarArray: return is_strict_in(*e.args[0], columns);
+    case Kind::kPhysicalCast:
+    case Kind::kCoerceLength:
+    case Kind::kTypedInput:
+    case Kind::kNot: return is_strict_in(*e.args[0], columns);
+    case Kind::kInList:
+    case Kind::kScalarArray: return is_strict_in(*e.args[0], columns);
     default: return false;
   }
 }
@@ -333,14 +355,16 @@ bool is_strict_in(const Expression& e, const ColumnSet& columns) {
 bool rejects_nulls(const Expression& e, const ColumnSet& columns) {
   switch (e.kind) {
     case Kind::kConstant: return is_false(e);
-    case Kind::kAnd: return std::ranges::any_of(e.args, [&](const auto& a) { return rejects_nulls(*a, columns); });
-    case Kind::kOr: return std::ranges::all_of(e.args, [&](const auto& a) { return rejects_nulls(*a, columns); });
+    case Kind::kAnd:
+      return std::ranges::any_of(e.args, [&](const auto& a) { return rejects_nulls(*a, columns); });
+    case Kind::kOr:
+      return std::ranges::all_of(e.args, [&](const auto& a) { return rejects_nulls(*a, columns); });
     case Kind::kIsNotNull: return is_strict_in(*e.args[0], columns);
     case Kind::kBooleanTest:
       return (e.test == expression::BooleanTest::kTrue && rejects_nulls(*e.args[0], columns)) ||
              ((e.test == expression::BooleanTest::kFalse || e.test == expression::BooleanTest::kNotUnknown) &&
               is_strict_in(*e.args[0], columns));
-    case Kind::kScalarArray:   // x op ALL ('{}') is TRUE whatever x is
+    case Kind::kScalarArray:  // x op ALL ('{}') is TRUE whatever x is
       return !e.all && is_strict_in(e, columns);
     default: return is_strict_in(e, columns);
   }

@@ -21,15 +21,16 @@ using ColumnMap = std::unordered_map<ColumnId, ColumnId>;
 using Conjuncts = std::vector<ExpressionPtr>;
 
 LogicalPtr make_node(LogicalKind kind);
-LogicalPtr make_filter(LogicalPtr child, Conjuncts conjuncts);   // the child itself for none
+LogicalPtr make_filter(LogicalPtr child, Conjuncts conjuncts);  // the child itself for none
 
 /// Sets `output` from the children's outputs, as binder's nodes have it: what the node can deliver.
 void set_output(LogicalNode& node);
-void set_outputs(LogicalNode& root);   // of the whole tree, children first
+void set_outputs(LogicalNode& root);  // of the whole tree, children first
 
-/// Expressions that the node itself evaluates (not those of its children). Modify: only what runs over its child.
+/// Expressions that the node itself evaluates (not those of its children). Modify: only what runs over its
+/// child.
 void for_each_expression(LogicalNode& node, const std::function<void(ExpressionPtr&)>& fn);
-void for_each_node(LogicalNode& node, const std::function<void(LogicalNode&)>& fn);   // children first
+void for_each_node(LogicalNode& node, const std::function<void(LogicalNode&)>& fn);  // children first
 
 ColumnSet columns_of(const Expression& e);
 void add_columns(const Expression& e, ColumnSet& to);
@@ -43,11 +44,11 @@ void rename_columns(ExpressionPtr& e, const ColumnMap& map);
 LogicalPtr clone_tree(const LogicalNode& root, plan::ColumnTable& columns, ColumnMap& map);
 std::vector<ExpressionPtr> clone_all(const std::vector<ExpressionPtr>& from);
 
-bool is_true(const Expression& e);      // the constant TRUE
-bool is_false(const Expression& e);     // the constant FALSE or NULL
+bool is_true(const Expression& e);   // the constant TRUE
+bool is_false(const Expression& e);  // the constant FALSE or NULL
 ExpressionPtr make_not(ExpressionPtr e);
-ExpressionPtr make_test(Kind kind, ExpressionPtr e);   // IS NULL and the like
-void split(ExpressionPtr e, Conjuncts& out);           // conjuncts without constant TRUEs
+ExpressionPtr make_test(Kind kind, ExpressionPtr e);  // IS NULL and the like
+void split(ExpressionPtr e, Conjuncts& out);          // conjuncts without constant TRUEs
 
 enum class Comparison : std::uint8_t { kNone, kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 /// What a call of two arguments compares them for, by its function.

@@ -1,6 +1,7 @@
-// Dependent joins become joins where the conditions that tie the inner side to the outer one can be pulled up to the join:
-// the pull-up of query.md §7 (after Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 2015, with D' substituted at
-// once by the equality `outer = inner`). What it can't pull stays dependent and runs as an Apply with remembered results.
+// Dependent joins become joins where the conditions that tie the inner side to the outer one can be pulled up
+// to the join: the pull-up of query.md §7 (after Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 2015,
+// with D' substituted at once by the equality `outer = inner`). What it can't pull stays dependent and runs
+// as an Apply with remembered results.
 #include <algorithm>
 
 #include "rustbd/optimizer/planner.h"
@@ -31,10 +32,13 @@ class Unnester {
       return;
     }
     if (node->join == JoinType::kRight || node->join == JoinType::kFull) return;
-    keeps_duplicates_ = node->join == JoinType::kInner || node->join == JoinType::kLeft || node->join == JoinType::kSingle;
-    // One row for each outer row, whether inner rows exist or not: the rows that the join lacks are made above it.
+    keeps_duplicates_ =
+        node->join == JoinType::kInner || node->join == JoinType::kLeft || node->join == JoinType::kSingle;
+    // One row for each outer row, whether inner rows exist or not: the rows that the join lacks are made
+    // above it.
     LogicalNode* scalar = scalar_aggregate(*node->children[1]);
-    const bool allows_scalar = node->join == JoinType::kSingle || node->join == JoinType::kLeft || node->join == JoinType::kInner;
+    const bool allows_scalar =
+        node->join == JoinType::kSingle || node->join == JoinType::kLeft || node->join == JoinType::kInner;
     if (scalar != nullptr && !allows_scalar) return;
     if (scalar != nullptr && node->join == JoinType::kLeft && node->condition != nullptr) return;
     if (scalar == nullptr && has_scalar_aggregate(*node->children[1])) return;
@@ -65,11 +69,14 @@ class Unnester {
   static LogicalNode* scalar_aggregate(LogicalNode& root) {
     LogicalNode* node = &root;
     while (node->kind == LogicalKind::kProject && node->children.size() == 1) node = node->children[0].get();
-    if (node->kind != LogicalKind::kAggregate || !node->groups.empty() || !node->grouping_sets.empty()) return nullptr;
+    if (node->kind != LogicalKind::kAggregate || !node->groups.empty() || !node->grouping_sets.empty())
+      return nullptr;
     return node;
   }
   bool has_scalar_aggregate(LogicalNode& node) {
-    if (!common(free_columns(node), outer_).empty() && node.kind == LogicalKind::kAggregate && node.groups.empty()) return true;
+    if (!common(free_columns(node), outer_).empty() && node.kind == LogicalKind::kAggregate &&
+        node.groups.empty())
+      return true;
     return std::ranges::any_of(node.children, [&](auto& child) { return has_scalar_aggregate(*child); });
   }
 
@@ -80,13 +87,17 @@ class Unnester {
   [[nodiscard]] int inner_side(const Expression& e) const {
     if (!is_hashable_equality(e) || e.kind == Kind::kIsNotDistinct) return -1;
     for (const int side : {0, 1}) {
-      const auto inner = columns_of(*e.args[static_cast<std::size_t>(side)]), outer = columns_of(*e.args[static_cast<std::size_t>(1 - side)]);
-      if (!inner.empty() && !inner.intersects(free_) && !outer.empty() && outer_.contains_all(outer)) return side;
+      const auto inner = columns_of(*e.args[static_cast<std::size_t>(side)]),
+                 outer = columns_of(*e.args[static_cast<std::size_t>(1 - side)]);
+      if (!inner.empty() && !inner.intersects(free_) && !outer.empty() && outer_.contains_all(outer))
+        return side;
     }
     return -1;
   }
 
-  struct Above { bool equalities_only = false, plain_columns_only = false; };
+  struct Above {
+    bool equalities_only = false, plain_columns_only = false;
+  };
 
   bool can_pull(LogicalNode& root, const LogicalNode* scalar) { return can_pull_below(root, {}, scalar); }
   bool can_pull_condition(const Expression& e, Above above) const {
@@ -113,13 +124,16 @@ class Unnester {
         return can_pull_conditions(node.condition, above) && can_pull_below(*node.children[0], above, scalar);
       case LogicalKind::kProject:
       case LogicalKind::kSort:
-        return own_is_free_of_outer(node) && !node.children.empty() && can_pull_below(*node.children[0], above, scalar);
+        return own_is_free_of_outer(node) && !node.children.empty() &&
+               can_pull_below(*node.children[0], above, scalar);
       case LogicalKind::kJoin:
         if (node.join == JoinType::kInner)
-          return can_pull_conditions(node.condition, above) && can_pull_below(*node.children[0], above, scalar) &&
+          return can_pull_conditions(node.condition, above) &&
+                 can_pull_below(*node.children[0], above, scalar) &&
                  can_pull_below(*node.children[1], above, scalar);
         if (node.join == JoinType::kFull || node.join == JoinType::kRight) return false;
-        return own_is_free_of_outer(node) && !depends(*node.children[1]) && can_pull_below(*node.children[0], above, scalar);
+        return own_is_free_of_outer(node) && !depends(*node.children[1]) &&
+               can_pull_below(*node.children[0], above, scalar);
       case LogicalKind::kAggregate:
         if (!node.grouping_sets.empty() || (node.groups.empty() && &node != scalar)) return false;
         above.equalities_only = true;
@@ -158,7 +172,8 @@ class Unnester {
       case LogicalKind::kWindow:
         for (const auto& e : here) {
           const auto id = e->args[static_cast<std::size_t>(inner_side(*e))]->column;
-          if (std::ranges::find(node->partition_by, id) == node->partition_by.end()) node->partition_by.push_back(id);
+          if (std::ranges::find(node->partition_by, id) == node->partition_by.end())
+            node->partition_by.push_back(id);
         }
         break;
       default: break;
@@ -190,7 +205,8 @@ class Unnester {
   void group_by(LogicalNode& aggregate, Conjuncts& conditions) {
     for (auto& e : conditions) {
       auto& inner = e->args[static_cast<std::size_t>(inner_side(*e))];
-      const auto same = std::ranges::find_if(aggregate.groups, [&](const auto& g) { return expression::same(*g.expression, *inner); });
+      const auto same = std::ranges::find_if(
+          aggregate.groups, [&](const auto& g) { return expression::same(*g.expression, *inner); });
       const auto type = inner->type;
       ColumnId id;
       if (same != aggregate.groups.end()) {
@@ -205,8 +221,8 @@ class Unnester {
   }
 
   static bool is_count(const Expression& e) {
-    return e.aggregate.declaration != nullptr &&
-           (e.aggregate.declaration->name == "count" || e.aggregate.declaration->name.starts_with("regr_count"));
+    return e.aggregate.declaration != nullptr && (e.aggregate.declaration->name == "count" ||
+                                                  e.aggregate.declaration->name.starts_with("regr_count"));
   }
 
   /// What `e` gives when its aggregates saw no row.
@@ -216,8 +232,9 @@ class Unnester {
       if (x->kind != Kind::kColumn) return;
       for (const auto& a : aggregate.aggregates) {
         if (a.id != x->column) continue;
-        x = is_count(*a.expression) ? expression::make_constant({x->type, false, types::Datum::of(std::int64_t{0})})
-                                    : expression::make_null(x->type);
+        x = is_count(*a.expression)
+                ? expression::make_constant({x->type, false, types::Datum::of(std::int64_t{0})})
+                : expression::make_null(x->type);
         return;
       }
       for (const LogicalNode* node = &root; node != &aggregate; node = node->children[0].get())
@@ -230,8 +247,8 @@ class Unnester {
     return copy;
   }
 
-  /// A subquery that is one aggregate: grouped by its keys it gives no row where the aggregate would give one over
-  /// nothing. A left join and, where that row isn't all NULL, a choice above it put this right.
+  /// A subquery that is one aggregate: grouped by its keys it gives no row where the aggregate would give one
+  /// over nothing. A left join and, where that row isn't all NULL, a choice above it put this right.
   void unnest_scalar(LogicalPtr& node, LogicalNode& aggregate) {
     const auto wanted = node->children[1]->output;
     std::vector<std::pair<ColumnId, ExpressionPtr>> defaults;
@@ -261,18 +278,21 @@ class Unnester {
       project->children.push_back(std::move(node->children[1]));
       node->children[1] = std::move(project);
     }
-    Conjuncts own_conditions;   // ON of an inner lateral join: conditions like any others
+    Conjuncts own_conditions;  // ON of an inner lateral join: conditions like any others
     split(std::move(node->condition), own_conditions);
     node->condition = nullptr;
     join_on(*node, std::move(pulled));
-    node->join = JoinType::kLeft;   // groups are unique by the keys: at most one match
+    node->join = JoinType::kLeft;  // groups are unique by the keys: at most one match
     set_output(*node);
-    if (!defaults.empty()) node = choose_defaults(std::move(node), left_output, wanted, defaults, renamed, marker);
+    if (!defaults.empty())
+      node = choose_defaults(std::move(node), left_output, wanted, defaults, renamed, marker);
     node = make_filter(std::move(node), std::move(own_conditions));
   }
 
-  LogicalPtr choose_defaults(LogicalPtr node, const std::vector<ColumnId>& left_output, const std::vector<ColumnId>& wanted,
-                             std::vector<std::pair<ColumnId, ExpressionPtr>>& defaults, const ColumnMap& renamed, ColumnId marker) {
+  LogicalPtr choose_defaults(LogicalPtr node, const std::vector<ColumnId>& left_output,
+                             const std::vector<ColumnId>& wanted,
+                             std::vector<std::pair<ColumnId, ExpressionPtr>>& defaults,
+                             const ColumnMap& renamed, ColumnId marker) {
     auto project = make_node(LogicalKind::kProject);
     project->output = left_output;
     project->output.insert(project->output.end(), wanted.begin(), wanted.end());
@@ -290,9 +310,9 @@ class Unnester {
   }
 
   Planner& planner_;
-  ColumnSet outer_;                // of the join at hand: left columns that its right side reads
-  ColumnSet free_;                 // all columns that the right side reads and does not make
-  bool keeps_duplicates_ = true;   // duplicates of right rows change the result
+  ColumnSet outer_;               // of the join at hand: left columns that its right side reads
+  ColumnSet free_;                // all columns that the right side reads and does not make
+  bool keeps_duplicates_ = true;  // duplicates of right rows change the result
 };
 
 }  // namespace

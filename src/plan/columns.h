@@ -16,10 +16,10 @@ using expression::OrderKey;
 using types::TypeRef;
 
 struct ColumnInfo {
-  std::string name;                     // for EXPLAIN: "a.x" is qualifier.name
-  std::string qualifier;                // table alias
+  std::string name;       // for EXPLAIN: "a.x" is qualifier.name
+  std::string qualifier;  // table alias
   TypeRef type;
-  Oid relation = 0;                     // base column: its table and number; else 0
+  Oid relation = 0;  // base column: its table and number; else 0
   catalog::AttributeNumber attribute = 0;
   bool nullable = true;
 };
@@ -41,7 +41,12 @@ struct ComputedColumn {
 };
 
 enum class JoinType : std::uint8_t {
-  kInner, kLeft, kRight, kFull, kSemi, kAnti,
+  kInner,
+  kLeft,
+  kRight,
+  kFull,
+  kSemi,
+  kAnti,
   kMark,    // every left row once, with a boolean column `mark`: TRUE, FALSE or NULL as IN says
   kSingle,  // left join whose second match is 21000
 };

@@ -8,10 +8,14 @@ namespace {
 
 std::string text_lines(const ExplainEntry& e) {
   std::string line = e.title;
-  if (e.has_costs) line += fmt::format("  (cost={:.2f}..{:.2f} rows={:.0f} width={})", e.startup_cost, e.total_cost, e.rows, e.width);
+  if (e.has_costs)
+    line += fmt::format("  (cost={:.2f}..{:.2f} rows={:.0f} width={})", e.startup_cost, e.total_cost, e.rows,
+                        e.width);
   if (!e.has_actuals) return line;
   if (e.never_executed) return line + " (never executed)";
-  if (e.has_timing) line += fmt::format(" (actual time={:.3f}..{:.3f} rows={:.0f} loops={})", e.first_ms, e.total_ms, e.actual_rows, e.loops);
+  if (e.has_timing)
+    line += fmt::format(" (actual time={:.3f}..{:.3f} rows={:.0f} loops={})", e.first_ms, e.total_ms,
+                        e.actual_rows, e.loops);
   else line += fmt::format(" (actual rows={:.0f} loops={})", e.actual_rows, e.loops);
   return line;
 }
@@ -118,8 +122,9 @@ void print_json(const ExplainEntry& e, int indent, std::string& out) {
 
 }  // namespace
 
-std::vector<std::string> explain(const ExecutionPlan& plan, const ExplainOptions& options, std::span<const NodeActuals> actuals,
-                                 double planning_ms, double execution_ms) {
+std::vector<std::string> explain(const ExecutionPlan& plan, const ExplainOptions& options,
+                                 std::span<const NodeActuals> actuals, double planning_ms,
+                                 double execution_ms) {
   const auto tree = make_explain_tree(plan, options, actuals);
   const bool summary = options.summary || options.analyze;
   if (options.format == ExplainFormat::kText) {

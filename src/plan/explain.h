@@ -12,7 +12,8 @@ namespace rustbd::plan {
 
 enum class ExplainFormat : std::uint8_t { kText, kJson };
 struct ExplainOptions {
-  bool analyze = false, verbose = false, costs = true, buffers = false, timing = true, summary = false, settings = false, wal = false;
+  bool analyze = false, verbose = false, costs = true, buffers = false, timing = true, summary = false,
+       settings = false, wal = false;
   ExplainFormat format = ExplainFormat::kText;
 };
 /// What a run measured per node (index = PlanNode::id).
@@ -22,7 +23,8 @@ struct NodeActuals {
   std::uint64_t memory_bytes = 0;
 };
 /// Lines of the text form, or one JSON document. `actuals` empty: without ANALYZE.
-std::vector<std::string> explain(const ExecutionPlan& plan, const ExplainOptions& options, std::span<const NodeActuals> actuals, double planning_ms,
+std::vector<std::string> explain(const ExecutionPlan& plan, const ExplainOptions& options,
+                                 std::span<const NodeActuals> actuals, double planning_ms,
                                  double execution_ms);
 
 }  // namespace rustbd::plan

@@ -16,8 +16,10 @@ namespace {
 constexpr double kNsPerCostUnit = 10'000;
 
 std::string quote(std::string_view name) {
-  const bool plain = !name.empty() && !(name[0] >= '0' && name[0] <= '9') &&
-                     std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  const bool plain =
+      !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+      });
   if (plain) return std::string{name};
   std::string out = "\"";
   for (const char c : name) {
@@ -29,8 +31,13 @@ std::string quote(std::string_view name) {
 
 bool is_scan(NodeKind kind) {
   switch (kind) {
-    case NodeKind::kTableScan: case NodeKind::kIndexScan: case NodeKind::kIndexOnlyScan: case NodeKind::kCteScan:
-    case NodeKind::kFunctionScan: case NodeKind::kWorkTableScan: case NodeKind::kValues: return true;
+    case NodeKind::kTableScan:
+    case NodeKind::kIndexScan:
+    case NodeKind::kIndexOnlyScan:
+    case NodeKind::kCteScan:
+    case NodeKind::kFunctionScan:
+    case NodeKind::kWorkTableScan:
+    case NodeKind::kValues: return true;
     default: return false;
   }
 }
@@ -38,7 +45,8 @@ bool is_scan(NodeKind kind) {
 std::string_view join_word(JoinType join) {
   switch (join) {
     case JoinType::kInner: return "";
-    case JoinType::kLeft: case JoinType::kSingle: return "Left ";
+    case JoinType::kLeft:
+    case JoinType::kSingle: return "Left ";
     case JoinType::kRight: return "Right ";
     case JoinType::kFull: return "Full ";
     case JoinType::kSemi: return "Semi ";
@@ -66,14 +74,16 @@ class TreeMaker {
     for (const auto& a : node.aggregates) computed_[a.id] = a.expression.get();
     for (const auto& w : node.windows) computed_[w.id] = w.expression.get();
     for (const auto& g : node.groups)
-      if (g.expression->kind != Kind::kColumn || g.expression->column != g.id) computed_[g.id] = g.expression.get();
+      if (g.expression->kind != Kind::kColumn || g.expression->column != g.id)
+        computed_[g.id] = g.expression.get();
     for (const auto& f : node.functions)
       if (f.columns.size() == 1 && node.kind == NodeKind::kProjectSet) computed_[f.columns[0]] = f.call.get();
     for (const auto& child : node.children) collect(*child, scans);
   }
 
   [[nodiscard]] std::string name(ColumnId id, int depth = 0) const {
-    if (const auto it = computed_.find(id); it != computed_.end() && depth < 8) return sql(*it->second, depth + 1);
+    if (const auto it = computed_.find(id); it != computed_.end() && depth < 8)
+      return sql(*it->second, depth + 1);
     const auto& info = plan_.columns[id];
     const auto column = quote(info.name);
     return qualifies_ && !info.qualifier.empty() ? quote(info.qualifier) + "." + column : column;
@@ -95,7 +105,8 @@ class TreeMaker {
     std::string out = node.relation == nullptr ? std::string{} : quote(node.relation->name);
     if (node.relation != nullptr && options_.verbose && !node.relation->schema_name.empty())
       out = quote(node.relation->schema_name) + "." + out;
-    if (node.relation != nullptr && !node.alias.empty() && node.alias != node.relation->name) out += " " + quote(node.alias);
+    if (node.relation != nullptr && !node.alias.empty() && node.alias != node.relation->name)
+      out += " " + quote(node.alias);
     return out;
   }
 
@@ -134,7 +145,8 @@ class TreeMaker {
   void add_relation_attributes(ExplainEntry& e, const PlanNode& node) const {
     if (node.index != nullptr) e.attributes.emplace_back("Index Name", node.index->name);
     if (node.relation != nullptr) e.attributes.emplace_back("Relation Name", node.relation->name);
-    if (options_.verbose && node.relation != nullptr) e.attributes.emplace_back("Schema", node.relation->schema_name);
+    if (options_.verbose && node.relation != nullptr)
+      e.attributes.emplace_back("Schema", node.relation->schema_name);
     if (!node.alias.empty()) e.attributes.emplace_back("Alias", node.alias);
   }
   void add_children(ExplainEntry& e, const PlanNode& node) {
@@ -217,10 +229,14 @@ std::string TreeMaker::index_condition(const PlanNode& node) const {
 ExplainEntry TreeMaker::make_index_scan(const PlanNode& node) {
   ExplainEntry e;
   const std::string type = node.kind == NodeKind::kIndexOnlyScan ? "Index Only Scan" : "Index Scan";
-  set_type(e, fmt::format("{}{} using {} on {}", type, node.backward ? " Backward" : "", quote(node.index->name), relation(node)), type);
+  set_type(e,
+           fmt::format("{}{} using {} on {}", type, node.backward ? " Backward" : "", quote(node.index->name),
+                       relation(node)),
+           type);
   e.attributes.emplace_back("Scan Direction", node.backward ? "Backward" : "Forward");
   add_relation_attributes(e, node);
-  if (auto text = index_condition(node); !text.empty()) e.properties.emplace_back("Index Cond", std::move(text));
+  if (auto text = index_condition(node); !text.empty())
+    e.properties.emplace_back("Index Cond", std::move(text));
   add_filter(e, node);
   return e;
 }
@@ -274,7 +290,8 @@ ExplainEntry TreeMaker::make_aggregate(const PlanNode& node) {
   if (node.grouping_sets.empty()) {
     if (!all.empty()) e.properties.emplace_back("Group Key", group_list(node, all));
   } else {
-    if (e.title == "HashAggregate" && std::ranges::any_of(node.grouping_sets, [](const auto& s) { return s.groups.empty(); }))
+    if (e.title == "HashAggregate" &&
+        std::ranges::any_of(node.grouping_sets, [](const auto& s) { return s.groups.empty(); }))
       e.title = "MixedAggregate";
     for (const auto& set : node.grouping_sets)
       if (!set.groups.empty()) e.properties.emplace_back("Hash Key", group_list(node, set.groups));
@@ -307,18 +324,22 @@ ExplainEntry TreeMaker::make_sorted(const PlanNode& node) {
 ExplainEntry TreeMaker::make_modify(const PlanNode& node) {
   ExplainEntry e;
   const auto& modify = *node.modify;
-  const char* what = modify.kind == ModifyKind::kInsert ? "Insert" : (modify.kind == ModifyKind::kUpdate ? "Update" : "Delete");
+  const char* what = modify.kind == ModifyKind::kInsert
+                         ? "Insert"
+                         : (modify.kind == ModifyKind::kUpdate ? "Update" : "Delete");
   set_type(e, fmt::format("{} on {}", what, relation(node)), "ModifyTable");
   e.attributes.emplace_back("Operation", what);
   add_relation_attributes(e, node);
   if (modify.conflict != ConflictAction::kError) {
-    e.properties.emplace_back("Conflict Resolution", modify.conflict == ConflictAction::kNothing ? "NOTHING" : "UPDATE");
+    e.properties.emplace_back("Conflict Resolution",
+                              modify.conflict == ConflictAction::kNothing ? "NOTHING" : "UPDATE");
     std::string arbiters;
     for (const auto oid : modify.arbiters)
       for (const auto& index : modify.target->indexes)
         if (index->oid == oid) arbiters += (arbiters.empty() ? "" : ", ") + quote(index->name);
     if (!arbiters.empty()) e.properties.emplace_back("Conflict Arbiter Indexes", arbiters);
-    if (modify.conflict_where != nullptr) e.properties.emplace_back("Conflict Filter", condition(*modify.conflict_where));
+    if (modify.conflict_where != nullptr)
+      e.properties.emplace_back("Conflict Filter", condition(*modify.conflict_where));
   }
   add_children(e, node);
   return e;
@@ -368,11 +389,16 @@ ExplainEntry TreeMaker::make_plain(const PlanNode& node) {
 ExplainEntry TreeMaker::make(const PlanNode& node) {
   ExplainEntry e;
   switch (node.kind) {
-    case NodeKind::kIndexScan: case NodeKind::kIndexOnlyScan: e = make_index_scan(node); break;
-    case NodeKind::kHashJoin: case NodeKind::kNestedLoopJoin: case NodeKind::kIndexJoin: case NodeKind::kMergeJoin:
+    case NodeKind::kIndexScan:
+    case NodeKind::kIndexOnlyScan: e = make_index_scan(node); break;
+    case NodeKind::kHashJoin:
+    case NodeKind::kNestedLoopJoin:
+    case NodeKind::kIndexJoin:
+    case NodeKind::kMergeJoin:
     case NodeKind::kApply: e = make_join(node); break;
     case NodeKind::kAggregate: e = make_aggregate(node); break;
-    case NodeKind::kSort: case NodeKind::kTopN: e = make_sorted(node); break;
+    case NodeKind::kSort:
+    case NodeKind::kTopN: e = make_sorted(node); break;
     case NodeKind::kModify: e = make_modify(node); break;
     case NodeKind::kProject:
       if (node.children.empty()) return make_plain(node);
@@ -437,7 +463,8 @@ ExplainEntry TreeMaker::make(const PlanNode& node) {
 
 }  // namespace
 
-ExplainEntry make_explain_tree(const ExecutionPlan& plan, const ExplainOptions& options, std::span<const NodeActuals> actuals) {
+ExplainEntry make_explain_tree(const ExecutionPlan& plan, const ExplainOptions& options,
+                               std::span<const NodeActuals> actuals) {
   return TreeMaker{plan, options, actuals}.make(*plan.root);
 }
 

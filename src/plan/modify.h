@@ -23,43 +23,46 @@ struct Assignment {
 };
 struct CheckedConstraint {
   std::string name;
-  ExpressionPtr condition;   // over new_columns; fails when FALSE
+  ExpressionPtr condition;  // over new_columns; fails when FALSE
 };
 /// Key expressions and the predicate of an index that has some; over new_columns.
 struct IndexExpressions {
   Oid index;
-  std::vector<ExpressionPtr> keys;     // the expression parts, in order
-  ExpressionPtr predicate;             // nullptr: every row belongs
+  std::vector<ExpressionPtr> keys;  // the expression parts, in order
+  ExpressionPtr predicate;          // nullptr: every row belongs
 };
 
 /// How rows of the child change the target.
-/// INSERT: `assignments` gives every live column a value over the child's output (defaults are in already; a generated
+/// INSERT: `assignments` gives every live column a value over the child's output (defaults are in already; a
+/// generated
 ///   column's value is over new_columns and is computed after the others).
-/// UPDATE: the child delivers `row_id` and `old_columns` (every column that assignments, recheck, checks or RETURNING
+/// UPDATE: the child delivers `row_id` and `old_columns` (every column that assignments, recheck, checks or
+/// RETURNING
 ///   read) beside the other inputs' columns; assignments are over that.
 /// DELETE: `row_id` and old_columns.
-/// READ COMMITTED conflict: the sink puts the newest version's values into old_columns, evaluates `recheck` again (WHERE
-/// and join conditions, over the child's output), then the assignments; no match skips the row (query.md §10.6).
-/// Output: new_columns (INSERT, UPDATE) or old_columns (DELETE), then the child's other columns: RETURNING is a Project above.
+/// READ COMMITTED conflict: the sink puts the newest version's values into old_columns, evaluates `recheck`
+/// again (WHERE and join conditions, over the child's output), then the assignments; no match skips the row
+/// (query.md §10.6). Output: new_columns (INSERT, UPDATE) or old_columns (DELETE), then the child's other
+/// columns: RETURNING is a Project above.
 struct Modify {
   ModifyKind kind = ModifyKind::kInsert;
   std::shared_ptr<const catalog::Relation> target;
   std::string alias;
   std::vector<Assignment> assignments;
-  std::vector<Assignment> generated;          // stored generated columns, over new_columns
+  std::vector<Assignment> generated;  // stored generated columns, over new_columns
   ColumnId row_id = 0;
   std::vector<TargetColumn> old_columns;
-  std::vector<TargetColumn> new_columns;      // all live columns
-  ExpressionPtr recheck;                      // nullptr: always matches
-  bool recheck_needs_restart = false;         // the condition has a correlated subquery
-  std::vector<CheckedConstraint> checks;      // in name order
+  std::vector<TargetColumn> new_columns;  // all live columns
+  ExpressionPtr recheck;                  // nullptr: always matches
+  bool recheck_needs_restart = false;     // the condition has a correlated subquery
+  std::vector<CheckedConstraint> checks;  // in name order
   std::vector<IndexExpressions> index_expressions;
   bool has_returning = false;
   // ON CONFLICT
   ConflictAction conflict = ConflictAction::kError;
-  std::vector<Oid> arbiters;                  // indexes; empty with kNothing: any unique index
-  std::vector<TargetColumn> existing_columns; // the row in the table, as DO UPDATE's expressions see it
-  std::vector<TargetColumn> excluded_columns; // the proposed row (`excluded`)
+  std::vector<Oid> arbiters;                     // indexes; empty with kNothing: any unique index
+  std::vector<TargetColumn> existing_columns;    // the row in the table, as DO UPDATE's expressions see it
+  std::vector<TargetColumn> excluded_columns;    // the proposed row (`excluded`)
   std::vector<Assignment> conflict_assignments;  // over existing and excluded columns
   ExpressionPtr conflict_where;
 };
@@ -72,7 +75,7 @@ struct RowLock {
   ColumnId row_id;
   LockStrength strength;
   LockWait wait;
-  std::vector<TargetColumn> columns;          // what the query reads of it, for re-evaluation
+  std::vector<TargetColumn> columns;  // what the query reads of it, for re-evaluation
 };
 
 }  // namespace rustbd::plan

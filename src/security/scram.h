@@ -17,7 +17,7 @@ inline constexpr std::size_t kScramSaltBytes = 16;
 
 struct ScramVerifier {
   int iterations = kScramIterations;
-  std::string salt;                // raw
+  std::string salt;  // raw
   Digest stored_key{}, server_key{};
 };
 

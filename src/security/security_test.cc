@@ -78,12 +78,12 @@ TEST(Scram, MockVerifiersAreSteadyAndFitNothing) {
 }
 
 TEST(Saslprep, RFC4013Examples) {
-  EXPECT_EQ(saslprep("I\xC2\xADX"), "IX");      // soft hyphen goes
+  EXPECT_EQ(saslprep("I\xC2\xADX"), "IX");  // soft hyphen goes
   EXPECT_EQ(saslprep("user"), "user");
-  EXPECT_EQ(saslprep("\xC2\xAA"), "a");           // NFKC of the ordinal indicator
-  EXPECT_EQ(saslprep("\xE2\x85\xA8"), "IX");      // Roman numeral nine
-  EXPECT_EQ(saslprep("\x07"), "\x07");            // forbidden: stays, as in PostgreSQL
-  EXPECT_EQ(saslprep("\xFF\xFE"), "\xFF\xFE");    // no UTF-8: stays
+  EXPECT_EQ(saslprep("\xC2\xAA"), "a");         // NFKC of the ordinal indicator
+  EXPECT_EQ(saslprep("\xE2\x85\xA8"), "IX");    // Roman numeral nine
+  EXPECT_EQ(saslprep("\x07"), "\x07");          // forbidden: stays, as in PostgreSQL
+  EXPECT_EQ(saslprep("\xFF\xFE"), "\xFF\xFE");  // no UTF-8: stays
 }
 
 TEST(RandomPassword, HasTheLengthAndNoLookAlikes) {

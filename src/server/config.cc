@@ -81,8 +81,12 @@ std::vector<std::string> split(std::string_view text) {
 void check_value(const ConfigKey& key, std::string_view value) {
   switch (key.kind) {
     case ValueKind::kBool: parse_boolean(value); break;
-    case ValueKind::kCount: if (!value.empty()) parse_count(value); break;
-    case ValueKind::kBytes: if (!value.empty()) parse_bytes(value); break;
+    case ValueKind::kCount:
+      if (!value.empty()) parse_count(value);
+      break;
+    case ValueKind::kBytes:
+      if (!value.empty()) parse_bytes(value);
+      break;
     case ValueKind::kDuration: parse_duration_us(value); break;
     case ValueKind::kChoice: {
       const auto choices = split(key.choices);
@@ -90,7 +94,8 @@ void check_value(const ConfigKey& key, std::string_view value) {
         throw error(sqlstate::kInvalidParameterValue, "\"{}\" is not one of {}", value, key.choices);
       break;
     }
-    case ValueKind::kText: case ValueKind::kList: break;
+    case ValueKind::kText:
+    case ValueKind::kList: break;
   }
 }
 }  // namespace

@@ -16,16 +16,16 @@ std::string_view to_text(Source source);
 enum class ValueKind : std::uint8_t { kText, kBool, kCount, kBytes, kDuration, kList, kChoice };
 
 struct ConfigKey {
-  std::string_view name;          // "server.listen"
+  std::string_view name;  // "server.listen"
   ValueKind kind;
-  std::string_view default_value; // "" may mean "computed"
-  std::string_view choices;       // kChoice: comma-separated
+  std::string_view default_value;  // "" may mean "computed"
+  std::string_view choices;        // kChoice: comma-separated
   std::string_view help;
 };
 std::vector<ConfigKey> const& config_keys();
 
 struct ConfigValue {
-  std::string text;               // lists: elements separated by commas
+  std::string text;  // lists: elements separated by commas
   Source source = Source::kDefault;
 };
 
@@ -45,8 +45,8 @@ class Config {
   [[nodiscard]] Source source(std::string_view key) const;
   [[nodiscard]] bool boolean(std::string_view key) const;
   [[nodiscard]] std::uint64_t count(std::string_view key) const;
-  [[nodiscard]] std::uint64_t bytes(std::string_view key) const;         // "64MiB"
-  [[nodiscard]] std::int64_t microseconds(std::string_view key) const;   // "30s"
+  [[nodiscard]] std::uint64_t bytes(std::string_view key) const;        // "64MiB"
+  [[nodiscard]] std::int64_t microseconds(std::string_view key) const;  // "30s"
   [[nodiscard]] std::vector<std::string> list(std::string_view key) const;
   [[nodiscard]] const std::map<std::string, ConfigValue, std::less<>>& all() const { return values_; }
 

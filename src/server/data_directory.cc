@@ -34,8 +34,8 @@ DataDirectory open_data_directory(const std::string& path, bool create) {
     throw error(sqlstate::kIoError, "\"{}\" exists but is not a directory", path);
   } else {
     out.is_new = !fs::exists(fs::path{path} / storage::kLockFileName, failure);
-    for (auto entry = fs::directory_iterator{path, failure}; !failure && out.is_new && entry != fs::end(entry);
-         entry.increment(failure))
+    for (auto entry = fs::directory_iterator{path, failure};
+         !failure && out.is_new && entry != fs::end(entry); entry.increment(failure))
       if (!is_bystander(entry->path().filename()))
         throw error(sqlstate::kIoError, "directory \"{}\" is not empty and holds no database", path);
     if (failure)
@@ -45,7 +45,8 @@ DataDirectory open_data_directory(const std::string& path, bool create) {
       throw error(sqlstate::kIoError, "could not set permissions of data directory \"{}\": {}", path,
                   std::strerror(errno));
   }
-  if (out.is_new && !create) throw error(sqlstate::kUndefinedFile, "directory \"{}\" holds no database", path);
+  if (out.is_new && !create)
+    throw error(sqlstate::kUndefinedFile, "directory \"{}\" holds no database", path);
   out.disk = io::make_real_disk(path);
   return out;
 }

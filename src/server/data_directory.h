@@ -10,7 +10,7 @@ namespace rustbd::server {
 
 struct DataDirectory {
   std::unique_ptr<io::Disk> disk;
-  bool is_new = false;             // no database is in it yet
+  bool is_new = false;  // no database is in it yet
 };
 /// Throws 58030 with the path, 55006 when it is not a directory of ours. `create`: make it (mode 0700) if
 /// absent.

@@ -11,7 +11,8 @@ std::uint64_t log_segment_bytes(const Config& config) {
   const auto bytes = config.bytes("wal.segment_size");
   if (!std::has_single_bit(bytes) || bytes < (1ull << 20) || bytes > (1ull << 30))
     throw error(sqlstate::kInvalidParameterValue,
-                "wal.segment_size: {} is not a power of two between 1MiB and 1GiB", config.text("wal.segment_size"));
+                "wal.segment_size: {} is not a power of two between 1MiB and 1GiB",
+                config.text("wal.segment_size"));
   return bytes;
 }
 
@@ -48,7 +49,8 @@ engine::DatabaseOptions database_options(const Config& config) {
 }
 
 EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config, Access access)
-    : clock_(io::make_system_clock()), random_(io::make_system_random()),
+    : clock_(io::make_system_clock()),
+      random_(io::make_system_random()),
       executor_(io::make_thread_executor(std::max(1u, std::thread::hardware_concurrency()))),
       directory_(open_data_directory(path, access == Access::kCreate)) {
   auto options = database_options(config);

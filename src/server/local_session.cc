@@ -44,7 +44,9 @@ class LocalSession::Sink final : public engine::ResultSink {
   }
   void copy_out_end() override {}
   /// A statement that failed leaves no half result behind.
-  void drop_unfinished() { if (open_) answer_.results.pop_back(); }
+  void drop_unfinished() {
+    if (open_) answer_.results.pop_back();
+  }
 
  private:
   LocalResult& current() {

@@ -21,7 +21,7 @@ struct LocalResult {
 };
 
 struct LocalAnswer {
-  std::vector<LocalResult> results;       // of the statements that succeeded
+  std::vector<LocalResult> results;  // of the statements that succeeded
   std::vector<Notice> notices;
   std::optional<Error> failure;
 };

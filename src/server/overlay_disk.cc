@@ -17,11 +17,11 @@ using Block = std::array<std::byte, kBlock>;
 
 /// One file: what `base` holds of it and what was written since. Shared by all that have it open.
 struct FileState {
-  std::mutex mutex;                        // protects the rest
-  std::unique_ptr<io::File> base;          // nullptr: made here
-  std::uint64_t base_bytes = 0;            // of base that still count; behind them only what was written here
+  std::mutex mutex;                // protects the rest
+  std::unique_ptr<io::File> base;  // nullptr: made here
+  std::uint64_t base_bytes = 0;    // of base that still count; behind them only what was written here
   std::uint64_t size = 0;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Block>> written;   // by block number
+  std::unordered_map<std::uint64_t, std::unique_ptr<Block>> written;  // by block number
 
   io::IoResult<> read_block(std::uint64_t number, Block& out) {
     if (const auto it = written.find(number); it != written.end()) {
@@ -194,8 +194,8 @@ class OverlayDisk final : public io::Disk {
            (!removed_.contains(path) && base_.exists(path));
   }
   io::Disk& base_;
-  std::mutex mutex_;                                          // protects the rest
-  std::map<std::string, std::shared_ptr<FileState>> files_;   // opened or made here
+  std::mutex mutex_;                                         // protects the rest
+  std::map<std::string, std::shared_ptr<FileState>> files_;  // opened or made here
   std::set<std::string> removed_, directories_;
 };
 

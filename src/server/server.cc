@@ -21,7 +21,7 @@ namespace rustbd::server {
 namespace {
 
 constexpr std::size_t kNetworkThreadsMax = 16;
-constexpr int kProtectedData = 70;      // exit code: stopped itself to protect data
+constexpr int kProtectedData = 70;  // exit code: stopped itself to protect data
 
 std::size_t cores() { return std::max(1u, std::thread::hardware_concurrency()); }
 

@@ -10,7 +10,7 @@ namespace rustbd::server {
 
 struct ServeOptions {
   std::string data = "./data";
-  bool insecure = false;           // no password, no TLS; loopback only
+  bool insecure = false;  // no password, no TLS; loopback only
   Config config;
 };
 

@@ -145,7 +145,9 @@ TEST_F(Folder, OverlayFileIsLikeAString) {
         model.resize(std::max<std::size_t>(model.size(), at + n));
         break;
       }
-      case 2: case 3: case 4: {
+      case 2:
+      case 3:
+      case 4: {
         const std::string data(n, static_cast<char>('A' + random.below(26)));
         if (data.empty()) break;
         ASSERT_TRUE(file->write(at, bytes(data)));
@@ -157,7 +159,9 @@ TEST_F(Folder, OverlayFileIsLikeAString) {
         std::string seen(n, '?');
         const auto ok = file->read(at, std::as_writable_bytes(std::span{seen}));
         ASSERT_EQ(ok.has_value(), at + n <= model.size());
-        if (ok) { ASSERT_EQ(seen, model.substr(at, n)) << "round " << round; }
+        if (ok) {
+          ASSERT_EQ(seen, model.substr(at, n)) << "round " << round;
+        }
       }
     }
     ASSERT_EQ(*file->size(), model.size());

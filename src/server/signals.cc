@@ -1,12 +1,12 @@
 #include "rustbd/server/signals.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 namespace rustbd::server {
 
 namespace {
-constexpr int kEndOfThread = SIGUSR2;   // wakes our own thread at the end
+constexpr int kEndOfThread = SIGUSR2;  // wakes our own thread at the end
 sigset_t watched() {
   sigset_t set;
   sigemptyset(&set);

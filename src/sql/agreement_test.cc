@@ -76,8 +76,7 @@ bool is_unchecked(const std::string& sql) {
     for (const RawStatement& statement : parse(sql, arena)) {
       if (statement.statement->kind == NodeKind::kUnsupportedStatement) return true;
     }
-  } catch (const Error&) {
-  }
+  } catch (const Error&) {}
   return false;
 }
 

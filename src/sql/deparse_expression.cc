@@ -23,14 +23,10 @@ int power_of(const Node* node) {
                                 : literal.type == LiteralType::kNumeric && literal.text.starts_with('-');
       return negative ? kSignPower : kPrimaryPower;
     }
-    case NodeKind::kTypeCast:
-      return kCastPower;
-    case NodeKind::kCollateExpression:
-      return kCollatePower;
-    case NodeKind::kBoolExpression:
-      return as<BoolExpression>(node).is_or ? kOrPower : kAndPower;
-    case NodeKind::kNotExpression:
-      return kNotPower;
+    case NodeKind::kTypeCast: return kCastPower;
+    case NodeKind::kCollateExpression: return kCollatePower;
+    case NodeKind::kBoolExpression: return as<BoolExpression>(node).is_or ? kOrPower : kAndPower;
+    case NodeKind::kNotExpression: return kNotPower;
     case NodeKind::kOperatorExpression: {
       const auto& op = as<OperatorExpression>(node);
       if (!op.schema.empty()) return kOperatorPower;
@@ -49,14 +45,12 @@ int power_of(const Node* node) {
     }
     case NodeKind::kInExpression:
     case NodeKind::kBetweenExpression:
-    case NodeKind::kLikeExpression:
-      return kLikePower;
+    case NodeKind::kLikeExpression: return kLikePower;
     case NodeKind::kNullTest:
     case NodeKind::kBooleanTest:
     case NodeKind::kDistinctExpression:
     case NodeKind::kNormalizedTest:
-    case NodeKind::kDocumentTest:
-      return kIsPower;
+    case NodeKind::kDocumentTest: return kIsPower;
     case NodeKind::kFunctionCall: {
       const auto& call = as<FunctionCall>(node);
       if (!call.sql_syntax) return kPrimaryPower;
@@ -64,8 +58,7 @@ int power_of(const Node* node) {
              : call.name.back() == "overlaps" ? kOrPower
                                               : kPrimaryPower;
     }
-    default:
-      return kPrimaryPower;
+    default: return kPrimaryPower;
   }
 }
 
@@ -105,27 +98,13 @@ void Printer::parenthesized_list(NodeList items) {
 
 void Printer::literal_node(const Literal& node) {
   switch (node.type) {
-    case LiteralType::kNull:
-      text("NULL");
-      break;
-    case LiteralType::kBoolean:
-      text(node.boolean ? "true" : "false");
-      break;
-    case LiteralType::kInteger:
-      number(node.integer);
-      break;
-    case LiteralType::kNumeric:
-      text(node.text);
-      break;
-    case LiteralType::kString:
-      literal(node.text);
-      break;
-    case LiteralType::kBit:
-      text("B").literal(node.text);
-      break;
-    case LiteralType::kHex:
-      text("X").literal(node.text);
-      break;
+    case LiteralType::kNull: text("NULL"); break;
+    case LiteralType::kBoolean: text(node.boolean ? "true" : "false"); break;
+    case LiteralType::kInteger: number(node.integer); break;
+    case LiteralType::kNumeric: text(node.text); break;
+    case LiteralType::kString: literal(node.text); break;
+    case LiteralType::kBit: text("B").literal(node.text); break;
+    case LiteralType::kHex: text("X").literal(node.text); break;
   }
 }
 
@@ -178,15 +157,9 @@ bool Printer::expression_node(const Node* node) {
       dotted(column.fields).flag(column.star, column.fields.empty() ? "*" : ".*");
       return true;
     }
-    case NodeKind::kParameterRef:
-      text("$").number(as<ParameterRef>(node).number);
-      return true;
-    case NodeKind::kLiteral:
-      literal_node(as<Literal>(node));
-      return true;
-    case NodeKind::kTypeName:
-      type(as<TypeName>(node));
-      return true;
+    case NodeKind::kParameterRef: text("$").number(as<ParameterRef>(node).number); return true;
+    case NodeKind::kLiteral: literal_node(as<Literal>(node)); return true;
+    case NodeKind::kTypeName: type(as<TypeName>(node)); return true;
     case NodeKind::kTypeCast:
       operand(as<TypeCast>(node).argument, kCastPower);
       text("::");
@@ -207,9 +180,7 @@ bool Printer::expression_node(const Node* node) {
       text("NOT ");
       operand(as<NotExpression>(node).argument, kNotPower);
       return true;
-    case NodeKind::kOperatorExpression:
-      operator_node(as<OperatorExpression>(node));
-      return true;
+    case NodeKind::kOperatorExpression: operator_node(as<OperatorExpression>(node)); return true;
     case NodeKind::kAnyAllExpression: {
       const auto& any = as<AnyAllExpression>(node);
       operand(any.left, power_of(node) + 1);
@@ -218,9 +189,7 @@ bool Printer::expression_node(const Node* node) {
       text(")");
       return true;
     }
-    case NodeKind::kSubLink:
-      sub_link(as<SubLink>(node));
-      return true;
+    case NodeKind::kSubLink: sub_link(as<SubLink>(node)); return true;
     case NodeKind::kInExpression:
     case NodeKind::kBetweenExpression:
     case NodeKind::kLikeExpression:
@@ -228,12 +197,8 @@ bool Printer::expression_node(const Node* node) {
     case NodeKind::kBooleanTest:
     case NodeKind::kDistinctExpression:
     case NodeKind::kNormalizedTest:
-    case NodeKind::kDocumentTest:
-      tests(node);
-      return true;
-    case NodeKind::kCaseExpression:
-      case_node(as<CaseExpression>(node));
-      return true;
+    case NodeKind::kDocumentTest: tests(node); return true;
+    case NodeKind::kCaseExpression: case_node(as<CaseExpression>(node)); return true;
     case NodeKind::kCoalesceExpression:
       text("COALESCE");
       parenthesized_list(as<CoalesceExpression>(node).arguments);
@@ -249,9 +214,7 @@ bool Printer::expression_node(const Node* node) {
       expression(as<NullIfExpression>(node).right);
       text(")");
       return true;
-    case NodeKind::kFunctionCall:
-      call(as<FunctionCall>(node));
-      return true;
+    case NodeKind::kFunctionCall: call(as<FunctionCall>(node)); return true;
     case NodeKind::kNamedArgument:
       name(as<NamedArgument>(node).name).text(" => ");
       expression(as<NamedArgument>(node).value);
@@ -299,23 +262,12 @@ bool Printer::expression_node(const Node* node) {
       text("GROUPING");
       parenthesized_list(as<GroupingFunction>(node).arguments);
       return true;
-    case NodeKind::kDefaultMarker:
-      text("DEFAULT");
-      return true;
-    case NodeKind::kCurrentOf:
-      text("CURRENT OF ").name(as<CurrentOf>(node).cursor);
-      return true;
-    case NodeKind::kUnsupportedExpression:
-      text(as<UnsupportedExpression>(node).text);
-      return true;
-    case NodeKind::kSortItem:
-      sort_item(as<SortItem>(node));
-      return true;
-    case NodeKind::kWindowDefinition:
-      window(as<WindowDefinition>(node));
-      return true;
-    default:
-      return false;
+    case NodeKind::kDefaultMarker: text("DEFAULT"); return true;
+    case NodeKind::kCurrentOf: text("CURRENT OF ").name(as<CurrentOf>(node).cursor); return true;
+    case NodeKind::kUnsupportedExpression: text(as<UnsupportedExpression>(node).text); return true;
+    case NodeKind::kSortItem: sort_item(as<SortItem>(node)); return true;
+    case NodeKind::kWindowDefinition: window(as<WindowDefinition>(node)); return true;
+    default: return false;
   }
 }
 
@@ -353,8 +305,7 @@ void Printer::tests(const Node* node) {
       operand(like.escape, kEscapePower + 1);
       return;
     }
-    case NodeKind::kNullTest:
-      return is(as<NullTest>(node).argument, as<NullTest>(node).negated, "NULL");
+    case NodeKind::kNullTest: return is(as<NullTest>(node).argument, as<NullTest>(node).negated, "NULL");
     case NodeKind::kBooleanTest: {
       const auto& test = as<BooleanTest>(node);
       return is(test.argument, test.negated,
@@ -402,12 +353,8 @@ void Printer::case_node(const CaseExpression& node) {
 void Printer::indirection(List<IndirectionItem> items) {
   for (const IndirectionItem& item : items) {
     switch (item.type) {
-      case IndirectionType::kField:
-        text(".").name(item.field);
-        break;
-      case IndirectionType::kStar:
-        text(".*");
-        break;
+      case IndirectionType::kField: text(".").name(item.field); break;
+      case IndirectionType::kStar: text(".*"); break;
       case IndirectionType::kSubscript:
         text("[");
         expression(item.upper);
@@ -555,15 +502,9 @@ void Printer::window(const WindowDefinition& node) {
 
 void Printer::frame_bound(FrameBound bound, const Node* offset) {
   switch (bound) {
-    case FrameBound::kUnboundedPreceding:
-      text("UNBOUNDED PRECEDING");
-      return;
-    case FrameBound::kUnboundedFollowing:
-      text("UNBOUNDED FOLLOWING");
-      return;
-    case FrameBound::kCurrentRow:
-      text("CURRENT ROW");
-      return;
+    case FrameBound::kUnboundedPreceding: text("UNBOUNDED PRECEDING"); return;
+    case FrameBound::kUnboundedFollowing: text("UNBOUNDED FOLLOWING"); return;
+    case FrameBound::kCurrentRow: text("CURRENT ROW"); return;
     case FrameBound::kOffsetPreceding:
     case FrameBound::kOffsetFollowing:
       operand(offset, kSignPower);

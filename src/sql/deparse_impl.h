@@ -11,16 +11,31 @@ namespace rustbd::sql {
 
 class Printer {
  public:
-  void node(const Node* node);                          // anything
+  void node(const Node* node);  // anything
   std::string take() { return std::move(out_); }
 
  private:
   // --- text
-  Printer& text(std::string_view words) { out_ += words; return *this; }
-  Printer& name(std::string_view identifier) { out_ += quote_identifier(identifier); return *this; }
-  Printer& literal(std::string_view content) { out_ += quote_literal(content); return *this; }
-  Printer& number(std::int64_t value) { out_ += std::to_string(value); return *this; }
-  Printer& flag(bool condition, std::string_view words) { if (condition) out_ += words; return *this; }
+  Printer& text(std::string_view words) {
+    out_ += words;
+    return *this;
+  }
+  Printer& name(std::string_view identifier) {
+    out_ += quote_identifier(identifier);
+    return *this;
+  }
+  Printer& literal(std::string_view content) {
+    out_ += quote_literal(content);
+    return *this;
+  }
+  Printer& number(std::int64_t value) {
+    out_ += std::to_string(value);
+    return *this;
+  }
+  Printer& flag(bool condition, std::string_view words) {
+    if (condition) out_ += words;
+    return *this;
+  }
   template <class T, class Print>
   Printer& list(List<T> items, Print print, std::string_view separator = ", ") {
     bool first = true;
@@ -31,15 +46,17 @@ class Printer {
     }
     return *this;
   }
-  Printer& names(NameList items) { return list(items, [this](std::string_view n) { name(n); }); }
-  Printer& columns(NameList items);                     // " (a, b)" or nothing
+  Printer& names(NameList items) {
+    return list(items, [this](std::string_view n) { name(n); });
+  }
+  Printer& columns(NameList items);  // " (a, b)" or nothing
   Printer& dotted(NameList parts);
   Printer& operator_name(NameList schema, std::string_view op);
 
   // --- expressions (deparse_expression.cc)
-  bool expression_node(const Node* node);               // false: no expression
+  bool expression_node(const Node* node);  // false: no expression
   void expression(const Node* node) { this->node(node); }
-  void operand(const Node* node, int minimum);          // in parentheses when it binds weaker than `minimum`
+  void operand(const Node* node, int minimum);  // in parentheses when it binds weaker than `minimum`
   void expressions(NodeList items);
   void parenthesized_list(NodeList items);
   void literal_node(const Literal& node);
@@ -85,7 +102,7 @@ class Printer {
 
   // --- tables (deparse_table.cc)
   bool table_node(const Node* node);
-  void options(List<Option*> items);                    // ( name = value, … )
+  void options(List<Option*> items);  // ( name = value, … )
   void option_value(const Node* value);
   void persistence(Persistence persistence);
   void on_commit(OnCommit on_commit);
@@ -110,7 +127,7 @@ class Printer {
   // --- the rest (deparse_utility.cc, deparse_session.cc)
   bool utility_node(const Node* node);
   bool session_node(const Node* node);
-  void generic_options(List<Option*> items);            // ( name value, … )
+  void generic_options(List<Option*> items);  // ( name value, … )
   void role(const RoleSpec& node);
   void roles(List<RoleSpec*> items);
   void object_name(ObjectType type, const ObjectName& node);

@@ -8,12 +8,9 @@ namespace {
 
 int set_power(const SelectStatement& node) {
   switch (node.set_operation) {
-    case SetOperation::kNone:
-      return 3;
-    case SetOperation::kIntersect:
-      return 2;
-    default:
-      return 1;
+    case SetOperation::kNone: return 3;
+    case SetOperation::kIntersect: return 2;
+    default: return 1;
   }
 }
 
@@ -26,37 +23,19 @@ bool has_tail(const SelectStatement& node) {
 
 bool Printer::query_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kSelectStatement:
-      select(as<SelectStatement>(node));
-      return true;
-    case NodeKind::kInsertStatement:
-      insert(as<InsertStatement>(node));
-      return true;
-    case NodeKind::kUpdateStatement:
-      update(as<UpdateStatement>(node));
-      return true;
-    case NodeKind::kDeleteStatement:
-      remove(as<DeleteStatement>(node));
-      return true;
-    case NodeKind::kMergeStatement:
-      merge(as<MergeStatement>(node));
-      return true;
-    case NodeKind::kWithClause:
-      with(&as<WithClause>(node));
-      return true;
-    case NodeKind::kCommonTableExpression:
-      cte(as<CommonTableExpression>(node));
-      return true;
-    case NodeKind::kTargetItem:
-      target(as<TargetItem>(node));
-      return true;
+    case NodeKind::kSelectStatement: select(as<SelectStatement>(node)); return true;
+    case NodeKind::kInsertStatement: insert(as<InsertStatement>(node)); return true;
+    case NodeKind::kUpdateStatement: update(as<UpdateStatement>(node)); return true;
+    case NodeKind::kDeleteStatement: remove(as<DeleteStatement>(node)); return true;
+    case NodeKind::kMergeStatement: merge(as<MergeStatement>(node)); return true;
+    case NodeKind::kWithClause: with(&as<WithClause>(node)); return true;
+    case NodeKind::kCommonTableExpression: cte(as<CommonTableExpression>(node)); return true;
+    case NodeKind::kTargetItem: target(as<TargetItem>(node)); return true;
     case NodeKind::kRelationRef:
     case NodeKind::kRangeSubquery:
     case NodeKind::kRangeFunction:
     case NodeKind::kJoinExpression:
-    case NodeKind::kTableSample:
-      from_item(node);
-      return true;
+    case NodeKind::kTableSample: from_item(node); return true;
     case NodeKind::kGroupingSet: {
       const auto& set = as<GroupingSet>(node);
       constexpr std::string_view kWords[] = {"", "ROLLUP ", "CUBE ", "GROUPING SETS "};
@@ -64,8 +43,7 @@ bool Printer::query_node(const Node* node) {
       parenthesized_list(set.items);
       return true;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -239,9 +217,7 @@ void Printer::relation(const RelationRef& node) {
 
 void Printer::from_item(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kRelationRef:
-      relation(as<RelationRef>(node));
-      return;
+    case NodeKind::kRelationRef: relation(as<RelationRef>(node)); return;
     case NodeKind::kRangeSubquery: {
       const auto& range = as<RangeSubquery>(node);
       flag(range.lateral, "LATERAL ").text("(");
@@ -250,12 +226,8 @@ void Printer::from_item(const Node* node) {
       alias(range.alias);
       return;
     }
-    case NodeKind::kRangeFunction:
-      function(as<RangeFunction>(node));
-      return;
-    case NodeKind::kJoinExpression:
-      join(as<JoinExpression>(node));
-      return;
+    case NodeKind::kRangeFunction: function(as<RangeFunction>(node)); return;
+    case NodeKind::kJoinExpression: join(as<JoinExpression>(node)); return;
     default: {
       const auto& sample = as<TableSample>(node);
       relation(*sample.relation);
@@ -432,12 +404,8 @@ void Printer::merge(const MergeStatement& node) {
     }
     text(" THEN ");
     switch (when->action) {
-      case MergeAction::kNothing:
-        text("DO NOTHING");
-        break;
-      case MergeAction::kDelete:
-        text("DELETE");
-        break;
+      case MergeAction::kNothing: text("DO NOTHING"); break;
+      case MergeAction::kDelete: text("DELETE"); break;
       case MergeAction::kUpdate:
         text("UPDATE SET ");
         assignments(when->assignments);

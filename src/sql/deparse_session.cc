@@ -32,29 +32,14 @@ void Printer::transaction(const TransactionStatement& node) {
       text("START TRANSACTION");
       modes(node.modes);
       return;
-    case TransactionType::kCommit:
-      text("COMMIT").flag(node.chain, " AND CHAIN");
-      return;
-    case TransactionType::kRollback:
-      text("ROLLBACK").flag(node.chain, " AND CHAIN");
-      return;
-    case TransactionType::kSavepoint:
-      text("SAVEPOINT ").name(node.name);
-      return;
-    case TransactionType::kRelease:
-      text("RELEASE SAVEPOINT ").name(node.name);
-      return;
-    case TransactionType::kRollbackTo:
-      text("ROLLBACK TO SAVEPOINT ").name(node.name);
-      return;
-    case TransactionType::kPrepare:
-      text("PREPARE TRANSACTION ").literal(node.name);
-      return;
-    case TransactionType::kCommitPrepared:
-      text("COMMIT PREPARED ").literal(node.name);
-      return;
-    case TransactionType::kRollbackPrepared:
-      text("ROLLBACK PREPARED ").literal(node.name);
+    case TransactionType::kCommit: text("COMMIT").flag(node.chain, " AND CHAIN"); return;
+    case TransactionType::kRollback: text("ROLLBACK").flag(node.chain, " AND CHAIN"); return;
+    case TransactionType::kSavepoint: text("SAVEPOINT ").name(node.name); return;
+    case TransactionType::kRelease: text("RELEASE SAVEPOINT ").name(node.name); return;
+    case TransactionType::kRollbackTo: text("ROLLBACK TO SAVEPOINT ").name(node.name); return;
+    case TransactionType::kPrepare: text("PREPARE TRANSACTION ").literal(node.name); return;
+    case TransactionType::kCommitPrepared: text("COMMIT PREPARED ").literal(node.name); return;
+    case TransactionType::kRollbackPrepared: text("ROLLBACK PREPARED ").literal(node.name);
   }
 }
 
@@ -67,10 +52,8 @@ void Printer::setting(const SetStatement& node, bool with_verb) {
   };
   if (node.type == SetType::kResetAll || node.type == SetType::kReset) {
     text("RESET ");
-    if (node.type == SetType::kResetAll)
-      text("ALL");
-    else
-      dotted_text(node.name);
+    if (node.type == SetType::kResetAll) text("ALL");
+    else dotted_text(node.name);
     return;
   }
   flag(with_verb, node.is_local ? "SET LOCAL " : "SET ");
@@ -102,30 +85,22 @@ void Printer::fetch(const FetchStatement& node) {
   text(node.is_move ? "MOVE " : "FETCH ");
   constexpr std::string_view kWords[] = {"FORWARD ", "BACKWARD ", "ABSOLUTE ", "RELATIVE "};
   text(kWords[static_cast<std::size_t>(node.direction)]);
-  if (node.all)
-    text("ALL");
-  else
-    number(node.count);
+  if (node.all) text("ALL");
+  else number(node.count);
   text(" FROM ").name(node.cursor);
 }
 
 bool Printer::session_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kTransactionStatement:
-      transaction(as<TransactionStatement>(node));
-      return true;
-    case NodeKind::kSetStatement:
-      setting(as<SetStatement>(node));
-      return true;
+    case NodeKind::kTransactionStatement: transaction(as<TransactionStatement>(node)); return true;
+    case NodeKind::kSetStatement: setting(as<SetStatement>(node)); return true;
     case NodeKind::kSetTransactionStatement: {
       const auto& set = as<SetTransactionStatement>(node);
       text(set.session_characteristics ? "SET SESSION CHARACTERISTICS AS TRANSACTION"
            : set.is_local              ? "SET LOCAL TRANSACTION"
                                        : "SET TRANSACTION");
-      if (set.has_snapshot)
-        text(" SNAPSHOT ").literal(set.snapshot);
-      else
-        modes(set.modes);
+      if (set.has_snapshot) text(" SNAPSHOT ").literal(set.snapshot);
+      else modes(set.modes);
       return true;
     }
     case NodeKind::kShowStatement:
@@ -151,10 +126,8 @@ bool Printer::session_node(const Node* node) {
       const auto& alter = as<AlterSetStatement>(node);
       if (alter.all_roles || alter.role != nullptr) {
         text("ALTER ROLE ");
-        if (alter.all_roles)
-          text("ALL");
-        else
-          role(*alter.role);
+        if (alter.all_roles) text("ALL");
+        else role(*alter.role);
         if (!alter.database.empty()) text(" IN DATABASE ").name(alter.database);
       } else {
         text("ALTER DATABASE ").name(alter.database);
@@ -190,10 +163,8 @@ bool Printer::session_node(const Node* node) {
     }
     case NodeKind::kDeallocateStatement:
       text("DEALLOCATE ");
-      if (as<DeallocateStatement>(node).name.empty())
-        text("ALL");
-      else
-        name(as<DeallocateStatement>(node).name);
+      if (as<DeallocateStatement>(node).name.empty()) text("ALL");
+      else name(as<DeallocateStatement>(node).name);
       return true;
     case NodeKind::kDeclareCursorStatement: {
       const auto& declare = as<DeclareCursorStatement>(node);
@@ -208,15 +179,11 @@ bool Printer::session_node(const Node* node) {
       select(*declare.query);
       return true;
     }
-    case NodeKind::kFetchStatement:
-      fetch(as<FetchStatement>(node));
-      return true;
+    case NodeKind::kFetchStatement: fetch(as<FetchStatement>(node)); return true;
     case NodeKind::kCloseStatement:
       text("CLOSE ");
-      if (as<CloseStatement>(node).name.empty())
-        text("ALL");
-      else
-        name(as<CloseStatement>(node).name);
+      if (as<CloseStatement>(node).name.empty()) text("ALL");
+      else name(as<CloseStatement>(node).name);
       return true;
     case NodeKind::kExplainStatement:
       text("EXPLAIN ");
@@ -240,9 +207,7 @@ bool Printer::session_node(const Node* node) {
       });
       return true;
     }
-    case NodeKind::kCheckpointStatement:
-      text("CHECKPOINT");
-      return true;
+    case NodeKind::kCheckpointStatement: text("CHECKPOINT"); return true;
     case NodeKind::kLockStatement: {
       constexpr std::string_view kModes[] = {
           "ACCESS SHARE", "ROW SHARE",           "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
@@ -256,15 +221,11 @@ bool Printer::session_node(const Node* node) {
           .flag(lock.no_wait, " NOWAIT");
       return true;
     }
-    case NodeKind::kListenStatement:
-      text("LISTEN ").name(as<ListenStatement>(node).channel);
-      return true;
+    case NodeKind::kListenStatement: text("LISTEN ").name(as<ListenStatement>(node).channel); return true;
     case NodeKind::kUnlistenStatement:
       text("UNLISTEN ");
-      if (as<UnlistenStatement>(node).channel.empty())
-        text("*");
-      else
-        name(as<UnlistenStatement>(node).channel);
+      if (as<UnlistenStatement>(node).channel.empty()) text("*");
+      else name(as<UnlistenStatement>(node).channel);
       return true;
     case NodeKind::kNotifyStatement:
       text("NOTIFY ").name(as<NotifyStatement>(node).channel);
@@ -292,10 +253,8 @@ bool Printer::session_node(const Node* node) {
         text(" ");
       }
       text(kWords[static_cast<std::size_t>(reindex.target)]);
-      if (reindex.relation != nullptr)
-        relation(*reindex.relation);
-      else
-        name(reindex.name);
+      if (reindex.relation != nullptr) relation(*reindex.relation);
+      else name(reindex.name);
       return true;
     }
     case NodeKind::kClusterStatement: {
@@ -303,10 +262,8 @@ bool Printer::session_node(const Node* node) {
       text("CLUSTER");
       if (!cluster.options.empty()) {
         text(" ");
-        if (cluster.relation != nullptr)
-          generic_options(cluster.options);
-        else
-          text("VERBOSE");
+        if (cluster.relation != nullptr) generic_options(cluster.options);
+        else text("VERBOSE");
       }
       if (cluster.relation == nullptr) return true;
       text(" ");
@@ -314,8 +271,7 @@ bool Printer::session_node(const Node* node) {
       if (!cluster.index.empty()) text(" USING ").name(cluster.index);
       return true;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 

@@ -10,36 +10,16 @@ constexpr std::string_view kActions[] = {"NO ACTION", "RESTRICT", "CASCADE", "SE
 
 bool Printer::table_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kCreateTableStatement:
-      create_table(as<CreateTableStatement>(node));
-      return true;
-    case NodeKind::kCreateTableAsStatement:
-      create_table_as(as<CreateTableAsStatement>(node));
-      return true;
-    case NodeKind::kColumnDefinition:
-      column(as<ColumnDefinition>(node));
-      return true;
-    case NodeKind::kConstraint:
-      constraint(as<Constraint>(node));
-      return true;
-    case NodeKind::kLikeClause:
-      like(as<LikeClause>(node));
-      return true;
-    case NodeKind::kPartitionBound:
-      partition_bound(as<PartitionBound>(node));
-      return true;
-    case NodeKind::kIndexElement:
-      index_element(as<IndexElement>(node));
-      return true;
-    case NodeKind::kCreateIndexStatement:
-      create_index(as<CreateIndexStatement>(node));
-      return true;
-    case NodeKind::kCreateViewStatement:
-      create_view(as<CreateViewStatement>(node));
-      return true;
-    case NodeKind::kAlterTableStatement:
-      alter_table(as<AlterTableStatement>(node));
-      return true;
+    case NodeKind::kCreateTableStatement: create_table(as<CreateTableStatement>(node)); return true;
+    case NodeKind::kCreateTableAsStatement: create_table_as(as<CreateTableAsStatement>(node)); return true;
+    case NodeKind::kColumnDefinition: column(as<ColumnDefinition>(node)); return true;
+    case NodeKind::kConstraint: constraint(as<Constraint>(node)); return true;
+    case NodeKind::kLikeClause: like(as<LikeClause>(node)); return true;
+    case NodeKind::kPartitionBound: partition_bound(as<PartitionBound>(node)); return true;
+    case NodeKind::kIndexElement: index_element(as<IndexElement>(node)); return true;
+    case NodeKind::kCreateIndexStatement: create_index(as<CreateIndexStatement>(node)); return true;
+    case NodeKind::kCreateViewStatement: create_view(as<CreateViewStatement>(node)); return true;
+    case NodeKind::kAlterTableStatement: alter_table(as<AlterTableStatement>(node)); return true;
     case NodeKind::kCreateSequenceStatement: {
       const auto& sequence = as<CreateSequenceStatement>(node);
       text("CREATE ");
@@ -63,8 +43,7 @@ bool Printer::table_node(const Node* node) {
       flag(!refresh.with_data, " WITH NO DATA");
       return true;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -157,10 +136,8 @@ void Printer::column(const ColumnDefinition& node) {
   }
   if (!node.compression.empty()) {
     text(" COMPRESSION ");
-    if (node.compression == "default")
-      text("DEFAULT");
-    else
-      name(node.compression);
+    if (node.compression == "default") text("DEFAULT");
+    else name(node.compression);
   }
   if (!node.foreign_options.empty()) {
     text(" OPTIONS (");
@@ -180,12 +157,8 @@ void Printer::column(const ColumnDefinition& node) {
 void Printer::constraint(const Constraint& node) {
   if (!node.name.empty()) text("CONSTRAINT ").name(node.name).text(" ");
   switch (node.type) {
-    case ConstraintType::kNull:
-      text("NULL");
-      break;
-    case ConstraintType::kNotNull:
-      text("NOT NULL");
-      break;
+    case ConstraintType::kNull: text("NULL"); break;
+    case ConstraintType::kNotNull: text("NOT NULL"); break;
     case ConstraintType::kDefault:
       text("DEFAULT ");
       // Only restricted expressions may stand here without parentheses.
@@ -210,15 +183,9 @@ void Printer::constraint(const Constraint& node) {
       text(")");
       break;
     case ConstraintType::kPrimaryKey:
-    case ConstraintType::kUnique:
-      constraint_index(node);
-      break;
-    case ConstraintType::kForeignKey:
-      foreign_key(node);
-      break;
-    case ConstraintType::kExclusion:
-      exclusion(node);
-      break;
+    case ConstraintType::kUnique: constraint_index(node); break;
+    case ConstraintType::kForeignKey: foreign_key(node); break;
+    case ConstraintType::kExclusion: exclusion(node); break;
   }
   flag(node.deferrable, " DEFERRABLE").flag(node.initially_deferred, " INITIALLY DEFERRED");
   flag(node.not_valid, " NOT VALID").flag(node.no_inherit, " NO INHERIT");
@@ -296,9 +263,7 @@ void Printer::like(const LikeClause& node) {
 
 void Printer::partition_bound(const PartitionBound& node) {
   switch (node.type) {
-    case PartitionBoundType::kDefault:
-      text("DEFAULT");
-      return;
+    case PartitionBoundType::kDefault: text("DEFAULT"); return;
     case PartitionBoundType::kList:
       text("FOR VALUES IN ");
       parenthesized_list(node.values);
@@ -389,10 +354,8 @@ void Printer::sequence_options(List<Option*> items, std::string_view prefix) {
          : option == "owned_by"  ? "OWNED BY "
                                  : "SEQUENCE NAME ");
     if (const auto* object = try_as<ObjectName>(item->value)) {
-      if (object->name.size() == 1 && object->name[0] == "none")
-        text("NONE");
-      else
-        dotted(object->name);
+      if (object->name.size() == 1 && object->name[0] == "none") text("NONE");
+      else dotted(object->name);
     } else {
       node(item->value);
     }
@@ -446,9 +409,7 @@ void Printer::alter_command(const AlterTableCommand& node) {
       flag(node.constraint->deferrable, " DEFERRABLE");
       flag(node.constraint->initially_deferred, " INITIALLY DEFERRED");
       return;
-    case T::kValidateConstraint:
-      text("VALIDATE CONSTRAINT ").name(node.name);
-      return;
+    case T::kValidateConstraint: text("VALIDATE CONSTRAINT ").name(node.name); return;
     case T::kAlterType:
     case T::kSetDefault:
     case T::kDropDefault:
@@ -462,10 +423,8 @@ void Printer::alter_command(const AlterTableCommand& node) {
     case T::kSetStorage:
     case T::kSetCompression:
     case T::kSetColumnOptions:
-    case T::kResetColumnOptions:
-      return alter_column(node);
-    default:
-      alter_other(node);
+    case T::kResetColumnOptions: return alter_column(node);
+    default: alter_other(node);
   }
 }
 
@@ -473,10 +432,8 @@ void Printer::alter_column(const AlterTableCommand& node) {
   using T = AlterTableType;
   const bool numbered = !node.name.empty() && node.name[0] >= '0' && node.name[0] <= '9';
   text("ALTER COLUMN ");
-  if (numbered)
-    text(node.name);
-  else
-    name(node.name);
+  if (numbered) text(node.name);
+  else name(node.name);
   switch (node.type) {
     case T::kAlterType:
       text(" TYPE ");
@@ -491,15 +448,9 @@ void Printer::alter_column(const AlterTableCommand& node) {
       text(" SET DEFAULT ");
       expression(node.expression);
       return;
-    case T::kDropDefault:
-      text(" DROP DEFAULT");
-      return;
-    case T::kSetNotNull:
-      text(" SET NOT NULL");
-      return;
-    case T::kDropNotNull:
-      text(" DROP NOT NULL");
-      return;
+    case T::kDropDefault: text(" DROP DEFAULT"); return;
+    case T::kSetNotNull: text(" SET NOT NULL"); return;
+    case T::kDropNotNull: text(" DROP NOT NULL"); return;
     case T::kAddIdentity:
       text(" ADD ");
       constraint(*node.constraint);
@@ -511,29 +462,19 @@ void Printer::alter_column(const AlterTableCommand& node) {
         sequence_options(one, item->name == "restart" ? " " : " SET ");
       }
       return;
-    case T::kDropIdentity:
-      text(" DROP IDENTITY").flag(node.if_exists, " IF EXISTS");
-      return;
-    case T::kDropExpression:
-      text(" DROP EXPRESSION").flag(node.if_exists, " IF EXISTS");
-      return;
+    case T::kDropIdentity: text(" DROP IDENTITY").flag(node.if_exists, " IF EXISTS"); return;
+    case T::kDropExpression: text(" DROP EXPRESSION").flag(node.if_exists, " IF EXISTS"); return;
     case T::kSetStatistics:
       text(" SET STATISTICS ");
       expression(node.expression);
       return;
-    case T::kSetStorage:
-      text(" SET STORAGE ").name(node.value);
-      return;
+    case T::kSetStorage: text(" SET STORAGE ").name(node.value); return;
     case T::kSetCompression:
       text(" SET COMPRESSION ");
-      if (node.value == "default")
-        text("DEFAULT");
-      else
-        name(node.value);
+      if (node.value == "default") text("DEFAULT");
+      else name(node.value);
       return;
-    default:
-      text(node.type == T::kSetColumnOptions ? " SET " : " RESET ");
-      options(node.options);
+    default: text(node.type == T::kSetColumnOptions ? " SET " : " RESET "); options(node.options);
   }
 }
 
@@ -542,10 +483,8 @@ void Printer::alter_other(const AlterTableCommand& node) {
   const auto named = [&](std::string_view words) { text(words).name(node.value); };
   const auto trigger = [&](std::string_view words) {
     text(words);
-    if (node.quoted)
-      name(node.value);
-    else
-      text(node.value);
+    if (node.quoted) name(node.value);
+    else text(node.value);
   };
   switch (node.type) {
     case T::kOwner:
@@ -560,35 +499,17 @@ void Printer::alter_other(const AlterTableCommand& node) {
       text("RESET ");
       options(node.options);
       return;
-    case T::kSetTablespace:
-      return named("SET TABLESPACE ");
-    case T::kSetAccessMethod:
-      return named("SET ACCESS METHOD ");
-    case T::kClusterOn:
-      return named("CLUSTER ON ");
-    case T::kReplicaIdentityIndex:
-      return named("REPLICA IDENTITY USING INDEX ");
-    case T::kSetWithoutCluster:
-      text("SET WITHOUT CLUSTER");
-      return;
-    case T::kSetWithoutOids:
-      text("SET WITHOUT OIDS");
-      return;
-    case T::kSetLogged:
-      text("SET LOGGED");
-      return;
-    case T::kSetUnlogged:
-      text("SET UNLOGGED");
-      return;
-    case T::kReplicaIdentityDefault:
-      text("REPLICA IDENTITY DEFAULT");
-      return;
-    case T::kReplicaIdentityFull:
-      text("REPLICA IDENTITY FULL");
-      return;
-    case T::kReplicaIdentityNothing:
-      text("REPLICA IDENTITY NOTHING");
-      return;
+    case T::kSetTablespace: return named("SET TABLESPACE ");
+    case T::kSetAccessMethod: return named("SET ACCESS METHOD ");
+    case T::kClusterOn: return named("CLUSTER ON ");
+    case T::kReplicaIdentityIndex: return named("REPLICA IDENTITY USING INDEX ");
+    case T::kSetWithoutCluster: text("SET WITHOUT CLUSTER"); return;
+    case T::kSetWithoutOids: text("SET WITHOUT OIDS"); return;
+    case T::kSetLogged: text("SET LOGGED"); return;
+    case T::kSetUnlogged: text("SET UNLOGGED"); return;
+    case T::kReplicaIdentityDefault: text("REPLICA IDENTITY DEFAULT"); return;
+    case T::kReplicaIdentityFull: text("REPLICA IDENTITY FULL"); return;
+    case T::kReplicaIdentityNothing: text("REPLICA IDENTITY NOTHING"); return;
     case T::kInherit:
       text("INHERIT ");
       relation(*node.relation);
@@ -610,39 +531,20 @@ void Printer::alter_other(const AlterTableCommand& node) {
       relation(*node.relation);
       flag(node.value == "concurrently", " CONCURRENTLY").flag(node.value == "finalize", " FINALIZE");
       return;
-    case T::kOf:
-      text("OF ").dotted(node.type_name->name);
-      return;
-    case T::kNotOf:
-      text("NOT OF");
-      return;
-    case T::kEnableTrigger:
-      return trigger("ENABLE TRIGGER ");
-    case T::kDisableTrigger:
-      return trigger("DISABLE TRIGGER ");
-    case T::kEnableAlwaysTrigger:
-      return trigger("ENABLE ALWAYS TRIGGER ");
-    case T::kEnableReplicaTrigger:
-      return trigger("ENABLE REPLICA TRIGGER ");
-    case T::kEnableRule:
-      return named("ENABLE RULE ");
-    case T::kDisableRule:
-      return named("DISABLE RULE ");
-    case T::kEnableAlwaysRule:
-      return named("ENABLE ALWAYS RULE ");
-    case T::kEnableReplicaRule:
-      return named("ENABLE REPLICA RULE ");
-    case T::kEnableRowSecurity:
-      text("ENABLE ROW LEVEL SECURITY");
-      return;
-    case T::kDisableRowSecurity:
-      text("DISABLE ROW LEVEL SECURITY");
-      return;
-    case T::kForceRowSecurity:
-      text("FORCE ROW LEVEL SECURITY");
-      return;
-    default:
-      text("NO FORCE ROW LEVEL SECURITY");
+    case T::kOf: text("OF ").dotted(node.type_name->name); return;
+    case T::kNotOf: text("NOT OF"); return;
+    case T::kEnableTrigger: return trigger("ENABLE TRIGGER ");
+    case T::kDisableTrigger: return trigger("DISABLE TRIGGER ");
+    case T::kEnableAlwaysTrigger: return trigger("ENABLE ALWAYS TRIGGER ");
+    case T::kEnableReplicaTrigger: return trigger("ENABLE REPLICA TRIGGER ");
+    case T::kEnableRule: return named("ENABLE RULE ");
+    case T::kDisableRule: return named("DISABLE RULE ");
+    case T::kEnableAlwaysRule: return named("ENABLE ALWAYS RULE ");
+    case T::kEnableReplicaRule: return named("ENABLE REPLICA RULE ");
+    case T::kEnableRowSecurity: text("ENABLE ROW LEVEL SECURITY"); return;
+    case T::kDisableRowSecurity: text("DISABLE ROW LEVEL SECURITY"); return;
+    case T::kForceRowSecurity: text("FORCE ROW LEVEL SECURITY"); return;
+    default: text("NO FORCE ROW LEVEL SECURITY");
   }
 }
 

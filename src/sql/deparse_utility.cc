@@ -82,20 +82,11 @@ void Printer::generic_options(List<Option*> items) {
 
 void Printer::role(const RoleSpec& node) {
   switch (node.type) {
-    case RoleSpecType::kName:
-      name(node.name);
-      return;
-    case RoleSpecType::kPublic:
-      text("public");
-      return;
-    case RoleSpecType::kCurrentRole:
-      text("CURRENT_ROLE");
-      return;
-    case RoleSpecType::kCurrentUser:
-      text("CURRENT_USER");
-      return;
-    case RoleSpecType::kSessionUser:
-      text("SESSION_USER");
+    case RoleSpecType::kName: name(node.name); return;
+    case RoleSpecType::kPublic: text("public"); return;
+    case RoleSpecType::kCurrentRole: text("CURRENT_ROLE"); return;
+    case RoleSpecType::kCurrentUser: text("CURRENT_USER"); return;
+    case RoleSpecType::kSessionUser: text("SESSION_USER");
   }
 }
 
@@ -114,38 +105,29 @@ void Printer::object_name(ObjectType type, const ObjectName& node) {
       return;
     case ObjectType::kType:
     case ObjectType::kDomain:
-      if (node.types.empty())
-        dotted(node.name);
-      else
-        this->type(*node.types[0]);
+      if (node.types.empty()) dotted(node.name);
+      else this->type(*node.types[0]);
       return;
     case ObjectType::kTransform:
       text("FOR ");
       this->type(*node.types[0]);
       text(" LANGUAGE ").name(node.method);
       return;
-    case ObjectType::kLargeObject:
-      text(node.number);
-      return;
+    case ObjectType::kLargeObject: text(node.number); return;
     case ObjectType::kOperator:
       for (std::size_t i = 0; i < node.name.size(); ++i) {
-        if (i + 1 < node.name.size())
-          name(node.name[i]).text(".");
-        else
-          text(node.name[i]);
+        if (i + 1 < node.name.size()) name(node.name[i]).text(".");
+        else text(node.name[i]);
       }
       break;
-    default:
-      dotted(node.name);
+    default: dotted(node.name);
   }
   if (!node.method.empty()) text(" USING ").name(node.method);
   if (node.has_arguments) {
     text("(").flag(type == ObjectType::kAggregate && node.arguments.empty(), "*");
     list(node.arguments, [this](const Node* item) {
-      if (item == nullptr)
-        text("NONE");
-      else
-        this->node(item);
+      if (item == nullptr) text("NONE");
+      else this->node(item);
     });
     text(")");
   }
@@ -157,22 +139,14 @@ void Printer::object_name(ObjectType type, const ObjectName& node) {
 
 bool Printer::utility_node(const Node* node) {
   switch (node->kind) {
-    case NodeKind::kRoleSpec:
-      role(as<RoleSpec>(node));
-      return true;
-    case NodeKind::kObjectName:
-      dotted(as<ObjectName>(node).name);
-      return true;
-    case NodeKind::kRenameStatement:
-      rename(as<RenameStatement>(node));
-      return true;
+    case NodeKind::kRoleSpec: role(as<RoleSpec>(node)); return true;
+    case NodeKind::kObjectName: dotted(as<ObjectName>(node).name); return true;
+    case NodeKind::kRenameStatement: rename(as<RenameStatement>(node)); return true;
     case NodeKind::kAlterSchemaStatement: {
       const auto& alter = as<AlterSchemaStatement>(node);
       text("ALTER ").text(object_words(alter.object)).text(" ").flag(alter.if_exists, "IF EXISTS ");
-      if (alter.relation != nullptr)
-        relation(*alter.relation);
-      else
-        object_name(alter.object, *alter.name);
+      if (alter.relation != nullptr) relation(*alter.relation);
+      else object_name(alter.object, *alter.name);
       text(" SET SCHEMA ").name(alter.new_schema);
       return true;
     }
@@ -197,10 +171,8 @@ bool Printer::utility_node(const Node* node) {
       text("COMMENT ON ").text(object_words(comment.object)).text(" ");
       object_name(comment.object, *comment.name);
       text(" IS ");
-      if (comment.is_null)
-        text("NULL");
-      else
-        literal(comment.text);
+      if (comment.is_null) text("NULL");
+      else literal(comment.text);
       return true;
     }
     case NodeKind::kTruncateStatement: {
@@ -286,35 +258,20 @@ bool Printer::utility_node(const Node* node) {
       text("DROP ROLE ").flag(as<DropRoleStatement>(node).if_exists, "IF EXISTS ");
       roles(as<DropRoleStatement>(node).roles);
       return true;
-    case NodeKind::kGrantStatement:
-      grant(as<GrantStatement>(node));
-      return true;
-    case NodeKind::kGrantRoleStatement:
-      grant_role(as<GrantRoleStatement>(node));
-      return true;
-    case NodeKind::kCopyStatement:
-      copy(as<CopyStatement>(node));
-      return true;
-    case NodeKind::kCreateFunctionStatement:
-      create_function(as<CreateFunctionStatement>(node));
-      return true;
-    case NodeKind::kFunctionParameter:
-      parameter(as<FunctionParameter>(node));
-      return true;
-    case NodeKind::kUnsupportedStatement:
-      text(as<UnsupportedStatement>(node).text);
-      return true;
-    default:
-      return false;
+    case NodeKind::kGrantStatement: grant(as<GrantStatement>(node)); return true;
+    case NodeKind::kGrantRoleStatement: grant_role(as<GrantRoleStatement>(node)); return true;
+    case NodeKind::kCopyStatement: copy(as<CopyStatement>(node)); return true;
+    case NodeKind::kCreateFunctionStatement: create_function(as<CreateFunctionStatement>(node)); return true;
+    case NodeKind::kFunctionParameter: parameter(as<FunctionParameter>(node)); return true;
+    case NodeKind::kUnsupportedStatement: text(as<UnsupportedStatement>(node).text); return true;
+    default: return false;
   }
 }
 
 void Printer::rename(const RenameStatement& node) {
   text("ALTER ").text(object_words(node.relation_object)).text(" ").flag(node.if_exists, "IF EXISTS ");
-  if (node.relation != nullptr)
-    relation(*node.relation);
-  else
-    object_name(node.object, *node.name);
+  if (node.relation != nullptr) relation(*node.relation);
+  else object_name(node.object, *node.name);
   text(" RENAME ");
   if (node.object == ObjectType::kColumn) text("COLUMN ").name(node.sub_name).text(" ");
   if (node.object == ObjectType::kConstraint) text("CONSTRAINT ").name(node.sub_name).text(" ");
@@ -326,10 +283,8 @@ void Printer::database_options(List<Option*> items) {
     text(" ")
         .text(item->name == "connection_limit" ? "connection limit" : quote_identifier(item->name))
         .text(" = ");
-    if (item->value == nullptr)
-      text("DEFAULT");
-    else
-      node(item->value);
+    if (item->value == nullptr) text("DEFAULT");
+    else node(item->value);
   }
 }
 
@@ -359,10 +314,8 @@ void Printer::role_options(List<Option*> items) {
       const bool boolean = value != nullptr && value->type == LiteralType::kBoolean;
       text(boolean && !value->boolean ? word.off : word.on);
       if (boolean) continue;
-      if (item->value != nullptr)
-        node(item->value);
-      else
-        expressions(item->values);
+      if (item->value != nullptr) node(item->value);
+      else expressions(item->values);
     }
   }
 }
@@ -382,14 +335,10 @@ void Printer::grant(const GrantStatement& node) {
   text(node.is_grant ? "GRANT " : "REVOKE ").flag(!node.is_grant && node.grant_option, "GRANT OPTION FOR ");
   flag(node.privileges.empty(), "ALL");
   list(node.privileges, [this](const Privilege* item) {
-    if (item->name.empty())
-      text("ALL");
-    else if (item->name == "alter system")
-      text(item->name);
-    else if (item->name == "select" || item->name == "references" || item->name == "create")
-      text(item->name);
-    else
-      name(item->name);
+    if (item->name.empty()) text("ALL");
+    else if (item->name == "alter system") text(item->name);
+    else if (item->name == "select" || item->name == "references" || item->name == "create") text(item->name);
+    else name(item->name);
     columns(item->columns);
   });
   text(" ON ");
@@ -445,10 +394,8 @@ void Printer::copy(const CopyStatement& node) {
     columns(node.columns);
   }
   text(node.is_from ? " FROM " : " TO ").flag(node.is_program, "PROGRAM ");
-  if (node.has_file)
-    literal(node.file);
-  else
-    text(node.is_from ? "STDIN" : "STDOUT");
+  if (node.has_file) literal(node.file);
+  else text(node.is_from ? "STDIN" : "STDOUT");
   if (!node.options.empty()) {
     text(" WITH ");
     generic_options(node.options);

@@ -5,6 +5,7 @@
 
 namespace rustbd::sql {
 
+// clang-format off
 enum class Keyword : std::uint16_t {
   kNotKeyword,
   kAbort, kAbsolute, kAccess, kAction, kAdd, kAdmin, kAfter, kAggregate, kAll, kAlso, kAlter, kAlways,
@@ -52,6 +53,7 @@ enum class Keyword : std::uint16_t {
   kXmlconcat, kXmlelement, kXmlexists, kXmlforest, kXmlnamespaces, kXmlparse, kXmlpi, kXmlroot,
   kXmlserialize, kXmltable, kYear, kYes, kZone,
 };
+// clang-format on
 inline constexpr std::uint16_t kKeywordCount = 460;  // without kNotKeyword
 
 }  // namespace rustbd::sql

@@ -13,6 +13,7 @@ constexpr auto C = KeywordClass::kColumnName;
 constexpr auto T = KeywordClass::kTypeFunctionName;
 constexpr auto R = KeywordClass::kReserved;
 
+// clang-format off
 constexpr std::array<KeywordInfo, kKeywordCount> kTable{{
     {"abort", U, 1}, {"absolute", U, 1}, {"access", U, 1}, {"action", U, 1}, {"add", U, 1},
     {"admin", U, 1}, {"after", U, 1}, {"aggregate", U, 1}, {"all", R, 1}, {"also", U, 1}, {"alter", U, 1},
@@ -106,6 +107,7 @@ constexpr std::array<KeywordInfo, kKeywordCount> kTable{{
     {"xmlparse", C, 1}, {"xmlpi", C, 1}, {"xmlroot", C, 1}, {"xmlserialize", C, 1}, {"xmltable", C, 1},
     {"year", U, 0}, {"yes", U, 1}, {"zone", U, 1},
 }};
+// clang-format on
 
 constexpr std::size_t kSlots = 2048;  // a fifth full: a word that is no keyword mostly meets an empty slot
 constexpr std::size_t kLengthMax = 17;

@@ -56,18 +56,10 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
   AlterTableCommand& c = *command;
   (void)object;
   switch (peek().keyword) {
-    case K::kAdd:
-      alter_add(c);
-      break;
-    case K::kDrop:
-      alter_drop(c);
-      break;
-    case K::kAlter:
-      alter_column(c);
-      break;
-    case K::kSet:
-      alter_set(c);
-      break;
+    case K::kAdd: alter_add(c); break;
+    case K::kDrop: alter_drop(c); break;
+    case K::kAlter: alter_column(c); break;
+    case K::kSet: alter_set(c); break;
     case K::kReset:
       ++at_;
       c.type = T::kResetOptions;
@@ -131,9 +123,7 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
       ++at_;
       alter_enable(c, false);
       break;
-    case K::kReplica:
-      alter_replica_identity(c);
-      break;
+    case K::kReplica: alter_replica_identity(c); break;
     case K::kAttach:
       ++at_;
       expect(K::kPartition);
@@ -148,8 +138,7 @@ AlterTableCommand* Parser::alter_table_command(ObjectType object) {
       c.relation = qualified_name();
       c.value = accept(K::kConcurrently) ? "concurrently" : accept(K::kFinalize) ? "finalize" : "";
       break;
-    default:
-      fail();
+    default: fail();
   }
   return command;
 }
@@ -274,8 +263,7 @@ void Parser::alter_column_set(AlterTableCommand& command) {
       if (accept(K::kCollate)) command.column->collation = any_name();
       if (accept(K::kUsing)) command.expression = expression();
       return;
-    default:
-      break;
+    default: break;
   }
   if (at('(')) {
     command.type = T::kSetColumnOptions;

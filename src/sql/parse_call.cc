@@ -190,42 +190,21 @@ Node* Parser::sql_value_function() {
   F type;
   bool with_precision = false;
   switch (peek().keyword) {
-    case K::kCurrentDate:
-      type = F::kCurrentDate;
-      break;
-    case K::kCurrentTime:
-      type = F::kCurrentTime, with_precision = true;
-      break;
-    case K::kCurrentTimestamp:
-      type = F::kCurrentTimestamp, with_precision = true;
-      break;
-    case K::kLocaltime:
-      type = F::kLocalTime, with_precision = true;
-      break;
-    case K::kLocaltimestamp:
-      type = F::kLocalTimestamp, with_precision = true;
-      break;
-    case K::kCurrentRole:
-      type = F::kCurrentRole;
-      break;
-    case K::kCurrentUser:
-      type = F::kCurrentUser;
-      break;
-    case K::kUser:
-      type = F::kUser;
-      break;
-    case K::kSessionUser:
-      type = F::kSessionUser;
-      break;
-    case K::kCurrentCatalog:
-      type = F::kCurrentCatalog;
-      break;
+    case K::kCurrentDate: type = F::kCurrentDate; break;
+    case K::kCurrentTime: type = F::kCurrentTime, with_precision = true; break;
+    case K::kCurrentTimestamp: type = F::kCurrentTimestamp, with_precision = true; break;
+    case K::kLocaltime: type = F::kLocalTime, with_precision = true; break;
+    case K::kLocaltimestamp: type = F::kLocalTimestamp, with_precision = true; break;
+    case K::kCurrentRole: type = F::kCurrentRole; break;
+    case K::kCurrentUser: type = F::kCurrentUser; break;
+    case K::kUser: type = F::kUser; break;
+    case K::kSessionUser: type = F::kSessionUser; break;
+    case K::kCurrentCatalog: type = F::kCurrentCatalog; break;
     case K::kCurrentSchema:
       if (at('(', 1) || at(TokenKind::kString, 1)) return nullptr;
       type = F::kCurrentSchema;
       break;
-    default:
-      return nullptr;
+    default: return nullptr;
   }
   auto* node = make<SqlValueFunction>();
   node->type = type;
@@ -241,10 +220,8 @@ Node* Parser::sql_value_function() {
 
 bool Parser::at_special_call() const {
   switch (peek().keyword) {
-    case K::kCollation:
-      return at(K::kFor, 1);
-    case K::kCast:
-      return true;
+    case K::kCollation: return at(K::kFor, 1);
+    case K::kCast: return true;
     case K::kCoalesce:
     case K::kGreatest:
     case K::kLeast:
@@ -263,10 +240,8 @@ bool Parser::at_special_call() const {
     case K::kXmlparse:
     case K::kXmlpi:
     case K::kXmlroot:
-    case K::kXmlserialize:
-      return at('(', 1);
-    default:
-      return false;
+    case K::kXmlserialize: return at('(', 1);
+    default: return false;
   }
 }
 
@@ -280,8 +255,7 @@ Node* Parser::special_call() {
       expect(')');
       return system_call("pg_collation_for", {argument}, start);
     }
-    case K::kCast:
-      return cast_call();
+    case K::kCast: return cast_call();
     case K::kCoalesce: {
       auto* node = make<CoalesceExpression>();
       ++at_;
@@ -304,18 +278,12 @@ Node* Parser::special_call() {
       expect(')');
       return node;
     }
-    case K::kExtract:
-      return extract_call();
-    case K::kOverlay:
-      return overlay_call();
-    case K::kPosition:
-      return position_call();
-    case K::kSubstring:
-      return substring_call();
-    case K::kTrim:
-      return trim_call();
-    case K::kNormalize:
-      return normalize_call();
+    case K::kExtract: return extract_call();
+    case K::kOverlay: return overlay_call();
+    case K::kPosition: return position_call();
+    case K::kSubstring: return substring_call();
+    case K::kTrim: return trim_call();
+    case K::kNormalize: return normalize_call();
     case K::kTreat: {
       at_ += 2;
       Node* argument = expression();
@@ -324,8 +292,7 @@ Node* Parser::special_call() {
       expect(')');
       return system_call(type->name.back(), {argument}, start, false);
     }
-    default:
-      return unsupported_call();
+    default: return unsupported_call();
   }
 }
 

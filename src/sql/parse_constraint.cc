@@ -63,9 +63,7 @@ Constraint* Parser::column_constraint_element() {
       ++at_;
       expect(K::kNull);
       return of(ConstraintType::kNotNull);
-    case K::kNull:
-      ++at_;
-      return of(ConstraintType::kNull);
+    case K::kNull: ++at_; return of(ConstraintType::kNull);
     case K::kDefault: {
       ++at_;
       auto* constraint = of(ConstraintType::kDefault);
@@ -90,15 +88,13 @@ Constraint* Parser::column_constraint_element() {
       unique_constraint(*constraint, false);
       return constraint;
     }
-    case K::kGenerated:
-      return generated_constraint(start);
+    case K::kGenerated: return generated_constraint(start);
     case K::kReferences: {
       auto* constraint = of(ConstraintType::kForeignKey);
       references_clause(*constraint);
       return constraint;
     }
-    default:
-      return nullptr;
+    default: return nullptr;
   }
 }
 
@@ -202,8 +198,7 @@ Constraint* Parser::table_constraint_element() {
       references_clause(*constraint);
       constraint_attributes(*constraint, "FOREIGN KEY", true, true, false);
       return constraint;
-    default:
-      fail();
+    default: fail();
   }
 }
 

@@ -94,7 +94,8 @@ int Parser::infix_power(bool restricted) const {
     case K::kSimilar: return at(K::kTo, 1) ? kLikePower : -1;
     case K::kNot:
       return at(K::kBetween, 1) || at(K::kIn, 1) || at(K::kLike, 1) || at(K::kIlike, 1) || at(K::kSimilar, 1)
-                 ? kLikePower : -1;
+                 ? kLikePower
+                 : -1;
     case K::kAt: return at(K::kTime, 1) ? kAtPower : -1;
     case K::kCollate: return kCollatePower;
     default: return -1;
@@ -243,8 +244,9 @@ Node* Parser::is_test(Node* left, int minimum, bool restricted, int& blocked) {
     auto* node = make<BooleanTest>(start);
     node->argument = left;
     node->negated = negated;
-    node->type = at(K::kTrue) ? BooleanTestType::kTrue : at(K::kFalse) ? BooleanTestType::kFalse
-                                                                      : BooleanTestType::kUnknown;
+    node->type = at(K::kTrue)    ? BooleanTestType::kTrue
+                 : at(K::kFalse) ? BooleanTestType::kFalse
+                                 : BooleanTestType::kUnknown;
     ++at_;
     return node;
   }

@@ -18,29 +18,22 @@ bool Parser::object_type(ObjectType& type, bool for_drop) {
     return true;
   };
   switch (peek().keyword) {
-    case K::kTable:
-      return take(O::kTable, 1);
-    case K::kSequence:
-      return take(O::kSequence, 1);
-    case K::kView:
-      return take(O::kView, 1);
+    case K::kTable: return take(O::kTable, 1);
+    case K::kSequence: return take(O::kSequence, 1);
+    case K::kView: return take(O::kView, 1);
     case K::kMaterialized:
       ++at_;
       expect(K::kView);
       return take(O::kMaterializedView, 0);
-    case K::kIndex:
-      return take(O::kIndex, 1);
+    case K::kIndex: return take(O::kIndex, 1);
     case K::kForeign:
       ++at_;
       if (accept(K::kTable)) return take(O::kForeignTable, 0);
       expect_all(K::kData, K::kWrapper);
       return take(O::kForeignDataWrapper, 0);
-    case K::kCollation:
-      return take(O::kCollation, 1);
-    case K::kConversion:
-      return take(O::kConversion, 1);
-    case K::kStatistics:
-      return take(O::kStatistics, 1);
+    case K::kCollation: return take(O::kCollation, 1);
+    case K::kConversion: return take(O::kConversion, 1);
+    case K::kStatistics: return take(O::kStatistics, 1);
     case K::kText:
       ++at_;
       expect(K::kSearch);
@@ -57,70 +50,46 @@ bool Parser::object_type(ObjectType& type, bool for_drop) {
       ++at_;
       expect(K::kTrigger);
       return take(O::kEventTrigger, 0);
-    case K::kExtension:
-      return take(O::kExtension, 1);
+    case K::kExtension: return take(O::kExtension, 1);
     case K::kProcedural:
       ++at_;
       expect(K::kLanguage);
       return take(O::kLanguage, 0);
-    case K::kLanguage:
-      return take(O::kLanguage, 1);
-    case K::kPublication:
-      return take(O::kPublication, 1);
-    case K::kSchema:
-      return take(O::kSchema, 1);
-    case K::kServer:
-      return take(O::kServer, 1);
-    case K::kPolicy:
-      return take(O::kPolicy, 1);
-    case K::kRule:
-      return take(O::kRule, 1);
-    case K::kTrigger:
-      return take(O::kTrigger, 1);
-    case K::kType:
-      return take(O::kType, 1);
-    case K::kDomain:
-      return take(O::kDomain, 1);
-    case K::kFunction:
-      return take(O::kFunction, 1);
-    case K::kProcedure:
-      return take(O::kProcedure, 1);
-    case K::kRoutine:
-      return take(O::kRoutine, 1);
-    case K::kAggregate:
-      return take(O::kAggregate, 1);
+    case K::kLanguage: return take(O::kLanguage, 1);
+    case K::kPublication: return take(O::kPublication, 1);
+    case K::kSchema: return take(O::kSchema, 1);
+    case K::kServer: return take(O::kServer, 1);
+    case K::kPolicy: return take(O::kPolicy, 1);
+    case K::kRule: return take(O::kRule, 1);
+    case K::kTrigger: return take(O::kTrigger, 1);
+    case K::kType: return take(O::kType, 1);
+    case K::kDomain: return take(O::kDomain, 1);
+    case K::kFunction: return take(O::kFunction, 1);
+    case K::kProcedure: return take(O::kProcedure, 1);
+    case K::kRoutine: return take(O::kRoutine, 1);
+    case K::kAggregate: return take(O::kAggregate, 1);
     case K::kOperator:
       ++at_;
       if (accept(K::kClass)) return take(O::kOperatorClass, 0);
       if (accept(K::kFamily)) return take(O::kOperatorFamily, 0);
       return take(O::kOperator, 0);
-    case K::kCast:
-      return take(O::kCast, 1);
-    case K::kTransform:
-      return take(O::kTransform, 1);
-    default:
-      break;
+    case K::kCast: return take(O::kCast, 1);
+    case K::kTransform: return take(O::kTransform, 1);
+    default: break;
   }
   if (for_drop) return false;
   switch (peek().keyword) {
-    case K::kColumn:
-      return take(O::kColumn, 1);
-    case K::kConstraint:
-      return take(O::kConstraint, 1);
-    case K::kDatabase:
-      return take(O::kDatabase, 1);
-    case K::kRole:
-      return take(O::kRole, 1);
-    case K::kTablespace:
-      return take(O::kTablespace, 1);
-    case K::kSubscription:
-      return take(O::kSubscription, 1);
+    case K::kColumn: return take(O::kColumn, 1);
+    case K::kConstraint: return take(O::kConstraint, 1);
+    case K::kDatabase: return take(O::kDatabase, 1);
+    case K::kRole: return take(O::kRole, 1);
+    case K::kTablespace: return take(O::kTablespace, 1);
+    case K::kSubscription: return take(O::kSubscription, 1);
     case K::kLarge:
       ++at_;
       expect(K::kObject);
       return take(O::kLargeObject, 0);
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -129,17 +98,12 @@ ObjectName* Parser::object_name(ObjectType type) {
   auto* node = make<ObjectName>();
   switch (type) {
     case O::kType:
-    case O::kDomain:
-      node->types = list_of<TypeName*>({type_name()});
-      return node;
+    case O::kDomain: node->types = list_of<TypeName*>({type_name()}); return node;
     case O::kFunction:
     case O::kProcedure:
-    case O::kRoutine:
-      return function_with_arguments(false);
-    case O::kAggregate:
-      return function_with_arguments(true);
-    case O::kOperator:
-      return operator_with_arguments();
+    case O::kRoutine: return function_with_arguments(false);
+    case O::kAggregate: return function_with_arguments(true);
+    case O::kOperator: return operator_with_arguments();
     case O::kOperatorClass:
     case O::kOperatorFamily:
       node->name = any_name();
@@ -196,12 +160,8 @@ ObjectName* Parser::object_name(ObjectType type) {
     case O::kServer:
     case O::kAccessMethod:
     case O::kEventTrigger:
-    case O::kForeignDataWrapper:
-      node->name = list_of<std::string_view>({column_id()});
-      return node;
-    default:
-      node->name = any_name();
-      return node;
+    case O::kForeignDataWrapper: node->name = list_of<std::string_view>({column_id()}); return node;
+    default: node->name = any_name(); return node;
   }
 }
 
@@ -258,8 +218,7 @@ Node* Parser::drop_statement() {
   const std::int32_t start = location();
   expect(K::kDrop);
   switch (peek().keyword) {
-    case K::kDatabase:
-      return drop_database(start);
+    case K::kDatabase: return drop_database(start);
     case K::kUser:
       if (at(K::kMapping, 1)) return unsupported("DROP USER MAPPING", start);
       [[fallthrough]];
@@ -271,14 +230,10 @@ Node* Parser::drop_statement() {
       node->roles = role_list();
       return node;
     }
-    case K::kTablespace:
-      return unsupported("DROP TABLESPACE", start);
-    case K::kSubscription:
-      return unsupported("DROP SUBSCRIPTION", start);
-    case K::kOwned:
-      return unsupported("DROP OWNED", start);
-    default:
-      break;
+    case K::kTablespace: return unsupported("DROP TABLESPACE", start);
+    case K::kSubscription: return unsupported("DROP SUBSCRIPTION", start);
+    case K::kOwned: return unsupported("DROP OWNED", start);
+    default: break;
   }
   auto* node = make<DropStatement>(start);
   if (!object_type(node->object, true)) fail();
@@ -419,9 +374,7 @@ Option* Parser::function_option() {
     return make_option(name, boolean_node(value, start), start);
   };
   switch (peek().keyword) {
-    case K::kLanguage:
-      ++at_;
-      return text("language", word_or_string());
+    case K::kLanguage: ++at_; return text("language", word_or_string());
     case K::kAs: {
       ++at_;
       auto* option = make_option("as", nullptr, start);
@@ -433,11 +386,8 @@ Option* Parser::function_option() {
     }
     case K::kImmutable:
     case K::kStable:
-    case K::kVolatile:
-      return text("volatility", next().value);
-    case K::kStrict:
-      ++at_;
-      return flag("strict", true);
+    case K::kVolatile: return text("volatility", next().value);
+    case K::kStrict: ++at_; return flag("strict", true);
     case K::kCalled:
       ++at_;
       expect_all(K::kOn, K::kNull, K::kInput);
@@ -456,36 +406,22 @@ Option* Parser::function_option() {
       if (!definer) expect(K::kInvoker);
       return flag("security", definer);
     }
-    case K::kLeakproof:
-      ++at_;
-      return flag("leakproof", true);
+    case K::kLeakproof: ++at_; return flag("leakproof", true);
     case K::kNot:
       ++at_;
       expect(K::kLeakproof);
       return flag("leakproof", false);
-    case K::kWindow:
-      ++at_;
-      return flag("window", true);
-    case K::kCost:
-      ++at_;
-      return make_option("cost", numeric_only(), start);
-    case K::kRows:
-      ++at_;
-      return make_option("rows", numeric_only(), start);
+    case K::kWindow: ++at_; return flag("window", true);
+    case K::kCost: ++at_; return make_option("cost", numeric_only(), start);
+    case K::kRows: ++at_; return make_option("rows", numeric_only(), start);
     case K::kSupport: {
       ++at_;
       const std::int32_t name_at = location();
       return make_option("support", name_node(any_name(), name_at), start);
     }
-    case K::kParallel:
-      ++at_;
-      return text("parallel", column_id());
-    case K::kSet:
-      ++at_;
-      return make_option("set", set_rest(false, start), start);
-    case K::kReset:
-      ++at_;
-      return make_option("set", reset_rest(start), start);
+    case K::kParallel: ++at_; return text("parallel", column_id());
+    case K::kSet: ++at_; return make_option("set", set_rest(false, start), start);
+    case K::kReset: ++at_; return make_option("set", reset_rest(start), start);
     case K::kTransform: {
       ++at_;
       auto* option = make_option("transform", nullptr, start);
@@ -495,8 +431,7 @@ Option* Parser::function_option() {
       });
       return option;
     }
-    default:
-      return nullptr;
+    default: return nullptr;
   }
 }
 

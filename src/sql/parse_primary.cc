@@ -11,12 +11,9 @@ Node* Parser::primary() {
     case TokenKind::kNumeric:
     case TokenKind::kString:
     case TokenKind::kBitString:
-    case TokenKind::kHexString:
-      return literal_primary();
-    case TokenKind::kIdentifier:
-      return name_primary();
-    case TokenKind::kKeyword:
-      return keyword_primary();
+    case TokenKind::kHexString: return literal_primary();
+    case TokenKind::kIdentifier: return name_primary();
+    case TokenKind::kKeyword: return keyword_primary();
     case TokenKind::kParameter: {
       auto* node = make<ParameterRef>();
       const std::string_view digits = next().value;
@@ -39,17 +36,10 @@ Node* Parser::literal_primary() {
       std::from_chars(token.value.data(), token.value.data() + token.value.size(), node->integer);
       node->text = {};
       break;
-    case TokenKind::kNumeric:
-      node->type = LiteralType::kNumeric;
-      break;
-    case TokenKind::kBitString:
-      node->type = LiteralType::kBit;
-      break;
-    case TokenKind::kHexString:
-      node->type = LiteralType::kHex;
-      break;
-    default:
-      node->type = LiteralType::kString;
+    case TokenKind::kNumeric: node->type = LiteralType::kNumeric; break;
+    case TokenKind::kBitString: node->type = LiteralType::kBit; break;
+    case TokenKind::kHexString: node->type = LiteralType::kHex; break;
+    default: node->type = LiteralType::kString;
   }
   return node;
 }
@@ -65,16 +55,11 @@ Node* Parser::typed_literal(TypeName* type, std::int32_t location) {
 Node* Parser::keyword_primary() {
   const std::int32_t start = location();
   switch (peek().keyword) {
-    case K::kTrue:
-      return ++at_, boolean_node(true, start);
-    case K::kFalse:
-      return ++at_, boolean_node(false, start);
-    case K::kNull:
-      return ++at_, make<Literal>(start);
-    case K::kCase:
-      return case_expression();
-    case K::kArray:
-      return array_primary();
+    case K::kTrue: return ++at_, boolean_node(true, start);
+    case K::kFalse: return ++at_, boolean_node(false, start);
+    case K::kNull: return ++at_, make<Literal>(start);
+    case K::kCase: return case_expression();
+    case K::kArray: return array_primary();
     case K::kUnique:
       throw error(sqlstate::kFeatureNotSupported, "UNIQUE predicate is not yet implemented").at(start);
     case K::kExists: {
@@ -101,8 +86,7 @@ Node* Parser::keyword_primary() {
       node->arguments = parenthesized<Node*>([this] { return expression(); });
       return node;
     }
-    default:
-      break;
+    default: break;
   }
   if (Node* value = sql_value_function()) return value;
   if (at_special_call()) return special_call();

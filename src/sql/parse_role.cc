@@ -40,9 +40,7 @@ Option* Parser::role_option(bool create) {
       throw error(sqlstate::kFeatureNotSupported, "UNENCRYPTED PASSWORD is no longer supported")
           .at(start)
           .with_hint("Remove UNENCRYPTED to store the password in encrypted form instead.");
-    case K::kInherit:
-      ++at_;
-      return make_option("inherit", boolean_node(true, start), start);
+    case K::kInherit: ++at_; return make_option("inherit", boolean_node(true, start), start);
     case K::kConnection:
       ++at_;
       expect(K::kLimit);
@@ -52,29 +50,19 @@ Option* Parser::role_option(bool create) {
       ++at_;
       expect(K::kUntil);
       return make_option("validUntil", string_node(string_literal(), start), start);
-    case K::kUser:
-      ++at_;
-      return roles("rolemembers");
-    default:
-      break;
+    case K::kUser: ++at_; return roles("rolemembers");
+    default: break;
   }
   if (create) {
     switch (peek().keyword) {
-      case K::kSysid:
-        ++at_;
-        return make_option("sysid", integer_node(integer_literal(), start), start);
-      case K::kAdmin:
-        ++at_;
-        return roles("adminmembers");
-      case K::kRole:
-        ++at_;
-        return roles("rolemembers");
+      case K::kSysid: ++at_; return make_option("sysid", integer_node(integer_literal(), start), start);
+      case K::kAdmin: ++at_; return roles("adminmembers");
+      case K::kRole: ++at_; return roles("rolemembers");
       case K::kIn:
         ++at_;
         if (!accept(K::kRole)) expect(K::kGroup);
         return roles("addroleto");
-      default:
-        break;
+      default: break;
     }
   }
   if (!at(TokenKind::kIdentifier)) return nullptr;
@@ -265,48 +253,26 @@ void Parser::grant_target(GrantStatement& grant) {
     return;
   }
   switch (peek().keyword) {
-    case K::kTable:
-      ++at_;
-      return relations(O::kTable);
-    case K::kSequence:
-      ++at_;
-      return relations(O::kSequence);
+    case K::kTable: ++at_; return relations(O::kTable);
+    case K::kSequence: ++at_; return relations(O::kSequence);
     case K::kForeign:
       ++at_;
       if (accept(K::kServer)) return names(O::kServer);
       expect_all(K::kData, K::kWrapper);
       return names(O::kForeignDataWrapper);
-    case K::kFunction:
-      ++at_;
-      return names(O::kFunction);
-    case K::kProcedure:
-      ++at_;
-      return names(O::kProcedure);
-    case K::kRoutine:
-      ++at_;
-      return names(O::kRoutine);
-    case K::kDatabase:
-      ++at_;
-      return names(O::kDatabase);
-    case K::kDomain:
-      ++at_;
-      return names(O::kDomain);
-    case K::kLanguage:
-      ++at_;
-      return names(O::kLanguage);
+    case K::kFunction: ++at_; return names(O::kFunction);
+    case K::kProcedure: ++at_; return names(O::kProcedure);
+    case K::kRoutine: ++at_; return names(O::kRoutine);
+    case K::kDatabase: ++at_; return names(O::kDatabase);
+    case K::kDomain: ++at_; return names(O::kDomain);
+    case K::kLanguage: ++at_; return names(O::kLanguage);
     case K::kLarge:
       ++at_;
       expect(K::kObject);
       return names(O::kLargeObject);
-    case K::kSchema:
-      ++at_;
-      return names(O::kSchema);
-    case K::kTablespace:
-      ++at_;
-      return names(O::kTablespace);
-    case K::kType:
-      ++at_;
-      return names(O::kType);
+    case K::kSchema: ++at_; return names(O::kSchema);
+    case K::kTablespace: ++at_; return names(O::kTablespace);
+    case K::kType: ++at_; return names(O::kType);
     case K::kParameter:
       ++at_;
       grant.object = O::kParameter;
@@ -315,8 +281,7 @@ void Parser::grant_target(GrantStatement& grant) {
         return name_node(any_name(), start);
       });
       return;
-    default:
-      return relations(O::kTable);
+    default: return relations(O::kTable);
   }
 }
 
@@ -348,24 +313,13 @@ Node* Parser::alter_default_privileges(std::int32_t location) {
   }
   expect(K::kOn);
   switch (peek().keyword) {
-    case K::kTables:
-      node->object = ObjectType::kTable;
-      break;
-    case K::kSequences:
-      node->object = ObjectType::kSequence;
-      break;
+    case K::kTables: node->object = ObjectType::kTable; break;
+    case K::kSequences: node->object = ObjectType::kSequence; break;
     case K::kFunctions:
-    case K::kRoutines:
-      node->object = ObjectType::kFunction;
-      break;
-    case K::kTypes:
-      node->object = ObjectType::kType;
-      break;
-    case K::kSchemas:
-      node->object = ObjectType::kSchema;
-      break;
-    default:
-      fail();
+    case K::kRoutines: node->object = ObjectType::kFunction; break;
+    case K::kTypes: node->object = ObjectType::kType; break;
+    case K::kSchemas: node->object = ObjectType::kSchema; break;
+    default: fail();
   }
   ++at_;
   expect(node->is_grant ? K::kTo : K::kFrom);

@@ -383,14 +383,10 @@ Node* Parser::preparable_statement() {
     return select_statement();
   }
   switch (peek().keyword) {
-    case K::kInsert:
-      return insert_statement(with);
-    case K::kUpdate:
-      return update_statement(with);
-    case K::kDelete:
-      return delete_statement(with);
-    default:
-      break;
+    case K::kInsert: return insert_statement(with);
+    case K::kUpdate: return update_statement(with);
+    case K::kDelete: return delete_statement(with);
+    default: break;
   }
   if (with == nullptr) fail();
   return select_tail(set_operations(1), with);

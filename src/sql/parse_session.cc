@@ -71,7 +71,7 @@ TransactionModes Parser::transaction_modes(bool required) {
   bool any = false;
   while (transaction_mode(modes)) {
     any = true;
-    if (at(',') ) {
+    if (at(',')) {
       ++at_;
       if (!at_any(K::kIsolation, K::kRead, K::kDeferrable, K::kNot)) fail();
     }

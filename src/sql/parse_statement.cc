@@ -10,16 +10,11 @@ Node* Parser::statement() {
     if (!at(K::kWith)) return select_statement();
     WithClause* with = with_clause();
     switch (peek().keyword) {
-      case K::kInsert:
-        return insert_statement(with);
-      case K::kUpdate:
-        return update_statement(with);
-      case K::kDelete:
-        return delete_statement(with);
-      case K::kMerge:
-        return merge_statement(with);
-      default:
-        return select_tail(set_operations(1), with);
+      case K::kInsert: return insert_statement(with);
+      case K::kUpdate: return update_statement(with);
+      case K::kDelete: return delete_statement(with);
+      case K::kMerge: return merge_statement(with);
+      default: return select_tail(set_operations(1), with);
     }
   }
   return statement_by_keyword(start);
@@ -27,30 +22,18 @@ Node* Parser::statement() {
 
 Node* Parser::statement_by_keyword(std::int32_t start) {
   switch (peek().keyword) {
-    case K::kInsert:
-      return insert_statement(nullptr);
-    case K::kUpdate:
-      return update_statement(nullptr);
-    case K::kDelete:
-      return delete_statement(nullptr);
-    case K::kMerge:
-      return merge_statement(nullptr);
-    case K::kCreate:
-      return create_statement();
-    case K::kAlter:
-      return alter_statement();
-    case K::kDrop:
-      return drop_statement();
-    case K::kTruncate:
-      return truncate_statement();
-    case K::kComment:
-      return comment_statement();
-    case K::kGrant:
-      return grant_statement(true);
-    case K::kRevoke:
-      return grant_statement(false);
-    case K::kCopy:
-      return copy_statement();
+    case K::kInsert: return insert_statement(nullptr);
+    case K::kUpdate: return update_statement(nullptr);
+    case K::kDelete: return delete_statement(nullptr);
+    case K::kMerge: return merge_statement(nullptr);
+    case K::kCreate: return create_statement();
+    case K::kAlter: return alter_statement();
+    case K::kDrop: return drop_statement();
+    case K::kTruncate: return truncate_statement();
+    case K::kComment: return comment_statement();
+    case K::kGrant: return grant_statement(true);
+    case K::kRevoke: return grant_statement(false);
+    case K::kCopy: return copy_statement();
     case K::kBegin:
     case K::kStart:
     case K::kCommit:
@@ -58,41 +41,23 @@ Node* Parser::statement_by_keyword(std::int32_t start) {
     case K::kRollback:
     case K::kAbort:
     case K::kSavepoint:
-    case K::kRelease:
-      return transaction_statement();
-    case K::kPrepare:
-      return at(K::kTransaction, 1) ? transaction_statement() : prepare_statement();
-    case K::kExecute:
-      return execute_statement();
-    case K::kDeallocate:
-      return deallocate_statement();
-    case K::kSet:
-      return set_statement();
-    case K::kReset:
-      ++at_;
-      return reset_rest(start);
-    case K::kShow:
-      return show_statement();
-    case K::kDeclare:
-      return declare_cursor();
-    case K::kFetch:
-      return fetch_statement(false);
-    case K::kMove:
-      return fetch_statement(true);
-    case K::kClose:
-      return close_statement();
-    case K::kExplain:
-      return explain_statement();
+    case K::kRelease: return transaction_statement();
+    case K::kPrepare: return at(K::kTransaction, 1) ? transaction_statement() : prepare_statement();
+    case K::kExecute: return execute_statement();
+    case K::kDeallocate: return deallocate_statement();
+    case K::kSet: return set_statement();
+    case K::kReset: ++at_; return reset_rest(start);
+    case K::kShow: return show_statement();
+    case K::kDeclare: return declare_cursor();
+    case K::kFetch: return fetch_statement(false);
+    case K::kMove: return fetch_statement(true);
+    case K::kClose: return close_statement();
+    case K::kExplain: return explain_statement();
     case K::kAnalyze:
-    case K::kAnalyse:
-      return vacuum_statement(false);
-    case K::kVacuum:
-      return vacuum_statement(true);
-    case K::kCheckpoint:
-      ++at_;
-      return make<CheckpointStatement>(start);
-    case K::kLock:
-      return lock_statement();
+    case K::kAnalyse: return vacuum_statement(false);
+    case K::kVacuum: return vacuum_statement(true);
+    case K::kCheckpoint: ++at_; return make<CheckpointStatement>(start);
+    case K::kLock: return lock_statement();
     case K::kListen: {
       auto* node = make<ListenStatement>();
       ++at_;
@@ -105,30 +70,18 @@ Node* Parser::statement_by_keyword(std::int32_t start) {
       if (!accept('*')) node->channel = column_id();
       return node;
     }
-    case K::kNotify:
-      return notify_statement();
-    case K::kDiscard:
-      return discard_statement();
-    case K::kDo:
-      return do_statement();
-    case K::kReindex:
-      return reindex_statement();
-    case K::kCluster:
-      return cluster_statement();
-    case K::kRefresh:
-      return refresh_statement();
-    case K::kCall:
-      return unsupported("CALL", start);
-    case K::kLoad:
-      return unsupported("LOAD", start);
-    case K::kImport:
-      return unsupported("IMPORT FOREIGN SCHEMA", start);
-    case K::kReassign:
-      return unsupported("REASSIGN OWNED", start);
-    case K::kSecurity:
-      return unsupported("SECURITY LABEL", start);
-    default:
-      fail();
+    case K::kNotify: return notify_statement();
+    case K::kDiscard: return discard_statement();
+    case K::kDo: return do_statement();
+    case K::kReindex: return reindex_statement();
+    case K::kCluster: return cluster_statement();
+    case K::kRefresh: return refresh_statement();
+    case K::kCall: return unsupported("CALL", start);
+    case K::kLoad: return unsupported("LOAD", start);
+    case K::kImport: return unsupported("IMPORT FOREIGN SCHEMA", start);
+    case K::kReassign: return unsupported("REASSIGN OWNED", start);
+    case K::kSecurity: return unsupported("SECURITY LABEL", start);
+    default: fail();
   }
 }
 
@@ -178,21 +131,13 @@ Node* Parser::create_statement() {
 Node* Parser::create_other(bool or_replace, std::int32_t start) {
   if (!or_replace) {
     switch (peek().keyword) {
-      case K::kIndex:
-        return create_index(start, false);
-      case K::kUnique:
-        ++at_;
-        return create_index(start, true);
-      case K::kSchema:
-        return create_schema(start);
-      case K::kType:
-        return create_type(start);
-      case K::kDatabase:
-        return create_database(start);
-      case K::kRole:
-        return create_role(RoleKind::kRole, start);
-      case K::kGroup:
-        return create_role(RoleKind::kGroup, start);
+      case K::kIndex: return create_index(start, false);
+      case K::kUnique: ++at_; return create_index(start, true);
+      case K::kSchema: return create_schema(start);
+      case K::kType: return create_type(start);
+      case K::kDatabase: return create_database(start);
+      case K::kRole: return create_role(RoleKind::kRole, start);
+      case K::kGroup: return create_role(RoleKind::kGroup, start);
       case K::kUser:
         if (at(K::kMapping, 1)) return unsupported("CREATE USER MAPPING", start);
         return create_role(RoleKind::kUser, start);
@@ -201,59 +146,37 @@ Node* Parser::create_other(bool or_replace, std::int32_t start) {
                            : at(K::kFamily, 1) ? "CREATE OPERATOR FAMILY"
                                                : "CREATE OPERATOR",
                            start);
-      case K::kCast:
-        return unsupported("CREATE CAST", start);
-      case K::kCollation:
-        return unsupported("CREATE COLLATION", start);
+      case K::kCast: return unsupported("CREATE CAST", start);
+      case K::kCollation: return unsupported("CREATE COLLATION", start);
       case K::kConversion:
-      case K::kDefault:
-        return unsupported("CREATE CONVERSION", start);
-      case K::kDomain:
-        return unsupported("CREATE DOMAIN", start);
-      case K::kEvent:
-        return unsupported("CREATE EVENT TRIGGER", start);
-      case K::kExtension:
-        return unsupported("CREATE EXTENSION", start);
+      case K::kDefault: return unsupported("CREATE CONVERSION", start);
+      case K::kDomain: return unsupported("CREATE DOMAIN", start);
+      case K::kEvent: return unsupported("CREATE EVENT TRIGGER", start);
+      case K::kExtension: return unsupported("CREATE EXTENSION", start);
       case K::kForeign:
         return unsupported(at(K::kTable, 1) ? "CREATE FOREIGN TABLE" : "CREATE FOREIGN DATA WRAPPER", start);
-      case K::kPublication:
-        return unsupported("CREATE PUBLICATION", start);
-      case K::kSubscription:
-        return unsupported("CREATE SUBSCRIPTION", start);
-      case K::kPolicy:
-        return unsupported("CREATE POLICY", start);
-      case K::kServer:
-        return unsupported("CREATE SERVER", start);
-      case K::kStatistics:
-        return unsupported("CREATE STATISTICS", start);
-      case K::kTablespace:
-        return unsupported("CREATE TABLESPACE", start);
-      case K::kText:
-        return unsupported("CREATE TEXT SEARCH", start);
-      case K::kAccess:
-        return unsupported("CREATE ACCESS METHOD", start);
-      case K::kAssertion:
-        return unsupported("CREATE ASSERTION", start);
-      default:
-        break;
+      case K::kPublication: return unsupported("CREATE PUBLICATION", start);
+      case K::kSubscription: return unsupported("CREATE SUBSCRIPTION", start);
+      case K::kPolicy: return unsupported("CREATE POLICY", start);
+      case K::kServer: return unsupported("CREATE SERVER", start);
+      case K::kStatistics: return unsupported("CREATE STATISTICS", start);
+      case K::kTablespace: return unsupported("CREATE TABLESPACE", start);
+      case K::kText: return unsupported("CREATE TEXT SEARCH", start);
+      case K::kAccess: return unsupported("CREATE ACCESS METHOD", start);
+      case K::kAssertion: return unsupported("CREATE ASSERTION", start);
+      default: break;
     }
   }
   switch (peek().keyword) {
-    case K::kAggregate:
-      return unsupported("CREATE AGGREGATE", start);
+    case K::kAggregate: return unsupported("CREATE AGGREGATE", start);
     case K::kTrigger:
-    case K::kConstraint:
-      return unsupported("CREATE TRIGGER", start);
-    case K::kRule:
-      return unsupported("CREATE RULE", start);
-    case K::kTransform:
-      return unsupported("CREATE TRANSFORM", start);
+    case K::kConstraint: return unsupported("CREATE TRIGGER", start);
+    case K::kRule: return unsupported("CREATE RULE", start);
+    case K::kTransform: return unsupported("CREATE TRANSFORM", start);
     case K::kLanguage:
     case K::kTrusted:
-    case K::kProcedural:
-      return unsupported("CREATE LANGUAGE", start);
-    default:
-      fail();
+    case K::kProcedural: return unsupported("CREATE LANGUAGE", start);
+    default: fail();
   }
 }
 
@@ -337,31 +260,23 @@ Node* Parser::alter_statement() {
     case K::kIndex:
       if (at(K::kAll)) return unsupported("ALTER INDEX ALL IN TABLESPACE", start);
       return alter_table(ObjectType::kIndex, start);
-    case K::kView:
-      return alter_table(ObjectType::kView, start);
+    case K::kView: return alter_table(ObjectType::kView, start);
     case K::kMaterialized:
       expect(K::kView);
       if (at(K::kAll)) return unsupported("ALTER MATERIALIZED VIEW ALL IN TABLESPACE", start);
       return alter_table(ObjectType::kMaterializedView, start);
-    case K::kSequence:
-      return alter_sequence(start);
+    case K::kSequence: return alter_sequence(start);
     case K::kForeign:
       return unsupported(at(K::kTable) ? "ALTER FOREIGN TABLE" : "ALTER FOREIGN DATA WRAPPER", start);
-    case K::kType:
-      return alter_type(start);
-    case K::kRole:
-      return alter_role(RoleKind::kRole, start);
-    case K::kGroup:
-      return alter_role(RoleKind::kGroup, start);
+    case K::kType: return alter_type(start);
+    case K::kRole: return alter_role(RoleKind::kRole, start);
+    case K::kGroup: return alter_role(RoleKind::kGroup, start);
     case K::kUser:
       if (at(K::kMapping)) return unsupported("ALTER USER MAPPING", start);
       return alter_role(RoleKind::kUser, start);
-    case K::kDatabase:
-      return alter_database(start);
-    case K::kSchema:
-      return alter_schema(start);
-    case K::kDefault:
-      return alter_default_privileges(start);
+    case K::kDatabase: return alter_database(start);
+    case K::kSchema: return alter_schema(start);
+    case K::kDefault: return alter_default_privileges(start);
     case K::kSystem: {
       auto* node = make<AlterSystemStatement>(start);
       const std::int32_t set_at = location();
@@ -384,44 +299,25 @@ Node* Parser::alter_statement() {
       return alter_generic(ObjectType::kProcedure, function_with_arguments(false), "ALTER PROCEDURE", start);
     case K::kRoutine:
       return alter_generic(ObjectType::kRoutine, function_with_arguments(false), "ALTER ROUTINE", start);
-    case K::kAggregate:
-      return unsupported("ALTER AGGREGATE", start);
-    case K::kCollation:
-      return unsupported("ALTER COLLATION", start);
-    case K::kConversion:
-      return unsupported("ALTER CONVERSION", start);
-    case K::kEvent:
-      return unsupported("ALTER EVENT TRIGGER", start);
-    case K::kExtension:
-      return unsupported("ALTER EXTENSION", start);
+    case K::kAggregate: return unsupported("ALTER AGGREGATE", start);
+    case K::kCollation: return unsupported("ALTER COLLATION", start);
+    case K::kConversion: return unsupported("ALTER CONVERSION", start);
+    case K::kEvent: return unsupported("ALTER EVENT TRIGGER", start);
+    case K::kExtension: return unsupported("ALTER EXTENSION", start);
     case K::kLanguage:
-    case K::kProcedural:
-      return unsupported("ALTER LANGUAGE", start);
-    case K::kLarge:
-      return unsupported("ALTER LARGE OBJECT", start);
-    case K::kOperator:
-      return unsupported("ALTER OPERATOR", start);
-    case K::kPolicy:
-      return unsupported("ALTER POLICY", start);
-    case K::kPublication:
-      return unsupported("ALTER PUBLICATION", start);
-    case K::kRule:
-      return unsupported("ALTER RULE", start);
-    case K::kServer:
-      return unsupported("ALTER SERVER", start);
-    case K::kStatistics:
-      return unsupported("ALTER STATISTICS", start);
-    case K::kSubscription:
-      return unsupported("ALTER SUBSCRIPTION", start);
-    case K::kTablespace:
-      return unsupported("ALTER TABLESPACE", start);
-    case K::kText:
-      return unsupported("ALTER TEXT SEARCH", start);
-    case K::kTrigger:
-      return unsupported("ALTER TRIGGER", start);
-    default:
-      at_ = object_at;
-      fail();
+    case K::kProcedural: return unsupported("ALTER LANGUAGE", start);
+    case K::kLarge: return unsupported("ALTER LARGE OBJECT", start);
+    case K::kOperator: return unsupported("ALTER OPERATOR", start);
+    case K::kPolicy: return unsupported("ALTER POLICY", start);
+    case K::kPublication: return unsupported("ALTER PUBLICATION", start);
+    case K::kRule: return unsupported("ALTER RULE", start);
+    case K::kServer: return unsupported("ALTER SERVER", start);
+    case K::kStatistics: return unsupported("ALTER STATISTICS", start);
+    case K::kSubscription: return unsupported("ALTER SUBSCRIPTION", start);
+    case K::kTablespace: return unsupported("ALTER TABLESPACE", start);
+    case K::kText: return unsupported("ALTER TEXT SEARCH", start);
+    case K::kTrigger: return unsupported("ALTER TRIGGER", start);
+    default: at_ = object_at; fail();
   }
 }
 

@@ -158,38 +158,17 @@ LikeClause* Parser::like_clause() {
     const bool include = next().keyword == K::kIncluding;
     std::uint32_t bit = 0;
     switch (peek().keyword) {
-      case K::kComments:
-        bit = kLikeComments;
-        break;
-      case K::kCompression:
-        bit = kLikeCompression;
-        break;
-      case K::kConstraints:
-        bit = kLikeConstraints;
-        break;
-      case K::kDefaults:
-        bit = kLikeDefaults;
-        break;
-      case K::kGenerated:
-        bit = kLikeGenerated;
-        break;
-      case K::kIdentity:
-        bit = kLikeIdentity;
-        break;
-      case K::kIndexes:
-        bit = kLikeIndexes;
-        break;
-      case K::kStatistics:
-        bit = kLikeStatistics;
-        break;
-      case K::kStorage:
-        bit = kLikeStorage;
-        break;
-      case K::kAll:
-        bit = kLikeAll;
-        break;
-      default:
-        fail();
+      case K::kComments: bit = kLikeComments; break;
+      case K::kCompression: bit = kLikeCompression; break;
+      case K::kConstraints: bit = kLikeConstraints; break;
+      case K::kDefaults: bit = kLikeDefaults; break;
+      case K::kGenerated: bit = kLikeGenerated; break;
+      case K::kIdentity: bit = kLikeIdentity; break;
+      case K::kIndexes: bit = kLikeIndexes; break;
+      case K::kStatistics: bit = kLikeStatistics; break;
+      case K::kStorage: bit = kLikeStorage; break;
+      case K::kAll: bit = kLikeAll; break;
+      default: fail();
     }
     ++at_;
     like->options = include ? like->options | bit : like->options & ~bit;
@@ -368,22 +347,13 @@ Option* Parser::sequence_option() {
   const std::int32_t start = location();
   const auto number = [&](std::string_view name) { return make_option(name, numeric_only(), start); };
   switch (next().keyword) {
-    case K::kAs:
-      return make_option("as", simple_type(), start);
-    case K::kCache:
-      return number("cache");
-    case K::kCycle:
-      return make_option("cycle", boolean_node(true, start), start);
-    case K::kIncrement:
-      accept(K::kBy);
-      return number("increment");
-    case K::kMaxvalue:
-      return number("maxvalue");
-    case K::kMinvalue:
-      return number("minvalue");
-    case K::kStart:
-      accept(K::kWith);
-      return number("start");
+    case K::kAs: return make_option("as", simple_type(), start);
+    case K::kCache: return number("cache");
+    case K::kCycle: return make_option("cycle", boolean_node(true, start), start);
+    case K::kIncrement: accept(K::kBy); return number("increment");
+    case K::kMaxvalue: return number("maxvalue");
+    case K::kMinvalue: return number("minvalue");
+    case K::kStart: accept(K::kWith); return number("start");
     case K::kOwned: {
       expect(K::kBy);
       const std::int32_t name_at = location();
@@ -399,8 +369,7 @@ Option* Parser::sequence_option() {
         return number("restart");
       }
       return make_option("restart", nullptr, start);
-    default:
-      break;
+    default: break;
   }
   if (accept(K::kCycle)) return make_option("cycle", boolean_node(false, start), start);
   if (accept(K::kMaxvalue)) return make_option("maxvalue", nullptr, start);

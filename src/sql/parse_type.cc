@@ -10,20 +10,13 @@ constexpr std::int32_t kMonth = 1 << 1, kYear = 1 << 2, kDay = 1 << 3, kHour = 1
 
 std::int32_t field_bit(Keyword keyword) {
   switch (keyword) {
-    case Keyword::kYear:
-      return kYear;
-    case Keyword::kMonth:
-      return kMonth;
-    case Keyword::kDay:
-      return kDay;
-    case Keyword::kHour:
-      return kHour;
-    case Keyword::kMinute:
-      return kMinute;
-    case Keyword::kSecond:
-      return kSecond;
-    default:
-      return 0;
+    case Keyword::kYear: return kYear;
+    case Keyword::kMonth: return kMonth;
+    case Keyword::kDay: return kDay;
+    case Keyword::kHour: return kHour;
+    case Keyword::kMinute: return kMinute;
+    case Keyword::kSecond: return kSecond;
+    default: return 0;
   }
 }
 
@@ -81,29 +74,22 @@ bool Parser::at_type_keyword() const {
     case K::kSmallint:
     case K::kBigint:
     case K::kReal:
-    case K::kBoolean:
-      return text_next;
-    case K::kDouble:
-      return at(K::kPrecision, 1);
+    case K::kBoolean: return text_next;
+    case K::kDouble: return at(K::kPrecision, 1);
     case K::kFloat:
     case K::kDecimal:
     case K::kDec:
     case K::kNumeric:
-    case K::kInterval:
-      return text_or_paren;
+    case K::kInterval: return text_or_paren;
     case K::kBit:
     case K::kCharacter:
     case K::kChar:
     case K::kNchar:
-    case K::kVarchar:
-      return text_or_paren || at(K::kVarying, 1);
-    case K::kNational:
-      return at(K::kCharacter, 1) || at(K::kChar, 1);
+    case K::kVarchar: return text_or_paren || at(K::kVarying, 1);
+    case K::kNational: return at(K::kCharacter, 1) || at(K::kChar, 1);
     case K::kTimestamp:
-    case K::kTime:
-      return text_or_paren || at(K::kWith, 1) || at(K::kWithout, 1);
-    default:
-      return false;
+    case K::kTime: return text_or_paren || at(K::kWith, 1) || at(K::kWithout, 1);
+    default: return false;
   }
 }
 
@@ -147,18 +133,12 @@ TypeName* Parser::keyword_type(CharacterStyle style) {
   };
   switch (peek().keyword) {
     case K::kInt:
-    case K::kInteger:
-      return simple("int4");
-    case K::kSmallint:
-      return simple("int2");
-    case K::kBigint:
-      return simple("int8");
-    case K::kReal:
-      return simple("float4");
-    case K::kBoolean:
-      return simple("bool");
-    case K::kFloat:
-      return float_type();
+    case K::kInteger: return simple("int4");
+    case K::kSmallint: return simple("int2");
+    case K::kBigint: return simple("int8");
+    case K::kReal: return simple("float4");
+    case K::kBoolean: return simple("bool");
+    case K::kFloat: return float_type();
     case K::kDouble:
       if (!at(K::kPrecision, 1)) return nullptr;
       ++at_;
@@ -170,19 +150,15 @@ TypeName* Parser::keyword_type(CharacterStyle style) {
       optional_modifiers(*type);
       return type;
     }
-    case K::kBit:
-      return bit_type(style);
+    case K::kBit: return bit_type(style);
     case K::kCharacter:
     case K::kChar:
     case K::kNchar:
     case K::kVarchar:
-    case K::kNational:
-      return character_type(style);
+    case K::kNational: return character_type(style);
     case K::kTimestamp:
-    case K::kTime:
-      return datetime_type();
-    default:
-      return nullptr;
+    case K::kTime: return datetime_type();
+    default: return nullptr;
   }
 }
 

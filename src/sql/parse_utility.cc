@@ -56,8 +56,7 @@ void Parser::copy_old_options(CopyStatement& copy, ListBuilder<Option*>& options
   if (at('(')) {
     for (Option* option : generic_options()) options.push(option);
   } else {
-    while (copy_old_option(options)) {
-    }
+    while (copy_old_option(options)) {}
   }
   copy.options = options.take();
 }
@@ -160,7 +159,12 @@ Node* Parser::explain_statement() {
 Node* Parser::explainable_statement() {
   if (at('(') || at_query() || at(K::kValues)) return statement();
   switch (peek().keyword) {
-    case K::kInsert: case K::kUpdate: case K::kDelete: case K::kMerge: case K::kDeclare: case K::kExecute:
+    case K::kInsert:
+    case K::kUpdate:
+    case K::kDelete:
+    case K::kMerge:
+    case K::kDeclare:
+    case K::kExecute:
     case K::kRefresh: return statement();
     case K::kCreate: {
       only_create_as_ = true;

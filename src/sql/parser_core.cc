@@ -45,8 +45,7 @@ std::int32_t Parser::previous_end() const {
 std::vector<RawStatement> Parser::statements() {
   std::vector<RawStatement> result;
   for (;;) {
-    while (accept(';')) {
-    }
+    while (accept(';')) {}
     if (at(TokenKind::kEnd)) return result;
     const std::int32_t begin = location();
     Node* node = statement();
@@ -193,17 +192,10 @@ RoleSpec* Parser::role_spec() {
   if (!is_non_reserved(token) && !at_any(K::kCurrentRole, K::kCurrentUser, K::kSessionUser)) fail();
   ++at_;
   switch (token.keyword) {
-    case K::kCurrentRole:
-      role->type = RoleSpecType::kCurrentRole;
-      return role;
-    case K::kCurrentUser:
-      role->type = RoleSpecType::kCurrentUser;
-      return role;
-    case K::kSessionUser:
-      role->type = RoleSpecType::kSessionUser;
-      return role;
-    default:
-      break;
+    case K::kCurrentRole: role->type = RoleSpecType::kCurrentRole; return role;
+    case K::kCurrentUser: role->type = RoleSpecType::kCurrentUser; return role;
+    case K::kSessionUser: role->type = RoleSpecType::kSessionUser; return role;
+    default: break;
   }
   if (token.value == "public") {
     role->type = RoleSpecType::kPublic;
@@ -218,8 +210,7 @@ RoleSpec* Parser::role_spec() {
 std::string_view Parser::role_id() {
   const auto* role = role_spec();
   switch (role->type) {
-    case RoleSpecType::kName:
-      return role->name;
+    case RoleSpecType::kName: return role->name;
     case RoleSpecType::kPublic:
       throw error(sqlstate::kReservedName, "role name \"public\" is reserved").at(role->location);
     case RoleSpecType::kSessionUser:
@@ -292,8 +283,7 @@ bool Parser::at_operator() const {
     case TokenKind::kOperator:
     case TokenKind::kLessEquals:
     case TokenKind::kGreaterEquals:
-    case TokenKind::kNotEquals:
-      return true;
+    case TokenKind::kNotEquals: return true;
     default:
       return at('+') || at('-') || at('*') || at('/') || at('%') || at('^') || at('<') || at('>') || at('=');
   }

@@ -15,7 +15,8 @@ void check_index(SystemParts& parts, TreeState& state, const TableFormat& format
                  std::vector<std::string>* problems) {
   std::vector<std::pair<Bytes, RowId>> entries;
   const storage::TreeReport report = part.tree->check(&entries);
-  for (const auto& p : report.problems) problems->push_back(fmt::format("index {}: {}", part.layout->id.raw(), p));
+  for (const auto& p : report.problems)
+    problems->push_back(fmt::format("index {}: {}", part.layout->id.raw(), p));
   if (part.computed) return;
   std::map<std::uint64_t, std::vector<Bytes>> by_row;
   for (auto& [key, row] : entries) by_row[row.raw()].push_back(std::move(key));
@@ -27,7 +28,8 @@ void check_index(SystemParts& parts, TreeState& state, const TableFormat& format
       storage::SharedGuard leaf;
       if (auto s = state.tree->fix_leaf(next, &leaf); !s) return s;
       storage::LeafView view;
-      if (!storage::LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+      if (!storage::LeafView::open(leaf.data(), format.rows, &view))
+        return storage::Status::damaged(leaf.page_id());
       Arena arena(4096);
       std::vector<Cell> row(format.phys.size());
       for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
@@ -61,7 +63,8 @@ void check_index(SystemParts& parts, TreeState& state, const TableFormat& format
         }
         if (part.layout->unique && (!null || part.layout->nulls_not_distinct) &&
             !unique.emplace(std::string(as_chars(key)), id).second) {
-          problems->push_back(fmt::format("index {}: the key of row {} is there twice", part.layout->id.raw(), id));
+          problems->push_back(
+              fmt::format("index {}: the key of row {} is there twice", part.layout->id.raw(), id));
         }
       }
       end = view.high_fence() == storage::kNoHighFence;
@@ -75,7 +78,8 @@ void check_index(SystemParts& parts, TreeState& state, const TableFormat& format
   }
   for (const auto& [row, keys] : by_row) {
     if (parts.versions.head(state.id, RowId{row}).empty()) {
-      problems->push_back(fmt::format("index {}: entry of row {}, which is not there", part.layout->id.raw(), row));
+      problems->push_back(
+          fmt::format("index {}: entry of row {}, which is not there", part.layout->id.raw(), row));
     }
   }
 }
@@ -99,7 +103,8 @@ std::vector<std::string> TransactionSystem::check() {
     }
     const auto format = parts.format_of(layout);
     const auto report = state->tree->check(format->rows);
-    for (const auto& p : report.problems) problems.push_back(fmt::format("table {}: {}", layout->table.raw(), p));
+    for (const auto& p : report.problems)
+      problems.push_back(fmt::format("table {}: {}", layout->table.raw(), p));
     for (const IndexPart& part : format->indexes) check_index(parts, *state, *format, part, &problems);
   }
   return problems;

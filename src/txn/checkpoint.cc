@@ -1,5 +1,5 @@
-// What a checkpoint takes from transactions: the undo of those active at the gate, the purges that committed ones still
-// owe, and sequence values (storage.md §6, §6.3).
+// What a checkpoint takes from transactions: the undo of those active at the gate, the purges that committed
+// ones still owe, and sequence values (storage.md §6, §6.3).
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
 
@@ -45,7 +45,8 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   }
   {
     std::shared_lock lock(tables_mutex);
-    for (const auto& [id, tree] : trees) captured_counters.push_back({id, tree->next_row.load(std::memory_order_relaxed)});
+    for (const auto& [id, tree] : trees)
+      captured_counters.push_back({id, tree->next_row.load(std::memory_order_relaxed)});
   }
   std::lock_guard lock(sequence_mutex);
   captured_sequences = sequences;
@@ -119,7 +120,8 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         storage::SharedGuard leaf;
         if (auto s = tree->tree->fix_leaf(RowId{r->row}, &leaf); !s) return s;
         storage::LeafView view;
-        if (!storage::LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
+        if (!storage::LeafView::open(leaf.data(), format->rows, &view))
+          return storage::Status::damaged(leaf.page_id());
         return old_keys(*format, *r, view, captured_ts, &keys, &reachable);
       });
       if (!status && tree->upkeep_format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile

@@ -1,5 +1,5 @@
-// Collection: cuts version chains at the horizon, takes away rows and index entries that nobody can see any more, frees
-// undo memory, dropped trees and unused overflow chains (storage.md §4.7).
+// Collection: cuts version chains at the horizon, takes away rows and index entries that nobody can see any
+// more, frees undo memory, dropped trees and unused overflow chains (storage.md §4.7).
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
@@ -58,7 +58,8 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
     computed.clear();
     if (r->op == UndoOp::kUpdate) {
       const ByteSpan kept = arena.copy(payload);
-      read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, &computed);
+      read_undo_update(
+          kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, &computed);
     } else {
       read_undo_other(payload, &computed);
     }
@@ -152,8 +153,10 @@ bool SystemParts::purge_record(UndoRec& record) {
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
   if (!status && tree->upkeep_format() != format_ref) return purge_record(record);
   if (!status && options.log_line) options.log_line("collection met a damaged page");
-  for (const auto& e : emptied) static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
-  if (leaf_empty) static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
+  for (const auto& e : emptied)
+    static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
+  if (leaf_empty)
+    static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
   if (!chains.empty()) {
     std::lock_guard lock(queue_mutex);
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
@@ -163,7 +166,8 @@ bool SystemParts::purge_record(UndoRec& record) {
 
 bool SystemParts::leaves_entries(const UndoRec& record) {
   if (record.op == UndoOp::kDelete || (record.flags & UndoRec::kAnyKey) != 0) return true;
-  if (record.op != UndoOp::kUpdate || record.owner->id >= index_built_at.load(std::memory_order_acquire)) return false;
+  if (record.op != UndoOp::kUpdate || record.owner->id >= index_built_at.load(std::memory_order_acquire))
+    return false;
   const auto tree = tree_state(TableId{record.table});
   return tree != nullptr && record.owner->id < tree->index_built_at.load(std::memory_order_acquire);
 }
@@ -202,9 +206,12 @@ void SystemParts::old_chains(const UndoRec& record, std::vector<storage::Overflo
     return status;
   });
   if (!loaded || format == nullptr) return;
-  read_undo_update(payload, *format, [&](ColumnNumber, const Cell& cell) {
-    if (cell.kind == CellKind::kOverflow) out->push_back(cell.overflow_ref());
-  }, nullptr);
+  read_undo_update(
+      payload, *format,
+      [&](ColumnNumber, const Cell& cell) {
+        if (cell.kind == CellKind::kOverflow) out->push_back(cell.overflow_ref());
+      },
+      nullptr);
 }
 
 std::size_t SystemParts::collect_garbage() {
@@ -320,9 +327,8 @@ void SystemParts::run_collector() {
       wake = token;
     }
     if (!stopping.load(std::memory_order_acquire)) {
-      environment.executor->after(std::chrono::microseconds(delay_us)).then(environment.executor->workers(), [token] {
-        token.fire();
-      });
+      environment.executor->after(std::chrono::microseconds(delay_us))
+          .then(environment.executor->workers(), [token] { token.fire(); });
       environment.executor->block_on(token);
     }
     if (stopping.load(std::memory_order_acquire)) break;
@@ -330,7 +336,8 @@ void SystemParts::run_collector() {
     const bool dropped_some = drop_step();
     delay_us = dropped_some ? 100 : collected > 0 ? 5'000 : std::min<std::int64_t>(delay_us * 2, 200'000);
     const std::uint64_t written = log->tail().raw() - last_checkpoint_lsn.load(std::memory_order_acquire);
-    if (written > options.checkpoint_log_bytes && !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
+    if (written > options.checkpoint_log_bytes &&
+        !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
       storage->request_checkpoint(storage::CheckpointTrigger::kLogVolume);
     }
   }

@@ -39,13 +39,15 @@ void name_the_seed(int signal) {
   std::raise(signal);
 }
 
-/// A seed opens the system some five times: what one gives back the next one takes, without asking the kernel in between.
+/// A seed opens the system some five times: what one gives back the next one takes, without asking the kernel
+/// in between.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
-/// RUSTBD_SEED=n runs that seed alone, and tells what happens; RUSTBD_CRASH_FEATURES narrows the workload down.
+/// RUSTBD_SEED=n runs that seed alone, and tells what happens; RUSTBD_CRASH_FEATURES narrows the workload
+/// down.
 TEST(CrashSimulation, EverySeedRecovers) {
   keep_freed_memory();
   ::setenv("RUSTBD_ABORT_ON_PANIC", "1", 1);  // a broken invariant comes to the handler too
@@ -75,16 +77,18 @@ TEST(CrashSimulation, EverySeedRecovers) {
                   << "\n  again: RUSTBD_SEED=" << seed << " txn_test --gtest_filter='CrashSimulation.*'";
   }
   RecordProperty("commits", std::to_string(commits));
-  std::printf("%llu seeds: %llu crashes, %llu commits, %llu aborts, %llu with DDL, %llu checkpoints, %llu rows read\n",
-              static_cast<unsigned long long>(last - first + 1), static_cast<unsigned long long>(crashes),
-              static_cast<unsigned long long>(commits), static_cast<unsigned long long>(aborts),
-              static_cast<unsigned long long>(layouts), static_cast<unsigned long long>(checkpoints),
-              static_cast<unsigned long long>(rows));
+  std::printf(
+      "%llu seeds: %llu crashes, %llu commits, %llu aborts, %llu with DDL, %llu checkpoints, %llu rows "
+      "read\n",
+      static_cast<unsigned long long>(last - first + 1), static_cast<unsigned long long>(crashes),
+      static_cast<unsigned long long>(commits), static_cast<unsigned long long>(aborts),
+      static_cast<unsigned long long>(layouts), static_cast<unsigned long long>(checkpoints),
+      static_cast<unsigned long long>(rows));
   if (one == 0) EXPECT_GT(commits, 0u);
 }
 
-/// Visibility: every table and index scan, at both isolation levels, against the list of commits at the scan's snapshot
-/// and the transaction's own changes, savepoints included.
+/// Visibility: every table and index scan, at both isolation levels, against the list of commits at the
+/// scan's snapshot and the transaction's own changes, savepoints included.
 TEST(TransactionVisibility, ScansSeeTheCommitsOfTheirSnapshot) {
   testing::CrashOptions options;
   options.crashes = false;
@@ -94,7 +98,8 @@ TEST(TransactionVisibility, ScansSeeTheCommitsOfTheirSnapshot) {
   for (std::uint64_t seed = 1'000'001; seed <= 1'000'000 + seeds; ++seed) {
     const testing::CrashResult result = testing::run_crash_seed(seed, options);
     rows += result.rows_read;
-    ASSERT_TRUE(result.problems.empty()) << "seed " << seed << " (" << result.settings << ") " << result.problems.front();
+    ASSERT_TRUE(result.problems.empty())
+        << "seed " << seed << " (" << result.settings << ") " << result.problems.front();
   }
   EXPECT_GT(rows, seeds * 100);
 }

@@ -1,4 +1,5 @@
-// Layouts as rows of the built-in table: creating, altering and dropping tables inside transactions (§0 items 14-16).
+// Layouts as rows of the built-in table: creating, altering and dropping tables inside transactions (§0 items
+// 14-16).
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
@@ -19,14 +20,18 @@ struct LayoutRow {
 
   LayoutRow(Oid database, Oid relation, const storage::TableLayout& layout) {
     layout.serialize(bytes);
-    columns[0] = types::make_constant(types::Datum::of(std::uint32_t{database}), false, types::Phys::kU32, arena);
-    columns[1] = types::make_constant(types::Datum::of(std::uint32_t{relation}), false, types::Phys::kU32, arena);
-    columns[2] = types::make_constant(types::Datum::of(types::Str{as_chars(bytes)}), false, types::Phys::kStr, arena);
+    columns[0] =
+        types::make_constant(types::Datum::of(std::uint32_t{database}), false, types::Phys::kU32, arena);
+    columns[1] =
+        types::make_constant(types::Datum::of(std::uint32_t{relation}), false, types::Phys::kU32, arena);
+    columns[2] =
+        types::make_constant(types::Datum::of(types::Str{as_chars(bytes)}), false, types::Phys::kStr, arena);
   }
 };
 
 Bytes layout_key(const storage::TableLayout& table, Oid database, Oid relation) {
-  const types::Datum values[2] = {types::Datum::of(std::uint32_t{database}), types::Datum::of(std::uint32_t{relation})};
+  const types::Datum values[2] = {types::Datum::of(std::uint32_t{database}),
+                                  types::Datum::of(std::uint32_t{relation})};
   const bool nulls[2] = {false, false};
   Bytes key;
   append_index_key(table.indexes[0], values, nulls, key);
@@ -38,13 +43,15 @@ std::shared_ptr<storage::TableLayout> normalised(const storage::TableLayout& lay
   auto copy = std::make_shared<storage::TableLayout>(layout);
   for (auto& c : copy->columns)
     if (c.dropped) c.nullable = true;
-  std::sort(copy->indexes.begin(), copy->indexes.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::sort(copy->indexes.begin(), copy->indexes.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
   return copy;
 }
 
 }  // namespace
 
-std::shared_ptr<const storage::TableLayout> TransactionSystem::layout_for(Transaction& txn, Oid database, Oid relation) {
+std::shared_ptr<const storage::TableLayout> TransactionSystem::layout_for(Transaction& txn, Oid database,
+                                                                          Oid relation) {
   if (const TxnState* state = txn.state()) {
     for (auto at = state->layout_changes.rbegin(); at != state->layout_changes.rend(); ++at)
       if (at->database == database && at->relation == relation) return at->after;
@@ -81,12 +88,13 @@ Outcome TransactionSystem::alter_table(Transaction& txn, const storage::TableLay
   }
   Table table(*this, parts_->layout_table);
   RowId row;
-  Outcome o = lookup_newest(table, txn, kLayoutIndex, layout_key(*parts_->layout_table, layout->database, layout->relation),
-                            &row);
+  Outcome o = lookup_newest(table, txn, kLayoutIndex,
+                            layout_key(*parts_->layout_table, layout->database, layout->relation), &row);
   if (!o.ok()) return o;
   const LayoutRow values(layout->database, layout->relation, *layout);
   static constexpr ColumnNumber kChanged[1] = {2};
-  // The caller's table lock makes this the only writer; a version newer than the snapshot is the one that it altered.
+  // The caller's table lock makes this the only writer; a version newer than the snapshot is the one that it
+  // altered.
   for (std::uint64_t accept = 0;;) {
     o = table.update(txn, row, kChanged, {values.columns + 2, 0}, {}, accept);
     if (o.status != Status::kConflict) break;
@@ -94,7 +102,8 @@ Outcome TransactionSystem::alter_table(Transaction& txn, const storage::TableLay
     static constexpr ColumnNumber kOne[1] = {0};
     if (Outcome newest = table.fetch_newest(txn, row, kOne, out, &accept); !newest.ok()) return newest;
   }
-  if (o.status == Status::kSelfModified) {  // two changes in one command: the second one needs a number of its own
+  if (o.status ==
+      Status::kSelfModified) {  // two changes in one command: the second one needs a number of its own
     txn.next_command();
     o = table.update(txn, row, kChanged, {values.columns + 2, 0}, {});
   }
@@ -112,7 +121,8 @@ Outcome TransactionSystem::drop_table(Transaction& txn, Oid database, Oid relati
   RUSTBD_ASSERT(before != nullptr, "drop_table() needs a present layout");
   Table table(*this, parts_->layout_table);
   RowId row;
-  Outcome o = lookup_newest(table, txn, kLayoutIndex, layout_key(*parts_->layout_table, database, relation), &row);
+  Outcome o =
+      lookup_newest(table, txn, kLayoutIndex, layout_key(*parts_->layout_table, database, relation), &row);
   if (!o.ok()) return o;
   for (std::uint64_t accept = 0;;) {
     o = table.remove(txn, row, {}, accept);

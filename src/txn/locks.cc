@@ -26,9 +26,10 @@ constexpr std::uint16_t kTableConflicts[9] = {
     bits({kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive, kAccessExclusive}),
     bits({kRowExclusive, kShareUpdateExclusive, kShareRowExclusive, kExclusive, kAccessExclusive}),
     bits({kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive, kAccessExclusive}),
-    bits({kRowShare, kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive, kAccessExclusive}),
-    bits({kAccessShare, kRowShare, kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive,
+    bits({kRowShare, kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive,
           kAccessExclusive}),
+    bits({kAccessShare, kRowShare, kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive,
+          kExclusive, kAccessExclusive}),
 };
 constexpr std::uint8_t kRowConflicts[5] = {0, 0b10000, 0b11000, 0b11100, 0b11110};
 
@@ -54,9 +55,9 @@ bool conflicts(RowLockMode a, RowLockMode b) {
 }
 
 std::string_view to_text(TableLockMode mode) {
-  static constexpr std::string_view kNames[] = {"NoLock", "AccessShareLock", "RowShareLock", "RowExclusiveLock",
-                                                "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock",
-                                                "ExclusiveLock", "AccessExclusiveLock"};
+  static constexpr std::string_view kNames[] = {
+      "NoLock",    "AccessShareLock",       "RowShareLock",  "RowExclusiveLock",   "ShareUpdateExclusiveLock",
+      "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"};
   return kNames[static_cast<std::size_t>(mode)];
 }
 
@@ -89,7 +90,8 @@ void Locker::cancel_wait() {
 LockTable::LockTable(io::Executor* executor, metrics::Registry* metrics)
     : executor_(executor), timer_gate_(std::make_shared<TimerGate>()) {
   timer_gate_->table = this;
-  if (metrics != nullptr) deadlocks_ = &metrics->counter("rustbd_deadlocks_total", "Transactions ended by 40P01");
+  if (metrics != nullptr)
+    deadlocks_ = &metrics->counter("rustbd_deadlocks_total", "Transactions ended by 40P01");
 }
 
 LockTable::~LockTable() {
@@ -149,7 +151,8 @@ std::optional<Outcome> LockTable::resume_wait(Shard& shard, Locker& who, LockKey
   }
 }
 
-Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPolicy policy, bool session_scope) {
+Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPolicy policy,
+                           bool session_scope) {
   Shard& shard = shard_of(key);
   if (auto outcome = resume_wait(shard, who, key, mode)) return std::move(*outcome);
   std::lock_guard lock(shard.mutex);
@@ -183,8 +186,8 @@ Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPoli
 Outcome LockTable::enqueue(Shard& shard, Queue& queue, LockKey key, Waiter waiter) {
   Locker& who = *waiter.who;
   // A holder's request for more goes before those that wait for it; the rest is first come, first served.
-  const bool holds = std::any_of(queue.holders.begin(), queue.holders.end(),
-                                 [&](const Holder& h) { return h.who == &who; });
+  const bool holds =
+      std::any_of(queue.holders.begin(), queue.holders.end(), [&](const Holder& h) { return h.who == &who; });
   auto at = queue.waiters.end();
   if (holds) {
     at = std::find_if(queue.waiters.begin(), queue.waiters.end(), [](const Waiter& w) { return !w.granted; });
@@ -199,8 +202,8 @@ Outcome LockTable::enqueue(Shard& shard, Queue& queue, LockKey key, Waiter waite
     std::lock_guard cancel(who.cancel_mutex_);
     who.wait_where_ = key;
   }
-  who.wait_token_ = io::WaitToken::make(key.kind == LockKind::kRow ? io::WaitReason::kRowLock
-                                                                    : io::WaitReason::kTableLock);
+  who.wait_token_ =
+      io::WaitToken::make(key.kind == LockKind::kRow ? io::WaitReason::kRowLock : io::WaitReason::kTableLock);
   ++who.wait_round_;
   who.wait_state_.store(Locker::WaitState::kQueued, std::memory_order_release);
   refresh_edges(queue, key.kind);
@@ -223,7 +226,8 @@ Outcome LockTable::enqueue(Shard& shard, Queue& queue, LockKey key, Waiter waite
   return Outcome::blocked_on(who.wait_token_);
 }
 
-/// With the shard's mutex: lets waiters in, first come first served, each as far as it is compatible with all before it.
+/// With the shard's mutex: lets waiters in, first come first served, each as far as it is compatible with all
+/// before it.
 void LockTable::grant_waiters(Queue& queue, LockKind kind) {
   for (std::size_t i = 0; i < queue.waiters.size(); ++i) {
     Waiter& w = queue.waiters[i];
@@ -277,15 +281,18 @@ std::string LockTable::describe(const Locker& who, const Locker& blocker) {
   std::string what;
   switch (k.kind) {
     case LockKind::kTable:
-      what = fmt::format("{} on relation {} of database {}", to_text(static_cast<TableLockMode>(who.wait_mode_)), k.a, k.b);
+      what = fmt::format("{} on relation {} of database {}",
+                         to_text(static_cast<TableLockMode>(who.wait_mode_)), k.a, k.b);
       break;
     case LockKind::kRow: what = fmt::format("ShareLock on transaction {}", blocker.transaction_id()); break;
     case LockKind::kAdvisory:
-      what = fmt::format("{} on advisory lock [{},{},{},{}]", who.wait_mode_ == 2 ? "ExclusiveLock" : "ShareLock",
-                         k.a & 0xFFFFFFFFu, k.b >> 32, k.b & 0xFFFFFFFFu, k.a >> 32);
+      what = fmt::format("{} on advisory lock [{},{},{},{}]",
+                         who.wait_mode_ == 2 ? "ExclusiveLock" : "ShareLock", k.a & 0xFFFFFFFFu, k.b >> 32,
+                         k.b & 0xFFFFFFFFu, k.a >> 32);
       break;
   }
-  return fmt::format("Process {} waits for {}; blocked by process {}.", who.process_id(), what, blocker.process_id());
+  return fmt::format("Process {} waits for {}; blocked by process {}.", who.process_id(), what,
+                     blocker.process_id());
 }
 
 /// Depth-first search over waits_for_ from `start`.
@@ -320,7 +327,8 @@ bool LockTable::find_cycle(Locker& start, std::string* detail) {
   return false;
 }
 
-void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state, TxnState* owner) {
+void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state,
+                            TxnState* owner) {
   std::lock_guard lock(shard.mutex);
   const auto found = shard.queues.find(key);
   const auto present = who.wait_state_.load(std::memory_order_acquire);
@@ -339,7 +347,8 @@ void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::Wait
   }
   if (mine->granted && mine->becomes_holder) {  // granted, but nobody wants it any more
     const auto mode = mine->mode;
-    std::erase_if(queue.holders, [&](Holder& h) { return h.who == &who && h.mode == mode && --h.count == 0; });
+    std::erase_if(queue.holders,
+                  [&](Holder& h) { return h.who == &who && h.mode == mode && --h.count == 0; });
   }
   queue.waiters.erase(mine);
   {
@@ -454,14 +463,16 @@ Outcome LockTable::lock_table(Locker& who, Oid object, Oid database, TableLockMo
 TableLockMode LockTable::held_table_mode(Locker& who, Oid object, Oid database) {
   std::uint8_t best = 0;
   for (const auto& h : who.held_) {
-    if (h.key.kind == LockKind::kTable && h.key.a == object && h.key.b == database) best = std::max(best, h.mode);
+    if (h.key.kind == LockKind::kTable && h.key.a == object && h.key.b == database)
+      best = std::max(best, h.mode);
   }
   return static_cast<TableLockMode>(best);
 }
 
 // --- Advisory locks ---
 
-Outcome LockTable::lock_advisory(Locker& who, LockKey key, AdvisoryMode mode, WaitPolicy policy, bool session_scope) {
+Outcome LockTable::lock_advisory(Locker& who, LockKey key, AdvisoryMode mode, WaitPolicy policy,
+                                 bool session_scope) {
   return acquire(who, key, static_cast<std::uint8_t>(mode), policy, session_scope);
 }
 
@@ -509,7 +520,8 @@ bool LockTable::row_conflicts(const Locker& who, LockKey key, RowLockMode mode) 
   if (shard.row_queues.load(std::memory_order_acquire) == 0) return false;
   std::lock_guard lock(shard.mutex);
   const auto found = shard.queues.find(key);
-  return found != shard.queues.end() && !may_take(found->second, who, LockKind::kRow, static_cast<std::uint8_t>(mode));
+  return found != shard.queues.end() &&
+         !may_take(found->second, who, LockKind::kRow, static_cast<std::uint8_t>(mode));
 }
 
 Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running,
@@ -539,7 +551,8 @@ Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPoli
     drop_if_empty(shard, key);
     return {Status::kLockNotAvailable};
   }
-  if (mine != queue.waiters.end()) {  // it had the right of way, but met somebody else after all: to the same place
+  if (mine !=
+      queue.waiters.end()) {  // it had the right of way, but met somebody else after all: to the same place
     queue.waiters.erase(mine);
   }
   return enqueue(shard, queue, key, {&who, raw, false, false, running, running_locker});
@@ -553,7 +566,8 @@ void LockTable::transaction_ended(TxnState& transaction) {
   wake_row_waiters(transaction, [](const LockKey&) { return false; });
 }
 
-void LockTable::wake_row_waiters(TxnState& transaction, const std::function<bool(const LockKey&)>& still_written) {
+void LockTable::wake_row_waiters(TxnState& transaction,
+                                 const std::function<bool(const LockKey&)>& still_written) {
   std::vector<LockKey> rows;
   {
     std::lock_guard lock(transaction.wait_mutex);
@@ -669,7 +683,8 @@ std::vector<LockListEntry> LockTable::list() {
       for (const Holder& h : queue.holders)
         out.push_back({key, h.mode, true, false, h.who->process_id(), h.who->transaction_id()});
       for (const Waiter& w : queue.waiters) {
-        if (!w.granted) out.push_back({key, w.mode, false, false, w.who->process_id(), w.who->transaction_id()});
+        if (!w.granted)
+          out.push_back({key, w.mode, false, false, w.who->process_id(), w.who->transaction_id()});
       }
     }
   }

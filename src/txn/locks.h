@@ -1,12 +1,13 @@
-// Locks: table locks (PostgreSQL's eight modes), row locks (four strengths) and advisory locks share one lock table,
-// one kind of fair queue and one waits-for graph (storage.md §4.6).
+// Locks: table locks (PostgreSQL's eight modes), row locks (four strengths) and advisory locks share one lock
+// table, one kind of fair queue and one waits-for graph (storage.md §4.6).
 //
-// Nobody blocks a thread here: a request that must wait answers kBlocked with a token; the caller awaits it and repeats
-// the same call. A request that would close a cycle of waits answers kDeadlock at once.
+// Nobody blocks a thread here: a request that must wait answers kBlocked with a token; the caller awaits it
+// and repeats the same call. A request that would close a cycle of waits answers kDeadlock at once.
 //
-// Invariants: (1) a Locker waits for at most one lock; (2) the edges of the graph are those of the queues at any moment
-// at which the graph mutex is free; (3) a granted waiter stands in the queue until it comes back or gives up, so nobody
-// overtakes it; (4) lock-table latches are taken after every page and version latch, the graph mutex last.
+// Invariants: (1) a Locker waits for at most one lock; (2) the edges of the graph are those of the queues at
+// any moment at which the graph mutex is free; (3) a granted waiter stands in the queue until it comes back
+// or gives up, so nobody overtakes it; (4) lock-table latches are taken after every page and version latch,
+// the graph mutex last.
 #pragma once
 
 #include <array>
@@ -32,12 +33,22 @@ namespace rustbd::txn {
 
 /// In PostgreSQL's order and with its conflicts.
 enum class TableLockMode : std::uint8_t {
-  kNone, kAccessShare, kRowShare, kRowExclusive, kShareUpdateExclusive, kShare, kShareRowExclusive, kExclusive,
+  kNone,
+  kAccessShare,
+  kRowShare,
+  kRowExclusive,
+  kShareUpdateExclusive,
+  kShare,
+  kShareRowExclusive,
+  kExclusive,
   kAccessExclusive
 };
 enum class RowLockMode : std::uint8_t { kNone, kKeyShare, kShare, kNoKeyUpdate, kUpdate };
 enum class AdvisoryMode : std::uint8_t { kNone, kShared, kExclusive };
-enum class WaitPolicy : std::uint8_t { kWait, kNoWait };  // SKIP LOCKED: kNoWait, then skip on kLockNotAvailable
+enum class WaitPolicy : std::uint8_t {
+  kWait,
+  kNoWait
+};  // SKIP LOCKED: kNoWait, then skip on kLockNotAvailable
 
 bool conflicts(TableLockMode a, TableLockMode b);
 bool conflicts(RowLockMode a, RowLockMode b);
@@ -46,8 +57,8 @@ std::string_view to_text(TableLockMode mode);
 
 enum class LockKind : std::uint8_t { kTable, kRow, kAdvisory };
 
-/// What is locked. kTable: a = object oid, b = database oid; kRow: a = table id, b = row id; kAdvisory: a = database
-/// oid and class (1: one bigint, 2: two ints), b = the key.
+/// What is locked. kTable: a = object oid, b = database oid; kRow: a = table id, b = row id; kAdvisory: a =
+/// database oid and class (1: one bigint, 2: two ints), b = the key.
 struct LockKey {
   LockKind kind = LockKind::kTable;
   std::uint64_t a = 0;
@@ -56,15 +67,16 @@ struct LockKey {
   static LockKey table(Oid object, Oid database) { return {LockKind::kTable, object, database}; }
   static LockKey row(TableId table, RowId row) { return {LockKind::kRow, table.raw(), row.raw()}; }
   static LockKey advisory(Oid database, std::int64_t key, std::uint32_t key_class = 1) {
-    return {LockKind::kAdvisory, (std::uint64_t{key_class} << 32) | database, static_cast<std::uint64_t>(key)};
+    return {LockKind::kAdvisory, (std::uint64_t{key_class} << 32) | database,
+            static_cast<std::uint64_t>(key)};
   }
 };
 
 class LockTable;
 struct TxnState;
 
-/// Who holds and waits: one per session (or per internal transaction). Used by one thread at a time, except that
-/// cancel() may come from any thread. Must hold nothing when destroyed (release_all does it).
+/// Who holds and waits: one per session (or per internal transaction). Used by one thread at a time, except
+/// that cancel() may come from any thread. Must hold nothing when destroyed (release_all does it).
 class Locker {
  public:
   Locker(LockTable& table, std::int32_t process_id);
@@ -77,13 +89,17 @@ class Locker {
   void set_lock_timeout(std::chrono::microseconds limit) { lock_timeout_ = limit; }
   /// PostgreSQL's text of the cycle after kDeadlock (for Error::detail).
   [[nodiscard]] const std::string& deadlock_detail() const { return deadlock_detail_; }
-  /// Gives up the present wait, if there is one: its token fires, its place in the queue goes. Any thread. The caller's
-  /// next attempt would queue again, so whoever cancels a statement sets its cancel flag first.
+  /// Gives up the present wait, if there is one: its token fires, its place in the queue goes. Any thread.
+  /// The caller's next attempt would queue again, so whoever cancels a statement sets its cancel flag first.
   void cancel_wait();
-  [[nodiscard]] bool waiting() const { return wait_state_.load(std::memory_order_acquire) == WaitState::kQueued; }
+  [[nodiscard]] bool waiting() const {
+    return wait_state_.load(std::memory_order_acquire) == WaitState::kQueued;
+  }
   /// For texts of deadlocks and pg_locks.
   void set_transaction_id(std::uint64_t id) { transaction_id_.store(id, std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t transaction_id() const { return transaction_id_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t transaction_id() const {
+    return transaction_id_.load(std::memory_order_relaxed);
+  }
 
  private:
   friend class LockTable;
@@ -103,30 +119,30 @@ class Locker {
   const std::int32_t process_id_;
   std::chrono::microseconds lock_timeout_{0};
   std::string deadlock_detail_;
-  std::vector<Held> held_;                       // own thread only; in order of acquisition
-  std::mutex fast_mutex_;                        // protects fast_
+  std::vector<Held> held_;  // own thread only; in order of acquisition
+  std::mutex fast_mutex_;   // protects fast_
   std::array<FastSlot, kFastSlots> fast_;
   // The present wait: changed by the owner, or under the mutex of wait_key_'s shard.
   enum class WaitState : std::uint8_t { kNone, kQueued, kGranted, kCancelled, kTimedOut };
   std::atomic<WaitState> wait_state_{WaitState::kNone};
-  LockKey wait_key_;                             // graph mutex, and the owner
-  std::uint8_t wait_mode_ = 0;                   // the same
-  bool wait_counts_strong_ = false;              // the owner
-  io::WaitToken wait_token_;                     // shard mutex
-  std::uint64_t wait_round_ = 0;                 // shard mutex; tells a late timer from a present wait
-  std::mutex cancel_mutex_;                      // protects wait_where_
-  LockKey wait_where_;                           // copy of wait_key_ for cancel_wait()
-  std::vector<Locker*> waits_for_;               // graph mutex
-  std::uint64_t visited_ = 0;                    // graph mutex
-  std::atomic<std::uint64_t> transaction_id_{0}; // for texts; 0: none yet
-  std::uint64_t serial_ = 0;                     // lockers mutex at creation, then constant
+  LockKey wait_key_;                              // graph mutex, and the owner
+  std::uint8_t wait_mode_ = 0;                    // the same
+  bool wait_counts_strong_ = false;               // the owner
+  io::WaitToken wait_token_;                      // shard mutex
+  std::uint64_t wait_round_ = 0;                  // shard mutex; tells a late timer from a present wait
+  std::mutex cancel_mutex_;                       // protects wait_where_
+  LockKey wait_where_;                            // copy of wait_key_ for cancel_wait()
+  std::vector<Locker*> waits_for_;                // graph mutex
+  std::uint64_t visited_ = 0;                     // graph mutex
+  std::atomic<std::uint64_t> transaction_id_{0};  // for texts; 0: none yet
+  std::uint64_t serial_ = 0;                      // lockers mutex at creation, then constant
   friend class Transaction;
 };
 
 /// One row of pg_locks.
 struct LockListEntry {
   LockKey key;
-  std::uint8_t mode;          // of the kind's enum
+  std::uint8_t mode;  // of the kind's enum
   bool granted;
   bool fast_path;
   std::int32_t process_id;
@@ -150,23 +166,26 @@ class LockTable {
   bool unlock_advisory(Locker& who, LockKey key, AdvisoryMode mode);
   void unlock_all_advisory(Locker& who);
 
-  // --- rows, for `Table`. A writer is no holder: being the running owner of the chain's head is its lock. ---
+  // --- rows, for `Table`. A writer is no holder: being the running owner of the chain's head is its lock.
+  // ---
   /// Takes a row lock as holder, with the row's leaf latched. kLockNotAvailable: somebody stands against it.
   Status take_row(Locker& who, LockKey key, RowLockMode mode);
-  /// Whether a holder or a reservation of another locker stands against that mode. With the row's leaf latched, so that
-  /// no holder can be added meanwhile.
+  /// Whether a holder or a reservation of another locker stands against that mode. With the row's leaf
+  /// latched, so that no holder can be added meanwhile.
   [[nodiscard]] bool row_conflicts(const Locker& who, LockKey key, RowLockMode mode);
-  /// Queues for the row, after all latches were given back. `running`: the transaction at the chain's head whose mode
-  /// conflicts, or nullptr; the caller has an epoch pin. kBlocked, kDeadlock, kLockNotAvailable (also after a time-out).
-  /// A token that has already fired means: try again.
+  /// Queues for the row, after all latches were given back. `running`: the transaction at the chain's head
+  /// whose mode conflicts, or nullptr; the caller has an epoch pin. kBlocked, kDeadlock, kLockNotAvailable
+  /// (also after a time-out). A token that has already fired means: try again.
   Outcome wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPolicy policy, TxnState* running,
                    std::uint32_t rollbacks);
-  /// Leaves the queue that it stands in, if any. If that is of the row `written`, `owner` is the transaction that is at
-  /// the head of its chain now: those behind wait for its end.
+  /// Leaves the queue that it stands in, if any. If that is of the row `written`, `owner` is the transaction
+  /// that is at the head of its chain now: those behind wait for its end.
   void end_wait(Locker& who, TxnState* owner = nullptr, LockKey written = {});
-  /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored, or the abort has undone all.
+  /// Wakes who waits for rows that this transaction wrote. After commit_ts was stored, or the abort has
+  /// undone all.
   void transaction_ended(TxnState& transaction);
-  /// Likewise after a rollback to a savepoint, for the rows that have no change of it any more. From its own thread.
+  /// Likewise after a rollback to a savepoint, for the rows that have no change of it any more. From its own
+  /// thread.
   void wake_row_waiters(TxnState& transaction, const std::function<bool(const LockKey&)>& still_written);
 
   /// Releases locks of transaction scope beyond `position` (savepoint) or all of them (0).
@@ -190,9 +209,9 @@ class LockTable {
   struct Waiter {
     Locker* who;
     std::uint8_t mode;
-    bool granted;             // right of way: the place is reserved until it comes back
-    bool becomes_holder;      // false for rows: the reservation is used up under the row's leaf latch
-    TxnState* running;        // implied holder that it waits for; nullptr once that has ended
+    bool granted;         // right of way: the place is reserved until it comes back
+    bool becomes_holder;  // false for rows: the reservation is used up under the row's leaf latch
+    TxnState* running;    // implied holder that it waits for; nullptr once that has ended
     Locker* running_locker;
   };
   struct Queue {
@@ -234,13 +253,14 @@ class LockTable {
   io::Executor* executor_;
   metrics::Counter* deadlocks_ = nullptr;
   std::array<Shard, kShards> shards_;
-  std::mutex graph_mutex_;                 // protects all waits_for_, visited_, visit_round_
+  std::mutex graph_mutex_;  // protects all waits_for_, visited_, visit_round_
   std::uint64_t visit_round_ = 0;
-  std::mutex lockers_mutex_;               // protects lockers_, serials_; taken before any shard's mutex
+  std::mutex lockers_mutex_;  // protects lockers_, serials_; taken before any shard's mutex
   std::vector<Locker*> lockers_;
   std::uint64_t serials_ = 0;
   std::shared_ptr<TimerGate> timer_gate_;
-  // Per hash of the object: how many strong requests or holders exist; while not 0 weak requests use the table.
+  // Per hash of the object: how many strong requests or holders exist; while not 0 weak requests use the
+  // table.
   std::array<std::atomic<std::uint32_t>, kStrongCounters> strong_{};
 };
 

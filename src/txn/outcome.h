@@ -10,10 +10,10 @@ namespace rustbd::txn {
 
 enum class Status : std::uint8_t {
   kOk,
-  kEnd,               // a scan has no more rows
-  kBlocked,           // page read, row lock, log space, memory: await `token`, then call again with the same arguments
-  kConflict,          // READ COMMITTED: the row has a newer committed version than the snapshot; re-check and retry
-  kGone,              // the row was deleted by a committed transaction (READ COMMITTED: skip it)
+  kEnd,      // a scan has no more rows
+  kBlocked,  // page read, row lock, log space, memory: await `token`, then call again with the same arguments
+  kConflict,  // READ COMMITTED: the row has a newer committed version than the snapshot; re-check and retry
+  kGone,      // the row was deleted by a committed transaction (READ COMMITTED: skip it)
   kSelfModified,      // this transaction's same or later command has changed it: skip it, no count
   kSerialization,     // 40001 at REPEATABLE READ and above
   kDuplicate,         // 23505: `index`, `row` tell which; `row_state` for ON CONFLICT

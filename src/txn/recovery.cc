@@ -1,5 +1,5 @@
-// Recovery (storage.md §7): pages of the last checkpoint, its undo snapshot, then the log from there on. Rows are written
-// in place without versions, index entries are kept from the image before and the image after.
+// Recovery (storage.md §7): pages of the last checkpoint, its undo snapshot, then the log from there on. Rows
+// are written in place without versions, index entries are kept from the image before and the image after.
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
@@ -28,7 +28,8 @@ std::shared_ptr<const storage::TableLayout> layout_table_layout() {
   storage::IndexLayout index;
   index.id = kLayoutIndex;
   index.unique = true;
-  for (ColumnNumber c = 0; c < 2; ++c) index.parts.push_back({c, types::KeyPart{layout->columns[c].type, false, false}});
+  for (ColumnNumber c = 0; c < 2; ++c)
+    index.parts.push_back({c, types::KeyPart{layout->columns[c].type, false, false}});
   layout->indexes.push_back(std::move(index));
   return layout;
 }
@@ -50,9 +51,12 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
   if (status) return;
   switch (status.outcome) {
     case storage::Outcome::kNoSpace: throw error(sqlstate::kDiskFull, "recovery: no space left ({})", what);
-    case storage::Outcome::kStopped: throw error(sqlstate::kIoError, "recovery: a page cannot be written ({})", what);
-    case storage::Outcome::kNoFrame: throw error(sqlstate::kOutOfMemory, "recovery: buffer pool too small ({})", what);
-    default: throw error(sqlstate::kDataCorrupted, "recovery: page {} is damaged ({})", status.page.raw(), what);
+    case storage::Outcome::kStopped:
+      throw error(sqlstate::kIoError, "recovery: a page cannot be written ({})", what);
+    case storage::Outcome::kNoFrame:
+      throw error(sqlstate::kOutOfMemory, "recovery: buffer pool too small ({})", what);
+    default:
+      throw error(sqlstate::kDataCorrupted, "recovery: page {} is damaged ({})", status.page.raw(), what);
   }
 }
 
@@ -62,20 +66,23 @@ bool SystemParts::recover_row(TreeState& tree, const TableFormat& format, RowId 
                               Arena& arena, bool* tombstone) {
   bool found = false;
   check_recovery(storage::run_blocking([&]() -> storage::Status {
-    const auto pin = epochs().pin();
-    storage::SharedGuard leaf;
-    if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
-    LeafView view;
-    if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
-    const std::uint32_t slot = view.find(row);
-    found = slot != storage::kNoSlot;
-    if (!found) return {};
-    cells->assign(format.phys.size(), {});
-    if (!view.row(slot, *cells)) return storage::Status::damaged(leaf.page_id());
-    for (std::size_t i = 0; i < cells->size(); ++i) (*cells)[i] = storage::copy_cell((*cells)[i], format.phys[i], arena);
-    *tombstone = view.tombstone(slot);
-    return {};
-  }), "reading a row");
+                   const auto pin = epochs().pin();
+                   storage::SharedGuard leaf;
+                   if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
+                   LeafView view;
+                   if (!LeafView::open(leaf.data(), format.rows, &view))
+                     return storage::Status::damaged(leaf.page_id());
+                   const std::uint32_t slot = view.find(row);
+                   found = slot != storage::kNoSlot;
+                   if (!found) return {};
+                   cells->assign(format.phys.size(), {});
+                   if (!view.row(slot, *cells)) return storage::Status::damaged(leaf.page_id());
+                   for (std::size_t i = 0; i < cells->size(); ++i)
+                     (*cells)[i] = storage::copy_cell((*cells)[i], format.phys[i], arena);
+                   *tombstone = view.tombstone(slot);
+                   return {};
+                 }),
+                 "reading a row");
   return found;
 }
 
@@ -88,7 +95,8 @@ void fill_keys(SystemParts& parts, const TableFormat& format, std::vector<Cell>&
     const auto ref = row[i].overflow_ref();
     char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
     storage::OverflowRead read(ref, to);
-    parts.check_recovery(storage::run_blocking([&] { return read.run(parts.buffer()); }), "reading a long value");
+    parts.check_recovery(storage::run_blocking([&] { return read.run(parts.buffer()); }),
+                         "reading a long value");
     row[i] = Cell::stored({to, ref.bytes});
   }
 }
@@ -106,10 +114,12 @@ Bytes entry_key(SystemParts& parts, const TableFormat& format, const IndexPart& 
 void move_out(SystemParts& parts, const TableFormat& format, TableId table, std::vector<Cell>& row,
               std::vector<storage::OverflowRef>* written) {
   std::vector<ColumnNumber> move;
-  if (!format.rows.choose_overflow(row, &move)) throw error(sqlstate::kDataCorrupted, "recovery: a row is too large");
+  if (!format.rows.choose_overflow(row, &move))
+    throw error(sqlstate::kDataCorrupted, "recovery: a row is too large");
   for (const ColumnNumber c : move) {
     storage::OverflowWrite write(row[c].value.str.view(), table.raw(), parts.storage->pending());
-    parts.check_recovery(storage::run_blocking([&] { return write.run(parts.buffer()); }), "writing a long value");
+    parts.check_recovery(storage::run_blocking([&] { return write.run(parts.buffer()); }),
+                         "writing a long value");
     row[c] = Cell::overflow(write.ref());
     written->push_back(write.ref());
   }
@@ -128,23 +138,25 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
   for (bool done = false; !done;) {
     bool split = false;
     check_recovery(storage::run_blocking([&]() -> storage::Status {
-      const auto pin = epochs().pin();
-      const storage::Action action(gate());
-      storage::ExclusiveGuard leaf;
-      PageId hint = tree->tree->append_hint();
-      if (auto s = tree->tree->fix_leaf(row, &leaf, &hint); !s) return s;
-      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-      LeafPage page(leaf.mutable_bytes(), format->rows);
-      if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
-      split = page.room_for_insert(row, cells) == Room::kFull;
-      if (split) return {};
-      page.insert(row, cells);
-      for (const auto& c : chains) storage->pending().remove(c.first);
-      return {};
-    }), "writing a row");
+                     const auto pin = epochs().pin();
+                     const storage::Action action(gate());
+                     storage::ExclusiveGuard leaf;
+                     PageId hint = tree->tree->append_hint();
+                     if (auto s = tree->tree->fix_leaf(row, &leaf, &hint); !s) return s;
+                     if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+                     LeafPage page(leaf.mutable_bytes(), format->rows);
+                     if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+                     split = page.room_for_insert(row, cells) == Room::kFull;
+                     if (split) return {};
+                     page.insert(row, cells);
+                     for (const auto& c : chains) storage->pending().remove(c.first);
+                     return {};
+                   }),
+                   "writing a row");
     done = !split;
     if (split) {
-      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }), "splitting a leaf");
+      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }),
+                     "splitting a leaf");
     }
   }
   for (const IndexPart& part : format->indexes) {
@@ -156,7 +168,8 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
     } else {
       key = entry_key(*this, *format, part, full, arena);
     }
-    check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }), "writing an index entry");
+    check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }),
+                   "writing an index entry");
   }
   std::uint64_t next = tree->next_row.load();
   if (next <= row.raw()) tree->next_row.store(row.raw() + 1);
@@ -164,7 +177,8 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
 
 /// `backwards`: undo of an update, whose computed entries are the other way round.
 void SystemParts::recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns,
-                                 std::vector<Cell> values, const std::vector<ComputedEntry>& computed, bool backwards) {
+                                 std::vector<Cell> values, const std::vector<ComputedEntry>& computed,
+                                 bool backwards) {
   const auto tree = tree_state(table);
   const auto format = tree->format();
   Arena arena(1024);
@@ -189,22 +203,24 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
   for (bool done = false; !done;) {
     bool split = false;
     check_recovery(storage::run_blocking([&]() -> storage::Status {
-      const auto pin = epochs().pin();
-      const storage::Action action(gate());
-      storage::ExclusiveGuard leaf;
-      if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-      LeafPage page(leaf.mutable_bytes(), format->rows);
-      const std::uint32_t slot = page.find(row);
-      split = page.room_for_update(slot, changed, cells) == Room::kFull;
-      if (split) return {};
-      page.update(slot, changed, cells);
-      for (const auto& c : chains) storage->pending().remove(c.first);
-      return {};
-    }), "changing a row");
+                     const auto pin = epochs().pin();
+                     const storage::Action action(gate());
+                     storage::ExclusiveGuard leaf;
+                     if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+                     if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+                     LeafPage page(leaf.mutable_bytes(), format->rows);
+                     const std::uint32_t slot = page.find(row);
+                     split = page.room_for_update(slot, changed, cells) == Room::kFull;
+                     if (split) return {};
+                     page.update(slot, changed, cells);
+                     for (const auto& c : chains) storage->pending().remove(c.first);
+                     return {};
+                   }),
+                   "changing a row");
     done = !split;
     if (split) {
-      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }), "splitting a leaf");
+      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }),
+                     "splitting a leaf");
     }
   }
   for (const IndexPart& part : format->indexes) {
@@ -223,10 +239,12 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
     }
     if (had && has && before == after) continue;
     if (had) {
-      check_recovery(storage::run_blocking([&] { return part.tree->remove(before, row); }), "removing an index entry");
+      check_recovery(storage::run_blocking([&] { return part.tree->remove(before, row); }),
+                     "removing an index entry");
     }
     if (has) {
-      check_recovery(storage::run_blocking([&] { return part.tree->insert(after, row); }), "writing an index entry");
+      check_recovery(storage::run_blocking([&] { return part.tree->insert(after, row); }),
+                     "writing an index entry");
     }
   }
   for (std::size_t i = 0; i < old_row.size(); ++i) {
@@ -255,21 +273,24 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
     } else {
       key = entry_key(*this, *format, part, old_row, arena);
     }
-    check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }), "removing an index entry");
+    check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }),
+                   "removing an index entry");
   }
   check_recovery(storage::run_blocking([&]() -> storage::Status {
-    const auto pin = epochs().pin();
-    const storage::Action action(gate());
-    storage::ExclusiveGuard leaf;
-    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-    LeafPage page(leaf.mutable_bytes(), format->rows);
-    page.remove(page.find(row));
-    empty = page.rows() == 0;
-    return {};
-  }), "removing a row");
+                   const auto pin = epochs().pin();
+                   const storage::Action action(gate());
+                   storage::ExclusiveGuard leaf;
+                   if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+                   if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+                   LeafPage page(leaf.mutable_bytes(), format->rows);
+                   page.remove(page.find(row));
+                   empty = page.rows() == 0;
+                   return {};
+                 }),
+                 "removing a row");
   if (empty) {
-    check_recovery(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }), "removing a leaf");
+    check_recovery(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }),
+                   "removing a leaf");
   }
   for (const Cell& c : old_row)
     if (c.kind == CellKind::kOverflow) give_up_chain(c.overflow_ref());
@@ -279,17 +300,18 @@ void SystemParts::recover_tombstone(TableId table, RowId row) {
   const auto tree = tree_state(table);
   const auto format = tree->format();
   check_recovery(storage::run_blocking([&]() -> storage::Status {
-    const auto pin = epochs().pin();
-    const storage::Action action(gate());
-    storage::ExclusiveGuard leaf;
-    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-    LeafPage page(leaf.mutable_bytes(), format->rows);
-    const std::uint32_t slot = page.find(row);
-    if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
-    page.set_tombstone(slot, false);
-    return {};
-  }), "restoring a row");
+                   const auto pin = epochs().pin();
+                   const storage::Action action(gate());
+                   storage::ExclusiveGuard leaf;
+                   if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+                   if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+                   LeafPage page(leaf.mutable_bytes(), format->rows);
+                   const std::uint32_t slot = page.find(row);
+                   if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+                   page.set_tombstone(slot, false);
+                   return {};
+                 }),
+                 "restoring a row");
 }
 
 // --- The undo snapshot ---
@@ -336,7 +358,8 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
         const Bytes present = entry_key(*this, *format, part, cells, arena);
         if (as_chars(present) == as_chars(key)) continue;
       }
-      check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }), "removing an index entry");
+      check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }),
+                     "removing an index entry");
     }
   } else if (kind == storage::SnapshotRecord::kActive) {
     in.varint();
@@ -353,10 +376,13 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
       if (op == UndoOp::kUpdate) {
         std::vector<ColumnNumber> columns;
         std::vector<Cell> before;
-        if (!read_undo_update(payload, *format, [&](ColumnNumber c, const Cell& cell) {
-              columns.push_back(c);
-              before.push_back(cell);
-            }, &computed)) {
+        if (!read_undo_update(
+                payload, *format,
+                [&](ColumnNumber c, const Cell& cell) {
+                  columns.push_back(c);
+                  before.push_back(cell);
+                },
+                &computed)) {
           throw damaged();
         }
         recover_update(table, row, columns, before, computed, true);
@@ -420,7 +446,8 @@ void SystemParts::layout_row_changed(RowId row) {
   layout_changed(key.first, key.second, layout);
 }
 
-void SystemParts::layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout) {
+void SystemParts::layout_changed(Oid database, Oid relation,
+                                 std::shared_ptr<const storage::TableLayout> layout) {
   const auto found = layouts.find({database, relation});
   const auto before = found != layouts.end() ? found->second : nullptr;
   if (layout != nullptr) {
@@ -428,13 +455,13 @@ void SystemParts::layout_changed(Oid database, Oid relation, std::shared_ptr<con
     raise_object_id(layout->table.raw());
     for (const auto& index : layout->indexes) raise_object_id(index.id.raw());
     const bool altered = before != nullptr && before->table == layout->table;
-    if (altered && open_done) {  // in replay: an index that is new to an existing table is built from its rows
+    if (altered &&
+        open_done) {  // in replay: an index that is new to an existing table is built from its rows
       for (const auto& index : layout->indexes) {
         if (before->find_index(index.id) != nullptr) continue;
         if (auto old = index_tree(index.id)) {  // the beginning of a build that the checkpoint has seen
           forget_trees(*layout, before.get());
-          while (drop_step()) {
-          }
+          while (drop_step()) {}
         }
       }
     }
@@ -442,8 +469,9 @@ void SystemParts::layout_changed(Oid database, Oid relation, std::shared_ptr<con
       const storage::RowFormat from(before), to(layout);
       RowId position{1};
       check_recovery(storage::run_blocking([&] {
-        return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position);
-      }), "undoing ALTER TABLE");
+                       return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position);
+                     }),
+                     "undoing ALTER TABLE");
     }
     check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making a table");
     set_newest(layout);
@@ -464,34 +492,36 @@ void SystemParts::recover_build_index(const TableFormat& format, const IndexPart
   for (bool end = false; !end;) {
     std::vector<std::pair<Bytes, RowId>> entries;
     check_recovery(storage::run_blocking([&]() -> storage::Status {
-      entries.clear();
-      const auto pin = epochs().pin();
-      storage::SharedGuard leaf;
-      if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
-      LeafView view;
-      if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
-      std::vector<Cell> row(format.phys.size());
-      Arena arena(4096);
-      for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
-        if (view.tombstone(slot)) continue;
-        if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
-        for (std::size_t i = 0; i < row.size(); ++i) {
-          if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
-          const auto ref = row[i].overflow_ref();
-          char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-          storage::OverflowRead read(ref, to);
-          if (auto s = read.run(buffer()); !s) return s;
-          row[i] = Cell::stored({to, ref.bytes});
-        }
-        Bytes key;
-        bool null = false;
-        append_entry_key(format, *part.layout, row, arena, key, &null);
-        entries.emplace_back(std::move(key), view.rowid(slot));
-      }
-      end = view.high_fence() == storage::kNoHighFence;
-      if (!end) next = RowId{view.high_fence()};
-      return {};
-    }), "reading a table for an index");
+                     entries.clear();
+                     const auto pin = epochs().pin();
+                     storage::SharedGuard leaf;
+                     if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
+                     LeafView view;
+                     if (!LeafView::open(leaf.data(), format.rows, &view))
+                       return storage::Status::damaged(leaf.page_id());
+                     std::vector<Cell> row(format.phys.size());
+                     Arena arena(4096);
+                     for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
+                       if (view.tombstone(slot)) continue;
+                       if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
+                       for (std::size_t i = 0; i < row.size(); ++i) {
+                         if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
+                         const auto ref = row[i].overflow_ref();
+                         char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+                         storage::OverflowRead read(ref, to);
+                         if (auto s = read.run(buffer()); !s) return s;
+                         row[i] = Cell::stored({to, ref.bytes});
+                       }
+                       Bytes key;
+                       bool null = false;
+                       append_entry_key(format, *part.layout, row, arena, key, &null);
+                       entries.emplace_back(std::move(key), view.rowid(slot));
+                     }
+                     end = view.high_fence() == storage::kNoHighFence;
+                     if (!end) next = RowId{view.high_fence()};
+                     return {};
+                   }),
+                   "reading a table for an index");
     for (const auto& [key, row] : entries) {
       check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }), "building an index");
     }
@@ -505,17 +535,19 @@ void SystemParts::load_layouts() {
   RowId next{1};
   for (bool end = false; !end;) {
     check_recovery(storage::run_blocking([&]() -> storage::Status {
-      const auto pin = epochs().pin();
-      storage::SharedGuard leaf;
-      if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
-      LeafView view;
-      if (!LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
-      for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot)
-        if (!view.tombstone(slot)) rows.push_back(view.rowid(slot));
-      end = view.high_fence() == storage::kNoHighFence;
-      if (!end) next = RowId{view.high_fence()};
-      return {};
-    }), "reading the layouts");
+                     const auto pin = epochs().pin();
+                     storage::SharedGuard leaf;
+                     if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
+                     LeafView view;
+                     if (!LeafView::open(leaf.data(), format->rows, &view))
+                       return storage::Status::damaged(leaf.page_id());
+                     for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot)
+                       if (!view.tombstone(slot)) rows.push_back(view.rowid(slot));
+                     end = view.high_fence() == storage::kNoHighFence;
+                     if (!end) next = RowId{view.high_fence()};
+                     return {};
+                   }),
+                   "reading the layouts");
   }
   for (const RowId row : rows) layout_row_changed(row);
 }
@@ -525,7 +557,8 @@ void SystemParts::load_layouts() {
 void SystemParts::replay_event(const log::Event& event) {
   if (event.op == log::EventOp::kSequence) {
     log::SequenceBody body;
-    if (!log::read_sequence_body(event.body, body)) throw error(sqlstate::kDataCorrupted, "the log has a bad event");
+    if (!log::read_sequence_body(event.body, body))
+      throw error(sqlstate::kDataCorrupted, "the log has a bad event");
     Sequence& s = sequences[event.table];
     s.value = s.logged = body.value;
     s.called = body.called;
@@ -553,7 +586,8 @@ void SystemParts::replay_event(const log::Event& event) {
   const auto tree = tree_state(event.table);
   const auto format = tree != nullptr ? tree->format() : nullptr;
   const auto bad = [&] {
-    return error(sqlstate::kDataCorrupted, "the log has an event that does not fit table {}", event.table.raw());
+    return error(sqlstate::kDataCorrupted, "the log has an event that does not fit table {}",
+                 event.table.raw());
   };
   if (format == nullptr) throw bad();
   Arena arena(1024);
@@ -592,7 +626,8 @@ void SystemParts::replay() {
     const log::ReadOutcome got = reader.next();
     if (got == log::ReadOutcome::kEnd) break;
     if (got != log::ReadOutcome::kBatch) {
-      throw Error{got == log::ReadOutcome::kIoError ? sqlstate::kIoError : sqlstate::kDataCorrupted, reader.problem()};
+      throw Error{got == log::ReadOutcome::kIoError ? sqlstate::kIoError : sqlstate::kDataCorrupted,
+                  reader.problem()};
     }
     const log::BatchView& batch = reader.batch();
     if (batch.header.txid >= next_txid.load()) next_txid.store(batch.header.txid + 1);
@@ -603,7 +638,8 @@ void SystemParts::replay() {
       case log::BatchKind::kCommitLarge:
       case log::BatchKind::kNonTransactional:
         if (!reader.for_each_event(batch, [&](const log::Event& e) { replay_event(e); })) {
-          throw error(sqlstate::kDataCorrupted, "the log is damaged: a large transaction's fragment cannot be read");
+          throw error(sqlstate::kDataCorrupted,
+                      "the log is damaged: a large transaction's fragment cannot be read");
         }
         break;
       default: break;
@@ -616,7 +652,8 @@ void SystemParts::replay() {
     start = log::fresh_log(*environment.random, storage->state().wal_uuid);
   } else {
     const auto closed_log = log::close_log(*environment.disk, *environment.random, "wal", geometry, end);
-    if (!closed_log) throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
+    if (!closed_log)
+      throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
     start = *closed_log;
   }
   start.last_ts = CommitTimestamp{last_ts};
@@ -634,7 +671,8 @@ void SystemParts::replay() {
 
 void SystemParts::bootstrap() {
   layout_table = layout_table_layout();
-  check_recovery(storage::run_blocking([&] { return make_trees(layout_table); }), "making the built-in table");
+  check_recovery(storage::run_blocking([&] { return make_trees(layout_table); }),
+                 "making the built-in table");
   set_newest(layout_table);
 }
 
@@ -650,16 +688,19 @@ void SystemParts::finish_recovery() {
     if (!page) return;
     const auto kind = page->header().kind;
     page->release();
-    DroppedTree tree{id, kind == storage::PageKind::kIndexInner || kind == storage::PageKind::kIndexLeaf, nullptr,
-                     nullptr, nullptr, unlinked};
+    DroppedTree tree{id,      kind == storage::PageKind::kIndexInner || kind == storage::PageKind::kIndexLeaf,
+                     nullptr, nullptr,
+                     nullptr, unlinked};
     if (tree.is_index) {
       tree.index = std::make_shared<storage::IndexTree>(buffer(), IndexId{id}, root);
     } else {
       tree.tree = std::make_shared<TreeState>();
       tree.tree->id = TableId{id};
       tree.tree->tree = std::make_unique<storage::TableTree>(buffer(), TableId{id}, root);
-      if (const auto known = trees.find(TableId{id}); known != trees.end()) tree.format = known->second->format();
-      if (const auto known = dropped_formats.find(TableId{id}); tree.format == nullptr && known != dropped_formats.end()) {
+      if (const auto known = trees.find(TableId{id}); known != trees.end())
+        tree.format = known->second->format();
+      if (const auto known = dropped_formats.find(TableId{id});
+          tree.format == nullptr && known != dropped_formats.end()) {
         tree.format = known->second;
       }
     }
@@ -673,7 +714,8 @@ void SystemParts::finish_recovery() {
     }
   }
   for (const auto& entry : storage->pending().list()) {
-    if (entry.kind != storage::PendingKind::kTableTree && entry.kind != storage::PendingKind::kIndexTree) continue;
+    if (entry.kind != storage::PendingKind::kTableTree && entry.kind != storage::PendingKind::kIndexTree)
+      continue;
     auto page = buffer().fix_shared(entry.first_page);
     if (!page) continue;
     const std::uint32_t owner = page->header().owner;
@@ -697,21 +739,24 @@ void SystemParts::finish_recovery() {
     RowId next{1};
     for (int rounds = 0; rounds < 64 && !next.is_none(); ++rounds) {
       RowId after;
-      check_recovery(storage::run_blocking([&] { return tree->tree->leaves_from(next, 4096, &leaves, &after); }),
-                     "counting leaves");
+      check_recovery(
+          storage::run_blocking([&] { return tree->tree->leaves_from(next, 4096, &leaves, &after); }),
+          "counting leaves");
       next = after;
     }
     std::uint32_t in_first = 0;
     const auto format = tree->format();
     check_recovery(storage::run_blocking([&]() -> storage::Status {
-      const auto pin = epochs().pin();
-      storage::SharedGuard leaf;
-      if (auto s = tree->tree->fix_leaf(RowId{1}, &leaf); !s) return s;
-      LeafView view;
-      if (!LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
-      in_first = view.rows();
-      return {};
-    }), "counting rows");
+                     const auto pin = epochs().pin();
+                     storage::SharedGuard leaf;
+                     if (auto s = tree->tree->fix_leaf(RowId{1}, &leaf); !s) return s;
+                     LeafView view;
+                     if (!LeafView::open(leaf.data(), format->rows, &view))
+                       return storage::Status::damaged(leaf.page_id());
+                     in_first = view.rows();
+                     return {};
+                   }),
+                   "counting rows");
     tree->live_rows.store(static_cast<std::int64_t>(in_first) *
                           static_cast<std::int64_t>(std::max<std::size_t>(1, leaves.size())));
   }
@@ -724,7 +769,8 @@ void SystemParts::open_all() {
   storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.direct_io = options.direct_io;
-  storage_options.checkpoint_interval_us = options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;
+  storage_options.checkpoint_interval_us =
+      options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;
   if (options.data_grow_bytes != 0) storage_options.grow_bytes = options.data_grow_bytes;
   storage_options.fatal = [this](std::string_view why) { options.on_fatal(why); };
   storage = storage::Storage::open(environment, storage_options, *this);

@@ -12,8 +12,12 @@ namespace {
 
 log::ColumnForm form_of(Phys phys) {
   switch (phys) {
-    case Phys::kI16: case Phys::kI32: case Phys::kI64: case Phys::kU32: return {log::ValueForm::kInteger, 0};
-    case Phys::kStr: case Phys::kNumeric: return {log::ValueForm::kVariable, 0};
+    case Phys::kI16:
+    case Phys::kI32:
+    case Phys::kI64:
+    case Phys::kU32: return {log::ValueForm::kInteger, 0};
+    case Phys::kStr:
+    case Phys::kNumeric: return {log::ValueForm::kVariable, 0};
     default: return {log::ValueForm::kFixed, static_cast<std::uint8_t>(types::width_of(phys))};
   }
 }
@@ -77,7 +81,8 @@ Cell read_cell(ByteReader& in, Phys phys) {
 
 }  // namespace
 
-TableFormat::TableFormat(std::shared_ptr<const storage::TableLayout> table) : layout(std::move(table)), rows(layout) {
+TableFormat::TableFormat(std::shared_ptr<const storage::TableLayout> table)
+    : layout(std::move(table)), rows(layout) {
   for (const auto& c : layout->columns) {
     phys.push_back(c.type.phys);
     forms.push_back(form_of(c.type.phys));
@@ -97,7 +102,8 @@ TableFormat::TableFormat(std::shared_ptr<const storage::TableLayout> table) : la
 }
 
 void append_computed_key(const TableFormat& format, const IndexLayout& index, std::span<const Cell> cells,
-                         const types::Vector* expressions, std::uint32_t row, Arena& arena, Bytes& out, bool* has_null) {
+                         const types::Vector* expressions, std::uint32_t row, Arena& arena, Bytes& out,
+                         bool* has_null) {
   *has_null = false;
   std::size_t expression = 0;
   for (const auto& part : index.parts) {
@@ -119,13 +125,13 @@ void append_computed_key(const TableFormat& format, const IndexLayout& index, st
   }
 }
 
-void append_entry_key(const TableFormat& format, const IndexLayout& index, std::span<const Cell> row, Arena& arena,
-                      Bytes& out, bool* has_null) {
+void append_entry_key(const TableFormat& format, const IndexLayout& index, std::span<const Cell> row,
+                      Arena& arena, Bytes& out, bool* has_null) {
   append_computed_key(format, index, row, nullptr, 0, arena, out, has_null);
 }
 
-void write_undo_update(std::span<const ColumnNumber> columns, std::span<const Cell> before, const TableFormat& format,
-                       std::span<const ComputedEntry> computed, Bytes& out) {
+void write_undo_update(std::span<const ColumnNumber> columns, std::span<const Cell> before,
+                       const TableFormat& format, std::span<const ComputedEntry> computed, Bytes& out) {
   ByteWriter w(out);
   w.varint(columns.size());
   for (std::size_t i = 0; i < columns.size(); ++i) {
@@ -169,7 +175,8 @@ log::ColumnValue to_log_value(const Cell& cell, Phys phys) {
     case Phys::kI32: v.integer = cell.value.i32; break;
     case Phys::kI64: v.integer = cell.value.i64; break;
     case Phys::kU32: v.integer = cell.value.u32; break;
-    case Phys::kStr: case Phys::kNumeric: v.bytes = str_bytes(cell.value.str); break;
+    case Phys::kStr:
+    case Phys::kNumeric: v.bytes = str_bytes(cell.value.str); break;
     default: v.bytes = {reinterpret_cast<const std::byte*>(&cell.value), types::width_of(phys)}; break;
   }
   return v;
@@ -182,7 +189,8 @@ Cell from_log_value(const log::ColumnValue& v, Phys phys, Arena& arena) {
     case Phys::kI32: return Cell::fixed(types::Datum::of(static_cast<std::int32_t>(v.integer)));
     case Phys::kI64: return Cell::fixed(types::Datum::of(static_cast<std::int64_t>(v.integer)));
     case Phys::kU32: return Cell::fixed(types::Datum::of(static_cast<std::uint32_t>(v.integer)));
-    case Phys::kStr: case Phys::kNumeric: return Cell::stored(arena_copy(v.bytes, arena));
+    case Phys::kStr:
+    case Phys::kNumeric: return Cell::stored(arena_copy(v.bytes, arena));
     default: return Cell::fixed(types::load_datum(v.bytes.data(), types::width_of(phys)));
   }
 }
@@ -211,7 +219,8 @@ bool read_row_event(ByteSpan body, const TableFormat& format, Arena& arena, std:
   std::vector<log::ColumnValue> values;
   if (!log::read_row_image(in, format.forms, values)) return false;
   row->clear();
-  for (std::size_t i = 0; i < values.size(); ++i) row->push_back(from_log_value(values[i], format.phys[i], arena));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    row->push_back(from_log_value(values[i], format.phys[i], arena));
   return in.at_end() || read_computed(in, computed);
 }
 
@@ -223,8 +232,9 @@ void write_update_event(ByteWriter& out, const TableFormat& format, std::span<co
   if (!computed.empty()) write_computed(computed, out);
 }
 
-bool read_update_event(ByteSpan body, const TableFormat& format, Arena& arena, std::vector<ColumnNumber>* columns,
-                       std::vector<Cell>* before, std::vector<Cell>* after, std::vector<ComputedEntry>* computed) {
+bool read_update_event(ByteSpan body, const TableFormat& format, Arena& arena,
+                       std::vector<ColumnNumber>* columns, std::vector<Cell>* before,
+                       std::vector<Cell>* after, std::vector<ComputedEntry>* computed) {
   ByteReader in(body);
   std::vector<log::ColumnValue> old_values, new_values;
   if (!log::read_update_body(in, format.forms, *columns, old_values, new_values)) return false;

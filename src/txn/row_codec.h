@@ -1,5 +1,5 @@
-// Rows in their three written forms: cells (storage), row images of log events, and the payload of undo records; and the
-// normalised keys of index entries.
+// Rows in their three written forms: cells (storage), row images of log events, and the payload of undo
+// records; and the normalised keys of index entries.
 #pragma once
 
 #include <cstdint>
@@ -35,9 +35,9 @@ struct TableFormat {
   storage::RowFormat rows;
   std::vector<log::ColumnForm> forms;
   std::vector<types::Phys> phys;
-  std::vector<IndexPart> indexes;          // ascending by id
-  std::vector<bool> unique_key_columns;    // per column: in a unique index
-  std::vector<bool> key_columns;           // per column: in any index
+  std::vector<IndexPart> indexes;        // ascending by id
+  std::vector<bool> unique_key_columns;  // per column: in a unique index
+  std::vector<bool> key_columns;         // per column: in any index
   bool has_computed = false;
 };
 
@@ -48,13 +48,14 @@ struct ComputedEntry {
   Bytes before, after;  // normalised keys
 };
 
-/// Appends the normalised key (without row id) of an index that has no expressions. Cells hold full values (no
-/// kOverflow in key columns). `*has_null`: some part is null.
+/// Appends the normalised key (without row id) of an index that has no expressions. Cells hold full values
+/// (no kOverflow in key columns). `*has_null`: some part is null.
 void append_entry_key(const TableFormat& format, const storage::IndexLayout& index, std::span<const Cell> row,
                       Arena& arena, Bytes& out, bool* has_null);
 /// The same with expression parts taken from vectors at `row`.
-void append_computed_key(const TableFormat& format, const storage::IndexLayout& index, std::span<const Cell> cells,
-                         const types::Vector* expressions, std::uint32_t row, Arena& arena, Bytes& out, bool* has_null);
+void append_computed_key(const TableFormat& format, const storage::IndexLayout& index,
+                         std::span<const Cell> cells, const types::Vector* expressions, std::uint32_t row,
+                         Arena& arena, Bytes& out, bool* has_null);
 
 // --- Undo payloads. UPDATE: varint n, n x (varint column, cell); all: varint m, m x computed entry. ---
 void write_undo_update(std::span<const storage::ColumnNumber> columns, std::span<const Cell> before,
@@ -73,11 +74,11 @@ void write_row_event(ByteWriter& out, const TableFormat& format, std::span<const
                      std::span<const ComputedEntry> computed);
 bool read_row_event(ByteSpan body, const TableFormat& format, Arena& arena, std::vector<Cell>* row,
                     std::vector<ComputedEntry>* computed);
-void write_update_event(ByteWriter& out, const TableFormat& format, std::span<const storage::ColumnNumber> columns,
-                        std::span<const Cell> before, std::span<const Cell> after,
-                        std::span<const ComputedEntry> computed);
+void write_update_event(ByteWriter& out, const TableFormat& format,
+                        std::span<const storage::ColumnNumber> columns, std::span<const Cell> before,
+                        std::span<const Cell> after, std::span<const ComputedEntry> computed);
 bool read_update_event(ByteSpan body, const TableFormat& format, Arena& arena,
-                       std::vector<storage::ColumnNumber>* columns, std::vector<Cell>* before, std::vector<Cell>* after,
-                       std::vector<ComputedEntry>* computed);
+                       std::vector<storage::ColumnNumber>* columns, std::vector<Cell>* before,
+                       std::vector<Cell>* after, std::vector<ComputedEntry>* computed);
 
 }  // namespace rustbd::txn

@@ -30,8 +30,10 @@ Task<> reserve(SystemParts& parts, std::uint64_t bytes, log::Reservation* reserv
   for (;;) {
     const auto room = parts.log->reserve(bytes, reservation);
     if (room.status == log::ReserveStatus::kReserved) co_return;
-    if (room.status == log::ReserveStatus::kNoSpace) throw error(sqlstate::kDiskFull, "no space left for the log");
-    if (room.status == log::ReserveStatus::kFailed) throw error(sqlstate::kIoError, "the log cannot be written");
+    if (room.status == log::ReserveStatus::kNoSpace)
+      throw error(sqlstate::kDiskFull, "no space left for the log");
+    if (room.status == log::ReserveStatus::kFailed)
+      throw error(sqlstate::kIoError, "the log cannot be written");
     co_await room.token;
   }
 }
@@ -52,7 +54,8 @@ constexpr std::uint64_t kSequenceBatchBytes = 256;
 }  // namespace
 
 Task<std::int64_t> TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
-                                                       const SequenceDefinition& definition, std::uint32_t count) {
+                                                       const SequenceDefinition& definition,
+                                                       std::uint32_t count) {
   SystemParts& parts = *parts_;
   log::Reservation reservation;
   const bool ascending = definition.increment > 0;
@@ -72,7 +75,8 @@ Task<std::int64_t> TransactionSystem::sequence_advance(Transaction* txn, TableId
                     ascending ? "maximum" : "minimum");
       }
       Step last = step_from(first.value, definition, count - 1);
-      if (last.past_end || last.value == (ascending ? definition.minimum : definition.maximum)) last = {first.value, false};
+      if (last.past_end || last.value == (ascending ? definition.minimum : definition.maximum))
+        last = {first.value, false};
       const bool wrapped = !fresh && s.called && (ascending ? first.value < s.value : first.value > s.value);
       const bool log_it = fresh || wrapped || !s.called || !covered(last.value, s.logged, ascending);
       if (!log_it || reserved) {
@@ -80,7 +84,8 @@ Task<std::int64_t> TransactionSystem::sequence_advance(Transaction* txn, TableId
         s.called = true;
         if (log_it) {
           Step ahead = step_from(last.value, definition, kLogAhead);
-          const bool over = ahead.past_end || (ascending ? ahead.value < last.value : ahead.value > last.value);
+          const bool over =
+              ahead.past_end || (ascending ? ahead.value < last.value : ahead.value > last.value);
           s.logged = over ? (ascending ? definition.maximum : definition.minimum) : ahead.value;
           s.logged_lsn = log_value(parts, sequence, s.logged, true, reservation);
         }

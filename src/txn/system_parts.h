@@ -31,8 +31,9 @@ inline constexpr TableId kLayoutTable{1};
 inline constexpr IndexId kLayoutIndex{2};
 inline constexpr std::uint32_t kFirstObjectId = 16384;
 /// Kinds of DDL events.
-inline constexpr std::uint8_t kDdlLayout = 1;        // a layout row follows; text: empty
-inline constexpr std::uint8_t kDdlIndexEntries = 2;  // entries of a built index with computed keys: n x (row, key)
+inline constexpr std::uint8_t kDdlLayout = 1;  // a layout row follows; text: empty
+inline constexpr std::uint8_t kDdlIndexEntries =
+    2;  // entries of a built index with computed keys: n x (row, key)
 
 /// What all Table objects of one table id share.
 struct TreeState {
@@ -40,14 +41,14 @@ struct TreeState {
   std::unique_ptr<storage::TableTree> tree;
   std::atomic<std::uint64_t> next_row{1};
   std::atomic<std::int64_t> live_rows{0};
-  std::atomic<bool> dropped{false};      // its trees are being freed: collection skips it
-  /// An index was built when this was the next transaction id: records of older transactions do not say whether they
-  /// changed its key.
+  std::atomic<bool> dropped{false};  // its trees are being freed: collection skips it
+  /// An index was built when this was the next transaction id: records of older transactions do not say
+  /// whether they changed its key.
   std::atomic<std::uint64_t> index_built_at{0};
-  std::mutex mutex;                      // protects the two below
+  std::mutex mutex;                           // protects the two below
   std::shared_ptr<const TableFormat> newest;  // of the newest layout, uncommitted ones too
-  /// `newest` with the indexes that a running ALTER TABLE has taken away: they may come back, and then must not have
-  /// entries of versions that have gone meanwhile.
+  /// `newest` with the indexes that a running ALTER TABLE has taken away: they may come back, and then must
+  /// not have entries of versions that have gone meanwhile.
   std::shared_ptr<const TableFormat> upkeep;
 
   [[nodiscard]] std::shared_ptr<const TableFormat> format() {
@@ -78,7 +79,8 @@ class SnapshotRegistry {
     return slot;
   }
   void release(std::uint32_t slot) { slots_[slot].ts.store(kFree, std::memory_order_release); }
-  /// Oldest registered snapshot, at most `limit`; false: one is just being acquired, the horizon must not move.
+  /// Oldest registered snapshot, at most `limit`; false: one is just being acquired, the horizon must not
+  /// move.
   [[nodiscard]] bool oldest(std::uint64_t limit, std::uint64_t* out) const {
     *out = limit;
     const std::uint32_t bound = bound_.load(std::memory_order_seq_cst);
@@ -100,9 +102,9 @@ class SnapshotRegistry {
 };
 
 struct Sequence {
-  std::int64_t value = 0;      // last value handed out
+  std::int64_t value = 0;  // last value handed out
   bool called = false;
-  std::int64_t logged = 0;     // the log says that values up to this may have been handed out
+  std::int64_t logged = 0;  // the log says that values up to this may have been handed out
   std::uint64_t logged_lsn = 0;
 };
 
@@ -123,7 +125,7 @@ struct SystemParts final : storage::CheckpointSource {
   double recovery_seconds = 0;
 
   // --- commit order (storage.md §4.4) ---
-  std::mutex commit_mutex;               // protects last_ts, committed (pushes); taken inside the gate
+  std::mutex commit_mutex;  // protects last_ts, committed (pushes); taken inside the gate
   std::uint64_t last_ts = 1;
   std::atomic<std::uint64_t> published_ts{1};
   std::atomic<std::uint64_t> next_txid{1};
@@ -135,23 +137,24 @@ struct SystemParts final : storage::CheckpointSource {
   // --- versions ---
   VersionMap versions;
   std::atomic<std::uint64_t> undo_total{0};
-  std::mutex active_mutex;               // protects active; never held while entering the gate
+  std::mutex active_mutex;  // protects active; never held while entering the gate
   std::vector<TxnState*> active;
-  std::atomic<bool> collecting{false};   // one collection at a time
-  std::atomic<bool> dropping{false};     // drop_step() runs
-  std::atomic<bool> snapshot_pending{false};  // set with the gate closed: no purge until the undo snapshot is written
-  std::mutex queue_mutex;                // protects committed, ended; after commit_mutex
-  std::deque<TxnState*> committed;       // in commit order; the collector's work
+  std::atomic<bool> collecting{false};  // one collection at a time
+  std::atomic<bool> dropping{false};    // drop_step() runs
+  std::atomic<bool> snapshot_pending{
+      false};                       // set with the gate closed: no purge until the undo snapshot is written
+  std::mutex queue_mutex;           // protects committed, ended; after commit_mutex
+  std::deque<TxnState*> committed;  // in commit order; the collector's work
   std::deque<std::pair<std::uint64_t, TxnState*>> ended;  // epoch stamp: all unlinked, to be freed
-  std::vector<storage::OverflowRef> unused_chains;        // overflow chains that no version needs; queue_mutex
+  std::vector<storage::OverflowRef> unused_chains;  // overflow chains that no version needs; queue_mutex
   std::atomic<std::uint64_t> horizon{0};
 
   // --- tables ---
   mutable std::shared_mutex tables_mutex;  // protects the following five
   std::unordered_map<TableId, std::shared_ptr<TreeState>> trees;
   std::unordered_map<IndexId, std::shared_ptr<storage::IndexTree>> index_trees;
-  std::map<std::pair<Oid, Oid>, std::shared_ptr<const storage::TableLayout>> layouts;   // committed
-  std::unordered_map<TableId, std::shared_ptr<const storage::TableLayout>> by_table;    // committed
+  std::map<std::pair<Oid, Oid>, std::shared_ptr<const storage::TableLayout>> layouts;  // committed
+  std::unordered_map<TableId, std::shared_ptr<const storage::TableLayout>> by_table;   // committed
   std::map<std::pair<Oid, Oid>, std::uint64_t> layout_rows;  // row id in the built-in table, replay only
   std::shared_ptr<const storage::TableLayout> layout_table;
   struct DroppedTree {
@@ -162,13 +165,13 @@ struct SystemParts final : storage::CheckpointSource {
     std::shared_ptr<storage::IndexTree> index;
     bool unlinked = false;
   };
-  std::mutex drop_mutex;                   // protects dropped
+  std::mutex drop_mutex;  // protects dropped
   std::deque<DroppedTree> dropped;
   /// Formats of dropped tables, while records of their rows may be uncollected; drop_mutex.
   std::unordered_map<TableId, std::shared_ptr<const TableFormat>> dropped_formats;
   std::shared_ptr<const TableFormat> format_for_chains(TableId table);
 
-  std::mutex sequence_mutex;               // protects sequences
+  std::mutex sequence_mutex;  // protects sequences
   std::map<TableId, Sequence> sequences;
 
   // --- checkpoint in progress; checkpoint thread, capture with the gate closed ---
@@ -193,7 +196,7 @@ struct SystemParts final : storage::CheckpointSource {
 
   // --- background ---
   std::atomic<bool> stopping{false};
-  std::mutex wake_mutex;                   // protects wake
+  std::mutex wake_mutex;  // protects wake
   io::WaitToken wake;
   std::unique_ptr<io::BackgroundThread> collector;
   bool closed = false;
@@ -223,13 +226,15 @@ struct SystemParts final : storage::CheckpointSource {
   std::shared_ptr<storage::IndexTree> index_tree(IndexId id);
   /// Format of exactly this layout (the newest one's is shared).
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
-  /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes that it lacks:
+  /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes
+  /// that it lacks:
   enum class Lacking : std::uint8_t {
-    kGone,      // committed, or nobody has seen them
-    kMayReturn, // a running transaction has taken them away
-    kUndone,    // so has it been with those still lacking; what else the newest has is undone with it
+    kGone,       // committed, or nobody has seen them
+    kMayReturn,  // a running transaction has taken them away
+    kUndone,     // so has it been with those still lacking; what else the newest has is undone with it
   };
-  void set_newest(const std::shared_ptr<const storage::TableLayout>& layout, Lacking lacking = Lacking::kGone);
+  void set_newest(const std::shared_ptr<const storage::TableLayout>& layout,
+                  Lacking lacking = Lacking::kGone);
   /// Empty trees for the ids of the layout that have no root. An action each. Outside the gate.
   storage::Status make_trees(const std::shared_ptr<const storage::TableLayout>& layout);
   void forget_trees(const storage::TableLayout& layout, const storage::TableLayout* kept);
@@ -254,11 +259,13 @@ struct SystemParts final : storage::CheckpointSource {
   /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
   bool collect_record(TxnState& state, std::size_t position);
-  /// Whether the version before the record may have an index entry that no later one has, or a row to take away.
+  /// Whether the version before the record may have an index entry that no later one has, or a row to take
+  /// away.
   bool leaves_entries(const UndoRec& record);
   void old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out);
-  /// Keys of the version that the record replaced, for the indexes in which it had another key than any version since
-  /// (that was committed at or before `until`). `*reachable`: the record is still in its chain. The row's leaf is latched.
+  /// Keys of the version that the record replaced, for the indexes in which it had another key than any
+  /// version since (that was committed at or before `until`). `*reachable`: the record is still in its chain.
+  /// The row's leaf is latched.
   struct OldKey {
     IndexId index;
     std::shared_ptr<storage::IndexTree> tree;
@@ -281,13 +288,14 @@ struct SystemParts final : storage::CheckpointSource {
   void start_background();
   void stop_background();
   // Rows in place, without versions; for one thread that may block, while nobody else is there. Throw XX001.
-  void recover_insert(TableId table, RowId row, std::vector<Cell> cells, const std::vector<ComputedEntry>& computed);
-  void recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns, std::vector<Cell> cells,
-                      const std::vector<ComputedEntry>& computed, bool backwards);
+  void recover_insert(TableId table, RowId row, std::vector<Cell> cells,
+                      const std::vector<ComputedEntry>& computed);
+  void recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns,
+                      std::vector<Cell> cells, const std::vector<ComputedEntry>& computed, bool backwards);
   void recover_remove(TableId table, RowId row, const std::vector<ComputedEntry>& computed);
   void recover_tombstone(TableId table, RowId row);
-  bool recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells, Arena& arena,
-                   bool* tombstone);
+  bool recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
+                   Arena& arena, bool* tombstone);
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);

@@ -15,8 +15,7 @@ std::uint32_t SnapshotRegistry::claim(std::uint32_t hint) {
     std::uint64_t expected = kFree;
     if (slots_[slot].ts.load(std::memory_order_relaxed) != kFree) continue;
     std::uint32_t bound = bound_.load(std::memory_order_seq_cst);
-    while (bound <= slot && !bound_.compare_exchange_weak(bound, slot + 1, std::memory_order_seq_cst)) {
-    }
+    while (bound <= slot && !bound_.compare_exchange_weak(bound, slot + 1, std::memory_order_seq_cst)) {}
     if (slots_[slot].ts.compare_exchange_strong(expected, kAcquiring, std::memory_order_seq_cst)) return slot;
   }
 }
@@ -74,7 +73,8 @@ std::shared_ptr<storage::IndexTree> SystemParts::index_tree(IndexId id) {
   return tree;
 }
 
-std::shared_ptr<const TableFormat> SystemParts::format_of(const std::shared_ptr<const storage::TableLayout>& layout) {
+std::shared_ptr<const TableFormat> SystemParts::format_of(
+    const std::shared_ptr<const storage::TableLayout>& layout) {
   const auto state = tree_state(layout->table);
   RUSTBD_ASSERT(state != nullptr, "a layout's table has a tree");
   {
@@ -93,10 +93,12 @@ std::shared_ptr<const TableFormat> SystemParts::format_of(const std::shared_ptr<
 
 namespace {
 /// The same rows with more indexes.
-std::shared_ptr<const TableFormat> with_indexes(const TableFormat& format, const std::vector<IndexPart>& more) {
+std::shared_ptr<const TableFormat> with_indexes(const TableFormat& format,
+                                                const std::vector<IndexPart>& more) {
   auto layout = std::make_shared<storage::TableLayout>(*format.layout);
   for (const IndexPart& part : more) layout->indexes.push_back(*part.layout);
-  std::sort(layout->indexes.begin(), layout->indexes.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::sort(layout->indexes.begin(), layout->indexes.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
   auto out = std::make_shared<TableFormat>(layout);
   for (IndexPart& part : out->indexes) {
     for (const auto* known : {&format.indexes, &more})
@@ -215,7 +217,8 @@ std::shared_ptr<const TableFormat> SystemParts::format_for_chains(TableId table)
   return tree != nullptr ? tree->format() : nullptr;
 }
 
-void SystemParts::publish_layout(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout) {
+void SystemParts::publish_layout(Oid database, Oid relation,
+                                 std::shared_ptr<const storage::TableLayout> layout) {
   std::unique_lock lock(tables_mutex);
   auto& place = layouts[{database, relation}];
   if (place != nullptr && (layout == nullptr || layout->table != place->table)) by_table.erase(place->table);
@@ -253,8 +256,8 @@ bool SystemParts::free_front_tree() {
         const Action action(gate());
         const auto erased = storage->roots().try_erase(tree.id);
         if (erased) {
-          storage->pending().add(root, tree.is_index ? storage::PendingKind::kIndexTree
-                                                     : storage::PendingKind::kTableTree);
+          storage->pending().add(
+              root, tree.is_index ? storage::PendingKind::kIndexTree : storage::PendingKind::kTableTree);
           break;
         }
         if (erased.status == storage::RootStatus::kNoSpace) return false;
@@ -270,7 +273,8 @@ bool SystemParts::free_front_tree() {
     const auto status = storage::run_blocking([&] {
       if (tree.is_index) return tree.index->free_step(&done);
       const auto format = tree.format;
-      return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(), &done, &chains);
+      return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(),
+                                        &done, &chains);
     });
     if (!status) {
       done = true;  // damaged: what is left stays lost, and `check` says so
@@ -279,7 +283,8 @@ bool SystemParts::free_front_tree() {
   if (!chains.empty()) {
     const auto by_page = [](const auto& a, const auto& b) { return a.first < b.first; };
     std::sort(chains.begin(), chains.end(), by_page);
-    chains.erase(std::unique(chains.begin(), chains.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
+    chains.erase(std::unique(chains.begin(), chains.end(),
+                             [](const auto& a, const auto& b) { return a.first == b.first; }),
                  chains.end());
     std::lock_guard lock(queue_mutex);
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
@@ -300,21 +305,20 @@ bool SystemParts::find_next_row(TreeState& state) {
     storage::SharedGuard leaf;
     if (auto s = state.tree->fix_leaf(RowId{~std::uint64_t{0} >> 1}, &leaf); !s) return s;
     storage::LeafView view;
-    if (!storage::LeafView::open(leaf.data(), format->rows, &view)) return storage::Status::damaged(leaf.page_id());
+    if (!storage::LeafView::open(leaf.data(), format->rows, &view))
+      return storage::Status::damaged(leaf.page_id());
     last = view.rows() == 0 ? view.base_rowid() : view.rowid(view.rows() - 1).raw();
     return {};
   });
   if (!status) return false;
   std::uint64_t next = state.next_row.load();
-  while (next < last + 1 && !state.next_row.compare_exchange_weak(next, last + 1)) {
-  }
+  while (next < last + 1 && !state.next_row.compare_exchange_weak(next, last + 1)) {}
   return true;
 }
 
 void SystemParts::raise_object_id(std::uint32_t seen) {
   std::uint32_t now = next_object.load(std::memory_order_relaxed);
-  while (now <= seen && !next_object.compare_exchange_weak(now, seen + 1)) {
-  }
+  while (now <= seen && !next_object.compare_exchange_weak(now, seen + 1)) {}
 }
 
 }  // namespace rustbd::txn

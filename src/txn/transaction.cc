@@ -13,8 +13,7 @@ namespace {
 
 void atomic_max(std::atomic<std::uint64_t>& to, std::uint64_t value) {
   std::uint64_t now = to.load(std::memory_order_relaxed);
-  while (now < value && !to.compare_exchange_weak(now, value, std::memory_order_acq_rel)) {
-  }
+  while (now < value && !to.compare_exchange_weak(now, value, std::memory_order_acq_rel)) {}
 }
 
 }  // namespace
@@ -74,7 +73,8 @@ void Transaction::begin_statement() {
       [&] {
         const std::uint64_t published = parts.published_ts.load(std::memory_order_seq_cst);
         if (!options_.single_read) return published;
-        return std::min(published, std::max({parts.log->durable_ts().raw(), options_.seen.raw(), std::uint64_t{1}}));
+        return std::min(published,
+                        std::max({parts.log->durable_ts().raw(), options_.seen.raw(), std::uint64_t{1}}));
       },
       &snapshot_);
 }
@@ -131,10 +131,12 @@ Outcome Transaction::prepare_write() {
     case storage::WriteAdmission::kNoSpace: return {Status::kNoSpace};
     case storage::WriteAdmission::kStopped: return {Status::kReadOnly};
   }
-  if (parts.undo_total.load(std::memory_order_relaxed) > parts.options.undo_limit_bytes) return {Status::kNoMemory};
+  if (parts.undo_total.load(std::memory_order_relaxed) > parts.options.undo_limit_bytes)
+    return {Status::kNoMemory};
   TxnState* state = state_.load(std::memory_order_acquire);
   if (state == nullptr) return {};
-  const std::uint64_t limit = std::min<std::uint64_t>(parts.options.log_fragment_bytes, parts.log->batch_bytes_max() / 2);
+  const std::uint64_t limit =
+      std::min<std::uint64_t>(parts.options.log_fragment_bytes, parts.log->batch_bytes_max() / 2);
   if (state->events.bytes().size() >= limit) {
     if (Outcome o = flush_fragment(); !o.ok()) return o;
   }
@@ -223,7 +225,8 @@ Task<> Transaction::rollback_to(Savepoint savepoint) {
   if (TxnState* state = this->state()) {
     co_await undo_to(savepoint.undo_records);
     parts.locks->wake_row_waiters(*state, [&](const LockKey& key) {
-      const auto* newest = parts.versions.head(TableId{static_cast<std::uint32_t>(key.a)}, RowId{key.b}).newest();
+      const auto* newest =
+          parts.versions.head(TableId{static_cast<std::uint32_t>(key.a)}, RowId{key.b}).newest();
       return newest != nullptr && newest->owner == state;
     });
     if (state->fragments.size() == savepoint.fragments) {
@@ -317,7 +320,8 @@ void Transaction::finish() {
     scratch_->staged.clear();
   }
   finished_ = true;
-  if (TxnState* state = state_.load(std::memory_order_acquire)) state->holds.fetch_sub(1, std::memory_order_acq_rel);
+  if (TxnState* state = state_.load(std::memory_order_acquire))
+    state->holds.fetch_sub(1, std::memory_order_acq_rel);
   parts.transactions_total->inc();
 }
 
@@ -349,7 +353,8 @@ Task<Outcome> Transaction::commit(CommitMode mode) {
         co_await abort();
         co_return outcome;
       }
-      parts.commit_seconds->observe(static_cast<double>(parts.environment.clock->monotonic_us() - began) * 1e-6);
+      parts.commit_seconds->observe(static_cast<double>(parts.environment.clock->monotonic_us() - began) *
+                                    1e-6);
       co_return outcome;
     }
     // It wrote nothing that is left: like an abort without undo.
@@ -376,14 +381,16 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
   log::PreparedBatch batch;
   log::Reservation reservation;
   for (bool reserved = false; !reserved;) {
-    if (state.events.bytes().size() + log::kFragmentBytes + sizeof(log::BatchHeader) + 8 > parts.log->batch_bytes_max()) {
+    if (state.events.bytes().size() + log::kFragmentBytes + sizeof(log::BatchHeader) + 8 >
+        parts.log->batch_bytes_max()) {
       if (Outcome o = flush_fragment(); o.blocked()) co_await o.token;
       else if (!o.ok()) co_return o;
       continue;
     }
     const bool large = !state.fragments.empty();
-    const log::BatchInfo info{large ? log::BatchKind::kCommitLarge : log::BatchKind::kCommit, TransactionId{state.id},
-                              options_.role, parts.catalog_version.load(std::memory_order_relaxed)};
+    const log::BatchInfo info{large ? log::BatchKind::kCommitLarge : log::BatchKind::kCommit,
+                              TransactionId{state.id}, options_.role,
+                              parts.catalog_version.load(std::memory_order_relaxed)};
     batch = log::prepare_batch(info, state.events.bytes(), state.events.count(),
                                large ? state.fragments.back() : log::Fragment{});
     const log::ReserveOutcome room = parts.log->reserve(batch.ring_bytes(), &reservation);
@@ -404,7 +411,8 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
       end = parts.log->end_of(batch).raw();
       state.end_lsn.store(end, std::memory_order_release);
       for (const LayoutChange& c : state.layout_changes) {
-        if (c.after != nullptr && c.before != nullptr && c.before->table == c.after->table) parts.set_newest(c.after);
+        if (c.after != nullptr && c.before != nullptr && c.before->table == c.after->table)
+          parts.set_newest(c.after);
         parts.publish_layout(c.database, c.relation, c.after);
       }
       state.commit_ts.store(ts, std::memory_order_release);
@@ -445,7 +453,8 @@ Task<> Transaction::abort() {
       log::PreparedBatch batch = log::prepare_batch(info, {}, 0, state->fragments.back());
       log::Reservation reservation;
       if (parts.log->reserve(batch.ring_bytes(), &reservation).status == log::ReserveStatus::kReserved) {
-        parts.log->append(batch, reservation);  // only tells readers early; without it the fragments are ignored too
+        parts.log->append(batch,
+                          reservation);  // only tells readers early; without it the fragments are ignored too
       }
     }
     const storage::Action action(parts.gate());

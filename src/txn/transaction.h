@@ -25,20 +25,20 @@ enum class Isolation : std::uint8_t { kReadCommitted, kRepeatableRead, kSerializ
 
 struct TransactionOptions {
   Isolation isolation = Isolation::kReadCommitted;
-  /// A read-only statement outside a transaction block: its snapshot is max(durable_ts, `seen`), so that it never waits
-  /// for a flush; `seen` is the session's last commit timestamp (§4.1).
+  /// A read-only statement outside a transaction block: its snapshot is max(durable_ts, `seen`), so that it
+  /// never waits for a flush; `seen` is the session's last commit timestamp (§4.1).
   bool single_read = false;
   CommitTimestamp seen{};
   Oid role = 0;  // for the log's batch header
 };
 
 /// What a read sees: everything committed at or before `snapshot`, and what `self` wrote with a command below
-/// `command`. A plain value; valid while the transaction's statement (at REPEATABLE READ: the transaction) runs.
-/// Scans may use copies on several threads.
+/// `command`. A plain value; valid while the transaction's statement (at REPEATABLE READ: the transaction)
+/// runs. Scans may use copies on several threads.
 struct ReadView {
   std::uint64_t snapshot = 0;
   CommandId command = 0;
-  TxnState* self = nullptr;          // nullptr: wrote nothing so far
+  TxnState* self = nullptr;  // nullptr: wrote nothing so far
   class Transaction* transaction = nullptr;
 };
 
@@ -52,8 +52,8 @@ struct Savepoint {
 
 enum class CommitMode : std::uint8_t { kSync, kAsync };
 
-/// Threads: one at a time, except note_seen() and view() copies. Destroying an unfinished transaction that wrote is a
-/// bug; one that only read may just be dropped.
+/// Threads: one at a time, except note_seen() and view() copies. Destroying an unfinished transaction that
+/// wrote is a bug; one that only read may just be dropped.
 class Transaction {
  public:
   Transaction(TransactionSystem& system, Locker& locker, const TransactionOptions& options);
@@ -70,17 +70,20 @@ class Transaction {
   TransactionId assign_id();
   [[nodiscard]] bool has_written() const;
 
-  /// Begins a statement: a new command number, and at READ COMMITTED (or for the first statement) a new snapshot.
+  /// Begins a statement: a new command number, and at READ COMMITTED (or for the first statement) a new
+  /// snapshot.
   void begin_statement();
-  /// READ COMMITTED: gives the snapshot back, so that it holds up nothing while the session is idle. Optional.
+  /// READ COMMITTED: gives the snapshot back, so that it holds up nothing while the session is idle.
+  /// Optional.
   void end_statement();
-  /// Raises the command number inside a statement (constraint checks, triggers, each statement of a function).
+  /// Raises the command number inside a statement (constraint checks, triggers, each statement of a
+  /// function).
   CommandId next_command() { return ++command_; }
   [[nodiscard]] CommandId command() const { return command_; }
   /// The view of the current command. @pre begin_statement() was called.
   [[nodiscard]] ReadView view();
-  /// Everything committed by now and all own changes (foreign-key checks); registered like the statement's snapshot
-  /// until end_statement() or the transaction's end.
+  /// Everything committed by now and all own changes (foreign-key checks); registered like the statement's
+  /// snapshot until end_statement() or the transaction's end.
   [[nodiscard]] ReadView fresh_view();
 
   Outcome lock_table(Oid object, Oid database, TableLockMode mode, WaitPolicy policy = WaitPolicy::kWait);
@@ -92,13 +95,13 @@ class Transaction {
   /// Takes back everything since, newest first; locks too. Never fails: I/O errors end the process (58030).
   Task<> rollback_to(Savepoint savepoint);
 
-  /// Ends it. kOk: durable (kAsync: at least ordered). kIoError: outcome unknown, the process is about to end.
-  /// kNoSpace and kNoMemory: it was rolled back.
+  /// Ends it. kOk: durable (kAsync: at least ordered). kIoError: outcome unknown, the process is about to
+  /// end. kNoSpace and kNoMemory: it was rolled back.
   Task<Outcome> commit(CommitMode mode = CommitMode::kSync);
   Task<> abort();
   [[nodiscard]] bool finished() const { return finished_; }
-  /// For the end of the process and crash tests: lets go of everything without undo. The system must not be used
-  /// for anything but destruction afterwards.
+  /// For the end of the process and crash tests: lets go of everything without undo. The system must not be
+  /// used for anything but destruction afterwards.
   void abandon();
   /// After a commit that wrote.
   [[nodiscard]] CommitTimestamp commit_timestamp() const { return commit_ts_; }
@@ -106,13 +109,17 @@ class Transaction {
 
   /// I8: no byte of a result may leave before durable_lsn() >= hold_lsn(). Grows while the transaction reads.
   [[nodiscard]] Lsn hold_lsn() const { return Lsn{hold_lsn_.load(std::memory_order_acquire)}; }
-  [[nodiscard]] CommitTimestamp max_seen() const { return CommitTimestamp{max_seen_ts_.load(std::memory_order_acquire)}; }
+  [[nodiscard]] CommitTimestamp max_seen() const {
+    return CommitTimestamp{max_seen_ts_.load(std::memory_order_acquire)};
+  }
   /// Called by reads for what they show; also by sequences. Any thread.
   void note_seen(std::uint64_t commit_ts, std::uint64_t end_lsn);
 
-  /// Runs after a commit, when it is ordered and before it is acknowledged; and after an abort. For caches of the layers
-  /// above (catalog snapshots). In order of registration.
-  void on_commit(std::move_only_function<void(CommitTimestamp)> action) { on_commit_.push_back(std::move(action)); }
+  /// Runs after a commit, when it is ordered and before it is acknowledged; and after an abort. For caches of
+  /// the layers above (catalog snapshots). In order of registration.
+  void on_commit(std::move_only_function<void(CommitTimestamp)> action) {
+    on_commit_.push_back(std::move(action));
+  }
   void on_abort(std::move_only_function<void()> action) { on_abort_.push_back(std::move(action)); }
 
   /// A MESSAGE event for subscribers; part of the transaction.
@@ -123,7 +130,8 @@ class Transaction {
   TxnState& writable_state();
   /// Before each write, outside the gate: admission, undo limit, fragments of the log buffer. kOk: go on.
   Outcome prepare_write();
-  /// Before the event of a write, outside the gate: room for its body in a batch. kTooLarge: no batch can hold it.
+  /// Before the event of a write, outside the gate: room for its body in a batch. kTooLarge: no batch can
+  /// hold it.
   Outcome make_log_room(std::size_t body_bytes);
   [[nodiscard]] bool has_log_room(std::size_t body_bytes) const;
   /// Memory of the write that is under way, kept over kBlocked.
@@ -158,8 +166,9 @@ class Transaction {
   std::unique_ptr<WriteScratch> scratch_;
 };
 
-/// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return table.insert(...); })`.
-/// `cancelled` (optional) is asked before each repetition; true ends it with the last kBlocked outcome.
+/// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return
+/// table.insert(...); })`. `cancelled` (optional) is asked before each repetition; true ends it with the last
+/// kBlocked outcome.
 template <class Attempt>
 Task<Outcome> until_done(Attempt attempt, std::move_only_function<bool()> cancelled = {}) {
   for (;;) {

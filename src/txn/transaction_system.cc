@@ -27,13 +27,15 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
                                      {{"outcome", "commit"}});
   aborts_total = &registry->counter("rustbd_transactions_by_outcome_total", "Transactions ended, by outcome",
                                     {{"outcome", "rollback"}});
-  active_gauge = &registry->gauge("rustbd_transactions_active", "Transactions that have written and not ended");
-  commit_seconds = &registry->histogram("rustbd_commit_duration_seconds", "From COMMIT to its acknowledgement");
+  active_gauge =
+      &registry->gauge("rustbd_transactions_active", "Transactions that have written and not ended");
+  commit_seconds =
+      &registry->histogram("rustbd_commit_duration_seconds", "From COMMIT to its acknowledgement");
   callbacks.push_back(registry->gauge_callback("rustbd_recovery_seconds", "Duration of the last recovery",
                                                [this] { return recovery_seconds; }));
-  callbacks.push_back(registry->gauge_callback("rustbd_version_chain_bytes", "Memory of undo records", [this] {
-    return static_cast<double>(undo_total.load(std::memory_order_relaxed));
-  }));
+  callbacks.push_back(registry->gauge_callback(
+      "rustbd_version_chain_bytes", "Memory of undo records",
+      [this] { return static_cast<double>(undo_total.load(std::memory_order_relaxed)); }));
 }
 
 SystemParts::~SystemParts() {
@@ -85,7 +87,8 @@ void TransactionSystem::close() {
   }
   const auto result = parts.storage->close(true);
   parts.log->stop();
-  if (!result.durable && parts.options.log_line) parts.options.log_line("the final checkpoint failed: " + result.why);
+  if (!result.durable && parts.options.log_line)
+    parts.options.log_line("the final checkpoint failed: " + result.why);
 }
 
 bool TransactionSystem::created() const { return parts_->created; }
@@ -133,7 +136,9 @@ Oid TransactionSystem::new_object_id() {
 
 Lsn TransactionSystem::durable_lsn() const { return parts_->log->durable_lsn(); }
 CommitTimestamp TransactionSystem::durable_timestamp() const { return parts_->log->durable_ts(); }
-CommitTimestamp TransactionSystem::last_timestamp() const { return CommitTimestamp{parts_->published_ts.load()}; }
+CommitTimestamp TransactionSystem::last_timestamp() const {
+  return CommitTimestamp{parts_->published_ts.load()};
+}
 
 io::WaitToken TransactionSystem::when_durable(Lsn lsn) {
   if (parts_->log->is_durable(lsn)) return {};
@@ -165,8 +170,7 @@ void TransactionSystem::checkpoint_blocking() {
 
 std::size_t TransactionSystem::collect_garbage() {
   const std::size_t n = parts_->collect_garbage();
-  while (parts_->drop_step()) {
-  }
+  while (parts_->drop_step()) {}
   return n;
 }
 
@@ -193,7 +197,8 @@ std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   std::lock_guard lock(parts_->active_mutex);
   for (TxnState* state : parts_->active) {
     std::lock_guard records(state->records_mutex);
-    out.push_back({TransactionId{state->id}, state->locker->process_id(), state->began_us, state->records.size()});
+    out.push_back(
+        {TransactionId{state->id}, state->locker->process_id(), state->began_us, state->records.size()});
   }
   return out;
 }
@@ -215,11 +220,12 @@ void TransactionSystem::throw_outcome(const Outcome& outcome, const Locker* lock
     }
     case Status::kLockNotAvailable:
       throw error(sqlstate::kLockNotAvailable, "canceling statement due to lock timeout");
-    case Status::kDamaged:
-      throw error(sqlstate::kDataCorrupted, "page {} is damaged", outcome.page.raw());
-    case Status::kNoSpace: throw error(sqlstate::kDiskFull, "could not extend the database: no space left on device");
+    case Status::kDamaged: throw error(sqlstate::kDataCorrupted, "page {} is damaged", outcome.page.raw());
+    case Status::kNoSpace:
+      throw error(sqlstate::kDiskFull, "could not extend the database: no space left on device");
     case Status::kNoMemory: throw error(sqlstate::kOutOfMemory, "out of memory");
-    case Status::kIoError: throw error(sqlstate::kIoError, "the outcome of the transaction is unknown: the log failed");
+    case Status::kIoError:
+      throw error(sqlstate::kIoError, "the outcome of the transaction is unknown: the log failed");
     case Status::kReadOnly:
       throw error(sqlstate::kIoError, "the database has stopped writing after an input/output error");
     case Status::kTooLarge:

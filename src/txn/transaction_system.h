@@ -1,5 +1,5 @@
-// TransactionSystem: one open data directory as transactions see it. Owns storage, log, version store, locks, recovery,
-// checkpoints and garbage collection (storage.md §4, §6, §7).
+// TransactionSystem: one open data directory as transactions see it. Owns storage, log, version store, locks,
+// recovery, checkpoints and garbage collection (storage.md §4, §6, §7).
 #pragma once
 
 #include <cstdint>
@@ -28,22 +28,25 @@ struct Options {
   std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
   std::uint64_t checkpoint_log_bytes = std::uint64_t{256} << 20;  // a checkpoint after that much log
   std::uint64_t checkpoint_interval_us = 300'000'000;
-  std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;      // of a new database; others keep theirs
-  std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;         // at most half a segment is taken
-  std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;        // of all transactions together: beyond it 53200
-  std::uint64_t undo_spill_bytes = std::uint64_t{64} << 20;       // of one transaction: beyond it payloads go to TEMP pages
-  std::uint64_t log_fragment_bytes = std::uint64_t{4} << 20;      // more events than that are written as FRAGMENTs
-  std::uint32_t bulk_rows_min = 512;      // of bulk_append(): fewer would leave most of a block's row ids unused
+  std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;  // of a new database; others keep theirs
+  std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;     // at most half a segment is taken
+  std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;    // of all transactions together: beyond it 53200
+  std::uint64_t undo_spill_bytes = std::uint64_t{64}
+                                   << 20;  // of one transaction: beyond it payloads go to TEMP pages
+  std::uint64_t log_fragment_bytes = std::uint64_t{4}
+                                     << 20;  // more events than that are written as FRAGMENTs
+  std::uint32_t bulk_rows_min = 512;  // of bulk_append(): fewer would leave most of a block's row ids unused
   std::uint32_t recovery_workers = 1;
-  bool background = true;         // start the checkpoint and collection threads (off: tests and tools drive them)
-  bool read_only = false;         // `rustbd check`: nothing is written to the directory
+  bool background = true;  // start the checkpoint and collection threads (off: tests and tools drive them)
+  bool read_only = false;  // `rustbd check`: nothing is written to the directory
   bool direct_io = false;
-  bool preallocate_log = true;    // zero-fill segments ahead (off for tests)
-  std::uint64_t data_grow_bytes = 0;  // step by which the data file grows; 0: the default
-  metrics::Registry* metrics = nullptr;   // nullptr: one of its own
+  bool preallocate_log = true;           // zero-fill segments ahead (off for tests)
+  std::uint64_t data_grow_bytes = 0;     // step by which the data file grows; 0: the default
+  metrics::Registry* metrics = nullptr;  // nullptr: one of its own
   /// A line for the server's log.
   std::function<void(std::string_view)> log_line;
-  /// Called once when durability can no longer be promised (fdatasync failed). The default prints it and exits with 70.
+  /// Called once when durability can no longer be promised (fdatasync failed). The default prints it and
+  /// exits with 70.
   std::function<void(std::string_view)> on_fatal;
 };
 
@@ -58,7 +61,7 @@ struct Statistics {
 struct ActiveTransaction {
   TransactionId id;
   std::int32_t process_id;
-  std::int64_t began_us;   // wall clock
+  std::int64_t began_us;  // wall clock
   std::uint64_t undo_records;
 };
 
@@ -71,8 +74,8 @@ class TransactionSystem {
   ~TransactionSystem();
   TransactionSystem(const TransactionSystem&) = delete;
   TransactionSystem& operator=(const TransactionSystem&) = delete;
-  /// Clean shutdown: final checkpoint, all closed. Blocks. No transaction may run. Without it the destructor stops as a
-  /// crash would (nothing more is written).
+  /// Clean shutdown: final checkpoint, all closed. Blocks. No transaction may run. Without it the destructor
+  /// stops as a crash would (nothing more is written).
   void close();
   /// True if open() made a new directory: the layers above then write their first catalog.
   [[nodiscard]] bool created() const;
@@ -96,27 +99,29 @@ class TransactionSystem {
   TableId new_table_id() { return TableId{new_object_id()}; }
   IndexId new_index_id() { return IndexId{new_object_id()}; }
 
-  // --- DDL: transactional through rows of the built-in table. Callers hold the table locks. All try-forms. ---
+  // --- DDL: transactional through rows of the built-in table. Callers hold the table locks. All try-forms.
+  // ---
   /// A new table (empty trees for it and its indexes).
   Outcome create_table(Transaction& txn, const storage::TableLayout& layout);
-  /// Replaces the layout of the same relation: columns added or dropped (schema_version raised), indexes added (their
-  /// empty trees are made; then build_index) or dropped, or another table id (TRUNCATE, rewrite: the old trees go at
-  /// commit, the new ones start empty).
+  /// Replaces the layout of the same relation: columns added or dropped (schema_version raised), indexes
+  /// added (their empty trees are made; then build_index) or dropped, or another table id (TRUNCATE, rewrite:
+  /// the old trees go at commit, the new ones start empty).
   Outcome alter_table(Transaction& txn, const storage::TableLayout& layout);
   Outcome drop_table(Transaction& txn, Oid database, Oid relation);
   /// The layout as this transaction sees it (own uncommitted DDL included).
-  [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout_for(Transaction& txn, Oid database, Oid relation);
+  [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout_for(Transaction& txn, Oid database,
+                                                                       Oid relation);
 
   // --- sequences. `sequence` is the table id of a layout with is_sequence. ---
   struct SequenceDefinition {
     std::int64_t start = 1, increment = 1, minimum = 1, maximum = INT64_MAX;
     bool cycle = false;
   };
-  /// The next `count` values' first one; reserves in the log in blocks of 32. Not transactional. Throws 2200H at the limit
-  /// (caller names the sequence: message "nextval: reached maximum value of sequence"). `*lsn`: what a result that shows
-  /// the value must wait for (note_seen does it when `txn` is given).
-  Task<std::int64_t> sequence_advance(Transaction* txn, TableId sequence, const SequenceDefinition& definition,
-                                      std::uint32_t count = 1);
+  /// The next `count` values' first one; reserves in the log in blocks of 32. Not transactional. Throws 2200H
+  /// at the limit (caller names the sequence: message "nextval: reached maximum value of sequence"). `*lsn`:
+  /// what a result that shows the value must wait for (note_seen does it when `txn` is given).
+  Task<std::int64_t> sequence_advance(Transaction* txn, TableId sequence,
+                                      const SequenceDefinition& definition, std::uint32_t count = 1);
   /// setval. `called`: the next one is value + increment.
   Task<> sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called);
   struct SequenceState {
@@ -144,14 +149,14 @@ class TransactionSystem {
   [[nodiscard]] Statistics statistics() const;
   [[nodiscard]] std::vector<ActiveTransaction> active_transactions() const;
   [[nodiscard]] std::string log_position_text() const;
-  /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks; nothing else
-  /// may run. Returns the findings (empty: all is well).
+  /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks;
+  /// nothing else may run. Returns the findings (empty: all is well).
   std::vector<std::string> check();
-  /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the image of
-  /// every page. Reads only. Returns the findings.
+  /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
+  /// image of every page. Reads only. Returns the findings.
   static std::vector<std::string> check_stored_pages(io::Disk& disk);
-  /// Throws the Error (PostgreSQL's text) that a failed outcome stands for; kDuplicate, kConflict, kGone, kSelfModified
-  /// and kEnd are the caller's and give XX000.
+  /// Throws the Error (PostgreSQL's text) that a failed outcome stands for; kDuplicate, kConflict, kGone,
+  /// kSelfModified and kEnd are the caller's and give XX000.
   [[noreturn]] void throw_outcome(const Outcome& outcome, const Locker* locker = nullptr) const;
 
   [[nodiscard]] SystemParts& parts() { return *parts_; }

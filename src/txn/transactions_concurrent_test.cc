@@ -1,4 +1,5 @@
-// Real threads on a real disk: transfers, scans, inserts and deletes while checkpoints and collection run in the background.
+// Real threads on a real disk: transfers, scans, inserts and deletes while checkpoints and collection run in
+// the background.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -33,8 +34,11 @@ constexpr int kAccounts = 40;
 constexpr std::int64_t kStart = 1000;
 
 struct Rig {
-  Rig() : disk(io::make_real_disk(directory.path)), clock(io::make_system_clock()), random(io::make_system_random()),
-          executor(io::make_thread_executor(2)) {}
+  Rig()
+      : disk(io::make_real_disk(directory.path)),
+        clock(io::make_system_clock()),
+        random(io::make_system_random()),
+        executor(io::make_thread_executor(2)) {}
   ~Rig() {
     system.reset();
     executor->stop();
@@ -70,8 +74,12 @@ struct Totals {
 class Worker {
  public:
   Worker(Rig& rig, const testing::AccountIds& ids, int number, Totals& totals)
-      : rig_(rig), table_(*rig.system, rig.system->layout_of(testing::kDatabase, ids.relation)), ids_(ids),
-        number_(number), totals_(totals), random_(static_cast<std::uint64_t>(number)),
+      : rig_(rig),
+        table_(*rig.system, rig.system->layout_of(testing::kDatabase, ids.relation)),
+        ids_(ids),
+        number_(number),
+        totals_(totals),
+        random_(static_cast<std::uint64_t>(number)),
         locker_(rig.system->make_locker(number)) {}
 
   void run() {
@@ -102,7 +110,8 @@ class Worker {
     for (;;) {
       types::ChunkBuffer out;
       std::uint64_t version = 0;
-      const Outcome got = testing::run([&] { return table_.fetch_newest(txn, row, testing::kAllColumns, out, &version); });
+      const Outcome got =
+          testing::run([&] { return table_.fetch_newest(txn, row, testing::kAllColumns, out, &version); });
       if (!got.ok() || out.chunk().count() != 1) {
         ++totals_.lost_rows;
         return false;
@@ -110,13 +119,15 @@ class Worker {
       const Seen seen = testing::read_row(out.chunk(), out.chunk().selection[0]);
       const Row values(0, *seen.value + amount, {});
       static constexpr ColumnNumber kValue[1] = {1};
-      const Outcome o = testing::run([&] { return table_.update(txn, row, kValue, values.ref(1), {}, version); });
+      const Outcome o =
+          testing::run([&] { return table_.update(txn, row, kValue, values.ref(1), {}, version); });
       if (o.status == Status::kConflict) continue;
       return o.ok();
     }
   }
   bool transfer(Transaction& txn) {
-    const auto from = static_cast<std::int64_t>(random_.below(kAccounts)), to = static_cast<std::int64_t>(random_.below(kAccounts));
+    const auto from = static_cast<std::int64_t>(random_.below(kAccounts)),
+               to = static_cast<std::int64_t>(random_.below(kAccounts));
     if (from == to) return true;
     const auto amount = static_cast<std::int64_t>(random_.below(10));
     if (!add(txn, from, -amount)) return false;
@@ -170,7 +181,8 @@ TEST(TransactionsConcurrent, BalancesStayWhole) {
     auto locker = rig.system->make_locker(100);
     auto txn = rig.system->begin(*locker);
     txn->begin_statement();
-    ASSERT_TRUE(testing::run([&] { return rig.system->create_table(*txn, testing::account_layout(ids)); }).ok());
+    ASSERT_TRUE(
+        testing::run([&] { return rig.system->create_table(*txn, testing::account_layout(ids)); }).ok());
     Table table(*rig.system, rig.system->layout_for(*txn, testing::kDatabase, ids.relation));
     for (int i = 0; i < kAccounts; ++i) {
       const Row row(i, kStart, {});

@@ -81,7 +81,8 @@ TEST_F(TxnTest, SurvivesRestart) {
   {
     Session a(db, 1);
     Transaction& t = a.begin();
-    for (int i = 0; i < 3000; ++i) ASSERT_TRUE(run([&] { return insert(t, i, i * 2, nullptr, std::to_string(i)); }).ok());
+    for (int i = 0; i < 3000; ++i)
+      ASSERT_TRUE(run([&] { return insert(t, i, i * 2, nullptr, std::to_string(i)); }).ok());
     a.commit();
   }
   table.reset();
@@ -166,7 +167,8 @@ TEST_F(TxnTest, DeadlockOfRows) {
   ASSERT_TRUE(set_value(*b.txn, second, 2).ok());
   ASSERT_TRUE(set_value(*a.txn, second, 3).blocked());
   EXPECT_EQ(set_value(*b.txn, first, 4).status, Status::kDeadlock);
-  EXPECT_NE(b.locker->deadlock_detail().find("Process 2 waits for ShareLock on transaction"), std::string::npos)
+  EXPECT_NE(b.locker->deadlock_detail().find("Process 2 waits for ShareLock on transaction"),
+            std::string::npos)
       << b.locker->deadlock_detail();
   b.abort();
   ASSERT_TRUE(set_value(*a.txn, second, 3).ok());
@@ -222,7 +224,8 @@ TEST_F(TxnTest, IndexScanSeesVisibleKeysInOrder) {
   range.lower = TestDatabase::key(*table, ids.by_value, 1000);
   range.has_lower = true;
   range.lower_inclusive = false;
-  auto backward = TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), range, ScanDirection::kBackward);
+  auto backward =
+      TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), range, ScanDirection::kBackward);
   ASSERT_EQ(backward.size(), 49u);
   EXPECT_EQ(backward.front().value, 1098);
   EXPECT_EQ(backward.back().value, 1002);
@@ -233,7 +236,8 @@ TEST_F(TxnTest, IndexScanSeesVisibleKeysInOrder) {
   EXPECT_EQ(TestDatabase::index_scan(*table, ids.by_value, a.txn->view(), KeyRange::all()).size(), 100u);
 }
 
-/// An index scan copies entries, then waits for a row's page; meanwhile the entry's version is taken back, or collected.
+/// An index scan copies entries, then waits for a row's page; meanwhile the entry's version is taken back, or
+/// collected.
 TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
   TestDatabase db(1, std::uint64_t{40} * storage::kFrameBytes);
   db.options.background = false;
@@ -253,7 +257,8 @@ TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
   }
   int waits = 0;
   for (const bool commits : {false, true}) {
-    for (int wait = 1; wait <= 6; ++wait) {  // the wait in which it happens: the first ones may be for the index's pages
+    for (int wait = 1; wait <= 6;
+         ++wait) {  // the wait in which it happens: the first ones may be for the index's pages
       Session a(db, 1), b(db, 2);
       const RowId row = rows[100 * wait];
       const Row value(0, 100 * wait + kRows, {});
@@ -263,9 +268,11 @@ TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
       if (commits) a.commit();
       const std::int64_t gone = commits ? 100 * wait : 100 * wait + kRows;
       b.begin();
-      ASSERT_EQ(TestDatabase::scan(table, b.txn->view()).size(), std::size_t{kRows});  // pushes the row's page out
-      IndexScan scan(table, ids.by_value, b.txn->view(), KeyRange::equal(TestDatabase::key(table, ids.by_value, gone)),
-                     ScanDirection::kForward, testing::kAllColumns);
+      ASSERT_EQ(TestDatabase::scan(table, b.txn->view()).size(),
+                std::size_t{kRows});  // pushes the row's page out
+      IndexScan scan(table, ids.by_value, b.txn->view(),
+                     KeyRange::equal(TestDatabase::key(table, ids.by_value, gone)), ScanDirection::kForward,
+                     testing::kAllColumns);
       types::ChunkBuffer out;
       Outcome o;
       for (int n = 1; (o = scan.next(out)).blocked(); ++n) {
@@ -283,8 +290,8 @@ TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
 }
 
-/// The index that a running ALTER TABLE has dropped comes back with its abort: entries of versions that were collected in
-/// between, or that a checkpoint saw in between, must not come back with it.
+/// The index that a running ALTER TABLE has dropped comes back with its abort: entries of versions that were
+/// collected in between, or that a checkpoint saw in between, must not come back with it.
 TEST_F(TxnTest, IndexOfAnAbortedDropHasNoStaleEntries) {
   for (const bool crashes : {false, true}) {
     std::optional<Session> a(std::in_place, db, 1), b(std::in_place, db, 2);
@@ -367,8 +374,11 @@ TEST(BuildIndexTest, CollectionMeanwhileLeavesNoStaleEntries) {
     Table changed(db.system(), db.system().layout_for(*b.txn, testing::kDatabase, ids.relation));
     std::optional<Outcome> built;
     db.executor().workers().post([&] {
-      detach([](Task<Outcome> task, std::optional<Outcome>* out) -> Task<> { *out = co_await std::move(task); }(
-          build_index(changed, index.id, *b.txn), &built), [] {});
+      detach(
+          [](Task<Outcome> task, std::optional<Outcome>* out) -> Task<> {
+            *out = co_await std::move(task);
+          }(build_index(changed, index.id, *b.txn), &built),
+          [] {});
     });
     for (int step = 0; !built && db.executor().step(); ++step)
       if (step == when * 3) collected += db.system().collect_garbage() > 0 ? 1 : 0;

@@ -11,7 +11,8 @@ using storage::LeafPage;
 using storage::LeafView;
 using storage::Room;
 
-bool SystemParts::load_payload(const UndoRec& record, Bytes& scratch, ByteSpan* out, storage::Status* status) {
+bool SystemParts::load_payload(const UndoRec& record, Bytes& scratch, ByteSpan* out,
+                               storage::Status* status) {
   *out = record.payload();
   if ((record.flags & UndoRec::kSpilled) == 0) return true;
   const auto* p = out->data();
@@ -43,7 +44,8 @@ bool cells_equal(const Cell& a, const Cell& b, types::Phys phys) {
 }
 
 /// Overflow cells in key columns: read, so that the key can be made. Blocks only for pages.
-storage::Status fill_key_cells(SystemParts& parts, const TableFormat& format, std::vector<Cell>& row, Arena& arena) {
+storage::Status fill_key_cells(SystemParts& parts, const TableFormat& format, std::vector<Cell>& row,
+                               Arena& arena) {
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
     const auto ref = row[i].overflow_ref();
@@ -84,7 +86,8 @@ struct OlderKeys {
       std::vector<ComputedEntry> computed;
       if (older->op == UndoOp::kUpdate) {
         const ByteSpan kept = arena.copy(payload);
-        read_undo_update(kept, format, [&](storage::ColumnNumber c, const Cell& cell) { image[c] = cell; }, &computed);
+        read_undo_update(
+            kept, format, [&](storage::ColumnNumber c, const Cell& cell) { image[c] = cell; }, &computed);
       } else {
         read_undo_other(payload, &computed);
       }
@@ -103,8 +106,8 @@ struct OlderKeys {
 
 }  // namespace
 
-/// Rows from the last one on. Each goes in an action of its own: a checkpoint in between saves the record, whose undo
-/// finds the rest.
+/// Rows from the last one on. Each goes in an action of its own: a checkpoint in between saves the record,
+/// whose undo finds the rest.
 storage::Status SystemParts::undo_bulk(UndoRec& record) {
   while (record.placed > 0) {
     const RowId row{record.row + record.placed - 1};
@@ -153,12 +156,13 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
     std::vector<storage::ColumnNumber> columns;
     std::vector<Cell> before;
     if (record.op == UndoOp::kUpdate) {
-      read_undo_update(payload, format,
-                       [&](storage::ColumnNumber c, const Cell& cell) {
-                         columns.push_back(c);
-                         before.push_back(cell);
-                       },
-                       &computed);
+      read_undo_update(
+          payload, format,
+          [&](storage::ColumnNumber c, const Cell& cell) {
+            columns.push_back(c);
+            before.push_back(cell);
+          },
+          &computed);
     } else {
       read_undo_other(payload, &computed);
     }
@@ -195,8 +199,8 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
         if (present[i].kind != CellKind::kOverflow || record.op == UndoOp::kDelete) continue;
         const auto at = std::find(columns.begin(), columns.end(), i);
         if (record.op == UndoOp::kUpdate &&
-            (at == columns.end() ||
-             cells_equal(before[static_cast<std::size_t>(at - columns.begin())], present[i], format.phys[i]))) {
+            (at == columns.end() || cells_equal(before[static_cast<std::size_t>(at - columns.begin())],
+                                                present[i], format.phys[i]))) {
           continue;
         }
         chains.push_back(present[i].overflow_ref());
@@ -208,7 +212,8 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
       entries.apply();
       emptied = std::move(entries.emptied);
       if (record.op == UndoOp::kBulk) {
-        RUSTBD_ASSERT(versions.head(TableId{record.table}, row).head == nullptr, "I21: later changes are undone first");
+        RUSTBD_ASSERT(versions.head(TableId{record.table}, row).head == nullptr,
+                      "I21: later changes are undone first");
       } else {
         versions.pop(&record);
         record.undone_epoch.store(gate().epoch(), std::memory_order_release);

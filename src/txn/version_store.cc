@@ -137,14 +137,15 @@ void VersionMap::cut(UndoRec* record) {
   }
 }
 
-void VersionMap::collect(TableId table, std::uint64_t first, std::uint64_t last, std::vector<RowChain>* chains,
-                         std::vector<BulkRange>* bulk) const {
+void VersionMap::collect(TableId table, std::uint64_t first, std::uint64_t last,
+                         std::vector<RowChain>* chains, std::vector<BulkRange>* bulk) const {
   for (std::uint64_t number = first >> 10; number <= last >> 10; ++number) {
     const Bucket& bucket = buckets_[bucket_of(table.raw(), number)];
     const Latched latched(bucket);
     const Block* block = find(bucket, table.raw(), number);
     if (block == nullptr) continue;
-    if (block->bulk != nullptr && bulk != nullptr) bulk->push_back({number << 10, (number << 10) + 1023, block->bulk});
+    if (block->bulk != nullptr && bulk != nullptr)
+      bulk->push_back({number << 10, (number << 10) + 1023, block->bulk});
     for (const Entry& e : block->entries) {
       const std::uint64_t row = (number << 10) + e.low;
       if (row >= first && row <= last) chains->push_back({row, e.head});

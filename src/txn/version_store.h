@@ -1,5 +1,5 @@
-// VersionMap: (table, row id) -> newest undo record, for rows that somebody may see differently than they stand in the
-// page (storage.md §4). Stable under page splits and eviction.
+// VersionMap: (table, row id) -> newest undo record, for rows that somebody may see differently than they
+// stand in the page (storage.md §4). Stable under page splits and eviction.
 #pragma once
 
 #include <atomic>
@@ -16,8 +16,8 @@ namespace rustbd::txn {
 /// Rows of a block of the version map, and of a bulk insert.
 inline constexpr std::uint64_t kBlockRows = 1024;
 
-/// What the chain of a row begins with. `bulk`: the block's bulk insert (storage.md §4.2, bulk_owner), which all chains of
-/// the block end with: the record after the last one of `head`, or the only one.
+/// What the chain of a row begins with. `bulk`: the block's bulk insert (storage.md §4.2, bulk_owner), which
+/// all chains of the block end with: the record after the last one of `head`, or the only one.
 struct ChainHead {
   UndoRec* head = nullptr;
   UndoRec* bulk = nullptr;
@@ -25,8 +25,8 @@ struct ChainHead {
   [[nodiscard]] bool empty() const { return head == nullptr && bulk == nullptr; }
 };
 
-/// Threads: any. push() and the reading of heads happen under the row's leaf latch; walks below the head need an
-/// epoch pin only. Memory: blocks of 1024 row ids, freed when the last chain goes.
+/// Threads: any. push() and the reading of heads happen under the row's leaf latch; walks below the head need
+/// an epoch pin only. Memory: blocks of 1024 row ids, freed when the last chain goes.
 class VersionMap {
  public:
   VersionMap();

@@ -22,7 +22,8 @@ ArrayView::ArrayView(std::string_view payload) {
   element_ = load<Oid>(p + 4);
   phys_ = element_phys_of(element_);
   p += kHeaderBytes;
-  if (ndim_ > kMaxDimensions || payload.size() < kHeaderBytes + kDimensionBytes * static_cast<std::size_t>(ndim_))
+  if (ndim_ > kMaxDimensions ||
+      payload.size() < kHeaderBytes + kDimensionBytes * static_cast<std::size_t>(ndim_))
     malformed();
   std::uint64_t size = ndim_ == 0 ? 0 : 1;
   for (int i = 0; i < ndim_; ++i, p += kDimensionBytes) {
@@ -93,7 +94,8 @@ ArrayBuilder::ArrayBuilder(Oid element_type) : element_(element_type), phys_(ele
 
 void ArrayBuilder::add(const Datum& value, bool is_null) {
   if (count_ >= kMaxArrayElements)
-    throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})", kMaxArrayElements);
+    throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})",
+                kMaxArrayElements);
   ++count_;
   nulls_.push_back(is_null);
   has_nulls_ |= is_null;
@@ -118,11 +120,13 @@ Str ArrayBuilder::finish(std::span<const Dimension> dimensions, Arena& arena) co
   std::uint64_t size = dimensions.empty() ? 0 : 1;
   for (const Dimension& d : dimensions) size *= static_cast<std::uint64_t>(d.length);
   if (size == 0) dimensions = {};
-  RUSTBD_ASSERT(size == count_ && dimensions.size() <= kMaxDimensions, "the shape has as many places as elements");
+  RUSTBD_ASSERT(size == count_ && dimensions.size() <= kMaxDimensions,
+                "the shape has as many places as elements");
   const std::size_t bitmap = has_nulls_ ? (count_ + 7) / 8 : 0;
   const std::size_t bytes = kHeaderBytes + kDimensionBytes * dimensions.size() + bitmap + elements_.size();
   if (bytes > Str::kMaxBytes)
-    throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})", Str::kMaxBytes);
+    throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})",
+                Str::kMaxBytes);
   char* const start = static_cast<char*>(arena.allocate(bytes, 8));
   char* p = start;
   store(p, static_cast<std::uint8_t>(dimensions.size()));
@@ -158,8 +162,12 @@ Str make_vector(std::span<const T> values, Oid element, Arena& arena) {
   return builder.finish({&d, 1}, arena);
 }
 }  // namespace
-Str make_int2vector(std::span<const std::int16_t> values, Arena& arena) { return make_vector(values, oid::kInt2, arena); }
-Str make_oidvector(std::span<const Oid> values, Arena& arena) { return make_vector(values, oid::kOid, arena); }
+Str make_int2vector(std::span<const std::int16_t> values, Arena& arena) {
+  return make_vector(values, oid::kInt2, arena);
+}
+Str make_oidvector(std::span<const Oid> values, Arena& arena) {
+  return make_vector(values, oid::kOid, arena);
+}
 
 int compare_arrays(const Str& a, const Str& b, const TypeRef&) {
   const ArrayView x{a}, y{b};
@@ -179,9 +187,11 @@ int compare_arrays(const Str& a, const Str& b, const TypeRef&) {
   if (x.size() != y.size()) return x.size() < y.size() ? -1 : 1;
   if (x.ndim() != y.ndim()) return x.ndim() < y.ndim() ? -1 : 1;
   for (int d = 0; d < x.ndim(); ++d)
-    if (x.dimension(d).length != y.dimension(d).length) return x.dimension(d).length < y.dimension(d).length ? -1 : 1;
+    if (x.dimension(d).length != y.dimension(d).length)
+      return x.dimension(d).length < y.dimension(d).length ? -1 : 1;
   for (int d = 0; d < x.ndim(); ++d)
-    if (x.dimension(d).lower != y.dimension(d).lower) return x.dimension(d).lower < y.dimension(d).lower ? -1 : 1;
+    if (x.dimension(d).lower != y.dimension(d).lower)
+      return x.dimension(d).lower < y.dimension(d).lower ? -1 : 1;
   return 0;
 }
 

@@ -1,7 +1,9 @@
-// Arrays: the payload that stands in a Str, and how to read and build it. Little-endian, bytes anywhere aligned.
-//   u8 ndim (0..6), u8 flags (bit 0: has nulls), u16 0, u32 element oid, then per dimension i32 length, i32 lower bound,
-//   then the null bitmap (bit 1 = null, ceil(n/8) bytes) if flagged, then the elements in row-major order: fixed ones
-//   their width, variable ones u32 length + stored form (compare.h); nulls take nothing.
+// Arrays: the payload that stands in a Str, and how to read and build it. Little-endian, bytes anywhere
+// aligned.
+//   u8 ndim (0..6), u8 flags (bit 0: has nulls), u16 0, u32 element oid, then per dimension i32 length, i32
+//   lower bound, then the null bitmap (bit 1 = null, ceil(n/8) bytes) if flagged, then the elements in
+//   row-major order: fixed ones their width, variable ones u32 length + stored form (compare.h); nulls take
+//   nothing.
 // int2vector and oidvector use the same payload: one dimension, lower bound 0, no nulls.
 #pragma once
 
@@ -34,7 +36,9 @@ class ArrayView {
   [[nodiscard]] Oid element_type() const { return element_; }
   [[nodiscard]] Phys element_phys() const { return phys_; }
   [[nodiscard]] const Dimension& dimension(int i) const { return dims_[i]; }
-  [[nodiscard]] std::span<const Dimension> dimensions() const { return {dims_, static_cast<std::size_t>(ndim_)}; }
+  [[nodiscard]] std::span<const Dimension> dimensions() const {
+    return {dims_, static_cast<std::size_t>(ndim_)};
+  }
   [[nodiscard]] std::uint32_t size() const { return size_; }
   [[nodiscard]] bool has_nulls() const { return nulls_ != nullptr; }
   [[nodiscard]] bool is_null(std::uint32_t i) const {
@@ -79,7 +83,8 @@ class ArrayView {
 class ArrayBuilder {
  public:
   explicit ArrayBuilder(Oid element_type);
-  /// `element.phys` must be that of the builder, except numeric: kD64/kD128 are stored as kNumeric (see to_element).
+  /// `element.phys` must be that of the builder, except numeric: kD64/kD128 are stored as kNumeric (see
+  /// to_element).
   void add(const Datum& value) { add(value, false); }
   void add_null() { add(Datum{}, true); }
   void add(const Datum& value, bool is_null);

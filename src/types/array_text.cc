@@ -13,13 +13,14 @@ bool is_vector(Oid oid) { return oid == oid::kInt2Vector || oid == oid::kOidVect
 /// Elements of a numeric array are kNumeric whatever the modifier.
 TypeRef element_ref(const TypeRef& array) {
   TypeRef element = make_type(element_type_of(array.oid), array.typmod);
-  if (element.oid == oid::kNumeric) element = {oid::kNumeric, array.typmod, Phys::kNumeric, 0, element.collation};
+  if (element.oid == oid::kNumeric)
+    element = {oid::kNumeric, array.typmod, Phys::kNumeric, 0, element.collation};
   return element;
 }
 
 [[noreturn]] void too_many_dimensions(int n) {
-  throw error(sqlstate::kProgramLimitExceeded, "number of array dimensions ({}) exceeds the maximum allowed ({})", n,
-              kMaxDimensions);
+  throw error(sqlstate::kProgramLimitExceeded,
+              "number of array dimensions ({}) exceeds the maximum allowed ({})", n, kMaxDimensions);
 }
 
 class Parser {
@@ -51,7 +52,8 @@ class Parser {
 
  private:
   [[noreturn]] void fail(std::string detail) const {
-    throw error(sqlstate::kInvalidTextRepresentation, "malformed array literal: \"{}\"", text_).with_detail(std::move(detail));
+    throw error(sqlstate::kInvalidTextRepresentation, "malformed array literal: \"{}\"", text_)
+        .with_detail(std::move(detail));
   }
   void skip_blanks() {
     while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
@@ -82,10 +84,12 @@ class Parser {
       }
       if (peek() != ']') fail("Missing \"]\" after array dimensions.");
       ++at_;
-      if (upper < lower) throw error(sqlstate::kArraySubscriptError, "upper bound cannot be less than lower bound");
+      if (upper < lower)
+        throw error(sqlstate::kArraySubscriptError, "upper bound cannot be less than lower bound");
       const std::int64_t length = std::int64_t{upper} - lower + 1;
       if (length > kMaxArrayElements)
-        throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})", kMaxArrayElements);
+        throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})",
+                    kMaxArrayElements);
       dims.push_back({static_cast<std::int32_t>(length), lower});
     }
     if (dims.empty()) return dims;
@@ -125,7 +129,9 @@ class Parser {
     ++at_;
     note_length(level, count);
   }
-  [[noreturn]] void mismatch() const { fail("Multidimensional arrays must have sub-arrays with matching dimensions."); }
+  [[noreturn]] void mismatch() const {
+    fail("Multidimensional arrays must have sub-arrays with matching dimensions.");
+  }
   void note_length(int level, std::int32_t count) {
     if (lengths_[level] >= 0 && lengths_[level] != count) mismatch();
     lengths_[level] = count;
@@ -182,7 +188,10 @@ Str parse_vector(std::string_view text, const TypeRef& type, IoContext& context)
   std::vector<std::int16_t> numbers;
   std::vector<Oid> oids;
   for (std::size_t at = 0; at < text.size();) {
-    if (is_blank(text[at])) { ++at; continue; }
+    if (is_blank(text[at])) {
+      ++at;
+      continue;
+    }
     std::size_t end = at;
     while (end < text.size() && !is_blank(text[end])) ++end;
     const std::string_view word = text.substr(at, end - at);
@@ -306,8 +315,9 @@ Str receive_array(ByteSpan bytes, const TypeRef& type, IoContext& context) {
   if (flags > 1) throw error(sqlstate::kInvalidBinaryRepresentation, "invalid array flags");
   TypeRef element = element_ref(type);
   if (element_oid != element.oid)
-    throw error(sqlstate::kDatatypeMismatch, "binary data has array element type {} ({}) instead of expected {} ({})",
-                element_oid, format_type(element_oid), element.oid, format_type(element.oid));
+    throw error(sqlstate::kDatatypeMismatch,
+                "binary data has array element type {} ({}) instead of expected {} ({})", element_oid,
+                format_type(element_oid), element.oid, format_type(element.oid));
   std::vector<Dimension> dims;
   std::uint64_t size = ndim == 0 ? 0 : 1;
   for (int i = 0; i < ndim; ++i) {
@@ -316,13 +326,16 @@ Str receive_array(ByteSpan bytes, const TypeRef& type, IoContext& context) {
     if (length < 0) throw error(sqlstate::kInvalidBinaryRepresentation, "invalid array length");
     size *= static_cast<std::uint64_t>(length);
     if (size > kMaxArrayElements)
-      throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})", kMaxArrayElements);
+      throw error(sqlstate::kProgramLimitExceeded, "array size exceeds the maximum allowed ({})",
+                  kMaxArrayElements);
     dims.push_back({length, lower});
   }
   ArrayBuilder builder{element.oid};
   for (std::uint64_t i = 0; i < size; ++i) {
     const auto length = static_cast<std::int32_t>(in.get<std::uint32_t>());
-    if (length < -1) throw error(sqlstate::kInvalidBinaryRepresentation, "improper binary format in array element {}", i + 1);
+    if (length < -1)
+      throw error(sqlstate::kInvalidBinaryRepresentation, "improper binary format in array element {}",
+                  i + 1);
     if (length == -1) builder.add_null();
     else builder.add(input_binary(as_bytes(in.take(static_cast<std::size_t>(length))), element, context));
   }

@@ -22,7 +22,8 @@ void send_numeric(const Numeric& n, std::string& out) {
   if (!is_finite(n)) {
     put_wire<std::uint16_t>(0, out);
     put_wire<std::uint16_t>(0, out);
-    put_wire<std::uint16_t>(is_nan(n) ? kNan : (kind_of(n) == NumericKind::kInfinity ? kInfinity : kMinusInfinity), out);
+    put_wire<std::uint16_t>(
+        is_nan(n) ? kNan : (kind_of(n) == NumericKind::kInfinity ? kInfinity : kMinusInfinity), out);
     put_wire<std::uint16_t>(0, out);
     return;
   }
@@ -98,8 +99,14 @@ Datum receive_decimal(WireReader& in, const TypeRef& type, Arena& arena) {
 
 bool is_text_like(Oid oid) {
   switch (oid) {
-    case oid::kText: case oid::kVarchar: case oid::kBpchar: case oid::kName: case oid::kJson: case oid::kUnknown:
-    case oid::kCstring: case oid::kRefcursor: return true;
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kBpchar:
+    case oid::kName:
+    case oid::kJson:
+    case oid::kUnknown:
+    case oid::kCstring:
+    case oid::kRefcursor: return true;
     default: return false;
   }
 }
@@ -165,7 +172,9 @@ void output_binary(const Datum& value, const TypeRef& type, IoContext& context, 
     case Phys::kBool: out += value.boolean ? '\1' : '\0'; return;
     case Phys::kI8: out += static_cast<char>(value.i8); return;
     case Phys::kI16: put_wire(static_cast<std::uint16_t>(value.i16), out); return;
-    case Phys::kI32: if (type.oid != oid::kVoid) put_wire(static_cast<std::uint32_t>(value.i32), out); return;
+    case Phys::kI32:
+      if (type.oid != oid::kVoid) put_wire(static_cast<std::uint32_t>(value.i32), out);
+      return;
     case Phys::kI64: put_wire(static_cast<std::uint64_t>(value.i64), out); return;
     case Phys::kU32: put_wire(value.u32, out); return;
     case Phys::kF32: put_wire(std::bit_cast<std::uint32_t>(value.f32), out); return;
@@ -211,7 +220,8 @@ bool has_binary_form(Oid type) {
   const TypeInfo* info = find_type(type);
   if (info == nullptr) return true;  // enums: the label
   if (info->element_oid != oid::kInvalid) return has_binary_form(info->element_oid);
-  if (type == oid::kVoid || is_text_like(type) || type == oid::kBytea || type == oid::kPgNodeTree) return true;
+  if (type == oid::kVoid || is_text_like(type) || type == oid::kBytea || type == oid::kPgNodeTree)
+    return true;
   if (info->type == 'p' || type == oid::kAclitem) return false;
   return info->phys != Phys::kStr;
 }

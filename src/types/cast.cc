@@ -5,10 +5,28 @@
 namespace rustbd::types {
 
 namespace {
-[[noreturn]] void field_overflow() { throw error(sqlstate::kNumericValueOutOfRange, "numeric field overflow"); }
-constexpr std::int64_t kPowers64[19] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
-    10000000000, 100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000,
-    100000000000000000, 1000000000000000000};
+[[noreturn]] void field_overflow() {
+  throw error(sqlstate::kNumericValueOutOfRange, "numeric field overflow");
+}
+constexpr std::int64_t kPowers64[19] = {1,
+                                        10,
+                                        100,
+                                        1000,
+                                        10000,
+                                        100000,
+                                        1000000,
+                                        10000000,
+                                        100000000,
+                                        1000000000,
+                                        10000000000,
+                                        100000000000,
+                                        1000000000000,
+                                        10000000000000,
+                                        100000000000000,
+                                        1000000000000000,
+                                        10000000000000000,
+                                        100000000000000000,
+                                        1000000000000000000};
 }  // namespace
 
 void throw_out_of_range(std::string_view type_name) {
@@ -22,7 +40,8 @@ Oid int64_to_oid(std::int64_t value) {
 
 float double_to_float(double value) {
   const auto f = static_cast<float>(value);
-  if (std::isinf(f) && !std::isinf(value)) throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow");
+  if (std::isinf(f) && !std::isinf(value))
+    throw error(sqlstate::kNumericValueOutOfRange, "value out of range: overflow");
   if (f == 0 && value != 0) throw error(sqlstate::kNumericValueOutOfRange, "value out of range: underflow");
   return f;
 }
@@ -56,7 +75,8 @@ Int128 d128_rescale(Int128 value, int from_scale, int to_scale) {
   const int by = to_scale - from_scale;
   Int128 out;
   if (value == 0) return 0;
-  if (by > 38 || __builtin_mul_overflow(value, static_cast<Int128>(kPowersOfTen[by]), &out) || out == kD128Nan)
+  if (by > 38 || __builtin_mul_overflow(value, static_cast<Int128>(kPowersOfTen[by]), &out) ||
+      out == kD128Nan)
     field_overflow();
   return out;
 }

@@ -1,5 +1,5 @@
-// Conversions between number representations, the primitives behind SQL casts. PostgreSQL's rounding (floats to
-// integers half to even, decimals half away from zero) and messages: 22003 "integer out of range", ...
+// Conversions between number representations, the primitives behind SQL casts. PostgreSQL's rounding (floats
+// to integers half to even, decimals half away from zero) and messages: 22003 "integer out of range", ...
 #pragma once
 
 #include <cmath>
@@ -13,14 +13,16 @@
 
 namespace rustbd::types {
 
-template <class T> constexpr std::string_view integer_name() {
+template <class T>
+constexpr std::string_view integer_name() {
   return sizeof(T) == 2 ? "smallint" : (sizeof(T) == 4 ? "integer" : "bigint");
 }
 [[noreturn]] void throw_out_of_range(std::string_view type_name);  // 22003 "<type> out of range"
 
 template <class To, class From>
 inline To narrow_integer(From value) {
-  if (value < static_cast<From>(std::numeric_limits<To>::min()) || value > static_cast<From>(std::numeric_limits<To>::max()))
+  if (value < static_cast<From>(std::numeric_limits<To>::min()) ||
+      value > static_cast<From>(std::numeric_limits<To>::max()))
     throw_out_of_range(integer_name<To>());
   return static_cast<To>(value);
 }
@@ -53,7 +55,8 @@ std::int64_t d64_to_int64(std::int64_t value, int scale);
 std::int64_t d128_to_int64(Int128 value, int scale);
 double d64_to_double(std::int64_t value, int scale);
 double d128_to_double(Int128 value, int scale);
-/// Any of kD64, kD128, kNumeric (and I16, I32, I64) to any of kD64, kD128, kNumeric: expression::kPhysicalCast.
+/// Any of kD64, kD128, kNumeric (and I16, I32, I64) to any of kD64, kD128, kNumeric:
+/// expression::kPhysicalCast.
 Datum convert_decimal(const Datum& value, const TypeRef& from, const TypeRef& to, Arena& arena);
 /// The value as Numeric, whatever of the number representations `type` has (integers, D64, D128, Numeric).
 Numeric datum_to_numeric(const Datum& value, const TypeRef& type, Arena& arena);

@@ -58,7 +58,8 @@ std::uint64_t hash_array(const Str& array) {
   TypeRef element = make_type(view.element_type());
   element.phys = view.element_phys();
   std::uint64_t h = hash_u64(view.size());
-  for (ArrayView::Cursor c{view, arena}; c.next();) h = hash_combine(h, c.is_null() ? 0x9E37 : hash(c.value(), element));
+  for (ArrayView::Cursor c{view, arena}; c.next();)
+    h = hash_combine(h, c.is_null() ? 0x9E37 : hash(c.value(), element));
   return h;
 }
 std::uint64_t hash_string(const Str& s, const TypeRef& type) {
@@ -114,7 +115,8 @@ std::uint64_t hash(const Datum& v, const TypeRef& type) {
     case Phys::kNumeric: return hash(v.numeric);
     case Phys::kInterval: {
       const Int128 value = interval_value(v.interval);
-      return hash_combine(hash_u64(static_cast<std::uint64_t>(value)), static_cast<std::uint64_t>(value >> 64));
+      return hash_combine(hash_u64(static_cast<std::uint64_t>(value)),
+                          static_cast<std::uint64_t>(value >> 64));
     }
     case Phys::kTimeTz:
       return hash_combine(hash_u64(static_cast<std::uint64_t>(v.timetz.micros)),
@@ -125,14 +127,24 @@ std::uint64_t hash(const Datum& v, const TypeRef& type) {
   RUSTBD_UNREACHABLE();
 }
 
-// ---- stored forms (storage.md §1.4) -------------------------------------------------------------------------------
+// ---- stored forms (storage.md §1.4)
+// -------------------------------------------------------------------------------
 namespace {
 void append_stored_numeric(const Numeric& n, Bytes& out) {
   ByteWriter w{out};
   switch (kind_of(n)) {
-    case NumericKind::kNan: w.fixed<std::uint8_t>(2); w.fixed<std::uint16_t>(0); return;
-    case NumericKind::kInfinity: w.fixed<std::uint8_t>(3); w.fixed<std::uint16_t>(0); return;
-    case NumericKind::kMinusInfinity: w.fixed<std::uint8_t>(4); w.fixed<std::uint16_t>(0); return;
+    case NumericKind::kNan:
+      w.fixed<std::uint8_t>(2);
+      w.fixed<std::uint16_t>(0);
+      return;
+    case NumericKind::kInfinity:
+      w.fixed<std::uint8_t>(3);
+      w.fixed<std::uint16_t>(0);
+      return;
+    case NumericKind::kMinusInfinity:
+      w.fixed<std::uint8_t>(4);
+      w.fixed<std::uint16_t>(0);
+      return;
     case NumericKind::kFinite: break;
   }
   w.fixed<std::uint8_t>(sign_of(n) < 0 ? 1 : 0);
@@ -149,7 +161,8 @@ Numeric load_stored_numeric(ByteSpan stored, Arena& arena) {
   ByteReader in{stored};
   const auto kind = in.fixed<std::uint8_t>();
   const auto scale = in.fixed<std::uint16_t>();
-  if (!in.ok() || kind > 4 || scale > kNumericMaxScale) throw error(sqlstate::kDataCorrupted, "malformed stored numeric");
+  if (!in.ok() || kind > 4 || scale > kNumericMaxScale)
+    throw error(sqlstate::kDataCorrupted, "malformed stored numeric");
   if (kind == 2) return numeric_nan();
   if (kind >= 3) return numeric_special(kind == 3 ? NumericKind::kInfinity : NumericKind::kMinusInfinity);
   const ByteSpan magnitude = stored.subspan(3);
@@ -176,7 +189,8 @@ void append_stored(const Datum& value, Phys phys, Bytes& out) {
 Datum load_stored(ByteSpan stored, Phys phys, Arena& arena) {
   if (phys == Phys::kStr) return Datum::of(Str{as_chars(stored)});
   if (phys == Phys::kNumeric) return Datum::of(load_stored_numeric(stored, arena));
-  if (stored.size() != width_of(phys)) throw error(sqlstate::kDataCorrupted, "stored value has a wrong width");
+  if (stored.size() != width_of(phys))
+    throw error(sqlstate::kDataCorrupted, "stored value has a wrong width");
   return load_datum(stored.data(), width_of(phys));
 }
 

@@ -1,4 +1,5 @@
-// Order, equality and hash of values by type; normalised keys; stored forms. One place for the rules of every type.
+// Order, equality and hash of values by type; normalised keys; stored forms. One place for the rules of every
+// type.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 
 namespace rustbd::types {
 
-/// SQL's default order of two non-null values of one type (same scale): <0, 0, >0. NaN = NaN > all; -0 = 0; bpchar
-/// ignores trailing blanks; intervals as 30-day months; arrays element by element.
+/// SQL's default order of two non-null values of one type (same scale): <0, 0, >0. NaN = NaN > all; -0 = 0;
+/// bpchar ignores trailing blanks; intervals as 30-day months; arrays element by element.
 int compare(const Datum& a, const Datum& b, const TypeRef& type);
 bool equal(const Datum& a, const Datum& b, const TypeRef& type);
 /// Equal values hash alike, also across int2/int4/int8, and across numeric scales and representations.
@@ -26,7 +27,8 @@ void append_key(const Datum& value, bool is_null, const KeyPart& part, Bytes& ou
 /// Reads one part back; false where the form can't give the value back (numeric, interval, bpchar, ICU text).
 bool decode_key(ByteReader& in, const KeyPart& part, Arena& arena, Datum* value, bool* is_null);
 
-/// Stored form of variable-length values (kStr: the bytes; kNumeric: storage.md §1.4). Fixed ones are their bytes.
+/// Stored form of variable-length values (kStr: the bytes; kNumeric: storage.md §1.4). Fixed ones are their
+/// bytes.
 void append_stored(const Datum& value, Phys phys, Bytes& out);
 /// The datum may point into `stored`.
 Datum load_stored(ByteSpan stored, Phys phys, Arena& arena);

@@ -9,8 +9,12 @@
 namespace rustbd::types {
 
 namespace {
-[[noreturn]] void timestamp_out_of_range() { throw error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range"); }
-[[noreturn]] void interval_out_of_range() { throw error(sqlstate::kDatetimeFieldOverflow, "interval out of range"); }
+[[noreturn]] void timestamp_out_of_range() {
+  throw error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range");
+}
+[[noreturn]] void interval_out_of_range() {
+  throw error(sqlstate::kDatetimeFieldOverflow, "interval out of range");
+}
 [[noreturn]] void date_out_of_range() { throw error(sqlstate::kDatetimeFieldOverflow, "date out of range"); }
 std::int64_t checked_timestamp(std::int64_t t) {
   if (t < kTimestampMin || t >= kTimestampEnd) timestamp_out_of_range();
@@ -73,13 +77,16 @@ CivilTime civil_of_timestamp(std::int64_t t) {
 std::int64_t timestamp_of_civil(const CivilTime& c) {
   if (c.year < -4713 || c.year > 294277) timestamp_out_of_range();
   const std::int64_t days = julian_of(c.year, c.month, c.day) - kPostgresEpochJulian;
-  const std::int64_t time = ((std::int64_t{c.hour} * 60 + c.minute) * 60 + c.second) * kUsPerSecond + c.micros;
+  const std::int64_t time =
+      ((std::int64_t{c.hour} * 60 + c.minute) * 60 + c.second) * kUsPerSecond + c.micros;
   std::int64_t t;
-  if (__builtin_mul_overflow(days, kUsPerDay, &t) || __builtin_add_overflow(t, time, &t)) timestamp_out_of_range();
+  if (__builtin_mul_overflow(days, kUsPerDay, &t) || __builtin_add_overflow(t, time, &t))
+    timestamp_out_of_range();
   return checked_timestamp(t);
 }
 
-// ---- conversions --------------------------------------------------------------------------------------------------
+// ---- conversions
+// --------------------------------------------------------------------------------------------------
 std::int64_t date_to_timestamp(std::int32_t date) {
   if (date == kDateInfinity) return kTimestampInfinity;
   if (date == kDateMinusInfinity) return kTimestampMinusInfinity;
@@ -146,7 +153,8 @@ std::int64_t timestamptz_from_epoch(double seconds) {
   return checked_timestamp(static_cast<std::int64_t>(std::rint(shifted * kUsPerSecond)));
 }
 
-// ---- modifiers ----------------------------------------------------------------------------------------------------
+// ---- modifiers
+// ----------------------------------------------------------------------------------------------------
 namespace {
 constexpr std::int64_t kScales[7] = {1000000, 100000, 10000, 1000, 100, 10, 1};
 std::int64_t round_to(std::int64_t t, std::int64_t unit) {
@@ -170,14 +178,16 @@ Interval apply_interval_typmod(const Interval& v, std::int32_t typmod) {
     if (range == kIntervalYear) r.months = r.months / 12 * 12;
     if ((range & ~(kIntervalYear | kIntervalMonth)) == 0) r.days = 0, r.micros = 0;
     else if ((range & (kIntervalHour | kIntervalMinute | kIntervalSecond)) == 0) r.micros = 0;
-    else if ((range & (kIntervalMinute | kIntervalSecond)) == 0) r.micros = r.micros / kUsPerHour * kUsPerHour;
+    else if ((range & (kIntervalMinute | kIntervalSecond)) == 0)
+      r.micros = r.micros / kUsPerHour * kUsPerHour;
     else if ((range & kIntervalSecond) == 0) r.micros = r.micros / kUsPerMinute * kUsPerMinute;
   }
   if (precision < 6) r.micros = round_to(r.micros, kScales[precision]);
   return r;
 }
 
-// ---- arithmetic ---------------------------------------------------------------------------------------------------
+// ---- arithmetic
+// ---------------------------------------------------------------------------------------------------
 std::int32_t date_add_days(std::int32_t date, std::int32_t days) {
   if (!is_finite_date(date)) return date;
   const std::int64_t r = std::int64_t{date} + days;
@@ -232,7 +242,8 @@ std::int64_t timestamp_add(std::int64_t t, const Interval& v) {
 std::int64_t timestamptz_add(std::int64_t t, const Interval& v, const TimeZone& zone) {
   if (!is_finite_timestamp(t)) return t;
   // Months, then days, each in wall time; then exact time.
-  if (v.months != 0) t = timestamp_to_timestamptz(add_months(timestamptz_to_timestamp(t, zone), v.months), zone);
+  if (v.months != 0)
+    t = timestamp_to_timestamptz(add_months(timestamptz_to_timestamp(t, zone), v.months), zone);
   if (v.days != 0) t = timestamp_to_timestamptz(add_days(timestamptz_to_timestamp(t, zone), v.days), zone);
   return add_micros(t, v.micros);
 }
@@ -287,7 +298,8 @@ Interval interval_add(const Interval& a, const Interval& b) {
   return {checked_add(a.micros, b.micros), checked_add(a.days, b.days), checked_add(a.months, b.months)};
 }
 Interval interval_subtract(const Interval& a, const Interval& b) {
-  return {checked_subtract(a.micros, b.micros), checked_subtract(a.days, b.days), checked_subtract(a.months, b.months)};
+  return {checked_subtract(a.micros, b.micros), checked_subtract(a.days, b.days),
+          checked_subtract(a.months, b.months)};
 }
 Interval interval_negate(const Interval& a) { return interval_subtract({}, a); }
 
@@ -311,7 +323,8 @@ Interval scale_interval(const Interval& v, double factor) {
   }
   r.days = checked_add(r.days, static_cast<std::int32_t>(month_days));
   const double micros = std::rint(static_cast<double>(v.micros) * factor + seconds * kUsPerSecond);
-  if (std::isnan(micros) || micros >= 9223372036854775808.0 || micros < -9223372036854775808.0) interval_out_of_range();
+  if (std::isnan(micros) || micros >= 9223372036854775808.0 || micros < -9223372036854775808.0)
+    interval_out_of_range();
   r.micros = static_cast<std::int64_t>(micros);
   return r;
 }
@@ -331,7 +344,8 @@ Interval interval_divide(const Interval& v, double divisor) {
     seconds -= days * 86400.0;
   }
   r.days += static_cast<std::int32_t>(month_days);
-  r.micros = static_cast<std::int64_t>(std::rint(static_cast<double>(v.micros) / divisor + seconds * kUsPerSecond));
+  r.micros =
+      static_cast<std::int64_t>(std::rint(static_cast<double>(v.micros) / divisor + seconds * kUsPerSecond));
   return r;
 }
 
@@ -343,7 +357,8 @@ int compare_intervals(const Interval& a, const Interval& b) {
   return x < y ? -1 : (x > y ? 1 : 0);
 }
 int compare_timetz(const TimeTz& a, const TimeTz& b) {
-  const std::int64_t x = a.micros + a.zone_seconds * kUsPerSecond, y = b.micros + b.zone_seconds * kUsPerSecond;
+  const std::int64_t x = a.micros + a.zone_seconds * kUsPerSecond,
+                     y = b.micros + b.zone_seconds * kUsPerSecond;
   if (x != y) return x < y ? -1 : 1;
   return a.zone_seconds < b.zone_seconds ? -1 : (a.zone_seconds > b.zone_seconds ? 1 : 0);
 }
@@ -394,10 +409,12 @@ bool periods_overlap(std::int64_t s1, std::int64_t e1, std::int64_t s2, std::int
   return s1 > s2 ? s1 < e2 : s2 < e1;
 }
 
-// ---- makers -------------------------------------------------------------------------------------------------------
+// ---- makers
+// -------------------------------------------------------------------------------------------------------
 std::int32_t make_date(int year, int month, int day) {
   const auto fail = [&] {
-    return error(sqlstate::kDatetimeFieldOverflow, "date field value out of range: {}-{:02}-{:02}", year, month, day);
+    return error(sqlstate::kDatetimeFieldOverflow, "date field value out of range: {}-{:02}-{:02}", year,
+                 month, day);
   };
   const int y = year < 0 ? year + 1 : year;  // negative years are BC
   if (year == 0 || month < 1 || month > 12 || day < 1 || day > 31 || y < -4713 || y > 5874897) throw fail();
@@ -409,11 +426,13 @@ std::int32_t make_date(int year, int month, int day) {
 }
 std::int64_t make_time(int hour, int minute, double second) {
   const double micros = std::rint(second * kUsPerSecond);
-  const bool bad = std::isnan(second) || hour < 0 || minute < 0 || minute > 59 || second < 0 || second > 60 || hour > 24 ||
-                   (hour == 24 && (minute > 0 || micros > 0));
-  const std::int64_t time = bad ? 0 : (hour * std::int64_t{60} + minute) * kUsPerMinute + static_cast<std::int64_t>(micros);
+  const bool bad = std::isnan(second) || hour < 0 || minute < 0 || minute > 59 || second < 0 || second > 60 ||
+                   hour > 24 || (hour == 24 && (minute > 0 || micros > 0));
+  const std::int64_t time =
+      bad ? 0 : (hour * std::int64_t{60} + minute) * kUsPerMinute + static_cast<std::int64_t>(micros);
   if (bad || time > kUsPerDay)
-    throw error(sqlstate::kDatetimeFieldOverflow, "time field value out of range: {}:{:02}:{:02g}", hour, minute, second);
+    throw error(sqlstate::kDatetimeFieldOverflow, "time field value out of range: {}:{:02}:{:02g}", hour,
+                minute, second);
   return time;
 }
 std::int64_t make_timestamp(int year, int month, int day, int hour, int minute, double second) {
@@ -423,7 +442,8 @@ Interval make_interval(int years, int months, int weeks, int days, int hours, in
   if (!std::isfinite(seconds)) interval_out_of_range();
   const Int128 m = static_cast<Int128>(years) * 12 + months, d = static_cast<Int128>(weeks) * 7 + days;
   const double s = std::rint(seconds * kUsPerSecond);
-  if (m > INT32_MAX || m < INT32_MIN || d > INT32_MAX || d < INT32_MIN || std::fabs(s) > 9e18) interval_out_of_range();
+  if (m > INT32_MAX || m < INT32_MIN || d > INT32_MAX || d < INT32_MIN || std::fabs(s) > 9e18)
+    interval_out_of_range();
   const Int128 t = static_cast<Int128>(hours) * kUsPerHour + static_cast<Int128>(minutes) * kUsPerMinute +
                    static_cast<Int128>(static_cast<std::int64_t>(s));
   if (t > INT64_MAX || t < INT64_MIN) interval_out_of_range();

@@ -9,19 +9,22 @@
 namespace rustbd::types {
 
 namespace {
-constexpr std::string_view kTimestampName = "timestamp without time zone", kTimestamptzName = "timestamp with time zone";
+constexpr std::string_view kTimestampName = "timestamp without time zone",
+                           kTimestamptzName = "timestamp with time zone";
 
 Unit unit_or_throw(std::string_view text, std::string_view type) {
   const Unit unit = find_unit(lower(text));
   if (unit <= Unit::kAgo)
-    throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text), type);
+    throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text),
+                type);
   return unit;
 }
 /// date_trunc knows no epoch, dow, doy, ...
 Unit trunc_unit_or_throw(std::string_view text, std::string_view type) {
   const Unit unit = unit_or_throw(text, type);
   if (unit >= Unit::kEpoch && unit <= Unit::kJulian)
-    throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text), type);
+    throw error(sqlstate::kInvalidParameterValue, "unit \"{}\" not recognized for type {}", lower(text),
+                type);
   return unit;
 }
 [[noreturn]] void unsupported(std::string_view text, std::string_view type) {
@@ -73,15 +76,28 @@ bool extract_date_unit(Unit unit, const CivilTime& c, Numeric* out) {
     default: return false;
   }
 }
-/// Of infinities: NULL (false) for what oscillates, ±Infinity for what grows. Throws for units the type hasn't.
-bool extract_infinite(Unit unit, bool negative, std::string_view text, std::string_view type, bool date, Numeric* out) {
+/// Of infinities: NULL (false) for what oscillates, ±Infinity for what grows. Throws for units the type
+/// hasn't.
+bool extract_infinite(Unit unit, bool negative, std::string_view text, std::string_view type, bool date,
+                      Numeric* out) {
   switch (unit) {
-    case Unit::kMicrosecond: case Unit::kMillisecond: case Unit::kSecond: case Unit::kMinute: case Unit::kHour:
+    case Unit::kMicrosecond:
+    case Unit::kMillisecond:
+    case Unit::kSecond:
+    case Unit::kMinute:
+    case Unit::kHour:
       if (date) unsupported(text, type);
       return false;
-    case Unit::kDay: case Unit::kMonth: case Unit::kQuarter: case Unit::kWeek: case Unit::kDow: case Unit::kIsoDow:
+    case Unit::kDay:
+    case Unit::kMonth:
+    case Unit::kQuarter:
+    case Unit::kWeek:
+    case Unit::kDow:
+    case Unit::kIsoDow:
     case Unit::kDoy: return false;
-    case Unit::kTimezone: case Unit::kTimezoneHour: case Unit::kTimezoneMinute:
+    case Unit::kTimezone:
+    case Unit::kTimezoneHour:
+    case Unit::kTimezoneMinute:
       if (date) unsupported(text, type);
       return false;
     default: break;
@@ -106,7 +122,8 @@ bool extract_civil(Unit unit, std::int64_t local, Arena& arena, Numeric* out) {
   }
 }
 Numeric epoch_of(std::int64_t t, Arena& arena) {
-  return numeric_from_int128(static_cast<Int128>(t) + static_cast<Int128>(kUnixToPostgresSeconds) * kUsPerSecond, 6, arena);
+  return numeric_from_int128(
+      static_cast<Int128>(t) + static_cast<Int128>(kUnixToPostgresSeconds) * kUsPerSecond, 6, arena);
 }
 }  // namespace
 
@@ -129,7 +146,8 @@ bool extract_timestamp(std::string_view text, std::int64_t t, Arena& arena, Nume
   if (!extract_civil(unit, t, arena, out)) unsupported(text, kTimestampName);
   return true;
 }
-bool extract_timestamptz(std::string_view text, std::int64_t t, const TimeZone& zone, Arena& arena, Numeric* out) {
+bool extract_timestamptz(std::string_view text, std::int64_t t, const TimeZone& zone, Arena& arena,
+                         Numeric* out) {
   const Unit unit = unit_or_throw(text, kTimestamptzName);
   if (!is_finite_timestamp(t)) return extract_infinite(unit, t < 0, text, kTimestamptzName, false, out);
   const std::int32_t east = zone.at(t).seconds_east;
@@ -150,7 +168,8 @@ bool extract_date(std::string_view text, std::int32_t date, Arena& arena, Numeri
   civil_of_julian(date + kPostgresEpochJulian, &c.year, &c.month, &c.day);
   if (extract_date_unit(unit, c, out)) return true;
   if (unit == Unit::kJulian) *out = whole(date + std::int64_t{kPostgresEpochJulian});
-  else if (unit == Unit::kEpoch) *out = whole((std::int64_t{date} + kPostgresEpochJulian - kUnixEpochJulian) * 86400);
+  else if (unit == Unit::kEpoch)
+    *out = whole((std::int64_t{date} + kPostgresEpochJulian - kUnixEpochJulian) * 86400);
   else unsupported(text, "date");
   (void)arena;
   return true;
@@ -195,7 +214,8 @@ bool extract_interval(std::string_view text, const Interval& v, Arena& arena, Nu
     case Unit::kMillennium: *out = whole(years / 1000); return true;
     case Unit::kEpoch: {
       // A year has 365.25 days here.
-      const Int128 quarter_days = (static_cast<Int128>(years) * 1461) + (static_cast<Int128>(months) * 30 + v.days) * 4;
+      const Int128 quarter_days =
+          (static_cast<Int128>(years) * 1461) + (static_cast<Int128>(months) * 30 + v.days) * 4;
       *out = numeric_from_int128(quarter_days * (kUsPerDay / 4) + v.micros, 6, arena);
       return true;
     }
@@ -204,7 +224,8 @@ bool extract_interval(std::string_view text, const Interval& v, Arena& arena, Nu
 }
 double date_part_of(const Numeric& extracted) { return numeric_to_double(extracted); }
 
-// ---- truncation ---------------------------------------------------------------------------------------------------
+// ---- truncation
+// ---------------------------------------------------------------------------------------------------
 namespace {
 /// Truncates a wall time; false: the unit can't be truncated to.
 bool truncate(Unit unit, CivilTime* c) {
@@ -216,7 +237,8 @@ bool truncate(Unit unit, CivilTime* c) {
       return true;
     }
     case Unit::kMillennium:
-      c->year = c->year > 0 ? (c->year + 999) / 1000 * 1000 - 999 : -((999 - (c->year - 1)) / 1000) * 1000 + 1;
+      c->year =
+          c->year > 0 ? (c->year + 999) / 1000 * 1000 - 999 : -((999 - (c->year - 1)) / 1000) * 1000 + 1;
       break;
     case Unit::kCentury:
       c->year = c->year > 0 ? (c->year + 99) / 100 * 100 - 99 : -((99 - (c->year - 1)) / 100) * 100 + 1;
@@ -290,7 +312,8 @@ std::int64_t date_bin(const Interval& stride, std::int64_t t, std::int64_t origi
   Int128 bins = difference / width;
   if (difference % width < 0) --bins;
   const Int128 r = origin + bins * width;
-  if (r < kTimestampMin || r >= kTimestampEnd) throw error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range");
+  if (r < kTimestampMin || r >= kTimestampEnd)
+    throw error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range");
   return static_cast<std::int64_t>(r);
 }
 

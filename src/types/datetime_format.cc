@@ -4,7 +4,8 @@
 namespace rustbd::types {
 
 namespace {
-constexpr std::string_view kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr std::string_view kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 constexpr std::string_view kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 
 void two(int v, std::string& out) {
@@ -132,8 +133,8 @@ void append_date(std::int32_t date, const FormatSettings& s, std::string& out) {
   if (c.year <= 0) out += " BC";
 }
 void append_time(std::int64_t t, std::string& out) {
-  clock(static_cast<int>(t / kUsPerHour), static_cast<int>(t / kUsPerMinute % 60), static_cast<int>(t / kUsPerSecond % 60),
-        static_cast<int>(t % kUsPerSecond), out);
+  clock(static_cast<int>(t / kUsPerHour), static_cast<int>(t / kUsPerMinute % 60),
+        static_cast<int>(t / kUsPerSecond % 60), static_cast<int>(t % kUsPerSecond), out);
 }
 void append_timetz(const TimeTz& t, std::string& out) {
   append_time(t.micros, out);

@@ -1,5 +1,5 @@
-// Text to dates and times: PostgreSQL's tolerant rules (its manual, appendix B.1): text is cut into fields; what a
-// field is depends on what has been found so far.
+// Text to dates and times: PostgreSQL's tolerant rules (its manual, appendix B.1): text is cut into fields;
+// what a field is depends on what has been found so far.
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -11,12 +11,16 @@
 
 namespace rustbd::types {
 
-// ---- fields -------------------------------------------------------------------------------------------------------
+// ---- fields
+// -------------------------------------------------------------------------------------------------------
 bool scan_datetime(std::string_view text, std::vector<Field>* fields) {
   std::size_t i = 0;
   const auto at = [&](std::size_t k) { return k < text.size() ? text[k] : '\0'; };
   while (i < text.size()) {
-    if (is_blank(text[i])) { ++i; continue; }
+    if (is_blank(text[i])) {
+      ++i;
+      continue;
+    }
     if (fields->size() >= 25) return false;
     const std::size_t start = i;
     FieldKind kind = FieldKind::kNumber;
@@ -51,7 +55,9 @@ bool scan_datetime(std::string_view text, std::vector<Field>* fields) {
         is_date = find_datetime_word(lower(text.substr(start, i - start))).word == Word::kUnknown;
       if (is_date) {
         kind = FieldKind::kDate;
-        while (is_alnum(at(i)) || (at(i) != '\0' && std::string_view{"+-/_.:"}.find(at(i)) != std::string_view::npos)) ++i;
+        while (is_alnum(at(i)) ||
+               (at(i) != '\0' && std::string_view{"+-/_.:"}.find(at(i)) != std::string_view::npos))
+          ++i;
       }
     } else if (at(i) == '+' || at(i) == '-') {
       const char sign = text[i++];
@@ -80,26 +86,43 @@ bool scan_datetime(std::string_view text, std::vector<Field>* fields) {
 }
 
 WordValue find_datetime_word(std::string_view w) {
-  struct Entry { std::string_view text; Word word; int value; };
+  struct Entry {
+    std::string_view text;
+    Word word;
+    int value;
+  };
   static constexpr Entry kWords[] = {
-      {"jan", Word::kMonth, 1}, {"january", Word::kMonth, 1}, {"feb", Word::kMonth, 2}, {"february", Word::kMonth, 2},
-      {"mar", Word::kMonth, 3}, {"march", Word::kMonth, 3}, {"apr", Word::kMonth, 4}, {"april", Word::kMonth, 4},
-      {"may", Word::kMonth, 5}, {"jun", Word::kMonth, 6}, {"june", Word::kMonth, 6}, {"jul", Word::kMonth, 7},
-      {"july", Word::kMonth, 7}, {"aug", Word::kMonth, 8}, {"august", Word::kMonth, 8}, {"sep", Word::kMonth, 9},
-      {"sept", Word::kMonth, 9}, {"september", Word::kMonth, 9}, {"oct", Word::kMonth, 10}, {"october", Word::kMonth, 10},
-      {"nov", Word::kMonth, 11}, {"november", Word::kMonth, 11}, {"dec", Word::kMonth, 12}, {"december", Word::kMonth, 12},
-      {"sun", Word::kDayOfWeek, 0}, {"sunday", Word::kDayOfWeek, 0}, {"mon", Word::kDayOfWeek, 1},
-      {"monday", Word::kDayOfWeek, 1}, {"tue", Word::kDayOfWeek, 2}, {"tues", Word::kDayOfWeek, 2},
-      {"tuesday", Word::kDayOfWeek, 2}, {"wed", Word::kDayOfWeek, 3}, {"weds", Word::kDayOfWeek, 3},
-      {"wednesday", Word::kDayOfWeek, 3}, {"thu", Word::kDayOfWeek, 4}, {"thur", Word::kDayOfWeek, 4},
-      {"thurs", Word::kDayOfWeek, 4}, {"thursday", Word::kDayOfWeek, 4}, {"fri", Word::kDayOfWeek, 5},
-      {"friday", Word::kDayOfWeek, 5}, {"sat", Word::kDayOfWeek, 6}, {"saturday", Word::kDayOfWeek, 6},
-      {"am", Word::kAmPm, 0}, {"pm", Word::kAmPm, 1}, {"ad", Word::kAdBc, 0}, {"bc", Word::kAdBc, 1},
-      {"at", Word::kIgnore, 0}, {"on", Word::kIgnore, 0}, {"now", Word::kNow, 0}, {"today", Word::kToday, 0},
-      {"tomorrow", Word::kTomorrow, 0}, {"yesterday", Word::kYesterday, 0}, {"epoch", Word::kEpoch, 0},
-      {"infinity", Word::kLate, 0}, {"+infinity", Word::kLate, 0}, {"-infinity", Word::kEarly, 0},
-      {"allballs", Word::kZulu, 0}, {"t", Word::kIsoTime, 0}, {"j", Word::kJulian, 0}, {"jd", Word::kJulian, 0},
-      {"julian", Word::kJulian, 0}, {"dst", Word::kDst, 0},
+      {"jan", Word::kMonth, 1},         {"january", Word::kMonth, 1},
+      {"feb", Word::kMonth, 2},         {"february", Word::kMonth, 2},
+      {"mar", Word::kMonth, 3},         {"march", Word::kMonth, 3},
+      {"apr", Word::kMonth, 4},         {"april", Word::kMonth, 4},
+      {"may", Word::kMonth, 5},         {"jun", Word::kMonth, 6},
+      {"june", Word::kMonth, 6},        {"jul", Word::kMonth, 7},
+      {"july", Word::kMonth, 7},        {"aug", Word::kMonth, 8},
+      {"august", Word::kMonth, 8},      {"sep", Word::kMonth, 9},
+      {"sept", Word::kMonth, 9},        {"september", Word::kMonth, 9},
+      {"oct", Word::kMonth, 10},        {"october", Word::kMonth, 10},
+      {"nov", Word::kMonth, 11},        {"november", Word::kMonth, 11},
+      {"dec", Word::kMonth, 12},        {"december", Word::kMonth, 12},
+      {"sun", Word::kDayOfWeek, 0},     {"sunday", Word::kDayOfWeek, 0},
+      {"mon", Word::kDayOfWeek, 1},     {"monday", Word::kDayOfWeek, 1},
+      {"tue", Word::kDayOfWeek, 2},     {"tues", Word::kDayOfWeek, 2},
+      {"tuesday", Word::kDayOfWeek, 2}, {"wed", Word::kDayOfWeek, 3},
+      {"weds", Word::kDayOfWeek, 3},    {"wednesday", Word::kDayOfWeek, 3},
+      {"thu", Word::kDayOfWeek, 4},     {"thur", Word::kDayOfWeek, 4},
+      {"thurs", Word::kDayOfWeek, 4},   {"thursday", Word::kDayOfWeek, 4},
+      {"fri", Word::kDayOfWeek, 5},     {"friday", Word::kDayOfWeek, 5},
+      {"sat", Word::kDayOfWeek, 6},     {"saturday", Word::kDayOfWeek, 6},
+      {"am", Word::kAmPm, 0},           {"pm", Word::kAmPm, 1},
+      {"ad", Word::kAdBc, 0},           {"bc", Word::kAdBc, 1},
+      {"at", Word::kIgnore, 0},         {"on", Word::kIgnore, 0},
+      {"now", Word::kNow, 0},           {"today", Word::kToday, 0},
+      {"tomorrow", Word::kTomorrow, 0}, {"yesterday", Word::kYesterday, 0},
+      {"epoch", Word::kEpoch, 0},       {"infinity", Word::kLate, 0},
+      {"+infinity", Word::kLate, 0},    {"-infinity", Word::kEarly, 0},
+      {"allballs", Word::kZulu, 0},     {"t", Word::kIsoTime, 0},
+      {"j", Word::kJulian, 0},          {"jd", Word::kJulian, 0},
+      {"julian", Word::kJulian, 0},     {"dst", Word::kDst, 0},
   };
   for (const Entry& e : kWords)
     if (e.text == w) return {e.word, e.value};
@@ -151,8 +174,8 @@ DecodeFailure decode_clock(std::string_view text, bool minute_to_second, std::in
 }
 
 namespace {
-constexpr unsigned kYear = 1, kMonth = 2, kDay = 4, kDateMask = 7, kTimeMask = 8, kZoneMask = 16, kDayOfYear = 32,
-                   kDstMask = 64, kAmPmMask = 128, kAdBcMask = 256, kDowMask = 512;
+constexpr unsigned kYear = 1, kMonth = 2, kDay = 4, kDateMask = 7, kTimeMask = 8, kZoneMask = 16,
+                   kDayOfYear = 32, kDstMask = 64, kAmPmMask = 128, kAdBcMask = 256, kDowMask = 512;
 
 enum class Moment : std::uint8_t { kFields, kEpoch, kLate, kEarly };
 
@@ -197,9 +220,11 @@ class Decoder {
         throw error(sqlstate::kDatetimeFieldOverflow, "date/time field value out of range: \"{}\"", text_)
             .with_hint("Perhaps you need a different \"datestyle\" setting.");
       case DecodeFailure::kZoneOverflow:
-        throw error(sqlstate::kInvalidTimeZoneDisplacement, "time zone displacement out of range: \"{}\"", text_);
+        throw error(sqlstate::kInvalidTimeZoneDisplacement, "time zone displacement out of range: \"{}\"",
+                    text_);
       default:
-        throw error(sqlstate::kInvalidDatetimeFormat, "invalid input syntax for type {}: \"{}\"", type_name_, text_);
+        throw error(sqlstate::kInvalidDatetimeFormat, "invalid input syntax for type {}: \"{}\"", type_name_,
+                    text_);
     }
   }
   void check(DecodeFailure f) const {
@@ -250,7 +275,8 @@ class Decoder {
   }
   void use_zone_name(std::string_view name) {
     const TimeZone* zone = TimeZone::find(name);
-    if (zone == nullptr) throw error(sqlstate::kInvalidParameterValue, "time zone \"{}\" not recognized", name);
+    if (zone == nullptr)
+      throw error(sqlstate::kInvalidParameterValue, "time zone \"{}\" not recognized", name);
     named_zone_ = zone;
     tmask_ = kZoneMask;
   }
@@ -262,7 +288,8 @@ class Decoder {
   }
   void decode_date_field(const std::vector<Field>& fields, std::size_t i) {
     const std::string& field = fields[i].text;
-    const bool may_be_date = time_only_ ? date_before_time(fields, i) : (mask_ & (kMonth | kDay)) != (kMonth | kDay);
+    const bool may_be_date =
+        time_only_ ? date_before_time(fields, i) : (mask_ & (kMonth | kDay)) != (kMonth | kDay);
     if (may_be_date && !expect_time_) {
       decode_date(field);
       return;
@@ -286,10 +313,15 @@ class Decoder {
   void decode_date(std::string_view field) {
     std::vector<std::string_view> parts;
     for (std::size_t i = 0; i < field.size();) {
-      if (!is_alnum(field[i])) { ++i; continue; }
+      if (!is_alnum(field[i])) {
+        ++i;
+        continue;
+      }
       const std::size_t start = i;
-      if (is_digit(field[i])) while (i < field.size() && is_digit(field[i])) ++i;
-      else while (i < field.size() && is_alpha(field[i])) ++i;
+      if (is_digit(field[i]))
+        while (i < field.size() && is_digit(field[i])) ++i;
+      else
+        while (i < field.size() && is_alpha(field[i])) ++i;
       parts.push_back(field.substr(start, i - start));
     }
     unsigned found = 0;
@@ -298,7 +330,10 @@ class Decoder {
       if (!is_alpha(part[0])) continue;
       const WordValue w = find_datetime_word(part);
       if (w.word != Word::kMonth || (found & kMonth) != 0) {
-        if (w.word == Word::kIgnore) { part = {}; continue; }
+        if (w.word == Word::kIgnore) {
+          part = {};
+          continue;
+        }
         bad();
       }
       month_ = w.value;
@@ -314,7 +349,8 @@ class Decoder {
       found |= tmask_;
     }
     have_text_month_ = text_month;
-    if (((mask_ | found) & ~(kDayOfYear | kZoneMask)) != kDateMask) bad();  // a time before the date is not taken
+    if (((mask_ | found) & ~(kDayOfYear | kZoneMask)) != kDateMask)
+      bad();  // a time before the date is not taken
     tmask_ = found;
   }
 
@@ -330,7 +366,8 @@ class Decoder {
       tmask_ = kDateMask;
       is_julian_ = true;
       if (!rest.empty()) {
-        time_ = std::llrint(std::strtod(("0" + std::string{rest}).c_str(), nullptr) * static_cast<double>(kUsPerDay));
+        time_ = std::llrint(std::strtod(("0" + std::string{rest}).c_str(), nullptr) *
+                            static_cast<double>(kUsPerDay));
         tmask_ |= kTimeMask;
       }
       return;
@@ -448,7 +485,8 @@ class Decoder {
     switch (w.word) {
       case Word::kIgnore: return false;
       case Word::kMonth:
-        if ((mask_ & kMonth) != 0 && !have_text_month_ && (mask_ & kDay) == 0 && month_ >= 1 && month_ <= 31) {
+        if ((mask_ & kMonth) != 0 && !have_text_month_ && (mask_ & kDay) == 0 && month_ >= 1 &&
+            month_ <= 31) {
           day_ = month_;  // the number before was the day
           mask_ |= kDay;
           mask_ &= ~kMonth;
@@ -458,15 +496,28 @@ class Decoder {
         tmask_ = kMonth;
         return true;
       case Word::kDayOfWeek: tmask_ = kDowMask; return true;
-      case Word::kAmPm: am_pm_ = w.value; tmask_ = kAmPmMask; return true;
-      case Word::kAdBc: bc_ = w.value == 1; tmask_ = kAdBcMask; return true;
-      case Word::kDst: zone_west_ -= 3600; mask_ |= kDstMask; return false;
+      case Word::kAmPm:
+        am_pm_ = w.value;
+        tmask_ = kAmPmMask;
+        return true;
+      case Word::kAdBc:
+        bc_ = w.value == 1;
+        tmask_ = kAdBcMask;
+        return true;
+      case Word::kDst:
+        zone_west_ -= 3600;
+        mask_ |= kDstMask;
+        return false;
       case Word::kIsoTime:
         if (!time_only_ && (mask_ & kDateMask) != kDateMask) bad();
         expect_time_ = true;
         return false;
       case Word::kJulian: expect_julian_ = true; return false;
-      case Word::kZulu: time_ = 0; zone_west_ = 0; tmask_ = kTimeMask | kZoneMask; return true;
+      case Word::kZulu:
+        time_ = 0;
+        zone_west_ = 0;
+        tmask_ = kTimeMask | kZoneMask;
+        return true;
       case Word::kEpoch: return special(Moment::kEpoch);
       case Word::kLate: return special(Moment::kLate);
       case Word::kEarly: return special(Moment::kEarly);
@@ -499,7 +550,8 @@ class Decoder {
     literal_year_ = true;
   }
   void set_day(int offset) {
-    const std::int64_t local = timestamptz_to_timestamp(settings_.now_us, zone_of(settings_)) + offset * kUsPerDay;
+    const std::int64_t local =
+        timestamptz_to_timestamp(settings_.now_us, zone_of(settings_)) + offset * kUsPerDay;
     const CivilTime c = civil_of_timestamp(local);
     year_ = c.year, month_ = c.month, day_ = c.day;
     tmask_ = kDateMask;
@@ -540,7 +592,8 @@ class Decoder {
     }
     if ((mask_ & kMonth) != 0 && (month_ < 1 || month_ > 12)) fail(DecodeFailure::kMonthDayOverflow);
     if ((mask_ & kDay) != 0 && (day_ < 1 || day_ > 31)) fail(DecodeFailure::kMonthDayOverflow);
-    if ((mask_ & kDateMask) == kDateMask && day_ > days_in_month(year_, month_)) fail(DecodeFailure::kFieldOverflow);
+    if ((mask_ & kDateMask) == kDateMask && day_ > days_in_month(year_, month_))
+      fail(DecodeFailure::kFieldOverflow);
   }
 
   std::string_view type_name_, text_;
@@ -548,17 +601,22 @@ class Decoder {
   bool time_only_;
   unsigned tmask_ = 0;
   int am_pm_ = -1, day_of_year_ = 0;
-  bool bc_ = false, two_digit_year_ = false, have_text_month_ = false, expect_time_ = false, expect_julian_ = false,
-       is_julian_ = false, literal_year_ = false;
+  bool bc_ = false, two_digit_year_ = false, have_text_month_ = false, expect_time_ = false,
+       expect_julian_ = false, is_julian_ = false, literal_year_ = false;
 };
 
 /// Years where every day has a Julian number.
-bool has_julian(int y, int m) { return (y > -4713 || (y == -4713 && m >= 11)) && (y < 5874898 || (y == 5874898 && m < 6)); }
+bool has_julian(int y, int m) {
+  return (y > -4713 || (y == -4713 && m >= 11)) && (y < 5874898 || (y == 5874898 && m < 6));
+}
 
 std::int64_t local_timestamp(const Decoder& d, std::string_view text) {
-  const auto fail = [&] { return error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range: \"{}\"", text); };
+  const auto fail = [&] {
+    return error(sqlstate::kDatetimeFieldOverflow, "timestamp out of range: \"{}\"", text);
+  };
   if (!has_julian(d.year_, d.month_) || d.year_ > 294277) throw fail();
-  const Int128 t = static_cast<Int128>(julian_of(d.year_, d.month_, d.day_) - kPostgresEpochJulian) * kUsPerDay + d.time_;
+  const Int128 t =
+      static_cast<Int128>(julian_of(d.year_, d.month_, d.day_) - kPostgresEpochJulian) * kUsPerDay + d.time_;
   // A day of slack: the zone moves it.
   if (t < kTimestampMin - kUsPerDay || t >= static_cast<Int128>(kTimestampEnd) + kUsPerDay / 2) throw fail();
   return static_cast<std::int64_t>(t);

@@ -12,26 +12,80 @@
 namespace rustbd::types {
 
 Unit find_unit(std::string_view w) {
-  struct Entry { std::string_view text; Unit unit; };
+  struct Entry {
+    std::string_view text;
+    Unit unit;
+  };
   static constexpr Entry kUnits[] = {
-      {"@", Unit::kIgnore}, {"ago", Unit::kAgo}, {"us", Unit::kMicrosecond}, {"usec", Unit::kMicrosecond},
-      {"usecond", Unit::kMicrosecond}, {"useconds", Unit::kMicrosecond}, {"usecs", Unit::kMicrosecond},
-      {"microsecon", Unit::kMicrosecond}, {"ms", Unit::kMillisecond}, {"msec", Unit::kMillisecond},
-      {"msecond", Unit::kMillisecond}, {"mseconds", Unit::kMillisecond}, {"msecs", Unit::kMillisecond},
-      {"millisecon", Unit::kMillisecond}, {"s", Unit::kSecond}, {"sec", Unit::kSecond}, {"second", Unit::kSecond},
-      {"seconds", Unit::kSecond}, {"secs", Unit::kSecond}, {"m", Unit::kMinute}, {"min", Unit::kMinute},
-      {"mins", Unit::kMinute}, {"minute", Unit::kMinute}, {"minutes", Unit::kMinute}, {"h", Unit::kHour},
-      {"hour", Unit::kHour}, {"hours", Unit::kHour}, {"hr", Unit::kHour}, {"hrs", Unit::kHour}, {"d", Unit::kDay},
-      {"day", Unit::kDay}, {"days", Unit::kDay}, {"w", Unit::kWeek}, {"week", Unit::kWeek}, {"weeks", Unit::kWeek},
-      {"mon", Unit::kMonth}, {"mons", Unit::kMonth}, {"month", Unit::kMonth}, {"months", Unit::kMonth},
-      {"qtr", Unit::kQuarter}, {"quarter", Unit::kQuarter}, {"y", Unit::kYear}, {"year", Unit::kYear},
-      {"years", Unit::kYear}, {"yr", Unit::kYear}, {"yrs", Unit::kYear}, {"dec", Unit::kDecade},
-      {"decade", Unit::kDecade}, {"decades", Unit::kDecade}, {"decs", Unit::kDecade}, {"c", Unit::kCentury},
-      {"cent", Unit::kCentury}, {"centuries", Unit::kCentury}, {"century", Unit::kCentury}, {"mil", Unit::kMillennium},
-      {"millennia", Unit::kMillennium}, {"millennium", Unit::kMillennium}, {"mils", Unit::kMillennium},
-      {"epoch", Unit::kEpoch}, {"dow", Unit::kDow}, {"isodow", Unit::kIsoDow}, {"doy", Unit::kDoy},
-      {"isoyear", Unit::kIsoYear}, {"julian", Unit::kJulian}, {"j", Unit::kJulian}, {"jd", Unit::kJulian},
-      {"timezone", Unit::kTimezone}, {"timezone_h", Unit::kTimezoneHour}, {"timezone_m", Unit::kTimezoneMinute},
+      {"@", Unit::kIgnore},
+      {"ago", Unit::kAgo},
+      {"us", Unit::kMicrosecond},
+      {"usec", Unit::kMicrosecond},
+      {"usecond", Unit::kMicrosecond},
+      {"useconds", Unit::kMicrosecond},
+      {"usecs", Unit::kMicrosecond},
+      {"microsecon", Unit::kMicrosecond},
+      {"ms", Unit::kMillisecond},
+      {"msec", Unit::kMillisecond},
+      {"msecond", Unit::kMillisecond},
+      {"mseconds", Unit::kMillisecond},
+      {"msecs", Unit::kMillisecond},
+      {"millisecon", Unit::kMillisecond},
+      {"s", Unit::kSecond},
+      {"sec", Unit::kSecond},
+      {"second", Unit::kSecond},
+      {"seconds", Unit::kSecond},
+      {"secs", Unit::kSecond},
+      {"m", Unit::kMinute},
+      {"min", Unit::kMinute},
+      {"mins", Unit::kMinute},
+      {"minute", Unit::kMinute},
+      {"minutes", Unit::kMinute},
+      {"h", Unit::kHour},
+      {"hour", Unit::kHour},
+      {"hours", Unit::kHour},
+      {"hr", Unit::kHour},
+      {"hrs", Unit::kHour},
+      {"d", Unit::kDay},
+      {"day", Unit::kDay},
+      {"days", Unit::kDay},
+      {"w", Unit::kWeek},
+      {"week", Unit::kWeek},
+      {"weeks", Unit::kWeek},
+      {"mon", Unit::kMonth},
+      {"mons", Unit::kMonth},
+      {"month", Unit::kMonth},
+      {"months", Unit::kMonth},
+      {"qtr", Unit::kQuarter},
+      {"quarter", Unit::kQuarter},
+      {"y", Unit::kYear},
+      {"year", Unit::kYear},
+      {"years", Unit::kYear},
+      {"yr", Unit::kYear},
+      {"yrs", Unit::kYear},
+      {"dec", Unit::kDecade},
+      {"decade", Unit::kDecade},
+      {"decades", Unit::kDecade},
+      {"decs", Unit::kDecade},
+      {"c", Unit::kCentury},
+      {"cent", Unit::kCentury},
+      {"centuries", Unit::kCentury},
+      {"century", Unit::kCentury},
+      {"mil", Unit::kMillennium},
+      {"millennia", Unit::kMillennium},
+      {"millennium", Unit::kMillennium},
+      {"mils", Unit::kMillennium},
+      {"epoch", Unit::kEpoch},
+      {"dow", Unit::kDow},
+      {"isodow", Unit::kIsoDow},
+      {"doy", Unit::kDoy},
+      {"isoyear", Unit::kIsoYear},
+      {"julian", Unit::kJulian},
+      {"j", Unit::kJulian},
+      {"jd", Unit::kJulian},
+      {"timezone", Unit::kTimezone},
+      {"timezone_h", Unit::kTimezoneHour},
+      {"timezone_m", Unit::kTimezoneMinute},
   };
   constexpr std::size_t kTokenMax = 10;  // longer names are told by their first ten characters
   w = w.substr(0, kTokenMax);
@@ -54,7 +108,8 @@ class Sum {
   explicit Sum(std::string_view text) : text_(text) {}
   void micros(std::int64_t value, std::int64_t scale, double fraction) {
     std::int64_t v;
-    if (__builtin_mul_overflow(value, scale, &v) || __builtin_add_overflow(micros_, v, &micros_)) overflow(text_);
+    if (__builtin_mul_overflow(value, scale, &v) || __builtin_add_overflow(micros_, v, &micros_))
+      overflow(text_);
     fraction_micros(fraction, scale);
   }
   void days(std::int64_t value, std::int64_t scale, double fraction) {
@@ -73,16 +128,19 @@ class Sum {
     const Int128 sign = negate ? -1 : 1;
     const Int128 months = (static_cast<Int128>(years_) * 12 + months_) * sign;
     const Int128 days = days_ * sign, micros = micros_ * sign;
-    if (months > INT32_MAX || months < INT32_MIN || days > INT32_MAX || days < INT32_MIN || micros > INT64_MAX)
+    if (months > INT32_MAX || months < INT32_MIN || days > INT32_MAX || days < INT32_MIN ||
+        micros > INT64_MAX)
       throw error(sqlstate::kDatetimeFieldOverflow, "interval out of range");
-    return {static_cast<std::int64_t>(micros), static_cast<std::int32_t>(days), static_cast<std::int32_t>(months)};
+    return {static_cast<std::int64_t>(micros), static_cast<std::int32_t>(days),
+            static_cast<std::int32_t>(months)};
   }
   void negate_micros() { micros_ = -micros_; }
 
  private:
   void add(std::int64_t& to, std::int64_t value, std::int64_t scale) {
     std::int64_t v;
-    if (__builtin_mul_overflow(value, scale, &v) || __builtin_add_overflow(to, v, &to) || to > INT32_MAX || to < INT32_MIN)
+    if (__builtin_mul_overflow(value, scale, &v) || __builtin_add_overflow(to, v, &to) || to > INT32_MAX ||
+        to < INT32_MIN)
       overflow(text_);
   }
   void fraction_micros(double fraction, std::int64_t scale) {
@@ -129,12 +187,14 @@ void add_unit(Sum& sum, Unit unit, std::int64_t value, double fraction) {
 /// Each unit may come once.
 unsigned mask_of(Unit unit, double fraction) {
   const auto bit = [](Unit u) { return 1u << static_cast<unsigned>(u); };
-  if (unit == Unit::kSecond && fraction != 0) return bit(unit) | bit(Unit::kMillisecond) | bit(Unit::kMicrosecond);
+  if (unit == Unit::kSecond && fraction != 0)
+    return bit(unit) | bit(Unit::kMillisecond) | bit(Unit::kMicrosecond);
   return bit(unit);
 }
-constexpr unsigned kClockMask = 1u << static_cast<unsigned>(Unit::kHour) | 1u << static_cast<unsigned>(Unit::kMinute) |
-                                1u << static_cast<unsigned>(Unit::kSecond) | 1u << static_cast<unsigned>(Unit::kMillisecond) |
-                                1u << static_cast<unsigned>(Unit::kMicrosecond);
+constexpr unsigned kClockMask =
+    1u << static_cast<unsigned>(Unit::kHour) | 1u << static_cast<unsigned>(Unit::kMinute) |
+    1u << static_cast<unsigned>(Unit::kSecond) | 1u << static_cast<unsigned>(Unit::kMillisecond) |
+    1u << static_cast<unsigned>(Unit::kMicrosecond);
 
 /// The unit of a bare number, from the modifier's fields: the lowest.
 Unit unit_of_range(int range) {
@@ -148,7 +208,8 @@ Unit unit_of_range(int range) {
 
 class Decoder {
  public:
-  Decoder(std::string_view text, int range, const FormatSettings& s) : text_(text), range_(range), sum_(text), settings_(s) {}
+  Decoder(std::string_view text, int range, const FormatSettings& s)
+      : text_(text), range_(range), sum_(text), settings_(s) {}
 
   /// Nothing when the syntax is not this one.
   bool decode(Interval* out) {
@@ -171,7 +232,8 @@ class Decoder {
     switch (f.kind) {
       case FieldKind::kTime: return clock(f.text, all_negative_);
       case FieldKind::kZone:
-        if (f.text.find(':') != std::string::npos) return clock(std::string_view{f.text}.substr(1), f.text[0] == '-');
+        if (f.text.find(':') != std::string::npos)
+          return clock(std::string_view{f.text}.substr(1), f.text[0] == '-');
         return number(f.text);
       case FieldKind::kDate:
       case FieldKind::kNumber: return number(f.text);
@@ -268,19 +330,27 @@ bool decode_iso(std::string_view text, Interval* out) {
     const bool negative = text[start] == '-';
     const std::string number{text.substr(digits, i - digits)};
     const std::size_t point = number.find('.');
-    if (number.find('.', point == std::string::npos ? 0 : point + 1) != std::string::npos && point != std::string::npos)
+    if (number.find('.', point == std::string::npos ? 0 : point + 1) != std::string::npos &&
+        point != std::string::npos)
       return false;
     if (point != 0) {
       const auto made = std::from_chars(number.data(), number.data() + number.size(), whole);
       if (made.ec != std::errc{}) overflow(text);
     }
-    double fraction = point == std::string::npos ? 0 : std::strtod(("0" + number.substr(point)).c_str(), nullptr);
+    double fraction =
+        point == std::string::npos ? 0 : std::strtod(("0" + number.substr(point)).c_str(), nullptr);
     if (negative) whole = -whole, fraction = -fraction;
     any = true;
     const char unit = i < text.size() ? text[i] : '\0';
     Unit what = Unit::kUnknown;
-    if (in_time) what = unit == 'H' ? Unit::kHour : (unit == 'M' ? Unit::kMinute : (unit == 'S' ? Unit::kSecond : what));
-    else what = unit == 'Y' ? Unit::kYear : unit == 'M' ? Unit::kMonth : unit == 'W' ? Unit::kWeek : unit == 'D' ? Unit::kDay : what;
+    if (in_time)
+      what = unit == 'H' ? Unit::kHour : (unit == 'M' ? Unit::kMinute : (unit == 'S' ? Unit::kSecond : what));
+    else
+      what = unit == 'Y'   ? Unit::kYear
+             : unit == 'M' ? Unit::kMonth
+             : unit == 'W' ? Unit::kWeek
+             : unit == 'D' ? Unit::kDay
+                           : what;
     if (what != Unit::kUnknown) {
       ++i;
     } else if (in_time ? (unit == ':' || unit == '\0') : (unit == '-' || unit == '\0' || unit == 'T')) {
@@ -300,7 +370,8 @@ bool decode_iso(std::string_view text, Interval* out) {
   return true;
 }
 
-// ---- output -------------------------------------------------------------------------------------------------------
+// ---- output
+// -------------------------------------------------------------------------------------------------------
 struct Parts {
   int years, months, days;
   std::int64_t hours;
@@ -308,8 +379,13 @@ struct Parts {
 };
 Parts parts_of(const Interval& v) {
   const std::int64_t t = v.micros;
-  return {v.months / 12, v.months % 12, v.days, t / kUsPerHour, static_cast<int>(t / kUsPerMinute % 60),
-          static_cast<int>(t / kUsPerSecond % 60), static_cast<int>(t % kUsPerSecond)};
+  return {v.months / 12,
+          v.months % 12,
+          v.days,
+          t / kUsPerHour,
+          static_cast<int>(t / kUsPerMinute % 60),
+          static_cast<int>(t / kUsPerSecond % 60),
+          static_cast<int>(t % kUsPerSecond)};
 }
 /// Seconds with their fraction, absolute; two digits when `fill`.
 void append_seconds(const Parts& p, bool fill, std::string& out) {
@@ -322,7 +398,8 @@ void append_seconds(const Parts& p, bool fill, std::string& out) {
 }
 void append_clock(const Parts& p, bool fill_hours, std::string& out) {
   const std::int64_t h = p.hours < 0 ? -p.hours : p.hours;
-  out += fill_hours ? fmt::format("{:02}:{:02}:", h, std::abs(p.minutes)) : fmt::format("{}:{:02}:", h, std::abs(p.minutes));
+  out += fill_hours ? fmt::format("{:02}:{:02}:", h, std::abs(p.minutes))
+                    : fmt::format("{}:{:02}:", h, std::abs(p.minutes));
   append_seconds(p, true, out);
 }
 bool time_negative(const Parts& p) { return p.hours < 0 || p.minutes < 0 || p.seconds < 0 || p.micros < 0; }
@@ -332,8 +409,8 @@ void append_postgres(const Parts& p, std::string& out) {
   bool empty = true, before = false;
   const auto part = [&](int v, std::string_view unit) {
     if (v == 0) return;
-    fmt::format_to(std::back_inserter(out), "{}{}{} {}{}", empty ? "" : " ", before && v > 0 ? "+" : "", v, unit,
-                   v != 1 ? "s" : "");
+    fmt::format_to(std::back_inserter(out), "{}{}{} {}{}", empty ? "" : " ", before && v > 0 ? "+" : "", v,
+                   unit, v != 1 ? "s" : "");
     before = v < 0;
     empty = false;
   };
@@ -405,7 +482,8 @@ void append_iso(const Interval& v, const Parts& p, std::string& out) {
 }
 
 void append_sql(const Interval& v, Parts p, std::string& out) {
-  const bool negative = v.months < 0 || v.days < 0 || v.micros < 0, positive = v.months > 0 || v.days > 0 || v.micros > 0;
+  const bool negative =
+      v.months < 0 || v.days < 0 || v.micros<0, positive = v.months> 0 || v.days > 0 || v.micros > 0;
   const bool year_month = v.months != 0, day_time = v.days != 0 || v.micros != 0;
   if (!negative && !positive) {
     out += '0';

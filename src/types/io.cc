@@ -41,7 +41,8 @@ std::uint64_t parse_tid(std::string_view text) {
   const char* end = word.data() + word.size() - 1;
   const auto first = std::from_chars(word.data() + 1, word.data() + comma, block);
   const auto second = std::from_chars(word.data() + comma + 1, end, offset);
-  if (first.ec != std::errc{} || first.ptr != word.data() + comma || second.ec != std::errc{} || second.ptr != end)
+  if (first.ec != std::errc{} || first.ptr != word.data() + comma || second.ec != std::errc{} ||
+      second.ptr != end)
     bad_syntax("tid", text);
   return std::uint64_t{block} << 16 | offset;
 }
@@ -51,8 +52,8 @@ std::uint64_t parse_lsn(std::string_view text) {
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) bad_syntax("pg_lsn", text);
   const auto first = std::from_chars(text.data(), text.data() + slash, high, 16);
   const auto second = std::from_chars(text.data() + slash + 1, text.data() + text.size(), low, 16);
-  if (first.ptr != text.data() + slash || second.ptr != text.data() + text.size() || first.ec != std::errc{} ||
-      second.ec != std::errc{})
+  if (first.ptr != text.data() + slash || second.ptr != text.data() + text.size() ||
+      first.ec != std::errc{} || second.ec != std::errc{})
     bad_syntax("pg_lsn", text);
   return std::uint64_t{high} << 32 | low;
 }
@@ -60,7 +61,8 @@ std::uint64_t parse_xid8(std::string_view text) {
   const std::string_view word = trim_blanks(text);
   std::uint64_t v = 0;
   const auto made = std::from_chars(word.data(), word.data() + word.size(), v);
-  if (made.ec == std::errc::invalid_argument || made.ptr != word.data() + word.size()) bad_syntax("xid8", text);
+  if (made.ec == std::errc::invalid_argument || made.ptr != word.data() + word.size())
+    bad_syntax("xid8", text);
   return v;
 }
 
@@ -74,15 +76,22 @@ Datum input_decimal(const Numeric& n, const TypeRef& type, IoContext& context) {
 Datum input_string(std::string_view text, const TypeRef& type, IoContext& context) {
   const TypeInfo* info = find_type(type.oid);
   switch (type.oid) {
-    case oid::kText: case oid::kVarchar: case oid::kBpchar: case oid::kUnknown: case oid::kCstring:
-    case oid::kRefcursor: case oid::kPgNodeTree: case oid::kAclitem:
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kBpchar:
+    case oid::kUnknown:
+    case oid::kCstring:
+    case oid::kRefcursor:
+    case oid::kPgNodeTree:
+    case oid::kAclitem:
       return apply_typmod(Datum::of(Str::copy(text, *context.arena)), type, false, *context.arena);
     case oid::kName: return Datum::of(Str::copy(truncate_name(text), *context.arena));
     case oid::kBytea: return Datum::of(Str::copy(parse_bytea(text), *context.arena));
     case oid::kJson: check_json(text); return Datum::of(Str::copy(text, *context.arena));
     default: break;
   }
-  if (info != nullptr && info->element_oid != oid::kInvalid) return Datum::of(parse_array(text, type, context));
+  if (info != nullptr && info->element_oid != oid::kInvalid)
+    return Datum::of(parse_array(text, type, context));
   if (info != nullptr && info->type == 'p')
     throw error(sqlstate::kFeatureNotSupported, "cannot accept a value of type {}", info->name);
   throw not_supported("input of type {}", format_type(type.oid));
@@ -100,8 +109,14 @@ Datum input_text(std::string_view text, const TypeRef& type, IoContext& context)
     case oid::kFloat4: return Datum::of(parse_float4(text));
     case oid::kFloat8: return Datum::of(parse_float8(text));
     case oid::kNumeric: return input_decimal(parse_numeric(text, *context.arena), type, context);
-    case oid::kChar: { Datum d; d.i8 = text.empty() ? 0 : static_cast<std::int8_t>(text[0]); return d; }
-    case oid::kOid: case oid::kXid: case oid::kCid: return Datum::of(parse_oid(text, find_type(type.oid)->name));
+    case oid::kChar: {
+      Datum d;
+      d.i8 = text.empty() ? 0 : static_cast<std::int8_t>(text[0]);
+      return d;
+    }
+    case oid::kOid:
+    case oid::kXid:
+    case oid::kCid: return Datum::of(parse_oid(text, find_type(type.oid)->name));
     case oid::kDate: return Datum::of(parse_date(text, settings));
     case oid::kTime: return Datum::of(parse_time(text, type.typmod, settings));
     case oid::kTimetz: return Datum::of(parse_timetz(text, type.typmod, settings));
@@ -126,7 +141,10 @@ Datum input_text(std::string_view text, const TypeRef& type, IoContext& context)
 
 namespace {
 void append_d64(std::int64_t v, int scale, std::string& out) {
-  if (v == kD64Nan) { out += "NaN"; return; }
+  if (v == kD64Nan) {
+    out += "NaN";
+    return;
+  }
   char buffer[24];
   const auto magnitude = v < 0 ? 0 - static_cast<std::uint64_t>(v) : static_cast<std::uint64_t>(v);
   const auto made = std::to_chars(buffer, buffer + sizeof buffer, magnitude);
@@ -147,8 +165,14 @@ void append_d64(std::int64_t v, int scale, std::string& out) {
 
 void append_object(Oid object, const TypeRef& type, IoContext& context, std::string& out) {
   const bool plain = type.oid == oid::kOid || type.oid == oid::kXid || type.oid == oid::kCid;
-  if (!plain && object == 0) { out += '-'; return; }
-  if (plain || context.names == nullptr) { append_integer(object, out); return; }
+  if (!plain && object == 0) {
+    out += '-';
+    return;
+  }
+  if (plain || context.names == nullptr) {
+    append_integer(object, out);
+    return;
+  }
   out += context.names->name_of(type.oid, object);
 }
 
@@ -174,7 +198,9 @@ void output_text(const Datum& value, const TypeRef& type, IoContext& context, st
   const FormatSettings& settings = context.settings;
   switch (type.phys) {
     case Phys::kBool: out += value.boolean ? 't' : 'f'; return;
-    case Phys::kI8: if (value.i8 != 0) out += static_cast<char>(value.i8); return;
+    case Phys::kI8:
+      if (value.i8 != 0) out += static_cast<char>(value.i8);
+      return;
     case Phys::kI16: append_integer(value.i16, out); return;
     case Phys::kI32:
       if (type.oid == oid::kDate) append_date(value.i32, settings, out);
@@ -205,7 +231,8 @@ void output_text(const Datum& value, const TypeRef& type, IoContext& context, st
   }
 }
 
-// ---- modifiers ----------------------------------------------------------------------------------------------------
+// ---- modifiers
+// ----------------------------------------------------------------------------------------------------
 namespace {
 /// varchar(n) and char(n): n characters.
 Datum apply_length(const Str& s, const TypeRef& type, bool explicit_cast, Arena& arena) {
@@ -214,7 +241,8 @@ Datum apply_length(const Str& s, const TypeRef& type, bool explicit_cast, Arena&
   const std::size_t cut = utf8_prefix_bytes(text, limit);
   if (cut < text.size()) {
     if (!explicit_cast && text.find_first_not_of(' ', cut) != std::string_view::npos)
-      throw error(sqlstate::kStringDataRightTruncation, "value too long for type {}", format_type(type.oid, type.typmod));
+      throw error(sqlstate::kStringDataRightTruncation, "value too long for type {}",
+                  format_type(type.oid, type.typmod));
     return Datum::of(Str::copy(text.substr(0, cut), arena));
   }
   if (type.oid != oid::kBpchar) return Datum::of(s);

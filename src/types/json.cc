@@ -22,11 +22,16 @@ class JsonChecker {
       lex();
       switch (expect) {
         case Expect::kFirstElement:
-          if (token_ == ']') { open.pop_back(); expect = Expect::kAfterValue; break; }
+          if (token_ == ']') {
+            open.pop_back();
+            expect = Expect::kAfterValue;
+            break;
+          }
           [[fallthrough]];
         case Expect::kValue:
           if (token_ == '{' || token_ == '[') {
-            if (open.size() >= kDepthMax) throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded");
+            if (open.size() >= kDepthMax)
+              throw error(sqlstate::kStatementTooComplex, "stack depth limit exceeded");
             open.push_back(token_);
             expect = token_ == '{' ? Expect::kFirstKey : Expect::kFirstElement;
           } else if (token_ == 's' || token_ == 'n' || token_ == 'w') {
@@ -36,7 +41,11 @@ class JsonChecker {
           }
           break;
         case Expect::kFirstKey:
-          if (token_ == '}') { open.pop_back(); expect = Expect::kAfterValue; break; }
+          if (token_ == '}') {
+            open.pop_back();
+            expect = Expect::kAfterValue;
+            break;
+          }
           if (token_ != 's') expected("string or \"}\"");
           expect = Expect::kColon;
           break;
@@ -68,9 +77,14 @@ class JsonChecker {
  private:
   /// token_: punctuation, 's' string, 'n' number, 'w' true/false/null, 0 end.
   void lex() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+      ++at_;
     start_ = at_;
-    if (at_ >= text_.size()) { token_ = 0; return; }
+    if (at_ >= text_.size()) {
+      token_ = 0;
+      return;
+    }
     const char c = text_[at_];
     if (std::string_view{"{}[],:"}.find(c) != std::string_view::npos) {
       token_ = c;

@@ -1,5 +1,5 @@
-// Normalised keys (storage.md §1.5): bytes whose memcmp order is the order of the values. Every part is prefix-free, so
-// that keys of several columns compare column by column.
+// Normalised keys (storage.md §1.5): bytes whose memcmp order is the order of the values. Every part is
+// prefix-free, so that keys of several columns compare column by column.
 #include <bit>
 #include <cmath>
 
@@ -24,13 +24,15 @@ template <class Unsigned>
 bool get_big_endian(ByteReader& in, std::uint8_t flip, Unsigned* v) {
   *v = 0;
   for (std::size_t i = 0; i < sizeof *v; ++i)
-    *v = static_cast<Unsigned>(static_cast<Unsigned>(*v << 8) | static_cast<std::uint8_t>(in.fixed<std::uint8_t>() ^ flip));
+    *v = static_cast<Unsigned>(static_cast<Unsigned>(*v << 8) |
+                               static_cast<std::uint8_t>(in.fixed<std::uint8_t>() ^ flip));
   return in.ok();
 }
 /// Sign bit flipped: order of signed numbers as order of unsigned ones.
 template <class Unsigned, class Signed>
 Unsigned bias(Signed v) {
-  return static_cast<Unsigned>(static_cast<Unsigned>(v) ^ (static_cast<Unsigned>(1) << (sizeof(Unsigned) * 8 - 1)));
+  return static_cast<Unsigned>(static_cast<Unsigned>(v) ^
+                               (static_cast<Unsigned>(1) << (sizeof(Unsigned) * 8 - 1)));
 }
 template <class Unsigned, class Float>
 Unsigned fold_float(Float v) {
@@ -68,9 +70,10 @@ bool get_escaped(ByteReader& in, std::uint8_t flip, std::string* out) {
   return false;
 }
 
-constexpr std::uint8_t kMinusInfinity = 0x10, kNegative = 0x20, kZero = 0x30, kPositive = 0x40, kInfinity = 0x50,
-                       kNan = 0x60, kDigitsEnd = 0;
-/// Class byte; then biased decimal exponent (3 bytes) and pairs of digits + 1, ended by 0; inverted when negative.
+constexpr std::uint8_t kMinusInfinity = 0x10, kNegative = 0x20, kZero = 0x30, kPositive = 0x40,
+                       kInfinity = 0x50, kNan = 0x60, kDigitsEnd = 0;
+/// Class byte; then biased decimal exponent (3 bytes) and pairs of digits + 1, ended by 0; inverted when
+/// negative.
 void put_numeric(const Numeric& n, Bytes& out) {
   const auto byte = [&](unsigned v) { out.push_back(static_cast<std::byte>(v)); };
   switch (kind_of(n)) {
@@ -80,7 +83,10 @@ void put_numeric(const Numeric& n, Bytes& out) {
     case NumericKind::kFinite: break;
   }
   const int sign = sign_of(n);
-  if (sign == 0) { byte(kZero); return; }
+  if (sign == 0) {
+    byte(kZero);
+    return;
+  }
   byte(sign > 0 ? kPositive : kNegative);
   const unsigned flip = sign > 0 ? 0 : 0xFF;
   std::string digits = to_string(n);
@@ -136,12 +142,13 @@ void put_value(const Datum& v, const TypeRef& type, Bytes& out) {
     case Phys::kU64: put_big_endian(v.u64, out); return;
     case Phys::kF32: put_big_endian(fold_float<std::uint32_t>(v.f32), out); return;
     case Phys::kF64: put_big_endian(fold_float<std::uint64_t>(v.f64), out); return;
-    case Phys::kD64: put_big_endian(bias<std::uint64_t>(v.i64), out); return;    // NaN = max: all ones
+    case Phys::kD64: put_big_endian(bias<std::uint64_t>(v.i64), out); return;  // NaN = max: all ones
     case Phys::kD128: put_big_endian(bias<UInt128>(v.i128), out); return;
     case Phys::kNumeric: put_numeric(v.numeric, out); return;
     case Phys::kInterval: put_big_endian(bias<UInt128>(interval_value(v.interval)), out); return;
     case Phys::kTimeTz:
-      put_big_endian(bias<std::uint64_t>(v.timetz.micros + std::int64_t{v.timetz.zone_seconds} * kUsPerSecond), out);
+      put_big_endian(
+          bias<std::uint64_t>(v.timetz.micros + std::int64_t{v.timetz.zone_seconds} * kUsPerSecond), out);
       put_big_endian(bias<std::uint32_t>(v.timetz.zone_seconds), out);
       return;
     case Phys::kU128:
@@ -169,7 +176,8 @@ bool get_float(ByteReader& in, std::uint8_t flip, Float* to) {
 
 bool get_timetz(ByteReader& in, std::uint8_t flip, TimeTz* to) {
   std::int64_t utc;
-  if (!get_signed<std::uint64_t>(in, flip, &utc) || !get_signed<std::uint32_t>(in, flip, &to->zone_seconds)) return false;
+  if (!get_signed<std::uint64_t>(in, flip, &utc) || !get_signed<std::uint32_t>(in, flip, &to->zone_seconds))
+    return false;
   to->micros = utc - std::int64_t{to->zone_seconds} * kUsPerSecond;
   return true;
 }
@@ -197,7 +205,9 @@ bool get_value(ByteReader& in, std::uint8_t flip, const TypeRef& type, Arena& ar
     case Phys::kNumeric:
     case Phys::kInterval: return false;
     case Phys::kTimeTz: out->timetz = {}; return get_timetz(in, flip, &out->timetz);
-    case Phys::kU128: out->uuid = {}; return get_big_endian(in, flip, &out->uuid.hi) && get_big_endian(in, flip, &out->uuid.lo);
+    case Phys::kU128:
+      out->uuid = {};
+      return get_big_endian(in, flip, &out->uuid.hi) && get_big_endian(in, flip, &out->uuid.lo);
     case Phys::kStr: return get_string(in, flip, type, arena, &out->str);
   }
   return false;

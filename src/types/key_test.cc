@@ -49,13 +49,16 @@ Datum random_datum(const TypeRef& type, Random& random, Arena& arena) {
     case Phys::kU64: return Datum::of(static_cast<std::uint64_t>(edgy(random)));
     case Phys::kF32: return Datum::of(static_cast<float>(edgy_double(random)));
     case Phys::kF64: return Datum::of(edgy_double(random));
-    case Phys::kD128: return Datum::of(random() % 8 == 0 ? kD128Nan : (static_cast<Int128>(edgy(random)) << (random() % 60)));
+    case Phys::kD128:
+      return Datum::of(random() % 8 == 0 ? kD128Nan : (static_cast<Int128>(edgy(random)) << (random() % 60)));
     case Phys::kNumeric: return Datum::of(random_numeric(random, arena));
     case Phys::kInterval:
-      return Datum::of(Interval{static_cast<std::int64_t>(random() % 9) * kUsPerDay / 2, static_cast<std::int32_t>(random() % 90) - 45,
+      return Datum::of(Interval{static_cast<std::int64_t>(random() % 9) * kUsPerDay / 2,
+                                static_cast<std::int32_t>(random() % 90) - 45,
                                 static_cast<std::int32_t>(random() % 5) - 2});
     case Phys::kTimeTz:
-      return Datum::of(TimeTz{static_cast<std::int64_t>(random() % 24) * kUsPerHour, (static_cast<std::int32_t>(random() % 5) - 2) * 3600, 0});
+      return Datum::of(TimeTz{static_cast<std::int64_t>(random() % 24) * kUsPerHour,
+                              (static_cast<std::int32_t>(random() % 5) - 2) * 3600, 0});
     case Phys::kU128: return Datum::of(Uuid{random() % 3, random() % 3});
     case Phys::kStr: break;
   }
@@ -76,9 +79,10 @@ Datum random_datum(const TypeRef& type, Random& random, Arena& arena) {
 
 std::vector<TypeRef> types_under_test() {
   std::vector<TypeRef> types;
-  for (const Oid o : {oid::kBool, oid::kChar, oid::kInt2, oid::kInt4, oid::kInt8, oid::kOid, oid::kXid8, oid::kFloat4, oid::kFloat8,
-                      oid::kNumeric, oid::kInterval, oid::kTimetz, oid::kUuid, oid::kText, oid::kBpchar, oid::kBytea, oid::kDate,
-                      oid::kTimestamp, oid::kInt4Array, oid::kTextArray})
+  for (const Oid o : {oid::kBool,     oid::kChar,   oid::kInt2,      oid::kInt4,      oid::kInt8,
+                      oid::kOid,      oid::kXid8,   oid::kFloat4,    oid::kFloat8,    oid::kNumeric,
+                      oid::kInterval, oid::kTimetz, oid::kUuid,      oid::kText,      oid::kBpchar,
+                      oid::kBytea,    oid::kDate,   oid::kTimestamp, oid::kInt4Array, oid::kTextArray})
     types.push_back(make_type(o));
   types.push_back(make_type(oid::kNumeric, numeric_typmod(10, 2)));
   types.push_back(make_type(oid::kNumeric, numeric_typmod(30, 4)));
@@ -120,8 +124,8 @@ TEST(Key, DecodesWhatItCan) {
   Random random{8};
   for (const TypeRef& type : types_under_test()) {
     SCOPED_TRACE(format_type(type.oid, type.typmod));
-    const bool lossy = type.phys == Phys::kNumeric || type.phys == Phys::kInterval || type.oid == oid::kBpchar ||
-                       element_type_of(type.oid) != oid::kInvalid;
+    const bool lossy = type.phys == Phys::kNumeric || type.phys == Phys::kInterval ||
+                       type.oid == oid::kBpchar || element_type_of(type.oid) != oid::kInvalid;
     Arena arena;
     for (int i = 0; i < 500; ++i) {
       const KeyPart part{type, random() % 2 == 0, false};

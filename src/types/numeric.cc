@@ -16,13 +16,46 @@ using namespace numeric_layout;
 
 const UInt128 kPowersOfTen[39] = {
 #define P(n) static_cast<UInt128>(n)
-    P(1), P(10), P(100), P(1000), P(10000), P(100000), P(1000000), P(10000000), P(100000000), P(1000000000),
-    P(10000000000), P(100000000000), P(1000000000000), P(10000000000000), P(100000000000000), P(1000000000000000),
-    P(10000000000000000), P(100000000000000000), P(1000000000000000000), P(10000000000000000000u),
+    P(1),
+    P(10),
+    P(100),
+    P(1000),
+    P(10000),
+    P(100000),
+    P(1000000),
+    P(10000000),
+    P(100000000),
+    P(1000000000),
+    P(10000000000),
+    P(100000000000),
+    P(1000000000000),
+    P(10000000000000),
+    P(100000000000000),
+    P(1000000000000000),
+    P(10000000000000000),
+    P(100000000000000000),
+    P(1000000000000000000),
+    P(10000000000000000000u),
 #define Q(n) (static_cast<UInt128>(10000000000000000000u) * static_cast<UInt128>(n))
-    Q(10), Q(100), Q(1000), Q(10000), Q(100000), Q(1000000), Q(10000000), Q(100000000), Q(1000000000), Q(10000000000),
-    Q(100000000000), Q(1000000000000), Q(10000000000000), Q(100000000000000), Q(1000000000000000),
-    Q(10000000000000000), Q(100000000000000000), Q(1000000000000000000), Q(10000000000000000000u)
+    Q(10),
+    Q(100),
+    Q(1000),
+    Q(10000),
+    Q(100000),
+    Q(1000000),
+    Q(10000000),
+    Q(100000000),
+    Q(1000000000),
+    Q(10000000000),
+    Q(100000000000),
+    Q(1000000000000),
+    Q(10000000000000),
+    Q(100000000000000),
+    Q(1000000000000000),
+    Q(10000000000000000),
+    Q(100000000000000000),
+    Q(1000000000000000000),
+    Q(10000000000000000000u)
 #undef P
 #undef Q
 };
@@ -78,7 +111,8 @@ std::string digits_of(const Numeric& n) {
   return {at, buffer + sizeof buffer};
 }
 
-/// PostgreSQL's view of a finite number: exponent of the leading base-10000 digit, and that digit (0 for zero).
+/// PostgreSQL's view of a finite number: exponent of the leading base-10000 digit, and that digit (0 for
+/// zero).
 struct Head {
   int weight = 0;
   int first = 0;
@@ -90,7 +124,8 @@ Head head_of(const Numeric& n) {
   const int weight = floor_div4(exponent);
   int first = 0;
   for (int i = 0; i <= exponent - 4 * weight; ++i)
-    first = first * 10 + (i < static_cast<int>(digits.size()) ? digits[static_cast<std::size_t>(i)] - '0' : 0);
+    first =
+        first * 10 + (i < static_cast<int>(digits.size()) ? digits[static_cast<std::size_t>(i)] - '0' : 0);
   return {weight, first};
 }
 Head head_of_small(const Small& s) {
@@ -105,7 +140,9 @@ int division_scale(const Head& a, const Head& b, int scale_a, int scale_b) {
   if (a.first <= b.first) --q;
   return std::clamp(std::max({16 - 4 * q, scale_a, scale_b, 0}), 0, 1000);
 }
-[[noreturn]] void overflow() { throw error(sqlstate::kNumericValueOutOfRange, "value overflows numeric format"); }
+[[noreturn]] void overflow() {
+  throw error(sqlstate::kNumericValueOutOfRange, "value overflows numeric format");
+}
 [[noreturn]] void division_by_zero() { throw error(sqlstate::kDivisionByZero, "division by zero"); }
 Numeric infinity(bool negative) {
   return numeric_special(negative ? NumericKind::kMinusInfinity : NumericKind::kInfinity);
@@ -145,7 +182,8 @@ Numeric numeric_special(NumericKind kind) {
   return n;
 }
 Numeric numeric_from_int64(std::int64_t value) {
-  const auto magnitude = value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  const auto magnitude =
+      value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
   return pack_inline(value < 0, magnitude, 0);
 }
 Numeric numeric_from_int128(Int128 unscaled, int scale, Arena& arena) {
@@ -155,7 +193,8 @@ Numeric numeric_from_int128(Int128 unscaled, int scale, Arena& arena) {
 Numeric numeric_from_u128(bool negative, UInt128 magnitude, int scale, Arena& arena) {
   if (magnitude < kInlineEnd && static_cast<unsigned>(scale) <= kInlineScaleMax)
     return pack_inline(negative, magnitude, scale);
-  const std::uint64_t limbs[2] = {static_cast<std::uint64_t>(magnitude), static_cast<std::uint64_t>(magnitude >> 64)};
+  const std::uint64_t limbs[2] = {static_cast<std::uint64_t>(magnitude),
+                                  static_cast<std::uint64_t>(magnitude >> 64)};
   return numeric_from_limbs(negative, limbs, scale, arena);
 }
 Numeric numeric_from_limbs(bool negative, std::span<const std::uint64_t> limbs, int scale, Arena& arena) {
@@ -246,7 +285,8 @@ Numeric add_small(Small x, Small y, Arena& arena, bool* fits) {
           x.magnitude >> 127 == 0 && y.magnitude >> 127 == 0;
   if (!*fits) return {};
   if (x.negative == y.negative) return numeric_from_u128(x.negative, x.magnitude + y.magnitude, scale, arena);
-  if (x.magnitude >= y.magnitude) return numeric_from_u128(x.negative, x.magnitude - y.magnitude, scale, arena);
+  if (x.magnitude >= y.magnitude)
+    return numeric_from_u128(x.negative, x.magnitude - y.magnitude, scale, arena);
   return numeric_from_u128(y.negative, y.magnitude - x.magnitude, scale, arena);
 }
 Numeric add_signed(const Numeric& a, const Numeric& b, bool negate_b, Arena& arena) {
@@ -288,13 +328,22 @@ Numeric multiply(const Numeric& a, const Numeric& b, Arena& arena) {
 namespace {
 /// Division's rules for NaN and infinities; true when *out is the answer.
 bool divide_special(const Numeric& a, const Numeric& b, Numeric* out) {
-  if (is_nan(a) || is_nan(b)) { *out = numeric_nan(); return true; }
+  if (is_nan(a) || is_nan(b)) {
+    *out = numeric_nan();
+    return true;
+  }
   if (is_finite(a) && is_finite(b)) {
     if (sign_of(b) == 0) division_by_zero();
     return false;
   }
-  if (is_finite(a)) { *out = Numeric{}; return true; }
-  if (!is_finite(b)) { *out = numeric_nan(); return true; }
+  if (is_finite(a)) {
+    *out = Numeric{};
+    return true;
+  }
+  if (!is_finite(b)) {
+    *out = numeric_nan();
+    return true;
+  }
   if (sign_of(b) == 0) division_by_zero();
   *out = infinity(full_sign(a) * sign_of(b) < 0);
   return true;
@@ -362,7 +411,8 @@ Numeric set_scale(const Numeric& n, int scale, big::Rounding rounding, Arena& ar
   if (is_inline(n) && scale >= 0) {
     Small s = small_of(n);
     if (scale > current) {
-      if (scale_up(s.magnitude, scale - current)) return numeric_from_u128(s.negative, s.magnitude, scale, arena);
+      if (scale_up(s.magnitude, scale - current))
+        return numeric_from_u128(s.negative, s.magnitude, scale, arena);
     } else if (current - scale <= 38) {
       const UInt128 by = kPowersOfTen[current - scale];
       UInt128 v = s.magnitude / by;
@@ -436,7 +486,8 @@ Numeric apply_numeric_typmod(const Numeric& n, std::int32_t typmod, Arena& arena
   const int precision = numeric_precision(typmod), scale = numeric_scale(typmod);
   if (is_infinite(n))
     throw error(sqlstate::kNumericValueOutOfRange, "numeric field overflow")
-        .with_detail(fmt::format("A field with precision {}, scale {} cannot hold an infinite value.", precision, scale));
+        .with_detail(fmt::format("A field with precision {}, scale {} cannot hold an infinite value.",
+                                 precision, scale));
   const Numeric rounded = set_scale(n, scale, big::Rounding::kHalfAway, arena);
   const int limit = precision - scale;  // digits before the point; may be negative
   bool fits = sign_of(rounded) == 0;
@@ -447,8 +498,9 @@ Numeric apply_numeric_typmod(const Numeric& n, std::int32_t typmod, Arena& arena
   }
   if (!fits)
     throw error(sqlstate::kNumericValueOutOfRange, "numeric field overflow")
-        .with_detail(fmt::format("A field with precision {}, scale {} must round to an absolute value less than {}{}.",
-                                 precision, scale, limit != 0 ? "10^" : "", limit != 0 ? limit : 1));
+        .with_detail(
+            fmt::format("A field with precision {}, scale {} must round to an absolute value less than {}{}.",
+                        precision, scale, limit != 0 ? "10^" : "", limit != 0 ? limit : 1));
   return rounded;
 }
 
@@ -515,8 +567,9 @@ Numeric from_base_10000(const NumericDigits& d, Arena& arena) {
   return big::from_decimal(d.negative, digits, d.dscale, arena);
 }
 
-// ---- roots, powers and logarithms: PostgreSQL's choice of the result's scale (numeric.c's documented behaviour: at
-// least 16 significant digits, no less than the scales of the inputs, 0..1000), exact rounding to it.
+// ---- roots, powers and logarithms: PostgreSQL's choice of the result's scale (numeric.c's documented
+// behaviour: at least 16 significant digits, no less than the scales of the inputs, 0..1000), exact rounding
+// to it.
 namespace {
 int result_scale(int significant_at, std::initializer_list<int> input_scales) {
   int scale = std::max(16 - significant_at, 0);
@@ -550,7 +603,8 @@ int estimate_ln_weight(const Numeric& n, Arena& arena) {
 }
 void check_logarithm(const Numeric& n) {
   const int s = full_sign(n);
-  if (s < 0) throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
+  if (s < 0)
+    throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of a negative number");
   if (s == 0) throw error(sqlstate::kInvalidArgumentForLogarithm, "cannot take logarithm of zero");
 }
 bool is_integral(const Numeric& n) { return !is_finite(n) || min_scale(n) == 0; }
@@ -608,16 +662,29 @@ namespace {
 /// Powers where an operand is NaN or infinite; true when *out is the answer.
 bool power_special(const Numeric& base, const Numeric& exponent, Numeric* out) {
   const Numeric one = numeric_from_int64(1);
-  if (is_nan(base)) { *out = is_finite(exponent) && sign_of(exponent) == 0 ? one : numeric_nan(); return true; }
-  if (is_nan(exponent)) { *out = compare(base, one) == 0 ? one : numeric_nan(); return true; }
+  if (is_nan(base)) {
+    *out = is_finite(exponent) && sign_of(exponent) == 0 ? one : numeric_nan();
+    return true;
+  }
+  if (is_nan(exponent)) {
+    *out = compare(base, one) == 0 ? one : numeric_nan();
+    return true;
+  }
   const int s1 = full_sign(base), s2 = full_sign(exponent);
-  if (s1 == 0 && s2 < 0) throw error(sqlstate::kInvalidArgumentForPower, "zero raised to a negative power is undefined");
+  if (s1 == 0 && s2 < 0)
+    throw error(sqlstate::kInvalidArgumentForPower, "zero raised to a negative power is undefined");
   if (s1 < 0 && !is_integral(exponent))
     throw error(sqlstate::kInvalidArgumentForPower,
                 "a negative number raised to a non-integer power yields a complex result");
   if (is_finite(base) && is_finite(exponent)) return false;
-  if (compare(base, one) == 0 || s2 == 0) { *out = one; return true; }
-  if (s1 == 0) { *out = Numeric{}; return true; }
+  if (compare(base, one) == 0 || s2 == 0) {
+    *out = one;
+    return true;
+  }
+  if (s1 == 0) {
+    *out = Numeric{};
+    return true;
+  }
   if (is_infinite(exponent)) {
     const int above_one = is_infinite(base) ? 1 : compare(absolute(base), one);
     if (above_one == 0) *out = one;
@@ -641,7 +708,8 @@ double integer_power_weight(const Numeric& base, double exponent) {
   return exponent * (std::log10(f) + p);
 }
 
-Numeric integer_power(const Numeric& base, std::int32_t exponent, const Numeric& exponent_numeric, Arena& arena) {
+Numeric integer_power(const Numeric& base, std::int32_t exponent, const Numeric& exponent_numeric,
+                      Arena& arena) {
   const double f = sign_of(base) == 0 ? 0 : integer_power_weight(base, exponent);
   if (f > 131072) overflow();
   const int rscale = result_scale(0, {dscale_of(base)});

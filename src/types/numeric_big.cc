@@ -14,7 +14,8 @@ namespace {
 using boost::multiprecision::cpp_int;
 
 cpp_int power_of_ten(int n) {
-  return n <= 38 ? cpp_int(kPowersOfTen[n]) : cpp_int(boost::multiprecision::pow(cpp_int(10), static_cast<unsigned>(n)));
+  return n <= 38 ? cpp_int(kPowersOfTen[n])
+                 : cpp_int(boost::multiprecision::pow(cpp_int(10), static_cast<unsigned>(n)));
 }
 
 cpp_int magnitude(const Numeric& n) {
@@ -97,8 +98,8 @@ cpp_int fixed_ln(const Numeric& n, unsigned bits) {
   return fixed_ln(magnitude(n), power_of_ten(dscale_of(n)), bits);
 }
 
-/// e^x: x = n ln 2 + r; Taylor on r / 2^8. Returns mantissa with `bits` of relative precision and the binary exponent
-/// in *exponent: e^x = mantissa / 2^bits * 2^exponent.
+/// e^x: x = n ln 2 + r; Taylor on r / 2^8. Returns mantissa with `bits` of relative precision and the binary
+/// exponent in *exponent: e^x = mantissa / 2^bits * 2^exponent.
 cpp_int fixed_exp(const cpp_int& x, unsigned bits, long* exponent) {
   const cpp_int ln2 = fixed_ln2(bits);
   cpp_int n = x / ln2;
@@ -125,7 +126,9 @@ Numeric exp_of_fixed(const cpp_int& x, unsigned bits, int rscale, bool negate, A
   return from_fixed(mantissa, static_cast<unsigned>(shift), rscale, arena);
 }
 
-unsigned bits_for(int decimal_digits) { return static_cast<unsigned>(std::max(decimal_digits, 16) * 3.33) + 64; }
+unsigned bits_for(int decimal_digits) {
+  return static_cast<unsigned>(std::max(decimal_digits, 16) * 3.33) + 64;
+}
 /// Decimal exponent of the leading digit, roughly (off by one at most).
 int rough_exponent(const Numeric& n) {
   const cpp_int m = magnitude(n);
@@ -158,7 +161,8 @@ int compare_magnitudes(const Numeric& a, const Numeric& b) {
 Numeric add(const Numeric& a, const Numeric& b, bool negate_b, Arena& arena) {
   const int scale = std::max(dscale_of(a), dscale_of(b));
   const cpp_int y = signed_value(b, scale);
-  return pack(negate_b ? cpp_int(signed_value(a, scale) - y) : cpp_int(signed_value(a, scale) + y), scale, arena);
+  return pack(negate_b ? cpp_int(signed_value(a, scale) - y) : cpp_int(signed_value(a, scale) + y), scale,
+              arena);
 }
 
 Numeric multiply(const Numeric& a, const Numeric& b, Arena& arena) {
@@ -221,7 +225,8 @@ Numeric ln(const Numeric& n, int rscale, Arena& arena) {
 
 Numeric log(const Numeric& base, const Numeric& n, int rscale, Arena& arena) {
   // A base near 1 has a small logarithm: as many digits more.
-  const unsigned bits = 2 * bits_for(rscale + 24) + 64 + static_cast<unsigned>(4 * (dscale_of(base) + dscale_of(n)));
+  const unsigned bits =
+      2 * bits_for(rscale + 24) + 64 + static_cast<unsigned>(4 * (dscale_of(base) + dscale_of(n)));
   const cpp_int divisor = fixed_ln(base, bits), dividend = fixed_ln(n, bits);
   if (divisor == 0) throw error(sqlstate::kDivisionByZero, "division by zero");
   const bool is_negative = (divisor < 0) != (dividend < 0) && dividend != 0;

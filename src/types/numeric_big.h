@@ -9,10 +9,14 @@
 
 namespace rustbd::types::big {
 
-enum class Rounding : std::uint8_t { kHalfAway, kTruncate, kUp };  // kUp: towards +infinity when positive (ceil)
+enum class Rounding : std::uint8_t {
+  kHalfAway,
+  kTruncate,
+  kUp
+};  // kUp: towards +infinity when positive (ceil)
 
 Numeric from_decimal(bool negative, std::string_view digits, int scale, Arena& arena);
-std::string magnitude_digits(const Numeric& n);                  // "0" for zero
+std::string magnitude_digits(const Numeric& n);  // "0" for zero
 int compare_magnitudes(const Numeric& a, const Numeric& b);
 Numeric add(const Numeric& a, const Numeric& b, bool negate_b, Arena& arena);
 Numeric multiply(const Numeric& a, const Numeric& b, Arena& arena);

@@ -89,7 +89,8 @@ Numeric parse_numeric(std::string_view whole, Arena& arena) {
   std::int64_t scale = point == std::string_view::npos ? 0 : static_cast<std::int64_t>(end - point - 1);
   if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) scale -= parse_exponent(text, ++at, whole);
   if (at != text.size()) bad_numeric(whole);
-  if (point == std::string_view::npos) return make_number(negative, text.substr(start, end - start), scale, arena);
+  if (point == std::string_view::npos)
+    return make_number(negative, text.substr(start, end - start), scale, arena);
   std::string digits;
   digits.reserve(digit_total);
   digits.append(text, start, point - start);
@@ -104,10 +105,12 @@ double numeric_to_double(const Numeric& n) {
     case NumericKind::kMinusInfinity: return -HUGE_VAL;
     case NumericKind::kFinite: break;
   }
-  if (is_inline(n) && (n.hi & numeric_layout::kMagnitudeHigh) == 0 && n.lo < (1ull << 53) && dscale_of(n) <= 22) {
+  if (is_inline(n) && (n.hi & numeric_layout::kMagnitudeHigh) == 0 && n.lo < (1ull << 53) &&
+      dscale_of(n) <= 22) {
     // Both exact in a double, so that one division rounds correctly (Clinger, PLDI 1990).
-    static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                         1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                         1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     const double v = static_cast<double>(n.lo) / kPowers[dscale_of(n)];
     return sign_of(n) < 0 ? -v : v;
   }

@@ -1,4 +1,5 @@
-// Compares input, output, numeric arithmetic and date functions with the answers of a PostgreSQL 15 in testdata/*.tsv.
+// Compares input, output, numeric arithmetic and date functions with the answers of a PostgreSQL 15 in
+// testdata/*.tsv.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -17,7 +18,10 @@ using Row = std::vector<std::string>;
 std::string unescape(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) { out += text[i]; continue; }
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
     switch (text[++i]) {
       case 't': out += '\t'; break;
       case 'n': out += '\n'; break;
@@ -56,12 +60,17 @@ FormatSettings settings_of(const std::string& text) {
   if (text.empty()) return s;
   const std::size_t a = text.find(';'), b = text.find(';', a + 1);
   const std::string date = text.substr(0, a), interval = text.substr(a + 1, b - a - 1);
-  s.date_style = date.starts_with("SQL") ? DateStyle::kSql : date.starts_with("Postgres") ? DateStyle::kPostgres
-                 : date.starts_with("German") ? DateStyle::kGerman : DateStyle::kIso;
-  s.date_order = date.ends_with("DMY") ? DateOrder::kDmy : date.ends_with("YMD") ? DateOrder::kYmd : DateOrder::kMdy;
+  s.date_style = date.starts_with("SQL")        ? DateStyle::kSql
+                 : date.starts_with("Postgres") ? DateStyle::kPostgres
+                 : date.starts_with("German")   ? DateStyle::kGerman
+                                                : DateStyle::kIso;
+  s.date_order = date.ends_with("DMY")   ? DateOrder::kDmy
+                 : date.ends_with("YMD") ? DateOrder::kYmd
+                                         : DateOrder::kMdy;
   s.interval_style = interval == "postgres_verbose" ? IntervalStyle::kPostgresVerbose
-                     : interval == "sql_standard" ? IntervalStyle::kSqlStandard
-                     : interval == "iso_8601" ? IntervalStyle::kIso8601 : IntervalStyle::kPostgres;
+                     : interval == "sql_standard"   ? IntervalStyle::kSqlStandard
+                     : interval == "iso_8601"       ? IntervalStyle::kIso8601
+                                                    : IntervalStyle::kPostgres;
   s.time_zone = TimeZone::find(text.substr(b + 1));
   return s;
 }
@@ -86,9 +95,13 @@ TypeRef type_of(std::string text) {
   }
   if (name.starts_with("interval")) {
     static const std::map<std::string, int> kRanges = {
-        {"interval", kIntervalFullRange}, {"interval year", kIntervalYear}, {"interval hour", kIntervalHour},
-        {"interval year to month", kIntervalYear | kIntervalMonth}, {"interval second", kIntervalSecond},
-        {"interval day to hour", kIntervalDay | kIntervalHour}, {"interval minute to second", kIntervalMinute | kIntervalSecond}};
+        {"interval", kIntervalFullRange},
+        {"interval year", kIntervalYear},
+        {"interval hour", kIntervalHour},
+        {"interval year to month", kIntervalYear | kIntervalMonth},
+        {"interval second", kIntervalSecond},
+        {"interval day to hour", kIntervalDay | kIntervalHour},
+        {"interval minute to second", kIntervalMinute | kIntervalSecond}};
     const int range = kRanges.at(name);
     if (name != "interval" || !modifiers.empty()) modifiers.insert(modifiers.begin(), range);
     name = "interval";
@@ -118,7 +131,8 @@ TEST(Oracle, InputAndOutput) {
     std::string bytes, again;
     output_binary(value, type, context, bytes);
     output_text(input_binary(as_bytes(bytes), type, context), type, context, again);
-    EXPECT_EQ(type.oid == oid::kBool ? (again == "t" ? "true" : "false") : again, got) << "binary " << row[1] << row[2];
+    EXPECT_EQ(type.oid == oid::kBool ? (again == "t" ? "true" : "false") : again, got)
+        << "binary " << row[1] << row[2];
   }
 }
 
@@ -160,8 +174,14 @@ std::string numeric_call(const std::string& op, const std::string& x, const std:
   if (op == "int2") return std::to_string(numeric_to_int16(a));
   if (op == "int4") return std::to_string(numeric_to_int32(a));
   if (op == "int8") return std::to_string(numeric_to_int64(a));
-  if (op == "float8") { append_float8(numeric_to_double(a), 1, out); return out; }
-  if (op == "float4") { append_float4(numeric_to_float(a), 1, out); return out; }
+  if (op == "float8") {
+    append_float8(numeric_to_double(a), 1, out);
+    return out;
+  }
+  if (op == "float4") {
+    append_float4(numeric_to_float(a), 1, out);
+    return out;
+  }
   return "no such case: " + op;
 }
 
@@ -170,7 +190,8 @@ TEST(Oracle, Numeric) {
   ASSERT_GT(rows.size(), 5000u);
   for (const Row& row : rows) {
     ASSERT_EQ(row.size(), 4u);
-    EXPECT_EQ(answer_of([&] { return numeric_call(row[0], row[1], row[2]); }), row[3]) << row[0] << " " << row[1] << " " << row[2];
+    EXPECT_EQ(answer_of([&] { return numeric_call(row[0], row[1], row[2]); }), row[3])
+        << row[0] << " " << row[1] << " " << row[2];
   }
 }
 
@@ -180,8 +201,10 @@ class Calls {
   std::string run(const std::string& f, const std::string& a, const std::string& b) {
     const TimeZone& zone = zone_of(s_);
     if (f == "extract_ts") return field([&](Numeric* n) { return extract_timestamp(a, ts(b), arena_, n); });
-    if (f == "extract_tz") return field([&](Numeric* n) { return extract_timestamptz(a, tz(b), zone, arena_, n); });
-    if (f == "extract_date") return field([&](Numeric* n) { return extract_date(a, parse_date(b, s_), arena_, n); });
+    if (f == "extract_tz")
+      return field([&](Numeric* n) { return extract_timestamptz(a, tz(b), zone, arena_, n); });
+    if (f == "extract_date")
+      return field([&](Numeric* n) { return extract_date(a, parse_date(b, s_), arena_, n); });
     if (f == "extract_iv") return field([&](Numeric* n) { return extract_interval(a, iv(b), arena_, n); });
     if (f == "trunc_ts") return show_ts(date_trunc(a, ts(b)));
     if (f == "trunc_tz") return show_tz(date_trunc_tz(a, tz(b), zone));
@@ -204,13 +227,26 @@ class Calls {
   std::int64_t ts(const std::string& t) { return parse_timestamp(t, -1, s_); }
   std::int64_t tz(const std::string& t) { return parse_timestamptz(t, -1, s_); }
   Interval iv(const std::string& t) { return parse_interval(t, -1, s_); }
-  template <class Fn> std::string field(Fn&& fn) {
+  template <class Fn>
+  std::string field(Fn&& fn) {
     Numeric n;
     return fn(&n) ? to_string(n) : "\\N";
   }
-  std::string show_ts(std::int64_t t) { std::string out; append_timestamp(t, s_, out); return out; }
-  std::string show_tz(std::int64_t t) { std::string out; append_timestamptz(t, s_, out); return out; }
-  std::string show(const Interval& v) { std::string out; append_interval(v, s_, out); return out; }
+  std::string show_ts(std::int64_t t) {
+    std::string out;
+    append_timestamp(t, s_, out);
+    return out;
+  }
+  std::string show_tz(std::int64_t t) {
+    std::string out;
+    append_timestamptz(t, s_, out);
+    return out;
+  }
+  std::string show(const Interval& v) {
+    std::string out;
+    append_interval(v, s_, out);
+    return out;
+  }
   FormatSettings s_;
   Arena arena_;
 };

@@ -91,15 +91,16 @@ T parse_float(std::string_view whole, std::string_view name) {
   return negative ? -value : value;
 }
 
-/// True when digits * 10^exponent lies exactly between `value` and a neighbour. Both sides are odd * 2^k, and powers of
-/// five that could be equal fit 128 bits.
+/// True when digits * 10^exponent lies exactly between `value` and a neighbour. Both sides are odd * 2^k, and
+/// powers of five that could be equal fit 128 bits.
 template <class T>
 bool is_halfway(std::uint64_t digits, int exponent, T value) {
   int binary = 0;
   const double fraction = std::frexp(std::fabs(static_cast<double>(value)), &binary);
   const auto mantissa = static_cast<std::uint64_t>(std::ldexp(fraction, 53));
   constexpr int kDropped = 53 - std::numeric_limits<T>::digits;
-  const std::uint64_t half = 1ull << kDropped;  // half a unit of T's last place, where the mantissa is doubled
+  const std::uint64_t half =
+      1ull << kDropped;  // half a unit of T's last place, where the mantissa is doubled
   for (const std::uint64_t middle : {mantissa * 2 + half, mantissa * 2 - half}) {
     unsigned __int128 left = digits, right = middle;
     for (int i = 0; i < exponent && left >> 120 == 0; ++i) left *= 5;
@@ -127,13 +128,15 @@ struct Decimal {
   }
 };
 
-/// Fewest digits that read back, where, as in PostgreSQL, a number halfway to a neighbour is not taken for either.
+/// Fewest digits that read back, where, as in PostgreSQL, a number halfway to a neighbour is not taken for
+/// either.
 template <class T>
 Decimal shortest_decimal(T value) {
   char buffer[48];
   auto made = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
   Decimal d{{buffer, static_cast<std::size_t>(made.ptr - buffer)}};
-  for (auto n = static_cast<int>(d.digits.size()); n < std::numeric_limits<T>::max_digits10 && value != 0; ++n) {
+  for (auto n = static_cast<int>(d.digits.size()); n < std::numeric_limits<T>::max_digits10 && value != 0;
+       ++n) {
     if (!is_halfway(std::stoull(d.digits), d.exponent - static_cast<int>(d.digits.size()) + 1, value)) break;
     T back = 0;
     do {
@@ -174,8 +177,14 @@ void append_shortest(T value, int fixed_end, std::string& out) {
 
 template <class T>
 void append_float(T value, int digits, int fixed_end, int extra, std::string& out) {
-  if (std::isnan(value)) { out += "NaN"; return; }
-  if (std::isinf(value)) { out += value < 0 ? "-Infinity" : "Infinity"; return; }
+  if (std::isnan(value)) {
+    out += "NaN";
+    return;
+  }
+  if (std::isinf(value)) {
+    out += value < 0 ? "-Infinity" : "Infinity";
+    return;
+  }
   if (extra > 0) {
     append_shortest(value, fixed_end, out);
     return;
@@ -194,7 +203,8 @@ void append_integer(std::int64_t value, std::string& out) {
   out.append(buffer, made.ptr);
 }
 
-// ---- bytea ------------------------------------------------------------------------------------------------------
+// ---- bytea
+// ------------------------------------------------------------------------------------------------------
 void append_bytea(std::string_view bytes, bool escape, std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
   if (!escape) {
@@ -233,7 +243,10 @@ std::string parse_bytea(std::string_view text) {
   std::string out;
   if (text.starts_with("\\x")) {
     for (std::size_t i = 2; i < text.size();) {
-      if (is_blank(text[i])) { ++i; continue; }
+      if (is_blank(text[i])) {
+        ++i;
+        continue;
+      }
       const int high = hex_digit_or_throw(text, i++);
       if (i >= text.size())
         throw error(sqlstate::kInvalidParameterValue, "invalid hexadecimal data: odd number of digits");
@@ -241,7 +254,9 @@ std::string parse_bytea(std::string_view text) {
     }
     return out;
   }
-  const auto octal = [&](std::size_t i, char most) { return i < text.size() && text[i] >= '0' && text[i] <= most; };
+  const auto octal = [&](std::size_t i, char most) {
+    return i < text.size() && text[i] >= '0' && text[i] <= most;
+  };
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '\\') {
       out += text[i];
@@ -258,7 +273,8 @@ std::string parse_bytea(std::string_view text) {
   return out;
 }
 
-// ---- uuid, oid --------------------------------------------------------------------------------------------------
+// ---- uuid, oid
+// --------------------------------------------------------------------------------------------------
 Uuid parse_uuid(std::string_view text) {
   std::string_view rest = text;
   const bool braces = rest.starts_with('{');
@@ -266,7 +282,8 @@ Uuid parse_uuid(std::string_view text) {
   std::uint64_t words[2] = {0, 0};
   for (int i = 0; i < 16; ++i) {
     if (rest.size() < 2 || hex_value(rest[0]) < 0 || hex_value(rest[1]) < 0) bad_syntax("uuid", text);
-    words[i / 8] = words[i / 8] << 8 | static_cast<std::uint64_t>(hex_value(rest[0]) << 4 | hex_value(rest[1]));
+    words[i / 8] =
+        words[i / 8] << 8 | static_cast<std::uint64_t>(hex_value(rest[0]) << 4 | hex_value(rest[1]));
     rest.remove_prefix(2);
     if (rest.starts_with('-') && i % 2 == 1 && i < 15) rest.remove_prefix(1);
   }
@@ -278,8 +295,8 @@ Uuid parse_uuid(std::string_view text) {
   return {words[0], words[1]};
 }
 void append_uuid(const Uuid& u, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", u.hi >> 32, (u.hi >> 16) & 0xFFFF,
-                 u.hi & 0xFFFF, u.lo >> 48, u.lo & 0xFFFFFFFFFFFFull);
+  fmt::format_to(std::back_inserter(out), "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", u.hi >> 32,
+                 (u.hi >> 16) & 0xFFFF, u.hi & 0xFFFF, u.lo >> 48, u.lo & 0xFFFFFFFFFFFFull);
 }
 
 Oid parse_oid(std::string_view whole, std::string_view type_name) {
@@ -288,12 +305,14 @@ Oid parse_oid(std::string_view whole, std::string_view type_name) {
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   std::uint64_t value = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failure == std::errc::invalid_argument || end != text.data() + text.size()) bad_syntax(type_name, whole);
+  if (failure == std::errc::invalid_argument || end != text.data() + text.size())
+    bad_syntax(type_name, whole);
   if (failure != std::errc{} || value > (negative ? 1ull << 31 : UINT32_MAX)) out_of_range(type_name, whole);
   return negative ? static_cast<Oid>(0 - value) : static_cast<Oid>(value);
 }
 
-// ---- UTF-8 ------------------------------------------------------------------------------------------------------
+// ---- UTF-8
+// ------------------------------------------------------------------------------------------------------
 namespace {
 int lead_length(unsigned char c) {
   if (c < 0x80) return 1;
@@ -328,7 +347,8 @@ std::size_t valid_utf8_prefix(std::string_view text) {
       std::uint64_t word;
       std::memcpy(&word, p + i, 8);
       // All eight below 0x80 and none zero.
-      if ((word & 0x8080808080808080ull) == 0 && ((word - 0x0101010101010101ull) & 0x8080808080808080ull) == 0) {
+      if ((word & 0x8080808080808080ull) == 0 &&
+          ((word - 0x0101010101010101ull) & 0x8080808080808080ull) == 0) {
         i += 8;
         continue;
       }
@@ -344,10 +364,12 @@ void check_utf8(std::string_view text) {
   const std::size_t good = valid_utf8_prefix(text);
   if (good == text.size()) return;
   const std::string_view bad = text.substr(good);
-  const auto n = std::min<std::size_t>(bad.size(), static_cast<std::size_t>(lead_length(static_cast<unsigned char>(bad[0]))));
+  const auto n = std::min<std::size_t>(
+      bad.size(), static_cast<std::size_t>(lead_length(static_cast<unsigned char>(bad[0]))));
   std::string bytes;
   for (std::size_t i = 0; i < n; ++i)
-    fmt::format_to(std::back_inserter(bytes), "{}0x{:02x}", i == 0 ? "" : " ", static_cast<unsigned char>(bad[i]));
+    fmt::format_to(std::back_inserter(bytes), "{}0x{:02x}", i == 0 ? "" : " ",
+                   static_cast<unsigned char>(bad[i]));
   throw error(sqlstate::kCharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": {}", bytes);
 }
 

@@ -1,4 +1,5 @@
-// Time zones: a reader of the system's TZif files (RFC 8536) with the POSIX rule behind their last transition.
+// Time zones: a reader of the system's TZif files (RFC 8536) with the POSIX rule behind their last
+// transition.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -29,7 +30,8 @@ struct LocalType {
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 std::int64_t unix_day(int year, int month, int day) { return julian_of(year, month, day) - kUnixEpochJulian; }
 
-// ---- POSIX TZ strings ---------------------------------------------------------------------------------------------
+// ---- POSIX TZ strings
+// ---------------------------------------------------------------------------------------------
 struct RuleDate {
   enum Kind { kJulianNoLeap, kZeroBased, kMonthWeekDay } kind = kMonthWeekDay;
   int month = 3, week = 2, day = 0;
@@ -94,7 +96,8 @@ class PosixParser {
       return true;
     }
     std::size_t n = 0;
-    while (n < text_.size() && !is_digit(text_[n]) && text_[n] != ',' && text_[n] != '-' && text_[n] != '+') ++n;
+    while (n < text_.size() && !is_digit(text_[n]) && text_[n] != ',' && text_[n] != '-' && text_[n] != '+')
+      ++n;
     *out = text_.substr(0, n);
     text_.remove_prefix(n);
     return true;
@@ -125,7 +128,8 @@ class PosixParser {
       out->kind = RuleDate::kJulianNoLeap;
       if (!number(&out->day, 365)) return false;
     } else if (eat('M')) {
-      if (!number(&out->month, 12) || !eat('.') || !number(&out->week, 5) || !eat('.') || !number(&out->day, 6))
+      if (!number(&out->month, 12) || !eat('.') || !number(&out->week, 5) || !eat('.') ||
+          !number(&out->day, 6))
         return false;
       if (out->month < 1 || out->week < 1) return false;
     } else {
@@ -137,7 +141,8 @@ class PosixParser {
   std::string_view text_;
 };
 
-// ---- zones --------------------------------------------------------------------------------------------------------
+// ---- zones
+// --------------------------------------------------------------------------------------------------------
 struct Boundary {
   std::int64_t at = 0;
   std::int32_t before = 0, after = 0;
@@ -146,7 +151,9 @@ struct Boundary {
 /// Transitions from a file, then the rule. Times in seconds from 1970 UTC. Immutable after load.
 class SystemZone final : public TimeZone {
  public:
-  SystemZone(std::string name, std::optional<PosixRule> rule) : rule_(std::move(rule)) { name_ = std::move(name); }
+  SystemZone(std::string name, std::optional<PosixRule> rule) : rule_(std::move(rule)) {
+    name_ = std::move(name);
+  }
   void add_type(LocalType type) { types_.push_back(std::move(type)); }
   void add_transition(std::int64_t at, std::uint8_t type) {
     at_.push_back(at);
@@ -159,8 +166,8 @@ class SystemZone final : public TimeZone {
     return {t.offset, t.dst, t.abbreviation};
   }
 
-  /// As PostgreSQL: looks at the first boundary after a day before; a time in a gap takes the offset before it, one in
-  /// an overlap the offset after it.
+  /// As PostgreSQL: looks at the first boundary after a day before; a time in a gap takes the offset before
+  /// it, one in an overlap the offset after it.
   [[nodiscard]] std::int32_t offset_of_local(std::int64_t local_us) const override {
     const std::int64_t local = floor_div(local_us, kUsPerSecond) + kUnixToPostgresSeconds;
     Boundary b;
@@ -225,7 +232,8 @@ class SystemZone final : public TimeZone {
   std::optional<PosixRule> rule_;
 };
 
-// ---- TZif ---------------------------------------------------------------------------------------------------------
+// ---- TZif
+// ---------------------------------------------------------------------------------------------------------
 std::uint64_t big_endian(const char* p, int bytes) {
   std::uint64_t v = 0;
   for (int i = 0; i < bytes; ++i) v = v << 8 | static_cast<unsigned char>(p[i]);
@@ -254,7 +262,8 @@ std::unique_ptr<SystemZone> parse_tzif(const std::string& name, std::string_view
   std::optional<PosixRule> rule;
   if (file.size() > end + 1) {
     const std::size_t stop = file.find('\n', end + 1);
-    const std::string_view footer = file.substr(end + 1, stop == std::string_view::npos ? stop : stop - end - 1);
+    const std::string_view footer =
+        file.substr(end + 1, stop == std::string_view::npos ? stop : stop - end - 1);
     if (!footer.empty()) rule = PosixParser{footer}.parse();
   }
   auto zone = std::make_unique<SystemZone>(name, std::move(rule));
@@ -297,7 +306,8 @@ class Zones {
     if (const auto it = files().find(key); it != files().end())
       zone = parse_tzif(it->second, read_file(std::string{kZoneInfo} + "/" + it->second));
     if (zone == nullptr) zone = by_posix_string(name);
-    if (zone == nullptr || !zone->is_usable()) return nullptr;  // unknown names are not kept: they have no end
+    if (zone == nullptr || !zone->is_usable())
+      return nullptr;  // unknown names are not kept: they have no end
     return by_name_[key] = zone.release();
   }
   const std::vector<std::string>& names() {
@@ -327,7 +337,8 @@ class Zones {
     namespace fs = std::filesystem;
     std::error_code failure;
     const fs::path root{kZoneInfo};
-    for (fs::recursive_directory_iterator it{root, failure}, end; !failure && it != end; it.increment(failure)) {
+    for (fs::recursive_directory_iterator it{root, failure}, end; !failure && it != end;
+         it.increment(failure)) {
       const std::string name = it->path().lexically_relative(root).string();
       if (name == "posix" || name == "right") it.disable_recursion_pending();
       if (name == "posixrules" || name == "localtime" || name == "Factory") continue;
@@ -393,13 +404,15 @@ const ZoneAbbreviation* find_zone_abbreviation(std::string_view name) {
   for (char& c : upper)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
   const auto all = zone_abbreviations();
-  const auto it = std::lower_bound(all.begin(), all.end(), upper,
-                                   [](const ZoneAbbreviation& a, const std::string& b) { return a.name < b; });
+  const auto it =
+      std::lower_bound(all.begin(), all.end(), upper,
+                       [](const ZoneAbbreviation& a, const std::string& b) { return a.name < b; });
   return it != all.end() && it->name == upper ? &*it : nullptr;
 }
 
 ZoneReference resolve_zone(std::string_view text) {
-  if (const ZoneAbbreviation* a = find_zone_abbreviation(text); a != nullptr) return {nullptr, a->seconds_east};
+  if (const ZoneAbbreviation* a = find_zone_abbreviation(text); a != nullptr)
+    return {nullptr, a->seconds_east};
   if (const TimeZone* zone = TimeZone::find(text); zone != nullptr) return {zone, 0};
   throw error(sqlstate::kInvalidParameterValue, "time zone \"{}\" not recognized", text);
 }

@@ -31,7 +31,8 @@ const TypeIndex& index() {
 }
 
 std::int32_t numeric_typmod_in(std::span<const int> m) {
-  if (m.size() != 1 && m.size() != 2) throw error(sqlstate::kInvalidParameterValue, "invalid NUMERIC type modifier");
+  if (m.size() != 1 && m.size() != 2)
+    throw error(sqlstate::kInvalidParameterValue, "invalid NUMERIC type modifier");
   if (m[0] < 1 || m[0] > kNumericMaxPrecision)
     throw error(sqlstate::kInvalidParameterValue, "NUMERIC precision {} must be between 1 and 1000", m[0]);
   const int scale = m.size() == 2 ? m[1] : 0;
@@ -44,7 +45,8 @@ std::int32_t length_typmod_in(std::span<const int> m, std::string_view name) {
   if (m.size() != 1) throw error(sqlstate::kInvalidParameterValue, "invalid type modifier");
   if (m[0] < 1) throw error(sqlstate::kInvalidParameterValue, "length for type {} must be at least 1", name);
   if (m[0] > kMaxCharacters)
-    throw error(sqlstate::kInvalidParameterValue, "length for type {} cannot exceed {}", name, kMaxCharacters);
+    throw error(sqlstate::kInvalidParameterValue, "length for type {} cannot exceed {}", name,
+                kMaxCharacters);
   return m[0] + 4;
 }
 
@@ -52,13 +54,16 @@ std::int32_t length_typmod_in(std::span<const int> m, std::string_view name) {
 std::int32_t time_typmod_in(std::span<const int> m, std::string_view name, std::string_view suffix) {
   if (m.size() != 1) throw error(sqlstate::kInvalidParameterValue, "invalid type modifier");
   if (m[0] < 0)
-    throw error(sqlstate::kInvalidParameterValue, "{}({}){} precision must not be negative", name, m[0], suffix);
+    throw error(sqlstate::kInvalidParameterValue, "{}({}){} precision must not be negative", name, m[0],
+                suffix);
   return std::min(m[0], 6);
 }
 
 std::int32_t interval_typmod_in(std::span<const int> m) {
-  if (m.empty() || m.size() > 2) throw error(sqlstate::kInvalidParameterValue, "invalid INTERVAL type modifier");
-  if (m.size() == 1) return m[0] == kIntervalFullRange ? -1 : ((m[0] & 0x7FFF) << 16) | kIntervalFullPrecision;
+  if (m.empty() || m.size() > 2)
+    throw error(sqlstate::kInvalidParameterValue, "invalid INTERVAL type modifier");
+  if (m.size() == 1)
+    return m[0] == kIntervalFullRange ? -1 : ((m[0] & 0x7FFF) << 16) | kIntervalFullPrecision;
   if (m[1] < 0)
     throw error(sqlstate::kInvalidParameterValue, "INTERVAL({}) precision must not be negative", m[1]);
   return ((m[0] & 0x7FFF) << 16) | std::min(m[1], 6);
@@ -157,7 +162,8 @@ std::string format_type(Oid oid, std::int32_t typmod) {
   if (oid == 0) return "-";
   const TypeInfo* info = find_type(oid);
   if (info == nullptr) return "???";
-  if (info->element_oid != 0 && info->name.starts_with('_')) return format_type(info->element_oid, typmod) + "[]";
+  if (info->element_oid != 0 && info->name.starts_with('_'))
+    return format_type(info->element_oid, typmod) + "[]";
   if (typmod < 0) return std::string{info->sql_name};
   const std::string modifier = typmod_out(oid, typmod);
   switch (oid) {  // the modifier stands inside the name

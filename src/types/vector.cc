@@ -32,7 +32,9 @@ void gather_as(const Vector& from, const Selection& selection, void* to) {
   }
   RUSTBD_UNREACHABLE("a sequence is of 64-bit integers");
 }
-struct Wide { std::uint64_t lo, hi; };
+struct Wide {
+  std::uint64_t lo, hi;
+};
 
 void gather_sequence(const Vector& from, const Selection& selection, std::int64_t* out) {
   const auto* s = from.values<std::int64_t>();
@@ -103,7 +105,8 @@ void ChunkBuffer::set_null(std::uint32_t column, std::uint32_t row) {
   Vector& v = vectors_[column];
   if (v.validity == nullptr) v.validity = buffers_[column].fresh_validity();
   v.validity[row >> 6] &= ~(1ull << (row & 63));
-  std::memset(static_cast<char*>(v.data) + std::size_t{row} * v.width, 0, v.width);  // never a dangling string
+  std::memset(static_cast<char*>(v.data) + std::size_t{row} * v.width, 0,
+              v.width);  // never a dangling string
 }
 
 void ChunkBuffer::put(std::uint32_t column, std::uint32_t row, const Datum& value, bool is_null, bool copy) {

@@ -1,4 +1,5 @@
-// Vectors and chunks: what operators, kernels, storage and the wire exchange (query.md §5). There are no row objects.
+// Vectors and chunks: what operators, kernels, storage and the wire exchange (query.md §5). There are no row
+// objects.
 #pragma once
 
 #include <cstdint>
@@ -23,22 +24,29 @@ enum class Form : std::uint8_t {
   kSeq,    // kI64 only: start + row * step, where data = {start, step}; no nulls
 };
 
-/// One column of a chunk. Plain data, copied freely; it owns nothing. Bytes behind null positions are readable, any.
+/// One column of a chunk. Plain data, copied freely; it owns nothing. Bytes behind null positions are
+/// readable, any.
 struct Vector {
   Phys phys = Phys::kI32;
   Form form = Form::kFlat;
-  std::uint8_t flags = 0;                  // kMayBeNan, ...
+  std::uint8_t flags = 0;  // kMayBeNan, ...
   std::uint32_t width = 4;
-  void* data = nullptr;                    // 64-byte aligned when flat
-  std::uint64_t* validity = nullptr;       // bit 1 = not null; nullptr = no nulls at all
-  const std::uint32_t* codes = nullptr;    // kDict
+  void* data = nullptr;                  // 64-byte aligned when flat
+  std::uint64_t* validity = nullptr;     // bit 1 = not null; nullptr = no nulls at all
+  const std::uint32_t* codes = nullptr;  // kDict
   std::uint32_t dict_size = 0;
-  std::uint64_t dict_id = 0;               // != 0: names a segment dictionary
-  const std::int64_t* range = nullptr;     // optional proven {lo, hi} of all valid values (integer forms)
+  std::uint64_t dict_id = 0;            // != 0: names a segment dictionary
+  const std::int64_t* range = nullptr;  // optional proven {lo, hi} of all valid values (integer forms)
   const std::shared_ptr<void>* keep = nullptr;  // pins what data points into
 
-  template <class T> [[nodiscard]] T* values() { return static_cast<T*>(data); }
-  template <class T> [[nodiscard]] const T* values() const { return static_cast<const T*>(data); }
+  template <class T>
+  [[nodiscard]] T* values() {
+    return static_cast<T*>(data);
+  }
+  template <class T>
+  [[nodiscard]] const T* values() const {
+    return static_cast<const T*>(data);
+  }
   /// Index into data for a row.
   [[nodiscard]] std::uint32_t slot(std::uint32_t row) const {
     return form == Form::kFlat ? row : (form == Form::kConst ? 0 : codes[row]);
@@ -62,7 +70,9 @@ struct Vector {
 struct Selection {
   const std::uint16_t* indexes = nullptr;
   std::uint32_t count = 0;
-  [[nodiscard]] std::uint32_t operator[](std::uint32_t i) const { return indexes == nullptr ? i : indexes[i]; }
+  [[nodiscard]] std::uint32_t operator[](std::uint32_t i) const {
+    return indexes == nullptr ? i : indexes[i];
+  }
 };
 
 /// A batch of rows, column by column. `rows` positions exist in each vector; `selection` says which count.
@@ -73,7 +83,10 @@ struct Chunk {
   std::uint32_t rows = 0;
   Selection selection{};
   [[nodiscard]] std::uint32_t count() const { return selection.count; }
-  void select_all(std::uint32_t n) { rows = n; selection = {nullptr, n}; }
+  void select_all(std::uint32_t n) {
+    rows = n;
+    selection = {nullptr, n};
+  }
   Vector& operator[](std::size_t i) { return columns[i]; }
   const Vector& operator[](std::size_t i) const { return columns[i]; }
 };
@@ -91,13 +104,16 @@ class VectorBuffer {
   [[nodiscard]] void* data() { return data_.get(); }
 
  private:
-  struct Free { void operator()(void* p) const; };
+  struct Free {
+    void operator()(void* p) const;
+  };
   Phys phys_ = Phys::kI32;
   std::unique_ptr<void, Free> data_;
   std::unique_ptr<std::uint64_t[]> validity_;
 };
 
-/// A chunk with its memory: flat vectors that a stage fills, an arena for string bytes that is reset each time.
+/// A chunk with its memory: flat vectors that a stage fills, an arena for string bytes that is reset each
+/// time.
 class ChunkBuffer {
  public:
   ChunkBuffer() = default;
@@ -110,7 +126,8 @@ class ChunkBuffer {
   void set_null(std::uint32_t column, std::uint32_t row);
   /// Appends the selected rows of `from` (same columns), copying what they point to. Returns how many fitted.
   std::uint32_t append(const Chunk& from, std::uint32_t first = 0);
-  /// Stores one value; is_null clears the validity bit. Long strings are copied into the arena when `copy` is set.
+  /// Stores one value; is_null clears the validity bit. Long strings are copied into the arena when `copy` is
+  /// set.
   void put(std::uint32_t column, std::uint32_t row, const Datum& value, bool is_null, bool copy = true);
 
  private:
@@ -120,7 +137,8 @@ class ChunkBuffer {
   Arena arena_;
 };
 
-/// Makes `to` a flat copy of the selected rows of `from`, at positions 0..n-1; strings still point where they pointed.
+/// Makes `to` a flat copy of the selected rows of `from`, at positions 0..n-1; strings still point where they
+/// pointed.
 void gather(const Vector& from, const Selection& selection, VectorBuffer& to_memory, Vector& to);
 /// A kConst vector of one value in `memory`.
 Vector make_constant(const Datum& value, bool is_null, Phys phys, Arena& memory);

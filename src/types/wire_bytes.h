@@ -21,7 +21,8 @@ class WireReader {
   template <class Unsigned>
   Unsigned get() {
     Unsigned v = 0;
-    for (const char c : take(sizeof v)) v = static_cast<Unsigned>(static_cast<Unsigned>(v << 7 << 1) | static_cast<unsigned char>(c));
+    for (const char c : take(sizeof v))
+      v = static_cast<Unsigned>(static_cast<Unsigned>(v << 7 << 1) | static_cast<unsigned char>(c));
     return v;
   }
   std::string_view take(std::size_t n) {

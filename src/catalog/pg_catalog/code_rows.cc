@@ -27,12 +27,9 @@ void put_names(const ProcRow& p, RowCollector& r) {
   std::vector<std::string> names;
   for (const auto n : p.names)
     if (n != ">") names.emplace_back(n);
-  if (names.size() != p.arguments.size())
-    r.null();
-  else if (names.empty())
-    r.null();
-  else
-    r.array(names);
+  if (names.size() != p.arguments.size()) r.null();
+  else if (names.empty()) r.null();
+  else r.array(names);
 }
 void put_proc(const ProcRow& p, RowCollector& r) {
   r.oid(p.oid)

@@ -54,10 +54,8 @@ void fill_tables(VirtualContext& x, RowCollector& r) {
         .text(t.name)
         .text(view ? "VIEW" : (t.persistence == 't' ? "LOCAL TEMPORARY" : "BASE TABLE"));
     nulls(r, 5).text(yes_no(!view && !t.is_catalog())).text("NO");
-    if (t.persistence == 't')
-      r.text("PRESERVE");
-    else
-      r.null();
+    if (t.persistence == 't') r.text("PRESERVE");
+    else r.null();
     r.end_row();
   });
 }
@@ -65,10 +63,8 @@ void fill_views(VirtualContext& x, RowCollector& r) {
   for_each_shown(x, [&](const Relation& t) {
     if (t.kind != RelationKind::kView) return;
     r.text(kCatalog).text(t.schema_name).text(t.name);
-    if (t.view_sql.empty() || !owns(x, t.owner))
-      r.null();
-    else
-      r.text(x.server.view_definition(t));
+    if (t.view_sql.empty() || !owns(x, t.owner)) r.null();
+    else r.text(x.server.view_definition(t));
     r.text(t.view_check_option ? "CASCADED" : "NONE")
         .text("NO")
         .text("NO")
@@ -111,47 +107,30 @@ TypeDescription describe(const CatalogSnapshot& catalog, const types::TypeRef& t
       if (modifier >= 0) d.length = modifier - 4;
       d.octets = modifier >= 0 ? std::min((modifier - 4) * 4LL, 1'073'741'824LL) : 1'073'741'824;
       break;
-    case o::kText:
-      d.octets = 1'073'741'824;
-      break;
+    case o::kText: d.octets = 1'073'741'824; break;
     case o::kBit:
     case o::kVarbit:
       if (modifier >= 0) d.length = modifier;
       break;
-    case o::kInt2:
-      number(16);
-      break;
-    case o::kInt4:
-      number(32);
-      break;
-    case o::kInt8:
-      number(64);
-      break;
-    case o::kFloat4:
-      d.precision = 24, d.radix = 2;
-      break;
-    case o::kFloat8:
-      d.precision = 53, d.radix = 2;
-      break;
+    case o::kInt2: number(16); break;
+    case o::kInt4: number(32); break;
+    case o::kInt8: number(64); break;
+    case o::kFloat4: d.precision = 24, d.radix = 2; break;
+    case o::kFloat8: d.precision = 53, d.radix = 2; break;
     case o::kNumeric:
       d.radix = 10;
       if (modifier >= 0)
         d.precision = types::numeric_precision(modifier), d.scale = types::numeric_scale(modifier);
       break;
-    case o::kDate:
-      d.datetime_precision = 0;
-      break;
+    case o::kDate: d.datetime_precision = 0; break;
     case o::kTime:
     case o::kTimetz:
     case o::kTimestamp:
-    case o::kTimestamptz:
-      d.datetime_precision = modifier < 0 ? 6 : modifier;
-      break;
+    case o::kTimestamptz: d.datetime_precision = modifier < 0 ? 6 : modifier; break;
     case o::kInterval:
       d.datetime_precision = modifier < 0 || (modifier & 0xFFFF) == 0xFFFF ? 6 : modifier & 0xFFFF;
       break;
-    default:
-      break;
+    default: break;
   }
   return d;
 }
@@ -177,10 +156,8 @@ void put_column(VirtualContext& x, const Relation& t, const Column& c, std::int3
   const std::string expression = c.default_sql.empty() || !may_any(x, t, "rawx")
                                      ? std::string{}
                                      : x.server.expression_text(t, c.default_sql, &c.type);
-  if (c.generated != 0 || c.default_sql.empty())
-    r.null();
-  else
-    r.text_or_null(expression);
+  if (c.generated != 0 || c.default_sql.empty()) r.null();
+  else r.text_or_null(expression);
   r.text(yes_no(!c.not_null)).text(d.data_type);
   put(r, d.length);
   put(r, d.octets);
@@ -192,16 +169,13 @@ void put_column(VirtualContext& x, const Relation& t, const Column& c, std::int3
   nulls(r, 3);  // character set
   if (c.type.collation == 950 || c.type.collation == 951)
     r.text(kCatalog).text("pg_catalog").text(c.type.collation == 950 ? "C" : "POSIX");
-  else
-    nulls(r, 3);
+  else nulls(r, 3);
   nulls(r, 3).text(kCatalog).text(d.udt_schema).text(d.udt_name);
   nulls(r, 4).text(std::to_string(c.number)).text("NO");
   put_identity(x, c, r);
   r.text(c.generated != 0 ? "ALWAYS" : "NEVER");
-  if (c.generated != 0)
-    r.text_or_null(expression);
-  else
-    r.null();
+  if (c.generated != 0) r.text_or_null(expression);
+  else r.null();
   r.text(yes_no(t.kind == RelationKind::kTable && !t.is_catalog())).end_row();
 }
 void fill_columns(VirtualContext& x, RowCollector& r) {
@@ -216,14 +190,10 @@ void fill_columns(VirtualContext& x, RowCollector& r) {
 std::string_view type_text(ConstraintType type) {
   switch (type) {
     case ConstraintType::kCheck:
-    case ConstraintType::kNotNull:
-      return "CHECK";
-    case ConstraintType::kForeignKey:
-      return "FOREIGN KEY";
-    case ConstraintType::kPrimaryKey:
-      return "PRIMARY KEY";
-    case ConstraintType::kUnique:
-      return "UNIQUE";
+    case ConstraintType::kNotNull: return "CHECK";
+    case ConstraintType::kForeignKey: return "FOREIGN KEY";
+    case ConstraintType::kPrimaryKey: return "PRIMARY KEY";
+    case ConstraintType::kUnique: return "UNIQUE";
   }
   return {};
 }
@@ -318,16 +288,11 @@ void fill_constraint_table_usage(VirtualContext& x, RowCollector& r) {
 }
 std::string_view rule_text(char action) {
   switch (action) {
-    case 'c':
-      return "CASCADE";
-    case 'n':
-      return "SET NULL";
-    case 'd':
-      return "SET DEFAULT";
-    case 'r':
-      return "RESTRICT";
-    default:
-      return "NO ACTION";
+    case 'c': return "CASCADE";
+    case 'n': return "SET NULL";
+    case 'd': return "SET DEFAULT";
+    case 'r': return "RESTRICT";
+    default: return "NO ACTION";
   }
 }
 void fill_referential(VirtualContext& x, RowCollector& r) {
@@ -340,10 +305,8 @@ void fill_referential(VirtualContext& x, RowCollector& r) {
       if (target != nullptr)
         for (const auto& u : target->constraints)
           if (is_unique_key(*u) && u->index == k->index) unique = u.get();
-      if (unique == nullptr)
-        nulls(r, 3);
-      else
-        r.text(kCatalog).text(target->schema_name).text(unique->name);
+      if (unique == nullptr) nulls(r, 3);
+      else r.text(kCatalog).text(target->schema_name).text(unique->name);
       r.text(k->match == 'f' ? "FULL" : "NONE")
           .text(rule_text(k->on_update))
           .text(rule_text(k->on_delete))
@@ -396,22 +359,14 @@ void fill_sequences(VirtualContext& x, RowCollector& r) {
 
 std::string_view privilege_name(char letter) {
   switch (letter) {
-    case 'r':
-      return "SELECT";
-    case 'a':
-      return "INSERT";
-    case 'w':
-      return "UPDATE";
-    case 'd':
-      return "DELETE";
-    case 'D':
-      return "TRUNCATE";
-    case 'x':
-      return "REFERENCES";
-    case 't':
-      return "TRIGGER";
-    default:
-      return {};
+    case 'r': return "SELECT";
+    case 'a': return "INSERT";
+    case 'w': return "UPDATE";
+    case 'd': return "DELETE";
+    case 'D': return "TRUNCATE";
+    case 'x': return "REFERENCES";
+    case 't': return "TRIGGER";
+    default: return {};
   }
 }
 void put_grants(VirtualContext& x, const Relation& t, bool with_public, RowCollector& r) {

@@ -62,10 +62,8 @@ void put_class(const ClassRow& c, RowCollector& r) {
       .boolean(true);
   r.character(c.replica_identity).boolean(false).oid(0).xid(0).xid(0);
   put_acl(r, c.acl);
-  if (c.options.empty())
-    r.null();
-  else
-    r.array(c.options);
+  if (c.options.empty()) r.null();
+  else r.array(c.options);
   r.null().end_row();
 }
 
@@ -304,12 +302,10 @@ void fill_namespace(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, s] : x.catalog.schemas()) {
     r.oid(s.oid).text(s.name).oid(s.owner);
     const bool system = s.oid == oid::kPgCatalog || s.oid == oid::kInformationSchema;
-    if (s.acl.empty() && system)
-      r.from_text("{postgres=UC/postgres,=U/postgres}");
+    if (s.acl.empty() && system) r.from_text("{postgres=UC/postgres,=U/postgres}");
     else if (s.acl.empty() && s.oid == oid::kPublic)
       r.from_text("{pg_database_owner=UC/pg_database_owner,=U/pg_database_owner}");
-    else
-      put_acl(r, s.acl);
+    else put_acl(r, s.acl);
     r.end_row();
   }
 }
@@ -376,10 +372,8 @@ void put_constraint(VirtualContext& x, const Constraint& k, const Relation& t, R
       .character(foreign ? k.on_delete : ' ')
       .character(foreign ? k.match : ' ');
   r.boolean(true).int4(0).boolean(k.type == ConstraintType::kCheck ? k.no_inherit : true);
-  if (k.columns.empty())
-    r.null();
-  else
-    r.array(k.columns);
+  if (k.columns.empty()) r.null();
+  else r.array(k.columns);
   if (foreign) {
     r.array(k.referenced_columns);
     std::vector<Oid> both, referenced, own;
@@ -394,10 +388,8 @@ void put_constraint(VirtualContext& x, const Constraint& k, const Relation& t, R
       own.push_back(equality_operator(fk, fk));
     }
     r.array(both).array(referenced).array(own);
-    if (k.on_delete_columns.empty())
-      r.null();
-    else
-      r.array(k.on_delete_columns);
+    if (k.on_delete_columns.empty()) r.null();
+    else r.array(k.on_delete_columns);
   } else {
     r.null().null().null().null().null();
   }

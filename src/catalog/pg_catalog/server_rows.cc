@@ -66,10 +66,8 @@ void put_user(VirtualContext& x, RowCollector& r, bool with_password) {
         .boolean(o.superuser)
         .boolean(o.replication)
         .boolean(o.bypass_rls);
-    if (with_password)
-      r.text_or_null(o.password_verifier);
-    else
-      r.text(kMask);
+    if (with_password) r.text_or_null(o.password_verifier);
+    else r.text(kMask);
     put_valid_until(r, o).null().end_row();
   }
 }
@@ -108,10 +106,8 @@ void fill_settings(VirtualContext& x, RowCollector& r) {
         .text(s.type)
         .text(s.source);
     r.text_or_null(s.minimum).text_or_null(s.maximum);
-    if (s.choices.empty())
-      r.null();
-    else
-      r.array(s.choices);
+    if (s.choices.empty()) r.null();
+    else r.array(s.choices);
     r.text(s.boot_value).text(s.reset_value).null().null().boolean(false).end_row();
   }
 }
@@ -166,10 +162,8 @@ void fill_activity(VirtualContext& x, RowCollector& r) {
     put_time(r, a.query_start_us);
     put_time(r, a.state_change_us);
     r.text_or_null(a.wait_event_type).text_or_null(a.wait_event).text_or_null(a.state);
-    if (a.transaction_id == 0)
-      r.null();
-    else
-      r.xid(static_cast<std::uint32_t>(a.transaction_id));
+    if (a.transaction_id == 0) r.null();
+    else r.xid(static_cast<std::uint32_t>(a.transaction_id));
     r.null().null().text(a.query).text("client backend").end_row();
   }
 }
@@ -205,10 +199,8 @@ void put_lock(VirtualContext& x, const txn::LockListEntry& e, const std::map<std
     case txn::LockKind::kRow: {
       const auto it = tables.find(e.key.a);
       r.text("tuple").oid(oid::kDatabasePostgres);
-      if (it == tables.end())
-        r.null();
-      else
-        r.oid(it->second);
+      if (it == tables.end()) r.null();
+      else r.oid(it->second);
       // A row id is wider than page and tuple number: its upper part is the page.
       r.int4(static_cast<std::int32_t>(e.key.b >> 15))
           .int2(static_cast<std::int16_t>(e.key.b & 0x7FFF))
@@ -284,10 +276,8 @@ void fill_buffer_stats(VirtualContext& x, RowCollector& r) {
       .int8(metric(all, "rustbd_buffer_evictions_total{policy=\"clock\"}"))
       .int8(metric(all, "rustbd_buffer_dirty_pages"));
   r.int8(metric(all, "rustbd_checksum_failures_total"));
-  if (hits + misses == 0)
-    r.null();
-  else
-    r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
+  if (hits + misses == 0) r.null();
+  else r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
   r.end_row();
 }
 void fill_stat_database(VirtualContext& x, RowCollector& r) {

@@ -27,10 +27,8 @@ void fill_views(VirtualContext& x, RowCollector& r) {
   for (const auto& [id, t] : x.catalog.relations()) {
     if (t->kind != RelationKind::kView) continue;
     r.text(t->schema_name).text(t->name).text(role_name(x.catalog, t->owner));
-    if (t->view_sql.empty())
-      r.null();  // computed by the server
-    else
-      r.text(x.server.view_definition(*t));
+    if (t->view_sql.empty()) r.null();  // computed by the server
+    else r.text(x.server.view_definition(*t));
     r.end_row();
   }
 }
@@ -64,10 +62,8 @@ void fill_sequences(VirtualContext& x, RowCollector& r) {
         .int8(s.minimum)
         .int8(s.maximum);
     r.int8(s.increment).boolean(s.cycle).int8(s.cache);
-    if (value.is_called)
-      r.int8(value.last_value);
-    else
-      r.null();
+    if (value.is_called) r.int8(value.last_value);
+    else r.null();
     r.end_row();
   }
 }
@@ -78,14 +74,10 @@ void fill_rules(VirtualContext&, RowCollector&) {}  // rules of views are not li
 void put_statistics(const Relation& t, const Column& c, const ColumnStatistics& s, RowCollector& r) {
   r.text(t.schema_name).text(t.name).text(c.name).boolean(false).float4(static_cast<float>(s.null_fraction));
   r.int4(static_cast<std::int32_t>(s.average_width)).float4(static_cast<float>(s.distinct));
-  if (s.common_values.empty())
-    r.null().null();
-  else
-    r.array_of(c.type, s.common_values).array_float4(s.common_frequencies);
-  if (s.bounds.empty())
-    r.null();
-  else
-    r.array_of(c.type, s.bounds);
+  if (s.common_values.empty()) r.null().null();
+  else r.array_of(c.type, s.common_values).array_float4(s.common_frequencies);
+  if (s.bounds.empty()) r.null();
+  else r.array_of(c.type, s.bounds);
   r.float4(static_cast<float>(s.correlation)).null().null().null().end_row();
 }
 void fill_stats(VirtualContext& x, RowCollector& r) {

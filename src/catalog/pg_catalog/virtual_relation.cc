@@ -154,30 +154,20 @@ namespace {
 template <class T>
 Datum number(T v, Phys phys) {
   switch (phys) {
-    case Phys::kBool:
-      return Datum::of(v != 0);
+    case Phys::kBool: return Datum::of(v != 0);
     case Phys::kI8: {
       Datum d;
       d.i8 = static_cast<std::int8_t>(v);
       return d;
     }
-    case Phys::kI16:
-      return Datum::of(static_cast<std::int16_t>(v));
-    case Phys::kI32:
-      return Datum::of(static_cast<std::int32_t>(v));
-    case Phys::kI64:
-      return Datum::of(static_cast<std::int64_t>(v));
-    case Phys::kU32:
-      return Datum::of(static_cast<std::uint32_t>(v));
-    case Phys::kU64:
-      return Datum::of(static_cast<std::uint64_t>(v));
-    case Phys::kF32:
-      return Datum::of(static_cast<float>(v));
-    case Phys::kF64:
-      return Datum::of(static_cast<double>(v));
-    default:
-      RUSTBD_ASSERT(false, "a number goes to a column of numbers");
-      return {};
+    case Phys::kI16: return Datum::of(static_cast<std::int16_t>(v));
+    case Phys::kI32: return Datum::of(static_cast<std::int32_t>(v));
+    case Phys::kI64: return Datum::of(static_cast<std::int64_t>(v));
+    case Phys::kU32: return Datum::of(static_cast<std::uint32_t>(v));
+    case Phys::kU64: return Datum::of(static_cast<std::uint64_t>(v));
+    case Phys::kF32: return Datum::of(static_cast<float>(v));
+    case Phys::kF64: return Datum::of(static_cast<double>(v));
+    default: RUSTBD_ASSERT(false, "a number goes to a column of numbers"); return {};
   }
 }
 }  // namespace
@@ -265,10 +255,8 @@ std::vector<std::string_view> split_line(std::string_view line) {
 void fill_from_text(std::string_view lines, RowCollector& rows) {
   for_each_line(lines, [&](std::string_view line) {
     for (const auto value : split_line(line)) {
-      if (value == "\\N")
-        rows.null();
-      else
-        rows.from_text(value);
+      if (value == "\\N") rows.null();
+      else rows.from_text(value);
     }
     rows.end_row();
   });

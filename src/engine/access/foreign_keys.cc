@@ -1,4 +1,5 @@
-// Foreign keys: children look for their parent, changed parents look for children and act on them (query.md §10.6).
+// Foreign keys: children look for their parent, changed parents look for children and act on them (query.md
+// §10.6).
 #include "rustbd/engine/access/local_table.h"
 
 namespace rustbd::engine {
@@ -29,7 +30,8 @@ std::string column_names(const catalog::Relation& relation, std::span<const Attr
 }
 
 /// The values of some columns of a row, newest committed or own; false: the row is gone.
-Task<bool> read_columns(Session::Parts& parts, LocalTable& table, RowId row, std::span<const AttributeNumber> columns, Arena& memory,
+Task<bool> read_columns(Session::Parts& parts, LocalTable& table, RowId row,
+                        std::span<const AttributeNumber> columns, Arena& memory,
                         std::vector<types::Value>& out) {
   std::vector<storage::ColumnNumber> numbers;
   for (auto a : columns) numbers.push_back(static_cast<storage::ColumnNumber>(a - 1));
@@ -51,12 +53,14 @@ Task<bool> read_columns(Session::Parts& parts, LocalTable& table, RowId row, std
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const auto& type = table.relation().column(columns[i]).type;
     const bool null = !chunk[i].is_valid(at);
-    out.push_back({type, null, null ? types::Datum{} : types::copy_datum(chunk[i].datum(at), type.phys, memory)});
+    out.push_back(
+        {type, null, null ? types::Datum{} : types::copy_datum(chunk[i].datum(at), type.phys, memory)});
   }
   co_return true;
 }
 
-/// Converts a key value to the type of the other side's column where they differ (int4 against int8, numeric scales).
+/// Converts a key value to the type of the other side's column where they differ (int4 against int8, numeric
+/// scales).
 types::Value convert_key(const types::Value& value, const types::TypeRef& to, Arena& memory) {
   if (value.is_null || value.type.oid == to.oid) return value;
   types::Value out = value;
@@ -84,8 +88,10 @@ types::Value convert_key(const types::Value& value, const types::TypeRef& to, Ar
   return out;
 }
 
-/// The index of `relation` whose leading parts are exactly these columns in some order; order[i] = position in `columns`.
-const catalog::Index* index_on(const catalog::Relation& relation, std::span<const AttributeNumber> columns, bool whole, std::vector<std::size_t>& order) {
+/// The index of `relation` whose leading parts are exactly these columns in some order; order[i] = position
+/// in `columns`.
+const catalog::Index* index_on(const catalog::Relation& relation, std::span<const AttributeNumber> columns,
+                               bool whole, std::vector<std::size_t>& order) {
   for (const auto& index : relation.indexes) {
     if (!index->predicate_sql.empty() || !index->valid) continue;
     if (whole && (!index->unique || index->columns.size() != columns.size())) continue;
@@ -114,7 +120,9 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
   std::size_t nulls = 0;
   for (const auto& v : key) nulls += v.is_null;
   const auto violated = [&](std::string detail) {
-    return error(sqlstate::kForeignKeyViolation, "insert or update on table \"{}\" violates foreign key constraint \"{}\"", child->name, c.name)
+    return error(sqlstate::kForeignKeyViolation,
+                 "insert or update on table \"{}\" violates foreign key constraint \"{}\"", child->name,
+                 c.name)
         .with_detail(std::move(detail))
         .on_table(child->schema_name, child->name)
         .on_constraint(c.name);
@@ -139,7 +147,8 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
       continue;
     }
     if (outcome.status == txn::Status::kEnd) {
-      throw violated(fmt::format("Key ({})=({}) is not present in table \"{}\".", column_names(*child, c.columns), key_text(parts_, key), parent->name));
+      throw violated(fmt::format("Key ({})=({}) is not present in table \"{}\".",
+                                 column_names(*child, c.columns), key_text(parts_, key), parent->name));
     }
     if (!outcome.ok()) parts_.database.transactions().throw_outcome(outcome, parts_.locker.get());
     // Keep the parent: KEY SHARE on its newest version, then look again whether the key is still there.
@@ -151,7 +160,8 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
       continue;
     }
     if (!newest.ok()) continue;
-    const auto locked = parent_table.table().lock_row(txn, found, txn::RowLockMode::kKeyShare, txn::WaitPolicy::kWait, version);
+    const auto locked = parent_table.table().lock_row(txn, found, txn::RowLockMode::kKeyShare,
+                                                      txn::WaitPolicy::kWait, version);
     if (locked.ok()) co_return;
     if (locked.blocked()) {
       co_await wait(parts_, locked.token);
@@ -180,14 +190,16 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
       if (flow.result == exec::WriteResult::kChanged) {
         if (txn.isolation() != txn::Isolation::kReadCommitted)
           throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
-        throw error(sqlstate::kSerializationFailure, "a referencing row changed while the foreign key acted on it");
+        throw error(sqlstate::kSerializationFailure,
+                    "a referencing row changed while the foreign key acted on it");
       }
       co_return;
     }
   };
   // Children that refer to the old key.
   std::vector<types::Value> key;
-  for (std::size_t i = 0; i < change.old_key.size(); ++i) key.push_back(convert_key(change.old_key[i], child->column(c.columns[i]).type, memory_));
+  for (std::size_t i = 0; i < change.old_key.size(); ++i)
+    key.push_back(convert_key(change.old_key[i], child->column(c.columns[i]).type, memory_));
   std::vector<storage::ColumnNumber> all;
   for (storage::ColumnNumber i = 0; i < child->columns.size(); ++i) all.push_back(i);
   std::vector<std::size_t> order;
@@ -200,7 +212,9 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
     for (auto o : order) ordered.push_back(key[o]);
     Bytes encoded;
     table.encode_key(*layout, ordered, encoded);
-    by_index = std::make_unique<txn::IndexScan>(table.table(), index->tree, view_, txn::KeyRange::equal(std::move(encoded)), txn::ScanDirection::kForward, all);
+    by_index = std::make_unique<txn::IndexScan>(table.table(), index->tree, view_,
+                                                txn::KeyRange::equal(std::move(encoded)),
+                                                txn::ScanDirection::kForward, all);
   } else {
     by_scan = std::make_unique<txn::TableScan>(table.table(), view_, all);
   }
@@ -224,9 +238,11 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
       if (!match) continue;
       const RowId id{chunk[child->columns.size()].datum(row).u64};
       if (action == 'a' || action == 'r')
-        throw error(sqlstate::kForeignKeyViolation, "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+        throw error(sqlstate::kForeignKeyViolation,
+                    "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
                     parent->name, c.name, child->name)
-            .with_detail(fmt::format("Key ({})=({}) is still referenced from table \"{}\".", column_names(*parent, c.referenced_columns),
+            .with_detail(fmt::format("Key ({})=({}) is still referenced from table \"{}\".",
+                                     column_names(*parent, c.referenced_columns),
                                      key_text(parts_, change.old_key), child->name))
             .on_table(child->schema_name, child->name)
             .on_constraint(c.name);
@@ -241,7 +257,8 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
       for (std::size_t i = 0; i < c.columns.size(); ++i) {
         const auto attribute = c.columns[i];
         if (action == 'n' && deleted && !c.on_delete_columns.empty() &&
-            std::find(c.on_delete_columns.begin(), c.on_delete_columns.end(), attribute) == c.on_delete_columns.end())
+            std::find(c.on_delete_columns.begin(), c.on_delete_columns.end(), attribute) ==
+                c.on_delete_columns.end())
           continue;
         const auto& column = child->column(attribute);
         types::Value value{column.type, true, {}};
@@ -252,16 +269,21 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
           const auto path = parts_.search_path(*catalog_);
           auto input = bind_input(parts_, *catalog_, path);
           input.arena = std::make_shared<Arena>();
-          const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input, &column.type, "DEFAULT expressions");
+          const auto bound =
+              binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input,
+                                            &column.type, "DEFAULT expressions");
           expression::RunContext run;
           run.statement = input.statement;
           value = expression::evaluate_constant(*bound, run, memory_);
         }
         if (value.is_null && column.not_null)
-          throw error(sqlstate::kNotNullViolation, "null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, child->name)
+          throw error(sqlstate::kNotNullViolation,
+                      "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                      column.name, child->name)
               .on_table(child->schema_name, child->name)
               .on_column(column.name);
-        row_values[static_cast<std::size_t>(attribute - 1)] = types::make_constant(value.datum, value.is_null, column.type.phys, constants);
+        row_values[static_cast<std::size_t>(attribute - 1)] =
+            types::make_constant(value.datum, value.is_null, column.type.phys, constants);
         changed.push_back(attribute);
       }
       exec::NewRows rows{row_values, {}, {}};

@@ -13,13 +13,15 @@ using exec::WriteFlow;
 using exec::WriteResult;
 using storage::ColumnNumber;
 
-ColumnNumber to_column(catalog::AttributeNumber attribute) { return static_cast<ColumnNumber>(attribute - 1); }
+ColumnNumber to_column(catalog::AttributeNumber attribute) {
+  return static_cast<ColumnNumber>(attribute - 1);
+}
 
 /// Splits the wanted columns into stored ones and where the row id goes.
 struct ColumnRequest {
   std::vector<ColumnNumber> stored;
-  std::vector<std::uint32_t> position;       // of each stored column in the output
-  std::vector<std::uint32_t> row_id_at;      // output positions of the row id
+  std::vector<std::uint32_t> position;   // of each stored column in the output
+  std::vector<std::uint32_t> row_id_at;  // output positions of the row id
   explicit ColumnRequest(std::span<const plan::TargetColumn> columns) {
     for (std::uint32_t i = 0; i < columns.size(); ++i) {
       if (columns[i].attribute > 0) {
@@ -57,12 +59,14 @@ Flow flow_of(const txn::TransactionSystem& system, const txn::Locker& locker, co
 
 class LocalScan final : public exec::RowSource {
  public:
-  LocalScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view, std::span<const plan::TargetColumn> columns)
+  LocalScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view,
+            std::span<const plan::TargetColumn> columns)
       : table_(table), txn_(txn), view_(view), request_(columns) {}
   void start(const exec::Morsel& morsel) override {
     const std::uint64_t first = morsel.first.raw();
     const std::uint64_t end = morsel.end.raw();
-    scan_ = std::make_unique<txn::TableScan>(table_, view_, request_.stored, txn::RowRange{first, end - 1}, !request_.row_id_at.empty());
+    scan_ = std::make_unique<txn::TableScan>(table_, view_, request_.stored, txn::RowRange{first, end - 1},
+                                             !request_.row_id_at.empty());
   }
   Flow next(types::ChunkBuffer& out) override {
     const auto flow = flow_of(txn_.system(), txn_.locker(), scan_->next(out));
@@ -80,8 +84,8 @@ class LocalScan final : public exec::RowSource {
 
 class LocalIndexScan final : public exec::IndexSource {
  public:
-  LocalIndexScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view, const storage::IndexLayout& layout,
-                 std::span<const plan::TargetColumn> columns)
+  LocalIndexScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view,
+                 const storage::IndexLayout& layout, std::span<const plan::TargetColumn> columns)
       : table_(table), txn_(txn), view_(view), layout_(layout), request_(columns) {}
 
   void start(const exec::IndexBounds& bounds, bool backward) override {
@@ -91,7 +95,8 @@ class LocalIndexScan final : public exec::IndexSource {
     if (scan_ != nullptr && direction == direction_) {
       scan_->restart(std::move(range));
     } else {
-      scan_ = std::make_unique<txn::IndexScan>(table_, layout_.id, view_, std::move(range), direction, request_.stored, !request_.row_id_at.empty());
+      scan_ = std::make_unique<txn::IndexScan>(table_, layout_.id, view_, std::move(range), direction,
+                                               request_.stored, !request_.row_id_at.empty());
       direction_ = direction;
     }
   }
@@ -108,10 +113,13 @@ class LocalIndexScan final : public exec::IndexSource {
     const auto& key = layout_.parts[part].key;
     types::Datum datum = value.datum;
     bool exact = true;
-    if (!value.is_null && value.type.oid == types::oid::kNumeric && (value.type.phys != key.type.phys || value.type.scale != key.type.scale)) {
+    if (!value.is_null && value.type.oid == types::oid::kNumeric &&
+        (value.type.phys != key.type.phys || value.type.scale != key.type.scale)) {
       datum = types::convert_decimal(value.datum, value.type, key.type, memory_);
-      const auto back = types::convert_decimal(datum, key.type, types::make_type(types::oid::kNumeric), memory_);
-      const auto given = types::convert_decimal(value.datum, value.type, types::make_type(types::oid::kNumeric), memory_);
+      const auto back =
+          types::convert_decimal(datum, key.type, types::make_type(types::oid::kNumeric), memory_);
+      const auto given =
+          types::convert_decimal(value.datum, value.type, types::make_type(types::oid::kNumeric), memory_);
       exact = types::compare(back, given, types::make_type(types::oid::kNumeric)) == 0;
     }
     types::append_key(datum, value.is_null, key, out);
@@ -147,8 +155,15 @@ class LocalIndexScan final : public exec::IndexSource {
         }
       }
       if (bytes.empty()) return;
-      if (low_side) { range.lower = std::move(bytes); range.has_lower = true; range.lower_inclusive = inclusive; }
-      else { range.upper = std::move(bytes); range.has_upper = true; range.upper_inclusive = inclusive; }
+      if (low_side) {
+        range.lower = std::move(bytes);
+        range.has_lower = true;
+        range.lower_inclusive = inclusive;
+      } else {
+        range.upper = std::move(bytes);
+        range.has_upper = true;
+        range.upper_inclusive = inclusive;
+      }
     };
     const types::Value* lower = bounds.has_lower ? &bounds.lower : nullptr;
     const types::Value* upper = bounds.has_upper ? &bounds.upper : nullptr;
@@ -177,7 +192,8 @@ class LocalIndexScan final : public exec::IndexSource {
 
 IndexKeyComputer::IndexKeyComputer(Session::Parts& parts, const catalog::Relation& relation) : parts_(parts) {
   expression::ColumnMap layout;
-  for (std::uint32_t i = 0; i < relation.columns.size(); ++i) layout.emplace_back(static_cast<expression::ColumnId>(relation.columns[i].number), i);
+  for (std::uint32_t i = 0; i < relation.columns.size(); ++i)
+    layout.emplace_back(static_cast<expression::ColumnId>(relation.columns[i].number), i);
   const auto catalog = parts.catalog();
   const auto path = parts.search_path(*catalog);
   run_.statement = nullptr;
@@ -191,11 +207,13 @@ IndexKeyComputer::IndexKeyComputer(Session::Parts& parts, const catalog::Relatio
     input.arena = memory_;
     for (const auto& k : index->columns) {
       if (k.attribute != 0) continue;
-      owned.push_back(binder::bind_table_expression(*sql::parse_expression(k.expression_sql, ast), &relation, input, &k.type, "index expressions"));
+      owned.push_back(binder::bind_table_expression(*sql::parse_expression(k.expression_sql, ast), &relation,
+                                                    input, &k.type, "index expressions"));
       ++entry.part_count;
     }
     if (!index->predicate_sql.empty()) {
-      owned.push_back(binder::bind_table_expression(*sql::parse_expression(index->predicate_sql, ast), &relation, input, nullptr, "index predicates"));
+      owned.push_back(binder::bind_table_expression(*sql::parse_expression(index->predicate_sql, ast),
+                                                    &relation, input, nullptr, "index predicates"));
       entry.has_predicate = true;
     }
     if (owned.empty()) continue;
@@ -207,7 +225,8 @@ IndexKeyComputer::IndexKeyComputer(Session::Parts& parts, const catalog::Relatio
     entry.values.resize(list.size());
     entries_.push_back(std::move(entry));
   }
-  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.index < b.index; });
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.index < b.index; });
 }
 
 void IndexKeyComputer::compute(const types::Chunk& chunk, std::vector<Result>& out) {
@@ -226,7 +245,8 @@ void IndexKeyComputer::compute(const types::Chunk& chunk, std::vector<Result>& o
   }
 }
 
-void IndexKeyComputer::compute_for(IndexId index, const types::Chunk& chunk, std::vector<types::Vector>* parts, std::uint8_t* member) {
+void IndexKeyComputer::compute_for(IndexId index, const types::Chunk& chunk,
+                                   std::vector<types::Vector>* parts, std::uint8_t* member) {
   for (auto& e : entries_) {
     if (e.index != index) continue;
     e.program->evaluate(*e.local, run_, chunk, e.values);
@@ -260,7 +280,7 @@ std::vector<exec::Morsel> LocalTable::morsels() {
   constexpr std::uint32_t kMorselsWanted = 64;
   std::vector<std::uint64_t> cuts;
   const auto outcome = table_.morsel_boundaries(kMorselsWanted, &cuts);
-  if (!outcome.ok()) cuts.clear();   // a hint only: one morsel covers all
+  if (!outcome.ok()) cuts.clear();  // a hint only: one morsel covers all
   const txn::RowRange all;
   std::vector<exec::Morsel> out;
   std::uint64_t first = all.first;
@@ -273,7 +293,8 @@ std::vector<exec::Morsel> LocalTable::morsels() {
   return out;
 }
 
-std::unique_ptr<exec::IndexSource> LocalTable::index_scan(const catalog::Index& index, std::span<const plan::TargetColumn> columns) {
+std::unique_ptr<exec::IndexSource> LocalTable::index_scan(const catalog::Index& index,
+                                                          std::span<const plan::TargetColumn> columns) {
   const auto* layout = table_.layout().find_index(index.tree);
   RUSTBD_ASSERT(layout != nullptr, "an index of the catalog has a layout");
   return std::make_unique<LocalIndexScan>(table_, txn_, access_.view(), *layout, columns);
@@ -289,7 +310,10 @@ void LocalTable::throw_duplicate(IndexId id, const types::Vector* columns, std::
   io.arena = &scratch;
   std::string names, values;
   for (const auto& k : index->columns) {
-    if (!names.empty()) { names += ", "; values += ", "; }
+    if (!names.empty()) {
+      names += ", ";
+      values += ", ";
+    }
     if (k.attribute == 0) {
       names += k.expression_sql;
       values += "...";
@@ -302,25 +326,29 @@ void LocalTable::throw_duplicate(IndexId id, const types::Vector* columns, std::
     if (!v.is_valid(row)) values += "null";
     else types::output_text(v.datum(row), c.type, io, values);
   }
-  auto e = error(sqlstate::kUniqueViolation, "duplicate key value violates unique constraint \"{}\"", index->name)
-               .on_table(relation_->schema_name, relation_->name)
-               .on_constraint(index->name);
+  auto e =
+      error(sqlstate::kUniqueViolation, "duplicate key value violates unique constraint \"{}\"", index->name)
+          .on_table(relation_->schema_name, relation_->name)
+          .on_constraint(index->name);
   if (columns != nullptr) e.detail = fmt::format("Key ({})=({}) already exists.", names, values);
   throw e;
 }
 
-WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector* columns, std::uint32_t row) {
+WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector* columns,
+                                std::uint32_t row) {
   switch (outcome.status) {
     case txn::Status::kOk: return {WriteResult::kDone, {}, outcome.row};
     case txn::Status::kBlocked: return {WriteResult::kBlocked, outcome.token};
     case txn::Status::kConflict: return {WriteResult::kChanged};
-    case txn::Status::kGone: case txn::Status::kSelfModified: return {WriteResult::kGone};
+    case txn::Status::kGone:
+    case txn::Status::kSelfModified: return {WriteResult::kGone};
     case txn::Status::kDuplicate: throw_duplicate(outcome.index, columns, row);
     default: txn_.system().throw_outcome(outcome, &txn_.locker());
   }
 }
 
-WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool on_conflict, std::span<const Oid> conflict_indexes) {
+WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool on_conflict,
+                             std::span<const Oid> conflict_indexes) {
   txn::WriteExtras extras;
   std::vector<txn::ComputedKey> keys;
   if (computer_) {
@@ -340,9 +368,14 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
   if (outcome.status == txn::Status::kDuplicate && on_conflict) {
     bool named = conflict_indexes.empty();
     for (const auto& i : relation_->indexes)
-      if (i->tree == outcome.index && std::find(conflict_indexes.begin(), conflict_indexes.end(), i->oid) != conflict_indexes.end()) named = true;
+      if (i->tree == outcome.index &&
+          std::find(conflict_indexes.begin(), conflict_indexes.end(), i->oid) != conflict_indexes.end())
+        named = true;
     if (named)
-      return {outcome.row_state == txn::ConflictState::kOwnCommand ? WriteResult::kConflictRunningOwnCommand : WriteResult::kConflict, {}, outcome.row};
+      return {outcome.row_state == txn::ConflictState::kOwnCommand ? WriteResult::kConflictRunningOwnCommand
+                                                                   : WriteResult::kConflict,
+              {},
+              outcome.row};
   }
   if (!outcome.ok()) return translate(outcome, rows.columns.data(), row);
   queue_child_checks(id, {}, rows, row);
@@ -352,7 +385,7 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
 bool LocalTable::needs_old_image(std::span<const catalog::AttributeNumber> changed) const {
   if (computer_) return true;
   for (const auto& c : relation_->referenced_by) {
-    if (changed.empty()) return true;   // DELETE
+    if (changed.empty()) return true;  // DELETE
     for (auto a : c->referenced_columns)
       if (std::find(changed.begin(), changed.end(), a) != changed.end()) return true;
   }
@@ -366,13 +399,15 @@ txn::Outcome LocalTable::read_old(RowId id) {
   return table_.fetch_newest(txn_, id, all, old_, &version);
 }
 
-void LocalTable::queue_parent_changes(std::span<const catalog::AttributeNumber> changed, const exec::NewRows* rows, std::uint32_t row) {
+void LocalTable::queue_parent_changes(std::span<const catalog::AttributeNumber> changed,
+                                      const exec::NewRows* rows, std::uint32_t row) {
   if (relation_->referenced_by.empty()) return;
   const auto& old = old_.chunk();
   const auto at = old.selection[0];
   for (const auto& c : relation_->referenced_by) {
     bool touched = rows == nullptr;
-    for (auto a : c->referenced_columns) touched = touched || std::find(changed.begin(), changed.end(), a) != changed.end();
+    for (auto a : c->referenced_columns)
+      touched = touched || std::find(changed.begin(), changed.end(), a) != changed.end();
     if (!touched) continue;
     StatementAccess::ParentChange change;
     change.constraint = c;
@@ -387,18 +422,22 @@ void LocalTable::queue_parent_changes(std::span<const catalog::AttributeNumber> 
       if (rows == nullptr) continue;
       const auto& w = rows->columns[n];
       const bool null = !w.is_valid(row);
-      change.new_key.push_back({type, null, null ? types::Datum{} : types::copy_datum(w.datum(row), type.phys, access_.memory())});
-      differs = differs || null || !types::equal(change.old_key.back().datum, change.new_key.back().datum, type);
+      change.new_key.push_back(
+          {type, null, null ? types::Datum{} : types::copy_datum(w.datum(row), type.phys, access_.memory())});
+      differs =
+          differs || null || !types::equal(change.old_key.back().datum, change.new_key.back().datum, type);
     }
     if (!has_null && differs) access_.queue(std::move(change));
   }
 }
 
-WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber> changed, const exec::NewRows& rows, std::uint32_t row) {
+WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber> changed,
+                             const exec::NewRows& rows, std::uint32_t row) {
   const bool old_image = needs_old_image(changed);
   if (old_image) {
     const auto outcome = read_old(id);
-    if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone) return {WriteResult::kGone};
+    if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone)
+      return {WriteResult::kGone};
     if (!outcome.ok()) return translate(outcome, nullptr, 0);
     if (old_.chunk().selection.count == 0) return {WriteResult::kGone};
   }
@@ -413,11 +452,15 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
   Arena constants;
   if (computer_) {
     computer_->compute(old_.chunk(), before_);
-    // The computed vectors are the program's own: keep the old ones as constants while the new row is computed.
+    // The computed vectors are the program's own: keep the old ones as constants while the new row is
+    // computed.
     const auto at = old_.chunk().selection[0];
     for (auto& r : before_) {
       std::vector<types::Vector> kept;
-      for (auto& p : r.parts) kept.push_back(types::make_constant(p.is_valid(at) ? types::copy_datum(p.datum(at), p.phys, constants) : types::Datum{}, !p.is_valid(at), p.phys, constants));
+      for (auto& p : r.parts)
+        kept.push_back(types::make_constant(
+            p.is_valid(at) ? types::copy_datum(p.datum(at), p.phys, constants) : types::Datum{},
+            !p.is_valid(at), p.phys, constants));
       before_parts.push_back(std::move(kept));
     }
     const std::uint16_t position = static_cast<std::uint16_t>(row);
@@ -428,13 +471,15 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
     chunk.selection = {&position, 1};
     computer_->compute(chunk, after_);
     for (std::size_t i = 0; i < after_.size(); ++i)
-      keys.push_back({after_[i].index, before_[i].member, after_[i].member, before_parts[i].data(), after_[i].parts.data()});
+      keys.push_back({after_[i].index, before_[i].member, after_[i].member, before_parts[i].data(),
+                      after_[i].parts.data()});
     extras.computed = keys;
     extras.row = row;
   }
   extras.deferred = &deferred_;
   const auto it = accepted_.find(id);
-  const auto outcome = table_.update(txn_, id, numbers, {values.data(), row}, extras, it == accepted_.end() ? 0 : it->second);
+  const auto outcome =
+      table_.update(txn_, id, numbers, {values.data(), row}, extras, it == accepted_.end() ? 0 : it->second);
   if (!outcome.ok()) return translate(outcome, rows.columns.data(), row);
   queue_child_checks(id, changed, rows, row);
   if (old_image) queue_parent_changes(changed, &rows, row);
@@ -447,7 +492,8 @@ WriteFlow LocalTable::remove(RowId id) {
   const bool old_image = needs_old_image({});
   if (old_image) {
     const auto outcome = read_old(id);
-    if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone) return {WriteResult::kGone};
+    if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone)
+      return {WriteResult::kGone};
     if (!outcome.ok()) return translate(outcome, nullptr, 0);
     if (old_.chunk().selection.count == 0) return {WriteResult::kGone};
   }
@@ -465,21 +511,24 @@ WriteFlow LocalTable::remove(RowId id) {
 }
 
 WriteFlow LocalTable::lock(RowId id, plan::LockStrength strength, plan::LockWait wait) {
-  static constexpr txn::RowLockMode kModes[] = {txn::RowLockMode::kKeyShare, txn::RowLockMode::kShare, txn::RowLockMode::kNoKeyUpdate,
-                                                txn::RowLockMode::kUpdate};
+  static constexpr txn::RowLockMode kModes[] = {txn::RowLockMode::kKeyShare, txn::RowLockMode::kShare,
+                                                txn::RowLockMode::kNoKeyUpdate, txn::RowLockMode::kUpdate};
   const auto it = accepted_.find(id);
-  const auto outcome = table_.lock_row(txn_, id, kModes[static_cast<std::size_t>(strength)],
-                                       wait == plan::LockWait::kWait ? txn::WaitPolicy::kWait : txn::WaitPolicy::kNoWait,
-                                       it == accepted_.end() ? 0 : it->second);
+  const auto outcome =
+      table_.lock_row(txn_, id, kModes[static_cast<std::size_t>(strength)],
+                      wait == plan::LockWait::kWait ? txn::WaitPolicy::kWait : txn::WaitPolicy::kNoWait,
+                      it == accepted_.end() ? 0 : it->second);
   if (outcome.status == txn::Status::kLockNotAvailable) {
     if (wait == plan::LockWait::kSkipLocked) return {WriteResult::kGone};
     if (wait == plan::LockWait::kNoWait)
-      throw error(sqlstate::kLockNotAvailable, "could not obtain lock on row in relation \"{}\"", relation_->name);
+      throw error(sqlstate::kLockNotAvailable, "could not obtain lock on row in relation \"{}\"",
+                  relation_->name);
   }
   return translate(outcome, nullptr, 0);
 }
 
-Flow LocalTable::fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock, types::ChunkBuffer& out) {
+Flow LocalTable::fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
+                              types::ChunkBuffer& out) {
   const ColumnRequest request{columns};
   std::uint64_t version = 0;
   const auto outcome = table_.fetch_newest(txn_, id, request.stored, out, &version);
@@ -488,11 +537,12 @@ Flow LocalTable::fetch_newest(RowId id, std::span<const plan::TargetColumn> colu
   if (flow.state != exec::State::kHaveOutput) return flow;
   if (out.chunk().selection.count == 0) return Flow::finished();
   accepted_[id] = version;
-  (void)lock;   // the write that follows takes the row; a newer version in between answers kChanged again
+  (void)lock;  // the write that follows takes the row; a newer version in between answers kChanged again
   return flow;
 }
 
-void LocalTable::queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed, const exec::NewRows& rows, std::uint32_t row) {
+void LocalTable::queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed,
+                                    const exec::NewRows& rows, std::uint32_t row) {
   for (const auto& c : relation_->constraints) {
     if (c->type != catalog::ConstraintType::kForeignKey) continue;
     bool touched = changed.empty(), has_null = false;
@@ -516,8 +566,12 @@ Task<> LocalTable::check_deferred() {
       // Read the row back for the detail.
       for (;;) {
         const auto read = read_old(outcome.row);
-        if (read.blocked()) { co_await wait(access_.parts(), read.token); continue; }
-        if (read.ok() && old_.chunk().selection.count != 0) throw_duplicate(outcome.index, old_.chunk().columns, old_.chunk().selection[0]);
+        if (read.blocked()) {
+          co_await wait(access_.parts(), read.token);
+          continue;
+        }
+        if (read.ok() && old_.chunk().selection.count != 0)
+          throw_duplicate(outcome.index, old_.chunk().columns, old_.chunk().selection[0]);
         throw_duplicate(outcome.index, nullptr, 0);
       }
     }
@@ -526,13 +580,15 @@ Task<> LocalTable::check_deferred() {
   deferred_.suspects.clear();
 }
 
-bool LocalTable::encode_key(const storage::IndexLayout& index, std::span<const types::Value> values, Bytes& out) {
+bool LocalTable::encode_key(const storage::IndexLayout& index, std::span<const types::Value> values,
+                            Bytes& out) {
   Arena memory;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i].is_null) return false;
     types::Datum d = values[i].datum;
     const auto& key = index.parts[i].key;
-    if (values[i].type.oid == types::oid::kNumeric && (values[i].type.phys != key.type.phys || values[i].type.scale != key.type.scale))
+    if (values[i].type.oid == types::oid::kNumeric &&
+        (values[i].type.phys != key.type.phys || values[i].type.scale != key.type.scale))
       d = types::convert_decimal(d, values[i].type, key.type, memory);
     types::append_key(d, false, key, out);
   }

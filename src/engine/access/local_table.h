@@ -1,4 +1,5 @@
-// TableAccess over a table of txn: encodes index bounds, computes keys of expression indexes, words constraint errors.
+// TableAccess over a table of txn: encodes index bounds, computes keys of expression indexes, words
+// constraint errors.
 #pragma once
 
 #include "rustbd/engine/access/statement_access.h"
@@ -13,7 +14,8 @@ class IndexKeyComputer {
  public:
   IndexKeyComputer(Session::Parts& parts, const catalog::Relation& relation);
   [[nodiscard]] bool empty() const { return entries_.empty(); }
-  /// Values for the row of `chunk` (all columns of the relation in attribute order) that stands at position `row`.
+  /// Values for the row of `chunk` (all columns of the relation in attribute order) that stands at position
+  /// `row`.
   struct Result {
     IndexId index;
     bool member = true;
@@ -21,7 +23,8 @@ class IndexKeyComputer {
   };
   void compute(const types::Chunk& chunk, std::vector<Result>& out);
   /// For one index, as index builds want it: fills part vectors and member bytes for all rows of the chunk.
-  void compute_for(IndexId index, const types::Chunk& chunk, std::vector<types::Vector>* parts, std::uint8_t* member);
+  void compute_for(IndexId index, const types::Chunk& chunk, std::vector<types::Vector>* parts,
+                   std::uint8_t* member);
 
  private:
   struct Entry {
@@ -44,12 +47,16 @@ class LocalTable final : public exec::TableAccess {
   ~LocalTable() override;
   std::unique_ptr<exec::RowSource> scan(std::span<const plan::TargetColumn> columns) override;
   std::vector<exec::Morsel> morsels() override;
-  std::unique_ptr<exec::IndexSource> index_scan(const catalog::Index& index, std::span<const plan::TargetColumn> columns) override;
-  exec::WriteFlow insert(const exec::NewRows& rows, std::uint32_t row, bool on_conflict, std::span<const Oid> conflict_indexes) override;
-  exec::WriteFlow update(RowId id, std::span<const catalog::AttributeNumber> changed, const exec::NewRows& rows, std::uint32_t row) override;
+  std::unique_ptr<exec::IndexSource> index_scan(const catalog::Index& index,
+                                                std::span<const plan::TargetColumn> columns) override;
+  exec::WriteFlow insert(const exec::NewRows& rows, std::uint32_t row, bool on_conflict,
+                         std::span<const Oid> conflict_indexes) override;
+  exec::WriteFlow update(RowId id, std::span<const catalog::AttributeNumber> changed,
+                         const exec::NewRows& rows, std::uint32_t row) override;
   exec::WriteFlow remove(RowId id) override;
   exec::WriteFlow lock(RowId id, plan::LockStrength strength, plan::LockWait wait) override;
-  exec::Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock, types::ChunkBuffer& out) override;
+  exec::Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
+                          types::ChunkBuffer& out) override;
   exec::Flow end_statement() override { return access_.finish_flow(); }
 
   [[nodiscard]] txn::Table& table() { return table_; }
@@ -63,19 +70,21 @@ class LocalTable final : public exec::TableAccess {
  private:
   struct OldImage;
   exec::WriteFlow translate(const txn::Outcome& outcome, const types::Vector* columns, std::uint32_t row);
-  void queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed, const exec::NewRows& rows, std::uint32_t row);
+  void queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed,
+                          const exec::NewRows& rows, std::uint32_t row);
   bool needs_old_image(std::span<const catalog::AttributeNumber> changed) const;
   /// The row as this transaction sees it now, into old_ (all columns). Blocked or found or gone.
   txn::Outcome read_old(RowId id);
-  void queue_parent_changes(std::span<const catalog::AttributeNumber> changed, const exec::NewRows* rows, std::uint32_t row);
+  void queue_parent_changes(std::span<const catalog::AttributeNumber> changed, const exec::NewRows* rows,
+                            std::uint32_t row);
 
   StatementAccess& access_;
   std::shared_ptr<const catalog::Relation> relation_;
   txn::Table table_;
   txn::Transaction& txn_;
-  std::unique_ptr<IndexKeyComputer> computer_;     // nullptr: no such index
+  std::unique_ptr<IndexKeyComputer> computer_;  // nullptr: no such index
   txn::DeferredUnique deferred_;
-  std::map<RowId, std::uint64_t> accepted_;        // versions that a re-check has accepted
+  std::map<RowId, std::uint64_t> accepted_;  // versions that a re-check has accepted
   types::ChunkBuffer old_;
   std::vector<IndexKeyComputer::Result> before_, after_;
 };

@@ -11,13 +11,15 @@ struct StatementAccess::Finishing {
   std::exception_ptr failure;
 };
 
-StatementAccess::StatementAccess(Session::Parts& parts) : parts_(parts), catalog_(parts.catalog()), view_(parts.transaction->view()) {}
+StatementAccess::StatementAccess(Session::Parts& parts)
+    : parts_(parts), catalog_(parts.catalog()), view_(parts.transaction->view()) {}
 StatementAccess::~StatementAccess() = default;
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
   auto& slot = tables_[relation->oid];
   if (slot == nullptr) {
-    const bool computed = relation->source == catalog::RowSource::kVirtual || relation->kind == catalog::RelationKind::kSequence;
+    const bool computed = relation->source == catalog::RowSource::kVirtual ||
+                          relation->kind == catalog::RelationKind::kSequence;
     if (computed) slot = std::make_unique<VirtualTable>(*this, relation);
     else slot = std::make_unique<LocalTable>(*this, relation);
   }
@@ -52,7 +54,8 @@ Task<> StatementAccess::finish() {
 exec::Flow StatementAccess::finish_flow() {
   if (finishing_ == nullptr) {
     bool unique_pending = false;
-    for (auto& [id, table] : tables_) unique_pending = unique_pending || dynamic_cast<LocalTable*>(table.get()) != nullptr;
+    for (auto& [id, table] : tables_)
+      unique_pending = unique_pending || dynamic_cast<LocalTable*>(table.get()) != nullptr;
     if (!unique_pending && !has_pending()) return exec::Flow::finished();
     finishing_ = std::make_shared<Finishing>();
     detach([](StatementAccess& self, std::shared_ptr<Finishing> state) -> Task<> {

@@ -24,17 +24,22 @@ class StatementAccess final : public exec::AccessFactory {
   [[nodiscard]] const txn::ReadView& view() const { return view_; }
   [[nodiscard]] const std::shared_ptr<const catalog::CatalogSnapshot>& catalog() const { return catalog_; }
 
-  /// A row whose foreign keys must be checked at the statement's end, or a key of a referenced row that went away.
-  struct ChildCheck { std::shared_ptr<const catalog::Constraint> constraint; RowId row; };
+  /// A row whose foreign keys must be checked at the statement's end, or a key of a referenced row that went
+  /// away.
+  struct ChildCheck {
+    std::shared_ptr<const catalog::Constraint> constraint;
+    RowId row;
+  };
   struct ParentChange {
     std::shared_ptr<const catalog::Constraint> constraint;
-    std::vector<types::Value> old_key;         // in the constraint's referenced_columns' order; memory in `memory`
-    std::vector<types::Value> new_key;         // of an UPDATE; empty: deleted
+    std::vector<types::Value> old_key;  // in the constraint's referenced_columns' order; memory in `memory`
+    std::vector<types::Value> new_key;  // of an UPDATE; empty: deleted
   };
   void queue(ChildCheck check) { child_checks_.push_back(std::move(check)); }
   void queue(ParentChange change) { parent_changes_.push_back(std::move(change)); }
   [[nodiscard]] Arena& memory() { return memory_; }
-  /// Deferred unique checks of all tables, then foreign keys and their actions until nothing is left. Throws Error.
+  /// Deferred unique checks of all tables, then foreign keys and their actions until nothing is left. Throws
+  /// Error.
   Task<> finish();
   /// finish() as a Flow: starts it once and answers Blocked until it is done.
   exec::Flow finish_flow();

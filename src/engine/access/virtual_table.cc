@@ -6,10 +6,12 @@ namespace rustbd::engine {
 
 class VirtualScan final : public exec::RowSource {
  public:
-  VirtualScan(VirtualTable& table, std::span<const plan::TargetColumn> columns) : table_(table), columns_(columns.begin(), columns.end()) {
+  VirtualScan(VirtualTable& table, std::span<const plan::TargetColumn> columns)
+      : table_(table), columns_(columns.begin(), columns.end()) {
     for (const auto& c : columns_) {
       if (c.attribute > 0) phys_.push_back(table.relation_->column(c.attribute).type.phys);
-      else phys_.push_back(c.attribute == catalog::kTableOidAttribute ? types::Phys::kU32 : types::Phys::kU64);
+      else
+        phys_.push_back(c.attribute == catalog::kTableOidAttribute ? types::Phys::kU32 : types::Phys::kU64);
     }
   }
   void start(const exec::Morsel&) override { next_ = 0; }
@@ -30,12 +32,15 @@ class VirtualScan final : public exec::RowSource {
           continue;
         }
         if (columns_[c].attribute <= 0) {
-          out.put(c, i, types::Datum::of(static_cast<std::uint64_t>((next_ - 1) * types::kVectorSize + row + 1)), false);
+          out.put(c, i,
+                  types::Datum::of(static_cast<std::uint64_t>((next_ - 1) * types::kVectorSize + row + 1)),
+                  false);
           continue;
         }
         const auto& v = from[static_cast<std::size_t>(columns_[c].attribute - 1)];
         const bool valid = v.is_valid(row);
-        out.put(c, i, valid ? v.datum(row) : types::Datum{}, !valid, false);   // strings stay in the table's chunks
+        out.put(c, i, valid ? v.datum(row) : types::Datum{}, !valid,
+                false);  // strings stay in the table's chunks
       }
     chunk.select_all(from.selection.count);
     return exec::Flow::output();
@@ -66,7 +71,8 @@ void VirtualTable::compute() {
   const auto* definition = catalog::find_virtual(relation_->oid);
   RUSTBD_ASSERT(definition != nullptr && definition->fill != nullptr, "a virtual relation has its rows");
   catalog::RowCollector rows{*relation_};
-  catalog::VirtualContext context{*access_.catalog(), access_.parts().database.catalog(), *access_.parts().context};
+  catalog::VirtualContext context{*access_.catalog(), access_.parts().database.catalog(),
+                                  *access_.parts().context};
   definition->fill(context, rows);
   chunks_ = rows.take();
 }

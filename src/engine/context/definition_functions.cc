@@ -187,18 +187,12 @@ bool format_type(const CatalogCall& c) {
 
 std::string_view kind_text(const Relation& relation) {
   switch (relation.kind) {
-    case catalog::RelationKind::kView:
-      return "view";
-    case catalog::RelationKind::kMaterializedView:
-      return "materialized view";
-    case catalog::RelationKind::kSequence:
-      return "sequence";
-    case catalog::RelationKind::kIndex:
-      return "index";
-    case catalog::RelationKind::kComposite:
-      return "composite type";
-    case catalog::RelationKind::kTable:
-      return "table";
+    case catalog::RelationKind::kView: return "view";
+    case catalog::RelationKind::kMaterializedView: return "materialized view";
+    case catalog::RelationKind::kSequence: return "sequence";
+    case catalog::RelationKind::kIndex: return "index";
+    case catalog::RelationKind::kComposite: return "composite type";
+    case catalog::RelationKind::kTable: return "table";
   }
   return {};
 }

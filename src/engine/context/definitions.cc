@@ -45,16 +45,11 @@ bool is_call(std::string_view text) {
 
 std::string_view action_text(char action) {
   switch (action) {
-    case 'c':
-      return "CASCADE";
-    case 'n':
-      return "SET NULL";
-    case 'd':
-      return "SET DEFAULT";
-    case 'r':
-      return "RESTRICT";
-    default:
-      return {};
+    case 'c': return "CASCADE";
+    case 'n': return "SET NULL";
+    case 'd': return "SET DEFAULT";
+    case 'r': return "RESTRICT";
+    default: return {};
   }
 }
 
@@ -99,10 +94,8 @@ std::string index_column_text(SessionContext& context, const Relation& relation,
   if (column.operator_class != 0 && column.operator_class != usual)
     if (const auto name = catalog::operator_class_name(column.operator_class); !name.empty())
       out += " " + std::string{name};
-  if (column.descending)
-    out += column.nulls_first ? " DESC" : " DESC NULLS LAST";
-  else if (column.nulls_first)
-    out += " NULLS FIRST";
+  if (column.descending) out += column.nulls_first ? " DESC" : " DESC NULLS LAST";
+  else if (column.nulls_first) out += " NULLS FIRST";
   return out;
 }
 
@@ -159,16 +152,12 @@ std::string SessionContext::constraint_definition(const Relation& relation, cons
         out += " INCLUDE (" + column_list(relation, index->included) + ")";
       break;
     }
-    case ConstraintType::kForeignKey:
-      out = foreign_key_text(parts_, *catalog, relation, k);
-      break;
+    case ConstraintType::kForeignKey: out = foreign_key_text(parts_, *catalog, relation, k); break;
     case ConstraintType::kCheck:
       out = "CHECK (" + expression_text(relation, k.expression_sql, nullptr, pretty) + ")";
       if (k.no_inherit) out += " NO INHERIT";
       break;
-    case ConstraintType::kNotNull:
-      out = "NOT NULL " + column_list(relation, k.columns);
-      break;
+    case ConstraintType::kNotNull: out = "NOT NULL " + column_list(relation, k.columns); break;
   }
   if (k.deferrable) out += " DEFERRABLE";
   if (k.initially_deferred) out += " INITIALLY DEFERRED";

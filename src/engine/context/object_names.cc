@@ -240,14 +240,10 @@ std::string operator_name(Session::Parts& parts, const catalog::CatalogSnapshot&
 
 std::string collation_name(Oid oid) {
   switch (oid) {
-    case 100:
-      return "default";
-    case 950:
-      return "C";
-    case 951:
-      return "POSIX";
-    default:
-      return {};
+    case 100: return "default";
+    case 950: return "C";
+    case 951: return "POSIX";
+    default: return {};
   }
 }
 
@@ -255,20 +251,15 @@ std::string SessionContext::name_of(Oid reg_type, Oid object) {
   if (object == 0) return "-";
   const auto catalog = parts_.catalog();
   switch (reg_type) {
-    case type_oid::kRegclass:
-      return class_name(parts_, *catalog, object);
+    case type_oid::kRegclass: return class_name(parts_, *catalog, object);
     case type_oid::kRegtype: {
       auto name = type_display_name(parts_, *catalog, object, -1, false);
       return name == "???" ? fmt::format("{}", object) : name;
     }
-    case type_oid::kRegproc:
-      return function_name(parts_, *catalog, object, false);
-    case type_oid::kRegprocedure:
-      return function_name(parts_, *catalog, object, true);
-    case type_oid::kRegoper:
-      return operator_name(parts_, *catalog, object, false);
-    case type_oid::kRegoperator:
-      return operator_name(parts_, *catalog, object, true);
+    case type_oid::kRegproc: return function_name(parts_, *catalog, object, false);
+    case type_oid::kRegprocedure: return function_name(parts_, *catalog, object, true);
+    case type_oid::kRegoper: return operator_name(parts_, *catalog, object, false);
+    case type_oid::kRegoperator: return operator_name(parts_, *catalog, object, true);
     case type_oid::kRegnamespace: {
       const auto* s = catalog->schema(object);
       return s != nullptr ? sql::quote_identifier(s->name) : fmt::format("{}", object);
@@ -281,8 +272,7 @@ std::string SessionContext::name_of(Oid reg_type, Oid object) {
       const auto name = collation_name(object);
       return name.empty() ? fmt::format("{}", object) : sql::quote_identifier(name);
     }
-    default:
-      return fmt::format("{}", object);
+    default: return fmt::format("{}", object);
   }
 }
 
@@ -393,20 +383,13 @@ Oid SessionContext::find(Oid reg_type, std::string_view text) {
     return p[0];
   };
   switch (reg_type) {
-    case type_oid::kRegclass:
-      return find_class(parts_, *catalog, name);
-    case type_oid::kRegtype:
-      return parse_type(parts_, *catalog, name).oid;
-    case type_oid::kRegproc:
-      return find_function(parts_, *catalog, name, false);
-    case type_oid::kRegprocedure:
-      return find_function(parts_, *catalog, name, true);
-    case type_oid::kRegoper:
-      return find_operator(parts_, *catalog, name, false);
-    case type_oid::kRegoperator:
-      return find_operator(parts_, *catalog, name, true);
-    case type_oid::kRegnamespace:
-      return schema_of(*catalog, single());
+    case type_oid::kRegclass: return find_class(parts_, *catalog, name);
+    case type_oid::kRegtype: return parse_type(parts_, *catalog, name).oid;
+    case type_oid::kRegproc: return find_function(parts_, *catalog, name, false);
+    case type_oid::kRegprocedure: return find_function(parts_, *catalog, name, true);
+    case type_oid::kRegoper: return find_operator(parts_, *catalog, name, false);
+    case type_oid::kRegoperator: return find_operator(parts_, *catalog, name, true);
+    case type_oid::kRegnamespace: return schema_of(*catalog, single());
     case type_oid::kRegrole: {
       const auto role = single();
       const auto* r = catalog->role(role);
@@ -425,8 +408,7 @@ Oid SessionContext::find(Oid reg_type, std::string_view text) {
       throw error(sqlstate::kUndefinedObject, "text search configuration \"{}\" does not exist", name);
     case type_oid::kRegdictionary:
       throw error(sqlstate::kUndefinedObject, "text search dictionary \"{}\" does not exist", name);
-    default:
-      throw not_supported("input of a value of type {}", types::format_type(reg_type));
+    default: throw not_supported("input of a value of type {}", types::format_type(reg_type));
   }
 }
 

@@ -41,10 +41,8 @@ std::vector<Wanted> wanted(std::string_view text, std::span<const PrivilegeName>
     for (char& ch : word) ch = ch >= 'a' && ch <= 'z' ? static_cast<char>(ch - 32) : ch;
     constexpr std::string_view kOption = " WITH GRANT OPTION", kAdmin = " WITH ADMIN OPTION";
     const bool grantable = word.ends_with(kOption) || word.ends_with(kAdmin);
-    if (word.ends_with(kOption))
-      word.resize(word.size() - kOption.size());
-    else if (word.ends_with(kAdmin))
-      word.resize(word.size() - kAdmin.size());
+    if (word.ends_with(kOption)) word.resize(word.size() - kOption.size());
+    else if (word.ends_with(kAdmin)) word.resize(word.size() - kAdmin.size());
     const auto it = std::ranges::find(known, std::string_view{word}, &PrivilegeName::name);
     if (it == known.end())
       throw error(sqlstate::kInvalidParameterValue, "unrecognized privilege type: \"{}\"", original);

@@ -166,40 +166,19 @@ bool acl_default(const CatalogCall& c) {
   const std::string name = owner != nullptr ? owner->name : fmt::format("{}", c.oid(1));
   std::string_view all, everybody;
   switch (static_cast<char>(c.args[0].i8)) {
-    case 'r':
-      all = catalog::kTableLetters;
-      break;
-    case 's':
-      all = catalog::kSequenceLetters;
-      break;
-    case 'n':
-      all = "UC";
-      break;
-    case 'd':
-      all = "CTc", everybody = "Tc";
-      break;
-    case 'f':
-      all = "X", everybody = "X";
-      break;
+    case 'r': all = catalog::kTableLetters; break;
+    case 's': all = catalog::kSequenceLetters; break;
+    case 'n': all = "UC"; break;
+    case 'd': all = "CTc", everybody = "Tc"; break;
+    case 'f': all = "X", everybody = "X"; break;
     case 'l':
-    case 'T':
-      all = "U", everybody = "U";
-      break;
-    case 't':
-      all = "C";
-      break;
-    case 'c':
-      break;
-    case 'p':
-      all = "sA";
-      break;
+    case 'T': all = "U", everybody = "U"; break;
+    case 't': all = "C"; break;
+    case 'c': break;
+    case 'p': all = "sA"; break;
     case 'F':
-    case 'S':
-      all = "U";
-      break;
-    case 'L':
-      all = "rw";
-      break;
+    case 'S': all = "U"; break;
+    case 'L': all = "rw"; break;
     default:
       throw error(sqlstate::kInternalError, "unrecognized object type abbreviation: {}",
                   static_cast<char>(c.args[0].i8));

@@ -7,7 +7,7 @@
 namespace rustbd::engine {
 
 namespace {
-constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;   // 2000-01-01 in µs from 1970
+constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in µs from 1970
 }
 
 void SessionContext::begin_statement() {
@@ -21,10 +21,16 @@ void SessionContext::begin_statement() {
   session_name_ = session != nullptr ? session->name : user_name_;
 }
 
-std::int64_t SessionContext::transaction_timestamp_us() { return parts_.transaction_start_us - kPostgresEpochUs; }
+std::int64_t SessionContext::transaction_timestamp_us() {
+  return parts_.transaction_start_us - kPostgresEpochUs;
+}
 std::int64_t SessionContext::statement_timestamp_us() { return parts_.statement_start_us - kPostgresEpochUs; }
-std::int64_t SessionContext::clock_timestamp_us() { return parts_.database.environment().clock->wall_us() - kPostgresEpochUs; }
-std::uint64_t SessionContext::random_u64() { return seeded_ ? seeded_->next_u64() : parts_.database.environment().random->next_u64(); }
+std::int64_t SessionContext::clock_timestamp_us() {
+  return parts_.database.environment().clock->wall_us() - kPostgresEpochUs;
+}
+std::uint64_t SessionContext::random_u64() {
+  return seeded_ ? seeded_->next_u64() : parts_.database.environment().random->next_u64();
+}
 void SessionContext::set_random_seed(double seed) { seeded_.emplace(std::bit_cast<std::uint64_t>(seed)); }
 std::string_view SessionContext::current_user() { return user_name_; }
 std::string_view SessionContext::session_user() { return session_name_; }
@@ -48,7 +54,8 @@ std::vector<std::string> SessionContext::current_schemas(bool with_implicit) {
   for (Oid s : parts_.search_path(*catalog)) {
     const auto* schema = catalog->schema(s);
     if (schema == nullptr) continue;
-    const bool implicit = schema->oid == catalog::oid::kPgCatalog && std::find(written.begin(), written.end(), "pg_catalog") == written.end();
+    const bool implicit = schema->oid == catalog::oid::kPgCatalog &&
+                          std::find(written.begin(), written.end(), "pg_catalog") == written.end();
     if (!implicit || with_implicit) out.push_back(schema->name);
   }
   return out;
@@ -57,7 +64,8 @@ std::vector<std::string> SessionContext::current_schemas(bool with_implicit) {
 std::string SessionContext::get_setting(std::string_view name, bool missing_ok, bool* found) {
   auto value = parts_.session.settings().get(name);
   *found = value.has_value();
-  if (!value && !missing_ok) throw error(sqlstate::kUndefinedObject, "unrecognized configuration parameter \"{}\"", name);
+  if (!value && !missing_ok)
+    throw error(sqlstate::kUndefinedObject, "unrecognized configuration parameter \"{}\"", name);
   return value ? parts_.session.settings().show(name) : std::string{};
 }
 std::string SessionContext::set_setting(std::string_view name, std::string_view value, bool is_local) {
@@ -71,7 +79,8 @@ std::string SessionContext::set_setting(std::string_view name, std::string_view 
 std::shared_ptr<const catalog::Relation> SessionContext::sequence(Oid oid) {
   auto relation = parts_.catalog()->relation(oid);
   if (relation == nullptr) throw error(sqlstate::kUndefinedTable, "relation with OID {} does not exist", oid);
-  if (!relation->sequence) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
+  if (!relation->sequence)
+    throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
   return relation;
 }
 
@@ -85,15 +94,19 @@ T SessionContext::run_now(Task<T> task) {
 std::int64_t SessionContext::nextval(Oid oid) {
   auto relation = sequence(oid);
   const auto& s = *relation->sequence;
-  if (parts_.read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute nextval() in a read-only transaction");
-  const txn::TransactionSystem::SequenceDefinition definition{s.start, s.increment, s.minimum, s.maximum, s.cycle};
+  if (parts_.read_only)
+    throw error(sqlstate::kReadOnlyTransaction, "cannot execute nextval() in a read-only transaction");
+  const txn::TransactionSystem::SequenceDefinition definition{s.start, s.increment, s.minimum, s.maximum,
+                                                              s.cycle};
   std::int64_t value = 0;
   try {
-    value = run_now(parts_.database.transactions().sequence_advance(parts_.transaction.get(), relation->layout->table, definition));
+    value = run_now(parts_.database.transactions().sequence_advance(parts_.transaction.get(),
+                                                                    relation->layout->table, definition));
   } catch (Error& e) {
     if (e.state == sqlstate::kSequenceLimitExceeded)
-      throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence \"{}\" ({})", s.increment > 0 ? "maximum" : "minimum",
-                  relation->name, s.increment > 0 ? s.maximum : s.minimum);
+      throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence \"{}\" ({})",
+                  s.increment > 0 ? "maximum" : "minimum", relation->name,
+                  s.increment > 0 ? s.maximum : s.minimum);
     throw;
   }
   parts_.sequence_values[oid] = value;
@@ -105,21 +118,26 @@ std::int64_t SessionContext::currval(Oid oid) {
   auto relation = sequence(oid);
   auto it = parts_.sequence_values.find(oid);
   if (it == parts_.sequence_values.end())
-    throw error(sqlstate::kObjectNotInPrerequisiteState, "currval of sequence \"{}\" is not yet defined in this session", relation->name);
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "currval of sequence \"{}\" is not yet defined in this session", relation->name);
   return it->second;
 }
 std::int64_t SessionContext::lastval() {
-  if (parts_.last_sequence == 0) throw error(sqlstate::kObjectNotInPrerequisiteState, "lastval is not yet defined in this session");
+  if (parts_.last_sequence == 0)
+    throw error(sqlstate::kObjectNotInPrerequisiteState, "lastval is not yet defined in this session");
   return parts_.last_sequence_value;
 }
 void SessionContext::setval(Oid oid, std::int64_t value, bool is_called) {
   auto relation = sequence(oid);
   const auto& s = *relation->sequence;
-  if (parts_.read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute setval() in a read-only transaction");
+  if (parts_.read_only)
+    throw error(sqlstate::kReadOnlyTransaction, "cannot execute setval() in a read-only transaction");
   if (value < s.minimum || value > s.maximum)
-    throw error(sqlstate::kNumericValueOutOfRange, "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name, s.minimum,
-                s.maximum);
-  auto task = parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table, value, is_called);
+    throw error(sqlstate::kNumericValueOutOfRange,
+                "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name,
+                s.minimum, s.maximum);
+  auto task = parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table,
+                                                          value, is_called);
   task.start();
   RUSTBD_ASSERT(task.done(), "sequences advance without waiting");
   task.take();
@@ -137,8 +155,8 @@ catalog::SequenceValue SessionContext::sequence_value(Oid oid) {
   return {state.last_value, state.is_called};
 }
 
-bool SessionContext::catalog_function(std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls, Arena& arena,
-                                      types::Datum* result) {
+bool SessionContext::catalog_function(std::string_view name, std::span<const types::Datum> args,
+                                      std::span<const bool> nulls, Arena& arena, types::Datum* result) {
   return run_catalog_function(*this, name, args, nulls, arena, result);
 }
 
@@ -166,7 +184,9 @@ std::vector<catalog::ActivityRow> SessionContext::activity() {
   }
   return out;
 }
-std::vector<txn::LockListEntry> SessionContext::locks() { return parts_.database.transactions().locks().list(); }
+std::vector<txn::LockListEntry> SessionContext::locks() {
+  return parts_.database.transactions().locks().list();
+}
 
 std::vector<catalog::SettingRow> SessionContext::settings() {
   std::vector<catalog::SettingRow> out;

@@ -1,4 +1,5 @@
-// What functions and catalog projections need of the session: settings, names, time, sequences, the server's state.
+// What functions and catalog projections need of the session: settings, names, time, sequences, the server's
+// state.
 #pragma once
 
 #include "rustbd/catalog/pg_catalog/virtual_relation.h"
@@ -7,7 +8,9 @@
 
 namespace rustbd::engine {
 
-class SessionContext final : public functions::StatementContext, public types::ObjectNames, public catalog::ServerInformation {
+class SessionContext final : public functions::StatementContext,
+                             public types::ObjectNames,
+                             public catalog::ServerInformation {
  public:
   explicit SessionContext(Session::Parts& parts) : parts_(parts) {}
   /// Takes over the settings for the statement that begins.
@@ -31,8 +34,8 @@ class SessionContext final : public functions::StatementContext, public types::O
   void setval(Oid sequence, std::int64_t value, bool is_called) override;
   std::string get_setting(std::string_view name, bool missing_ok, bool* found) override;
   std::string set_setting(std::string_view name, std::string_view value, bool is_local) override;
-  bool catalog_function(std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls, Arena& arena,
-                        types::Datum* result) override;
+  bool catalog_function(std::string_view name, std::span<const types::Datum> args,
+                        std::span<const bool> nulls, Arena& arena, types::Datum* result) override;
 
   // types::ObjectNames
   std::string name_of(Oid reg_type, Oid object) override;
@@ -55,17 +58,23 @@ class SessionContext final : public functions::StatementContext, public types::O
   std::int64_t start_time_us() override { return parts_.database.start_time_us(); }
   Oid current_role() override { return parts_.current_oid; }
   std::int64_t now_us() override { return parts_.database.environment().clock->wall_us(); }
-  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target) override {
+  std::string expression_text(const catalog::Relation& relation, std::string_view sql,
+                              const types::TypeRef* target) override {
     return expression_text(relation, sql, target, false);
   }
-  std::string index_definition(const catalog::Index& index) override { return index_definition(index, false); }
-  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint) override {
+  std::string index_definition(const catalog::Index& index) override {
+    return index_definition(index, false);
+  }
+  std::string constraint_definition(const catalog::Relation& relation,
+                                    const catalog::Constraint& constraint) override {
     return constraint_definition(relation, constraint, false);
   }
   // `pretty`: as the pg_get_* functions with a last argument of true.
-  std::string expression_text(const catalog::Relation& relation, std::string_view sql, const types::TypeRef* target, bool pretty);
+  std::string expression_text(const catalog::Relation& relation, std::string_view sql,
+                              const types::TypeRef* target, bool pretty);
   std::string index_definition(const catalog::Index& index, bool pretty);
-  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint, bool pretty);
+  std::string constraint_definition(const catalog::Relation& relation, const catalog::Constraint& constraint,
+                                    bool pretty);
   std::string view_definition(const catalog::Relation& relation) override;
 
   [[nodiscard]] Session::Parts& parts() { return parts_; }
@@ -81,9 +90,9 @@ class SessionContext final : public functions::StatementContext, public types::O
   std::optional<io::SeededRandom> seeded_;
 };
 
-/// pg_catalog functions that read the catalog or the server's state, by name (catalog_functions.cc). Returns false for
-/// NULL.
-bool run_catalog_function(SessionContext& context, std::string_view name, std::span<const types::Datum> args, std::span<const bool> nulls,
-                          Arena& arena, types::Datum* result);
+/// pg_catalog functions that read the catalog or the server's state, by name (catalog_functions.cc). Returns
+/// false for NULL.
+bool run_catalog_function(SessionContext& context, std::string_view name, std::span<const types::Datum> args,
+                          std::span<const bool> nulls, Arena& arena, types::Datum* result);
 
 }  // namespace rustbd::engine

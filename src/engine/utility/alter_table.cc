@@ -22,24 +22,32 @@ class TableChange {
       case AlterTableType::kSetDefault: set_default(a); break;
       case AlterTableType::kDropDefault: {
         auto& column = named(a.name);
-        if (column.identity != 0) throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column", column.name, relation_->name)
-            .with_hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.");
+        if (column.identity != 0)
+          throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column",
+                      column.name, relation_->name)
+              .with_hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.");
         column.default_sql.clear();
         column.default_oid = 0;
         break;
       }
       case AlterTableType::kSetNotNull: {
         auto& column = named(a.name);
-        if (!column.not_null) co_await check_existing_rows(c_, c_.parts.catalog()->relation(relation_->oid), nullptr, before_->find_column(a.name) != nullptr ? before_->find_column(a.name) : &column);
+        if (!column.not_null)
+          co_await check_existing_rows(
+              c_, c_.parts.catalog()->relation(relation_->oid), nullptr,
+              before_->find_column(a.name) != nullptr ? before_->find_column(a.name) : &column);
         named(a.name).not_null = true;
         break;
       }
       case AlterTableType::kDropNotNull: {
         auto& column = named(a.name);
         for (const auto& k : relation_->constraints)
-          if (k->type == catalog::ConstraintType::kPrimaryKey && std::find(k->columns.begin(), k->columns.end(), column.number) != k->columns.end())
+          if (k->type == catalog::ConstraintType::kPrimaryKey &&
+              std::find(k->columns.begin(), k->columns.end(), column.number) != k->columns.end())
             throw error(sqlstate::kInvalidTableDefinition, "column \"{}\" is in a primary key", column.name);
-        if (column.identity != 0) throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column", column.name, relation_->name);
+        if (column.identity != 0)
+          throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column",
+                      column.name, relation_->name);
         column.not_null = false;
         break;
       }
@@ -47,17 +55,28 @@ class TableChange {
       case AlterTableType::kDropConstraint: co_await drop_constraint(a); break;
       case AlterTableType::kValidateConstraint: co_await validate(a); break;
       case AlterTableType::kOwner: {
-        const auto name = a.role->type == sql::RoleSpecType::kName ? std::string{a.role->name} : c_.parts.catalog()->role(c_.parts.current_oid)->name;
+        const auto name = a.role->type == sql::RoleSpecType::kName
+                              ? std::string{a.role->name}
+                              : c_.parts.catalog()->role(c_.parts.current_oid)->name;
         const auto* role = c_.parts.catalog()->role(name);
         if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
         relation_->owner = role->oid;
         break;
       }
-      case AlterTableType::kSetOptions: case AlterTableType::kResetOptions: case AlterTableType::kSetStatistics: case AlterTableType::kSetStorage:
-      case AlterTableType::kSetCompression: case AlterTableType::kSetColumnOptions: case AlterTableType::kResetColumnOptions:
-      case AlterTableType::kSetWithoutCluster: case AlterTableType::kSetWithoutOids: case AlterTableType::kClusterOn: case AlterTableType::kReplicaIdentityDefault:
-      case AlterTableType::kReplicaIdentityFull: case AlterTableType::kReplicaIdentityNothing: case AlterTableType::kReplicaIdentityIndex:
-        break;   // of PostgreSQL's heap: accepted without effect
+      case AlterTableType::kSetOptions:
+      case AlterTableType::kResetOptions:
+      case AlterTableType::kSetStatistics:
+      case AlterTableType::kSetStorage:
+      case AlterTableType::kSetCompression:
+      case AlterTableType::kSetColumnOptions:
+      case AlterTableType::kResetColumnOptions:
+      case AlterTableType::kSetWithoutCluster:
+      case AlterTableType::kSetWithoutOids:
+      case AlterTableType::kClusterOn:
+      case AlterTableType::kReplicaIdentityDefault:
+      case AlterTableType::kReplicaIdentityFull:
+      case AlterTableType::kReplicaIdentityNothing:
+      case AlterTableType::kReplicaIdentityIndex: break;  // of PostgreSQL's heap: accepted without effect
       case AlterTableType::kSetLogged: relation_->persistence = 'p'; break;
       case AlterTableType::kSetUnlogged: relation_->persistence = 'u'; break;
       case AlterTableType::kAddIdentity: co_await add_identity(a); break;
@@ -71,7 +90,8 @@ class TableChange {
   catalog::Column& named(std::string_view name) {
     for (auto& column : relation_->columns)
       if (!column.dropped && column.name == name) return column;
-    throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name, relation_->name);
+    throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name,
+                relation_->name);
   }
   /// Stores what has changed so far and reads it back: the next command builds on it.
   Task<> flush() {
@@ -83,18 +103,22 @@ class TableChange {
 
   Task<> add_column(const sql::AlterTableCommand& a) {
     if (a.if_not_exists && relation_->find_column(a.column->name) != nullptr) {
-      c_.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateColumn, "column \"{}\" of relation \"{}\" already exists, skipping", a.column->name, relation_->name));
+      c_.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateColumn,
+                                               "column \"{}\" of relation \"{}\" already exists, skipping",
+                                               a.column->name, relation_->name));
       co_return;
     }
     if (relation_->find_column(a.column->name) != nullptr)
-      throw error(sqlstate::kDuplicateColumn, "column \"{}\" of relation \"{}\" already exists", a.column->name, relation_->name);
+      throw error(sqlstate::kDuplicateColumn, "column \"{}\" of relation \"{}\" already exists",
+                  a.column->name, relation_->name);
     const auto indexes = relation_->indexes.size();
     TableBuilder builder{c_, relation_};
     builder.add_column(*a.column);
     co_await builder.finish();
     auto& column = relation_->columns.back();
     const auto number = column.number;
-    const bool not_null = column.not_null, generated = column.generated != 0, volatile_default = column.identity != 0;
+    const bool not_null = column.not_null, generated = column.generated != 0,
+               volatile_default = column.identity != 0;
     // Rows of before get the default as their value without being rewritten, if it is one value for all.
     bool constant = !generated && !volatile_default;
     types::Value missing{column.type, true, {}};
@@ -105,7 +129,8 @@ class TableChange {
       auto input = bind_input(c_.parts, *catalog, path);
       input.arena = std::make_shared<Arena>();
       Arena ast;
-      const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input, &column.type, "DEFAULT expressions");
+      const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast),
+                                                       nullptr, input, &column.type, "DEFAULT expressions");
       if (expression::is_volatile(*bound)) constant = false;
       else {
         expression::RunContext run;
@@ -119,12 +144,13 @@ class TableChange {
     stored.since_version = layout.schema_version;
     if (constant && !missing.is_null) {
       stored.has_missing_value = true;
-      if (types::is_variable(column.type.phys)) types::append_stored(missing.datum, column.type.phys, stored.missing_value);
+      if (types::is_variable(column.type.phys))
+        types::append_stored(missing.datum, column.type.phys, stored.missing_value);
       else {
         stored.missing_value.resize(types::width_of(column.type.phys));
         types::store_datum(stored.missing_value.data(), missing.datum, types::width_of(column.type.phys));
       }
-      constexpr std::size_t kMissingMax = 4000;   // of all columns together (storage/rows)
+      constexpr std::size_t kMissingMax = 4000;  // of all columns together (storage/rows)
       std::size_t total = 0;
       for (const auto& k : layout.columns) total += k.missing_value.size();
       if (total > kMissingMax) throw not_supported("a default value this long for a new column");
@@ -140,7 +166,8 @@ class TableChange {
       co_await fill_column(now, now->column(number));
       now = c_.parts.catalog()->relation(relation_->oid);
     }
-    if (not_null && (!constant || missing.is_null)) co_await check_existing_rows(c_, now, nullptr, &now->column(number));
+    if (not_null && (!constant || missing.is_null))
+      co_await check_existing_rows(c_, now, nullptr, &now->column(number));
     for (const auto& index : new_indexes) co_await fill_index(c_, now, *index);
     for (const auto& k : new_constraints) {
       if (k->type == catalog::ConstraintType::kCheck) co_await check_existing_rows(c_, now, k.get(), nullptr);
@@ -165,10 +192,12 @@ class TableChange {
     run.statement = input.statement;
     if (column.identity == 0) {
       Arena ast;
-      const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), column.generated != 0 ? relation.get() : nullptr, input,
-                                                       &column.type, "DEFAULT expressions");
+      const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast),
+                                                       column.generated != 0 ? relation.get() : nullptr,
+                                                       input, &column.type, "DEFAULT expressions");
       expression::ColumnMap layout;
-      for (std::uint32_t i = 0; i < relation->columns.size(); ++i) layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
+      for (std::uint32_t i = 0; i < relation->columns.size(); ++i)
+        layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
       const expression::Expression* one[] = {bound.get()};
       program = expression::Program::compile(one, layout);
       local = program->make_local();
@@ -194,9 +223,13 @@ class TableChange {
         value = memory.flat();
         for (std::uint32_t i = 0; i < chunk.selection.count; ++i) {
           const auto v = run.statement->nextval(column.identity_sequence);
-          const auto d = column.type.phys == types::Phys::kI16 ? types::Datum::of(static_cast<std::int16_t>(v))
-                                                               : (column.type.phys == types::Phys::kI32 ? types::Datum::of(static_cast<std::int32_t>(v)) : types::Datum::of(v));
-          types::store_datum(static_cast<char*>(value.data) + std::size_t{chunk.selection[i]} * value.width, d, value.width);
+          const auto d =
+              column.type.phys == types::Phys::kI16
+                  ? types::Datum::of(static_cast<std::int16_t>(v))
+                  : (column.type.phys == types::Phys::kI32 ? types::Datum::of(static_cast<std::int32_t>(v))
+                                                           : types::Datum::of(v));
+          types::store_datum(static_cast<char*>(value.data) + std::size_t{chunk.selection[i]} * value.width,
+                             d, value.width);
         }
       }
       std::vector<types::Vector> columns(chunk.columns, chunk.columns + relation->columns.size());
@@ -218,17 +251,26 @@ class TableChange {
   Task<> drop_column(const sql::AlterTableCommand& a) {
     const auto* found = relation_->find_column(a.name);
     if (found == nullptr) {
-      if (!a.if_exists) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", a.name, relation_->name);
-      c_.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "column \"{}\" of relation \"{}\" does not exist, skipping", a.name, relation_->name));
+      if (!a.if_exists)
+        throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", a.name,
+                    relation_->name);
+      c_.parts.notice(Severity::kNotice,
+                      error(sqlstate::kSuccess, "column \"{}\" of relation \"{}\" does not exist, skipping",
+                            a.name, relation_->name));
       co_return;
     }
     const auto number = found->number;
     for (const auto& fk : relation_->referenced_by) {
-      if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) == fk->referenced_columns.end()) continue;
+      if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) ==
+          fk->referenced_columns.end())
+        continue;
       const auto child = c_.parts.catalog()->relation(fk->relation);
       if (!a.cascade)
-        throw error(sqlstate::kDependentObjectsStillExist, "cannot drop column {} of table {} because other objects depend on it", a.name, relation_->name)
-            .with_detail(fmt::format("constraint {} on table {} depends on column {} of table {}", fk->name, child->name, a.name, relation_->name))
+        throw error(sqlstate::kDependentObjectsStillExist,
+                    "cannot drop column {} of table {} because other objects depend on it", a.name,
+                    relation_->name)
+            .with_detail(fmt::format("constraint {} on table {} depends on column {} of table {}", fk->name,
+                                     child->name, a.name, relation_->name))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
       if (child->oid == relation_->oid) continue;
       auto copy = std::make_shared<catalog::Relation>(*child);
@@ -237,19 +279,27 @@ class TableChange {
     }
     // Views that read the column stand in its way.
     for (const auto& [id, view] : c_.parts.catalog()->relations()) {
-      if (view->kind != catalog::RelationKind::kView || view->is_catalog() || view->schema == catalog::oid::kInformationSchema) continue;
+      if (view->kind != catalog::RelationKind::kView || view->is_catalog() ||
+          view->schema == catalog::oid::kInformationSchema)
+        continue;
       Arena arena;
       const auto catalog = c_.parts.catalog();
       const auto path = c_.parts.search_path(*catalog);
       auto input = bind_input(c_.parts, *catalog, path);
       const auto plan = binder::bind(*sql::parse(view->view_sql, arena)[0].statement, input);
       for (const auto& p : plan->privileges)
-        if (p.relation == relation_->oid && std::find(p.columns.begin(), p.columns.end(), number) != p.columns.end())
-          throw error(sqlstate::kDependentObjectsStillExist, "cannot drop column {} of table {} because other objects depend on it", a.name, relation_->name)
-              .with_detail(fmt::format("view {} depends on column {} of table {}", view->name, a.name, relation_->name))
+        if (p.relation == relation_->oid &&
+            std::find(p.columns.begin(), p.columns.end(), number) != p.columns.end())
+          throw error(sqlstate::kDependentObjectsStillExist,
+                      "cannot drop column {} of table {} because other objects depend on it", a.name,
+                      relation_->name)
+              .with_detail(fmt::format("view {} depends on column {} of table {}", view->name, a.name,
+                                       relation_->name))
               .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
     }
-    const auto mentions = [&](const std::vector<catalog::AttributeNumber>& list) { return std::find(list.begin(), list.end(), number) != list.end(); };
+    const auto mentions = [&](const std::vector<catalog::AttributeNumber>& list) {
+      return std::find(list.begin(), list.end(), number) != list.end();
+    };
     std::erase_if(relation_->constraints, [&](const auto& k) { return mentions(k->columns); });
     std::erase_if(relation_->indexes, [&](const auto& i) {
       for (const auto& k : i->columns)
@@ -258,7 +308,8 @@ class TableChange {
     });
     std::vector<std::shared_ptr<const catalog::Relation>> owned;
     for (const auto& [id, r] : c_.parts.catalog()->relations())
-      if (r->sequence && r->sequence->owner_relation == relation_->oid && r->sequence->owner_column == number) owned.push_back(r);
+      if (r->sequence && r->sequence->owner_relation == relation_->oid && r->sequence->owner_column == number)
+        owned.push_back(r);
     auto& column = relation_->columns[static_cast<std::size_t>(number - 1)];
     column.dropped = true;
     column.name = fmt::format("........pg.dropped.{}........", number);
@@ -278,8 +329,12 @@ class TableChange {
 
   void set_default(const sql::AlterTableCommand& a) {
     auto& column = named(a.name);
-    if (column.generated != 0) throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is a generated column", column.name, relation_->name);
-    if (column.identity != 0) throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column", column.name, relation_->name);
+    if (column.generated != 0)
+      throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is a generated column",
+                  column.name, relation_->name);
+    if (column.identity != 0)
+      throw error(sqlstate::kSyntaxError, "column \"{}\" of relation \"{}\" is an identity column",
+                  column.name, relation_->name);
     const auto catalog = c_.parts.catalog();
     const auto path = c_.parts.search_path(*catalog);
     auto input = bind_input(c_.parts, *catalog, path);
@@ -305,8 +360,10 @@ class TableChange {
     for (const auto& index : indexes) co_await fill_index(c_, before_, *index);
     for (const auto& k : constraints) {
       if (!k->validated) continue;
-      if (k->type == catalog::ConstraintType::kCheck) co_await check_existing_rows(c_, before_, k.get(), nullptr);
-      if (k->type == catalog::ConstraintType::kForeignKey) co_await check_existing_foreign_key(c_, before_, *k);
+      if (k->type == catalog::ConstraintType::kCheck)
+        co_await check_existing_rows(c_, before_, k.get(), nullptr);
+      if (k->type == catalog::ConstraintType::kForeignKey)
+        co_await check_existing_foreign_key(c_, before_, *k);
     }
   }
 
@@ -315,17 +372,26 @@ class TableChange {
     for (const auto& k : relation_->constraints)
       if (k->name == a.name) found = k;
     if (found == nullptr) {
-      if (!a.if_exists) throw error(sqlstate::kUndefinedObject, "constraint \"{}\" of relation \"{}\" does not exist", a.name, relation_->name);
-      c_.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "constraint \"{}\" of relation \"{}\" does not exist, skipping", a.name, relation_->name));
+      if (!a.if_exists)
+        throw error(sqlstate::kUndefinedObject, "constraint \"{}\" of relation \"{}\" does not exist", a.name,
+                    relation_->name);
+      c_.parts.notice(
+          Severity::kNotice,
+          error(sqlstate::kSuccess, "constraint \"{}\" of relation \"{}\" does not exist, skipping", a.name,
+                relation_->name));
       co_return;
     }
-    if (found->type == catalog::ConstraintType::kPrimaryKey || found->type == catalog::ConstraintType::kUnique) {
+    if (found->type == catalog::ConstraintType::kPrimaryKey ||
+        found->type == catalog::ConstraintType::kUnique) {
       for (const auto& fk : relation_->referenced_by) {
         if (fk->index != found->index) continue;
         const auto child = c_.parts.catalog()->relation(fk->relation);
         if (!a.cascade)
-          throw error(sqlstate::kDependentObjectsStillExist, "cannot drop constraint {} on table {} because other objects depend on it", found->name, relation_->name)
-              .with_detail(fmt::format("constraint {} on table {} depends on index {}", fk->name, child->name, found->name))
+          throw error(sqlstate::kDependentObjectsStillExist,
+                      "cannot drop constraint {} on table {} because other objects depend on it", found->name,
+                      relation_->name)
+              .with_detail(fmt::format("constraint {} on table {} depends on index {}", fk->name, child->name,
+                                       found->name))
               .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
         if (child->oid == relation_->oid) {
           std::erase_if(relation_->constraints, [&](const auto& k) { return k->oid == fk->oid; });
@@ -345,30 +411,41 @@ class TableChange {
     for (auto& k : relation_->constraints) {
       if (k->name != a.name) continue;
       if (!k->validated) {
-        if (k->type == catalog::ConstraintType::kCheck) co_await check_existing_rows(c_, before_, k.get(), nullptr);
-        if (k->type == catalog::ConstraintType::kForeignKey) co_await check_existing_foreign_key(c_, before_, *k);
+        if (k->type == catalog::ConstraintType::kCheck)
+          co_await check_existing_rows(c_, before_, k.get(), nullptr);
+        if (k->type == catalog::ConstraintType::kForeignKey)
+          co_await check_existing_foreign_key(c_, before_, *k);
         auto copy = std::make_shared<catalog::Constraint>(*k);
         copy->validated = true;
         k = std::move(copy);
       }
       co_return;
     }
-    throw error(sqlstate::kUndefinedObject, "constraint \"{}\" of relation \"{}\" does not exist", a.name, relation_->name);
+    throw error(sqlstate::kUndefinedObject, "constraint \"{}\" of relation \"{}\" does not exist", a.name,
+                relation_->name);
   }
 
   Task<> add_identity(const sql::AlterTableCommand& a) {
     auto& column = named(a.name);
     if (!column.not_null)
-      throw error(sqlstate::kObjectNotInPrerequisiteState, "column \"{}\" of relation \"{}\" must be declared NOT NULL before identity can be added", column.name, relation_->name);
-    if (column.identity != 0) throw error(sqlstate::kObjectNotInPrerequisiteState, "column \"{}\" of relation \"{}\" is already an identity column", column.name, relation_->name);
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "column \"{}\" of relation \"{}\" must be declared NOT NULL before identity can be added",
+                  column.name, relation_->name);
+    if (column.identity != 0)
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "column \"{}\" of relation \"{}\" is already an identity column", column.name,
+                  relation_->name);
     if (!column.default_sql.empty())
-      throw error(sqlstate::kObjectNotInPrerequisiteState, "column \"{}\" of relation \"{}\" already has a default value", column.name, relation_->name);
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "column \"{}\" of relation \"{}\" already has a default value", column.name,
+                  relation_->name);
     catalog::SequenceOptions options;
     options.type = column.type.oid;
     read_sequence_options(a.constraint->sequence_options, options, false, nullptr);
     options.owner_relation = relation_->oid;
     options.owner_column = column.number;
-    const auto name = free_name(*c_.parts.catalog(), relation_->schema, object_name(relation_->name, column.name, "seq"));
+    const auto name =
+        free_name(*c_.parts.catalog(), relation_->schema, object_name(relation_->name, column.name, "seq"));
     const bool always = a.constraint->identity_always;
     const auto sequence = co_await store_sequence(c_, relation_->schema, name, options);
     auto& again = named(a.name);
@@ -379,7 +456,8 @@ class TableChange {
     auto& column = named(a.name);
     if (column.identity == 0) {
       if (a.if_exists) co_return;
-      throw error(sqlstate::kObjectNotInPrerequisiteState, "column \"{}\" of relation \"{}\" is not an identity column", column.name, relation_->name);
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "column \"{}\" of relation \"{}\" is not an identity column", column.name, relation_->name);
     }
     const auto sequence = c_.parts.catalog()->relation(column.identity_sequence);
     column.identity = 0;
@@ -390,7 +468,9 @@ class TableChange {
   /// A new type for a column: all rows are written anew under a new table id.
   Task<> alter_type(const sql::AlterTableCommand& a) {
     const auto* old = relation_->find_column(a.name);
-    if (old == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", a.name, relation_->name);
+    if (old == nullptr)
+      throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", a.name,
+                  relation_->name);
     const auto number = old->number;
     const auto catalog = c_.parts.catalog();
     const auto path = c_.parts.search_path(*catalog);
@@ -398,33 +478,42 @@ class TableChange {
     input.arena = std::make_shared<Arena>();
     const auto target = binder::bind_type(*a.column->type, input);
     for (const auto& fk : relation_->referenced_by)
-      if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) != fk->referenced_columns.end())
+      if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) !=
+          fk->referenced_columns.end())
         throw not_supported("a new type for a column that foreign keys refer to");
     for (const auto& k : relation_->constraints)
-      if (k->type == catalog::ConstraintType::kForeignKey && std::find(k->columns.begin(), k->columns.end(), number) != k->columns.end())
+      if (k->type == catalog::ConstraintType::kForeignKey &&
+          std::find(k->columns.begin(), k->columns.end(), number) != k->columns.end())
         throw not_supported("a new type for a column of a foreign key");
     for (const auto& column : relation_->columns)
-      if (!column.dropped && column.generated != 0) throw not_supported("a new type for a column of a table with generated columns");
+      if (!column.dropped && column.generated != 0)
+        throw not_supported("a new type for a column of a table with generated columns");
     expression::ExpressionPtr conversion;
     Arena ast;
     if (a.expression != nullptr) {
-      conversion = binder::bind_table_expression(*a.expression, relation_.get(), input, nullptr, "transform expressions");
+      conversion = binder::bind_table_expression(*a.expression, relation_.get(), input, nullptr,
+                                                 "transform expressions");
     } else {
       conversion = expression::make_column(static_cast<expression::ColumnId>(number), old->type);
     }
     const auto from = conversion->type;
     conversion = binder::coerce_for_assignment(std::move(conversion), target, input);
     if (conversion == nullptr)
-      throw error(sqlstate::kDatatypeMismatch, "column \"{}\" cannot be cast automatically to type {}", a.name, types::format_type(target.oid, target.typmod))
-          .with_hint(fmt::format("You might need to specify \"USING {}::{}\".", a.name, types::format_type(target.oid, target.typmod)));
+      throw error(sqlstate::kDatatypeMismatch, "column \"{}\" cannot be cast automatically to type {}",
+                  a.name, types::format_type(target.oid, target.typmod))
+          .with_hint(fmt::format("You might need to specify \"USING {}::{}\".", a.name,
+                                 types::format_type(target.oid, target.typmod)));
     (void)from;
     // The default moves along, if it can.
     auto& column = relation_->columns[static_cast<std::size_t>(number - 1)];
     if (!column.default_sql.empty()) {
       try {
-        (void)binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input, &target, "DEFAULT expressions");
+        (void)binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input,
+                                            &target, "DEFAULT expressions");
       } catch (const Error&) {
-        throw error(sqlstate::kDatatypeMismatch, "default for column \"{}\" cannot be cast automatically to type {}", a.name, types::format_type(target.oid, target.typmod));
+        throw error(sqlstate::kDatatypeMismatch,
+                    "default for column \"{}\" cannot be cast automatically to type {}", a.name,
+                    types::format_type(target.oid, target.typmod));
       }
     }
     const auto source = before_;
@@ -436,9 +525,10 @@ class TableChange {
         if (k.attribute == number) k.type = target;
       index = std::move(copy);
     }
-    std::sort(relation_->indexes.begin(), relation_->indexes.end(), [](const auto& x, const auto& y) { return x->tree < y->tree; });
+    std::sort(relation_->indexes.begin(), relation_->indexes.end(),
+              [](const auto& x, const auto& y) { return x->tree < y->tree; });
     auto fresh = *relation_;
-    fresh.layout = nullptr;   // no history: new trees start with the newest schema
+    fresh.layout = nullptr;  // no history: new trees start with the newest schema
     auto layout = catalog::make_layout(fresh, c_.system().new_table_id(), catalog::oid::kDatabasePostgres);
     txn::Table old_table{c_.system(), source->layout};
     const auto view = c_.transaction().view();
@@ -451,7 +541,8 @@ class TableChange {
     StatementAccess access{c_.parts};
     auto& table = access.local(now);
     expression::ColumnMap columns;
-    for (std::uint32_t i = 0; i < source->columns.size(); ++i) columns.emplace_back(static_cast<expression::ColumnId>(source->columns[i].number), i);
+    for (std::uint32_t i = 0; i < source->columns.size(); ++i)
+      columns.emplace_back(static_cast<expression::ColumnId>(source->columns[i].number), i);
     const expression::Expression* one[] = {conversion.get()};
     const auto program = expression::Program::compile(one, columns);
     const auto local = program->make_local();
@@ -493,7 +584,8 @@ class TableChange {
   bool layout_changed_ = false;
 };
 
-std::shared_ptr<const catalog::Relation> find(UtilityContext& c, const sql::RelationRef& ref, bool missing_ok) {
+std::shared_ptr<const catalog::Relation> find(UtilityContext& c, const sql::RelationRef& ref,
+                                              bool missing_ok) {
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
   return binder::find_relation(ref, bind_input(c.parts, *catalog, path), missing_ok);
@@ -512,14 +604,16 @@ std::string alter_tag(sql::ObjectType object) {
 }
 
 void skip_notice(UtilityContext& c, std::string_view name) {
-  c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", name));
+  c.parts.notice(Severity::kNotice,
+                 error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", name));
 }
 
 Task<> rename_index(UtilityContext& c, std::shared_ptr<const catalog::Index> index, std::string_view name) {
   auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(index->relation));
   c.parts.require_owner(copy->owner, "index", index->name);
   co_await lock_relation(c.parts, copy->oid, txn::TableLockMode::kShareUpdateExclusive);
-  if (c.parts.catalog()->class_oid(index->schema, name) != 0) throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", name);
+  if (c.parts.catalog()->class_oid(index->schema, name) != 0)
+    throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", name);
   for (auto& i : copy->indexes)
     if (i->oid == index->oid) {
       auto fresh = std::make_shared<catalog::Index>(*i);
@@ -538,13 +632,16 @@ Task<> rename_index(UtilityContext& c, std::shared_ptr<const catalog::Index> ind
 }  // namespace
 
 Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement& s) {
-  if (s.object == sql::ObjectType::kIndex) throw not_supported("ALTER INDEX of storage parameters").at(s.location);
+  if (s.object == sql::ObjectType::kIndex)
+    throw not_supported("ALTER INDEX of storage parameters").at(s.location);
   auto relation = find(c, *s.relation, s.if_exists);
   if (relation == nullptr) {
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
-  if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
+  if (relation->is_catalog())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                relation->name);
   if (s.object == sql::ObjectType::kTable && relation->kind != catalog::RelationKind::kTable) {
     const bool owner_only = s.commands.size() == 1 && s.commands[0]->type == sql::AlterTableType::kOwner;
     if (!owner_only) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name);
@@ -552,7 +649,8 @@ Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement&
   c.parts.require_owner(relation->owner, "table", relation->name);
   co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
   relation = find(c, *s.relation, s.if_exists);
-  if (relation == nullptr) throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", s.relation->name);
+  if (relation == nullptr)
+    throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", s.relation->name);
   TableChange change{c, relation};
   for (const auto* a : s.commands) co_await change.apply(*a);
   co_return alter_tag(s.object);
@@ -567,7 +665,8 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
       const auto* schema = catalog->schema(name);
       if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name);
       c.parts.require_owner(schema->owner, "schema", schema->name);
-      if (catalog->schema(s.new_name) != nullptr) throw error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists", s.new_name);
+      if (catalog->schema(s.new_name) != nullptr)
+        throw error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists", s.new_name);
       catalog::Schema copy = *schema;
       copy.name = s.new_name;
       co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
@@ -576,8 +675,10 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
     if (s.object == ObjectType::kRole) {
       const auto* role = catalog->role(name);
       if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
-      if (!c.parts.is_superuser()) throw error(sqlstate::kInsufficientPrivilege, "permission denied to rename role");
-      if (catalog->role(s.new_name) != nullptr) throw error(sqlstate::kDuplicateObject, "role \"{}\" already exists", s.new_name);
+      if (!c.parts.is_superuser())
+        throw error(sqlstate::kInsufficientPrivilege, "permission denied to rename role");
+      if (catalog->role(s.new_name) != nullptr)
+        throw error(sqlstate::kDuplicateObject, "role \"{}\" already exists", s.new_name);
       catalog::Role copy = *role;
       copy.name = s.new_name;
       co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
@@ -601,7 +702,9 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
-  if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
+  if (relation->is_catalog())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                relation->name);
   c.parts.require_owner(relation->owner, "table", relation->name);
   co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
   relation = find(c, *s.relation, false);
@@ -609,37 +712,47 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
   // Stored texts name columns and tables: those of views, checks and indexes would break by a rename.
   const auto refuse_if_named = [&](const std::string& what) {
     for (const auto& [id, view] : c.parts.catalog()->relations()) {
-      if (view->kind != catalog::RelationKind::kView || view->is_catalog() || view->schema == catalog::oid::kInformationSchema) continue;
+      if (view->kind != catalog::RelationKind::kView || view->is_catalog() ||
+          view->schema == catalog::oid::kInformationSchema)
+        continue;
       Arena arena;
       const auto now = c.parts.catalog();
       const auto path = c.parts.search_path(*now);
       auto input = bind_input(c.parts, *now, path);
       const auto plan = binder::bind(*sql::parse(view->view_sql, arena)[0].statement, input);
       for (const auto& d : plan->dependencies)
-        if (d.relation == relation->oid) throw not_supported("renaming {} that view \"{}\" uses", what, view->name);
+        if (d.relation == relation->oid)
+          throw not_supported("renaming {} that view \"{}\" uses", what, view->name);
     }
   };
   if (s.object == ObjectType::kColumn) {
     const auto* column = relation->find_column(s.sub_name);
-    if (column == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" does not exist", s.sub_name);
+    if (column == nullptr)
+      throw error(sqlstate::kUndefinedColumn, "column \"{}\" does not exist", s.sub_name);
     if (relation->find_column(s.new_name) != nullptr)
-      throw error(sqlstate::kDuplicateColumn, "column \"{}\" of relation \"{}\" already exists", s.new_name, relation->name);
+      throw error(sqlstate::kDuplicateColumn, "column \"{}\" of relation \"{}\" already exists", s.new_name,
+                  relation->name);
     refuse_if_named("a column of a table");
     for (const auto& k : relation->constraints)
-      if (k->type == catalog::ConstraintType::kCheck && std::find(k->columns.begin(), k->columns.end(), column->number) != k->columns.end())
+      if (k->type == catalog::ConstraintType::kCheck &&
+          std::find(k->columns.begin(), k->columns.end(), column->number) != k->columns.end())
         throw not_supported("renaming a column that a CHECK uses");
     for (const auto& i : relation->indexes) {
       if (!i->predicate_sql.empty()) throw not_supported("renaming a column of a table with a partial index");
       for (const auto& k : i->columns)
-        if (k.attribute == 0) throw not_supported("renaming a column of a table with an index on an expression");
+        if (k.attribute == 0)
+          throw not_supported("renaming a column of a table with an index on an expression");
     }
     for (const auto& k : relation->columns)
-      if (!k.dropped && k.generated != 0) throw not_supported("renaming a column of a table with generated columns");
+      if (!k.dropped && k.generated != 0)
+        throw not_supported("renaming a column of a table with generated columns");
     copy->columns[static_cast<std::size_t>(column->number - 1)].name = s.new_name;
   } else if (s.object == ObjectType::kConstraint) {
     bool found = false;
     for (auto& k : copy->constraints) {
-      if (k->name == s.new_name) throw error(sqlstate::kDuplicateObject, "constraint \"{}\" for relation \"{}\" already exists", s.new_name, relation->name);
+      if (k->name == s.new_name)
+        throw error(sqlstate::kDuplicateObject, "constraint \"{}\" for relation \"{}\" already exists",
+                    s.new_name, relation->name);
       if (k->name != s.sub_name) continue;
       found = true;
       auto fresh = std::make_shared<catalog::Constraint>(*k);
@@ -652,10 +765,13 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
         }
       k = std::move(fresh);
     }
-    if (!found) throw error(sqlstate::kUndefinedObject, "constraint \"{}\" for table \"{}\" does not exist", s.sub_name, relation->name);
+    if (!found)
+      throw error(sqlstate::kUndefinedObject, "constraint \"{}\" for table \"{}\" does not exist", s.sub_name,
+                  relation->name);
   } else {
     co_await lock_name(c, relation->schema, s.new_name);
-    if (c.parts.catalog()->class_oid(relation->schema, s.new_name) != 0) throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.new_name);
+    if (c.parts.catalog()->class_oid(relation->schema, s.new_name) != 0)
+      throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.new_name);
     refuse_if_named("a relation");
     if (relation->sequence)
       for (const auto& [id, t] : c.parts.catalog()->relations())
@@ -665,7 +781,8 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
     copy->name = s.new_name;
   }
   co_await store_relation(c, std::move(copy), false);
-  co_return alter_tag(s.object == ObjectType::kColumn || s.object == ObjectType::kConstraint ? s.relation_object : s.object);
+  co_return alter_tag(
+      s.object == ObjectType::kColumn || s.object == ObjectType::kConstraint ? s.relation_object : s.object);
 }
 
 Task<std::string> alter_schema_of(UtilityContext& c, const sql::AlterSchemaStatement& s) {
@@ -679,7 +796,8 @@ Task<std::string> alter_schema_of(UtilityContext& c, const sql::AlterSchemaState
   co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
   const Oid schema = target_schema(c, s.new_schema, s.location);
   if (c.parts.catalog()->class_oid(schema, relation->name) != 0)
-    throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists in schema \"{}\"", relation->name, s.new_schema);
+    throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists in schema \"{}\"", relation->name,
+                s.new_schema);
   auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(relation->oid));
   copy->schema = schema;
   copy->schema_name = s.new_schema;
@@ -699,12 +817,14 @@ Task<std::string> alter_schema_of(UtilityContext& c, const sql::AlterSchemaState
 
 Task<std::string> alter_owner(UtilityContext& c, const sql::AlterOwnerStatement& s) {
   const auto catalog = c.parts.catalog();
-  const auto name = s.owner->type == sql::RoleSpecType::kName ? std::string{s.owner->name} : catalog->role(c.parts.current_oid)->name;
+  const auto name = s.owner->type == sql::RoleSpecType::kName ? std::string{s.owner->name}
+                                                              : catalog->role(c.parts.current_oid)->name;
   const auto* role = catalog->role(name);
   if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
   if (s.object == sql::ObjectType::kSchema) {
     const auto* schema = catalog->schema(s.name->name.back());
-    if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", s.name->name.back());
+    if (schema == nullptr)
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", s.name->name.back());
     c.parts.require_owner(schema->owner, "schema", schema->name);
     catalog::Schema copy = *schema;
     copy.owner = role->oid;

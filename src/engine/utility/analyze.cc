@@ -10,7 +10,7 @@ namespace rustbd::engine {
 
 namespace {
 
-constexpr std::size_t kSampleRows = 30000;   // as PostgreSQL's 300 × default_statistics_target
+constexpr std::size_t kSampleRows = 30000;  // as PostgreSQL's 300 × default_statistics_target
 constexpr std::size_t kCommonMax = 100, kBuckets = 100;
 
 /// Reservoir sample of whole rows (Vitter 1985, algorithm R), in column form.
@@ -54,7 +54,9 @@ Task<Sample> take_sample(UtilityContext& c, const catalog::Relation& relation) {
       }
       for (std::size_t k = 0; k < relation.columns.size(); ++k) {
         const bool valid = chunk[k].is_valid(row);
-        const auto value = valid ? types::copy_datum(chunk[k].datum(row), relation.columns[k].type.phys, *sample.memory) : types::Datum{};
+        const auto value =
+            valid ? types::copy_datum(chunk[k].datum(row), relation.columns[k].type.phys, *sample.memory)
+                  : types::Datum{};
         if (at == sample.columns[k].size()) {
           sample.columns[k].push_back(value);
           sample.nulls[k].push_back(!valid);
@@ -68,44 +70,57 @@ Task<Sample> take_sample(UtilityContext& c, const catalog::Relation& relation) {
   co_return sample;
 }
 
-catalog::ColumnStatistics column_statistics(const Sample& sample, std::size_t k, const types::TypeRef& type, double table_rows) {
+catalog::ColumnStatistics column_statistics(const Sample& sample, std::size_t k, const types::TypeRef& type,
+                                            double table_rows) {
   catalog::ColumnStatistics out;
   if (sample.rows == 0) return out;
-  struct Item { types::Datum value; std::size_t position; };
+  struct Item {
+    types::Datum value;
+    std::size_t position;
+  };
   std::vector<Item> values;
   double width = 0;
   std::size_t nulls = 0;
   for (std::size_t r = 0; r < sample.rows; ++r) {
-    if (sample.nulls[k][r]) { ++nulls; continue; }
+    if (sample.nulls[k][r]) {
+      ++nulls;
+      continue;
+    }
     values.push_back({sample.columns[k][r], r});
     width += type.phys == types::Phys::kStr ? sample.columns[k][r].str.len + 1 : types::width_of(type.phys);
   }
   out.null_fraction = static_cast<double>(nulls) / static_cast<double>(sample.rows);
   if (values.empty()) return out;
   out.average_width = width / static_cast<double>(values.size());
-  if (type.oid == types::oid::kJson) return out;   // no order
-  std::sort(values.begin(), values.end(), [&](const Item& a, const Item& b) { return types::compare(a.value, b.value, type) < 0; });
-  struct Group { std::size_t first, count; };
+  if (type.oid == types::oid::kJson) return out;  // no order
+  std::sort(values.begin(), values.end(),
+            [&](const Item& a, const Item& b) { return types::compare(a.value, b.value, type) < 0; });
+  struct Group {
+    std::size_t first, count;
+  };
   std::vector<Group> groups;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!groups.empty() && types::equal(values[groups.back().first].value, values[i].value, type)) ++groups.back().count;
+    if (!groups.empty() && types::equal(values[groups.back().first].value, values[i].value, type))
+      ++groups.back().count;
     else groups.push_back({i, 1});
   }
   const auto n = static_cast<double>(values.size()), d = static_cast<double>(groups.size());
   double f1 = 0;
   for (const auto& g : groups) f1 += g.count == 1;
   const double rows = std::max(table_rows * (1 - out.null_fraction), n);
-  if (f1 == n) out.distinct = -1 * (1 - out.null_fraction);           // every value differs: unique
-  else if (f1 == 0) out.distinct = d;                                 // every value repeats: all are seen
+  if (f1 == n) out.distinct = -1 * (1 - out.null_fraction);  // every value differs: unique
+  else if (f1 == 0) out.distinct = d;                        // every value repeats: all are seen
   else {
     // Haas and Stokes (1998), the Duj1 estimator, as PostgreSQL.
     double estimate = n * d / ((n - f1) + f1 * n / rows);
     estimate = std::clamp(estimate, d, rows);
-    out.distinct = estimate > 0.1 * table_rows ? -estimate / std::max(table_rows, 1.0) : std::floor(estimate + 0.5);
+    out.distinct =
+        estimate > 0.1 * table_rows ? -estimate / std::max(table_rows, 1.0) : std::floor(estimate + 0.5);
   }
   // Most common values: those clearly above the average.
   std::vector<Group> by_count = groups;
-  std::sort(by_count.begin(), by_count.end(), [](const Group& a, const Group& b) { return a.count > b.count; });
+  std::sort(by_count.begin(), by_count.end(),
+            [](const Group& a, const Group& b) { return a.count > b.count; });
   const bool all_listed = groups.size() <= kCommonMax && f1 == 0;
   const double least = all_listed ? 0 : std::max(2.0, 1.25 * n / d);
   std::vector<bool> common(groups.size(), false);
@@ -113,7 +128,8 @@ catalog::ColumnStatistics column_statistics(const Sample& sample, std::size_t k,
   for (std::size_t i = 0; i < by_count.size() && i < kCommonMax; ++i) {
     if (static_cast<double>(by_count[i].count) < least) break;
     out.common_values.push_back(values[by_count[i].first].value);
-    out.common_frequencies.push_back(static_cast<double>(by_count[i].count) / static_cast<double>(sample.rows));
+    out.common_frequencies.push_back(static_cast<double>(by_count[i].count) /
+                                     static_cast<double>(sample.rows));
     is_common[by_count[i].first] = true;
   }
   // The rest in equally filled buckets.
@@ -151,7 +167,9 @@ Task<> analyze_table(UtilityContext& c, std::shared_ptr<const catalog::Relation>
   statistics.pages = txn::Table{c.system(), relation->layout}.page_count();
   statistics.memory = sample.memory;
   for (std::size_t k = 0; k < relation->columns.size(); ++k)
-    statistics.columns.push_back(relation->columns[k].dropped ? catalog::ColumnStatistics{} : column_statistics(sample, k, relation->columns[k].type, sample.seen));
+    statistics.columns.push_back(relation->columns[k].dropped
+                                     ? catalog::ColumnStatistics{}
+                                     : column_statistics(sample, k, relation->columns[k].type, sample.seen));
   co_await c.store().put_statistics(c.transaction(), c.parts.changes, relation->oid, std::move(statistics));
 }
 
@@ -167,7 +185,8 @@ bool option_set(const sql::VacuumStatement& s, std::string_view name) {
 }  // namespace
 
 Task<std::string> vacuum(UtilityContext& c, const sql::VacuumStatement& s) {
-  if (s.is_vacuum && (c.parts.in_block || !c.top_level)) throw error(sqlstate::kActiveTransaction, "VACUUM cannot run inside a transaction block");
+  if (s.is_vacuum && (c.parts.in_block || !c.top_level))
+    throw error(sqlstate::kActiveTransaction, "VACUUM cannot run inside a transaction block");
   std::vector<std::shared_ptr<const catalog::Relation>> relations;
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
@@ -178,10 +197,15 @@ Task<std::string> vacuum(UtilityContext& c, const sql::VacuumStatement& s) {
   for (const auto* v : s.relations) {
     const auto r = binder::find_relation(*v->relation, bind_input(c.parts, *catalog, path));
     for (const auto name : v->columns)
-      if (r->find_column(name) == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name, r->name);
+      if (r->find_column(name) == nullptr)
+        throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name,
+                    r->name);
     if (r->kind != catalog::RelationKind::kTable || r->is_catalog()) {
       if (!r->is_catalog())
-        c.parts.notice(Severity::kWarning, error(sqlstate::kWarning, "skipping \"{}\" --- cannot {} non-tables or special system tables", r->name, s.is_vacuum ? "vacuum" : "analyze"));
+        c.parts.notice(
+            Severity::kWarning,
+            error(sqlstate::kWarning, "skipping \"{}\" --- cannot {} non-tables or special system tables",
+                  r->name, s.is_vacuum ? "vacuum" : "analyze"));
       continue;
     }
     relations.push_back(r);

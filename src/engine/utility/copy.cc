@@ -9,9 +9,10 @@ namespace rustbd::engine {
 
 namespace {
 
-constexpr std::size_t kCopyOutBytes = 64 * 1024;   // rows are handed on in pieces of about this size
+constexpr std::size_t kCopyOutBytes = 64 * 1024;  // rows are handed on in pieces of about this size
 
-std::vector<const catalog::Column*> copy_columns(const catalog::Relation& relation, const sql::CopyStatement& s) {
+std::vector<const catalog::Column*> copy_columns(const catalog::Relation& relation,
+                                                 const sql::CopyStatement& s) {
   std::vector<const catalog::Column*> out;
   if (s.columns.empty()) {
     for (const auto& c : relation.columns)
@@ -20,9 +21,14 @@ std::vector<const catalog::Column*> copy_columns(const catalog::Relation& relati
   }
   for (const auto name : s.columns) {
     const auto* column = relation.find_column(name);
-    if (column == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name, relation.name).at(s.location);
+    if (column == nullptr)
+      throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name,
+                  relation.name)
+          .at(s.location);
     if (column->generated != 0)
-      throw error(sqlstate::kInvalidColumnReference, "column \"{}\" is a generated column", name).with_detail("Generated columns cannot be used in COPY.").at(s.location);
+      throw error(sqlstate::kInvalidColumnReference, "column \"{}\" is a generated column", name)
+          .with_detail("Generated columns cannot be used in COPY.")
+          .at(s.location);
     if (std::find(out.begin(), out.end(), column) != out.end())
       throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", name).at(s.location);
     out.push_back(column);
@@ -30,11 +36,17 @@ std::vector<const catalog::Column*> copy_columns(const catalog::Relation& relati
   return out;
 }
 
-/// Turns chunks of given columns into whole rows: defaults, generated columns, NOT NULL, CHECK; and stores them.
+/// Turns chunks of given columns into whole rows: defaults, generated columns, NOT NULL, CHECK; and stores
+/// them.
 class RowLoader {
  public:
-  RowLoader(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation, std::span<const catalog::Column* const> given)
-      : c_(c), relation_(std::move(relation)), access_(c.parts), table_(access_.local(relation_)), given_(given.begin(), given.end()) {
+  RowLoader(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation,
+            std::span<const catalog::Column* const> given)
+      : c_(c),
+        relation_(std::move(relation)),
+        access_(c.parts),
+        table_(access_.local(relation_)),
+        given_(given.begin(), given.end()) {
     std::vector<types::Phys> phys;
     for (const auto& column : relation_->columns) phys.push_back(column.type.phys);
     rows_.reset(phys);
@@ -45,10 +57,13 @@ class RowLoader {
     run_.statement = input.statement;
     run_.cancel = c.parts.session.cancel_flag();
     expression::ColumnMap layout;
-    for (std::uint32_t i = 0; i < relation_->columns.size(); ++i) layout.emplace_back(static_cast<expression::ColumnId>(relation_->columns[i].number), i);
-    const auto add = [&](std::vector<Computed>& list, std::uint32_t at, const std::string& text, const types::TypeRef* target, bool over_row, const catalog::Constraint* check) {
+    for (std::uint32_t i = 0; i < relation_->columns.size(); ++i)
+      layout.emplace_back(static_cast<expression::ColumnId>(relation_->columns[i].number), i);
+    const auto add = [&](std::vector<Computed>& list, std::uint32_t at, const std::string& text,
+                         const types::TypeRef* target, bool over_row, const catalog::Constraint* check) {
       Arena ast;
-      const auto bound = binder::bind_table_expression(*sql::parse_expression(text, ast), over_row ? relation_.get() : nullptr, input, target, "COPY");
+      const auto bound = binder::bind_table_expression(
+          *sql::parse_expression(text, ast), over_row ? relation_.get() : nullptr, input, target, "COPY");
       const expression::Expression* one[] = {bound.get()};
       Computed e;
       e.column = at;
@@ -62,11 +77,13 @@ class RowLoader {
       if (column.dropped || std::find(given_.begin(), given_.end(), &column) != given_.end()) continue;
       if (column.generated != 0) add(generated_, i, column.default_sql, &column.type, true, nullptr);
       else if (column.identity != 0) identities_.push_back(i);
-      else if (!column.default_sql.empty()) add(defaults_, i, column.default_sql, &column.type, false, nullptr);
+      else if (!column.default_sql.empty())
+        add(defaults_, i, column.default_sql, &column.type, false, nullptr);
       else missing_.push_back(i);
     }
     for (const auto& k : relation_->constraints) {
-      if (k->type == catalog::ConstraintType::kCheck) add(checks_, 0, k->expression_sql, nullptr, true, k.get());
+      if (k->type == catalog::ConstraintType::kCheck)
+        add(checks_, 0, k->expression_sql, nullptr, true, k.get());
       has_foreign_keys_ = has_foreign_keys_ || k->type == catalog::ConstraintType::kForeignKey;
     }
     for (const auto& index : relation_->indexes) {
@@ -97,9 +114,13 @@ class RowLoader {
       const auto& column = relation_->columns[i];
       for (std::uint32_t r = 0; r < count_; ++r) {
         const auto v = run_.statement->nextval(column.identity_sequence);
-        rows_.put(i, r, column.type.phys == types::Phys::kI16 ? types::Datum::of(static_cast<std::int16_t>(v))
-                                                              : (column.type.phys == types::Phys::kI32 ? types::Datum::of(static_cast<std::int32_t>(v)) : types::Datum::of(v)),
-                  false);
+        rows_.put(
+            i, r,
+            column.type.phys == types::Phys::kI16
+                ? types::Datum::of(static_cast<std::int16_t>(v))
+                : (column.type.phys == types::Phys::kI32 ? types::Datum::of(static_cast<std::int32_t>(v))
+                                                         : types::Datum::of(v)),
+            false);
       }
     }
     for (auto& g : generated_) compute(g, chunk);
@@ -127,7 +148,8 @@ class RowLoader {
           co_await wait(c_.parts, outcome.token);
           continue;
         }
-        if (outcome.status == txn::Status::kDuplicate) table_.throw_duplicate(outcome.index, chunk.columns, failed_);
+        if (outcome.status == txn::Status::kDuplicate)
+          table_.throw_duplicate(outcome.index, chunk.columns, failed_);
         c_.system().throw_outcome(outcome, c_.parts.locker.get());
       }
       if (has_foreign_keys_) queue_foreign_keys(chunk, ids);
@@ -147,7 +169,8 @@ class RowLoader {
   void compute(Computed& e, types::Chunk& chunk) {
     types::Vector out;
     e.program->evaluate(*e.local, run_, chunk, {&out, 1});
-    for (std::uint32_t r = 0; r < count_; ++r) rows_.put(e.column, r, out.is_valid(r) ? out.datum(r) : types::Datum{}, !out.is_valid(r));
+    for (std::uint32_t r = 0; r < count_; ++r)
+      rows_.put(e.column, r, out.is_valid(r) ? out.datum(r) : types::Datum{}, !out.is_valid(r));
   }
   std::string failing_row(const types::Chunk& chunk, std::uint32_t row) {
     auto io = c_.parts.session.io_context();
@@ -169,7 +192,9 @@ class RowLoader {
         const auto& column = relation_->columns[i];
         if (column.dropped || !column.not_null || chunk[i].is_valid(r)) continue;
         failed_ = r;
-        throw error(sqlstate::kNotNullViolation, "null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, relation_->name)
+        throw error(sqlstate::kNotNullViolation,
+                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                    column.name, relation_->name)
             .with_detail(failing_row(chunk, r))
             .on_table(relation_->schema_name, relation_->name)
             .on_column(column.name);
@@ -181,7 +206,8 @@ class RowLoader {
     for (std::uint32_t r = 0; r < count_; ++r) {
       if (!out.is_valid(r) || out.datum(r).boolean) continue;
       failed_ = r;
-      throw error(sqlstate::kCheckViolation, "new row for relation \"{}\" violates check constraint \"{}\"", relation_->name, e.check->name)
+      throw error(sqlstate::kCheckViolation, "new row for relation \"{}\" violates check constraint \"{}\"",
+                  relation_->name, e.check->name)
           .with_detail(failing_row(chunk, r))
           .on_table(relation_->schema_name, relation_->name)
           .on_constraint(e.check->name);
@@ -213,7 +239,8 @@ class RowLoader {
   std::uint64_t stored_ = 0;
 };
 
-Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, const CopyOptions& options, std::shared_ptr<const catalog::Relation> relation) {
+Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, const CopyOptions& options,
+                            std::shared_ptr<const catalog::Relation> relation) {
   if (s.where != nullptr) throw not_supported("COPY ... WHERE").at(s.location);
   const auto columns = copy_columns(*relation, s);
   RowLoader loader{c, relation, columns};
@@ -235,12 +262,14 @@ Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, cons
   std::vector<std::uint64_t> lines(types::kVectorSize);
   std::string where;
   Outcome failure;
-  // After an error the rest of the client's data is read and dropped by the protocol; here the statement just fails.
+  // After an error the rest of the client's data is read and dropped by the protocol; here the statement just
+  // fails.
   const auto store = [&]() -> Task<> {
     try {
       co_await loader.store();
     } catch (Error& e) {
-      if (e.where.empty()) e.where = fmt::format("COPY {}, line {}", relation->name, lines[loader.failed_row()]);
+      if (e.where.empty())
+        e.where = fmt::format("COPY {}, line {}", relation->name, lines[loader.failed_row()]);
       throw;
     }
     rows = &loader.begin();
@@ -263,10 +292,17 @@ Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, cons
         skip_header = false;
         continue;
       }
-      const auto context = [&] { return fmt::format("COPY {}, line {}: \"{}\"", relation->name, reader.line(), reader.row_text().substr(0, 100)); };
-      if (fields.size() > columns.size()) throw error(sqlstate::kBadCopyFileFormat, "extra data after last expected column").with_where(context());
+      const auto context = [&] {
+        return fmt::format("COPY {}, line {}: \"{}\"", relation->name, reader.line(),
+                           reader.row_text().substr(0, 100));
+      };
+      if (fields.size() > columns.size())
+        throw error(sqlstate::kBadCopyFileFormat, "extra data after last expected column")
+            .with_where(context());
       if (fields.size() < columns.size())
-        throw error(sqlstate::kBadCopyFileFormat, "missing data for column \"{}\"", columns[fields.size()]->name).with_where(context());
+        throw error(sqlstate::kBadCopyFileFormat, "missing data for column \"{}\"",
+                    columns[fields.size()]->name)
+            .with_where(context());
       const auto row = loader.count();
       lines[row] = reader.line();
       io.arena = &rows->arena();
@@ -283,7 +319,8 @@ Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, cons
           rows->put(at, row, types::input_text(*field, columns[i]->type, io), false);
         } catch (Error& e) {
           if (e.where.empty())
-            e.where = fmt::format("COPY {}, line {}, column {}: \"{}\"", relation->name, reader.line(), columns[i]->name, field->substr(0, 100));
+            e.where = fmt::format("COPY {}, line {}, column {}: \"{}\"", relation->name, reader.line(),
+                                  columns[i]->name, field->substr(0, 100));
           throw;
         }
       }
@@ -310,10 +347,13 @@ class CopyOutSink final : public ResultSink {
  public:
   CopyOutSink(ResultSink& outer, const CopyOptions& options) : outer_(outer), options_(options) {}
   void columns(std::span<const ResultColumn>) override {}
-  io::WaitToken rows(const types::Chunk& chunk, std::span<const ResultColumn> columns, types::IoContext& io) override {
+  io::WaitToken rows(const types::Chunk& chunk, std::span<const ResultColumn> columns,
+                     types::IoContext& io) override {
     if (force_.empty()) {
       for (const auto& c : columns)
-        force_.push_back(options_.force_quote_all || std::find(options_.force_quote.begin(), options_.force_quote.end(), c.name) != options_.force_quote.end());
+        force_.push_back(options_.force_quote_all ||
+                         std::find(options_.force_quote.begin(), options_.force_quote.end(), c.name) !=
+                             options_.force_quote.end());
     }
     for (std::uint32_t i = 0; i < chunk.selection.count; ++i) {
       const auto row = chunk.selection[i];
@@ -360,7 +400,8 @@ class CopyOutSink final : public ResultSink {
 }  // namespace
 
 Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
-  if (s.has_file || s.is_program) throw not_supported("COPY with a file or program on the server").at(s.location);
+  if (s.has_file || s.is_program)
+    throw not_supported("COPY with a file or program on the server").at(s.location);
   const auto options = read_copy_options(s);
   const auto find = [&] {
     const auto catalog = c.parts.catalog();
@@ -370,12 +411,16 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
   if (s.is_from) {
     auto relation = find();
     if (relation->kind != catalog::RelationKind::kTable)
-      throw error(sqlstate::kWrongObjectType, "cannot copy to {} \"{}\"", relation->kind == catalog::RelationKind::kView ? "view" : "sequence", relation->name);
-    if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
+      throw error(sqlstate::kWrongObjectType, "cannot copy to {} \"{}\"",
+                  relation->kind == catalog::RelationKind::kView ? "view" : "sequence", relation->name);
+    if (relation->is_catalog())
+      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                  relation->name);
     check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 2, {}}});
     co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kRowExclusive);
     for (const auto& k : relation->constraints)
-      if (k->type == catalog::ConstraintType::kForeignKey) co_await lock_relation(c.parts, k->referenced_relation, txn::TableLockMode::kRowShare);
+      if (k->type == catalog::ConstraintType::kForeignKey)
+        co_await lock_relation(c.parts, k->referenced_relation, txn::TableLockMode::kRowShare);
     relation = find();
     c.transaction().begin_statement();
     const auto rows = co_await copy_in(c, s, options, relation);
@@ -387,16 +432,20 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
   if (query == nullptr) {
     const auto relation = find();
     if (relation->kind == catalog::RelationKind::kView)
-      throw error(sqlstate::kWrongObjectType, "cannot copy from view \"{}\"", relation->name).with_hint("Try the COPY (SELECT ...) TO variant.");
+      throw error(sqlstate::kWrongObjectType, "cannot copy from view \"{}\"", relation->name)
+          .with_hint("Try the COPY (SELECT ...) TO variant.");
     std::string text;
-    for (const auto* column : copy_columns(*relation, s)) text += (text.empty() ? "" : ", ") + sql::quote_identifier(column->name);
-    text = fmt::format("SELECT {} FROM {}.{}", text, sql::quote_identifier(relation->schema_name), sql::quote_identifier(relation->name));
+    for (const auto* column : copy_columns(*relation, s))
+      text += (text.empty() ? "" : ", ") + sql::quote_identifier(column->name);
+    text = fmt::format("SELECT {} FROM {}.{}", text, sql::quote_identifier(relation->schema_name),
+                       sql::quote_identifier(relation->name));
     query = sql::parse(text, arena)[0].statement;
   }
   if (!is_query(*query)) throw not_supported("COPY of this statement").at(s.location);
   Portal portal;
   portal.plan = make_plan(c.parts, *query, nullptr, {});
-  while (co_await lock_relations(c.parts, *portal.plan)) portal.plan = make_plan(c.parts, *query, nullptr, {});
+  while (co_await lock_relations(c.parts, *portal.plan))
+    portal.plan = make_plan(c.parts, *query, nullptr, {});
   check_privileges(c.parts, portal.plan->privileges);
   const auto columns = result_columns(*portal.plan);
   if (columns.empty()) throw error(sqlstate::kFeatureNotSupported, "COPY query must have a RETURNING clause");

@@ -25,7 +25,10 @@ std::vector<std::string> option_names(const sql::Option& o, bool* all) {
   std::vector<std::string> out;
   for (const auto* v : o.values) {
     const auto* c = sql::try_as<sql::ColumnRef>(v);
-    if (c != nullptr && c->star) { *all = true; continue; }
+    if (c != nullptr && c->star) {
+      *all = true;
+      continue;
+    }
     if (c != nullptr && !c->fields.empty()) out.emplace_back(c->fields.back());
     else if (const auto* l = sql::try_as<sql::Literal>(v)) out.emplace_back(l->text);
   }
@@ -44,7 +47,10 @@ std::string unescape(std::string_view in) {
   std::string out;
   out.reserve(in.size());
   for (std::size_t i = 0; i < in.size(); ++i) {
-    if (in[i] != '\\' || i + 1 == in.size()) { out += in[i]; continue; }
+    if (in[i] != '\\' || i + 1 == in.size()) {
+      out += in[i];
+      continue;
+    }
     const char c = in[++i];
     switch (c) {
       case 'b': out += '\b'; break;
@@ -55,7 +61,10 @@ std::string unescape(std::string_view in) {
       case 'v': out += '\v'; break;
       case 'x': {
         int value = i + 1 < in.size() ? hex_value(in[i + 1]) : -1;
-        if (value < 0) { out += c; break; }
+        if (value < 0) {
+          out += c;
+          break;
+        }
         ++i;
         if (i + 1 < in.size() && hex_value(in[i + 1]) >= 0) value = value * 16 + hex_value(in[++i]);
         out += static_cast<char>(value);
@@ -64,7 +73,8 @@ std::string unescape(std::string_view in) {
       default:
         if (is_octal(c)) {
           int value = c - '0';
-          for (int n = 0; n < 2 && i + 1 < in.size() && is_octal(in[i + 1]); ++n) value = value * 8 + (in[++i] - '0');
+          for (int n = 0; n < 2 && i + 1 < in.size() && is_octal(in[i + 1]); ++n)
+            value = value * 8 + (in[++i] - '0');
           out += static_cast<char>(value & 0xFF);
         } else {
           out += c;
@@ -78,40 +88,56 @@ std::string unescape(std::string_view in) {
 
 CopyOptions read_copy_options(const sql::CopyStatement& s) {
   CopyOptions out;
-  bool has_delimiter = false, has_null = false, has_quote = false, has_escape = false, all_not_null = false, all_null = false;
+  bool has_delimiter = false, has_null = false, has_quote = false, has_escape = false, all_not_null = false,
+       all_null = false;
   for (const auto* o : s.options) {
     if (o->name == "format") {
       const auto f = option_text(*o);
       if (f == "text") out.format = CopyFormat::kText;
       else if (f == "csv") out.format = CopyFormat::kCsv;
       else if (f == "binary") throw not_supported("COPY in binary format").at(o->location);
-      else throw error(sqlstate::kInvalidParameterValue, "COPY format \"{}\" not recognized", f).at(o->location);
+      else
+        throw error(sqlstate::kInvalidParameterValue, "COPY format \"{}\" not recognized", f).at(o->location);
     }
   }
-  if (out.format == CopyFormat::kCsv) { out.delimiter = ','; out.null.clear(); }
+  if (out.format == CopyFormat::kCsv) {
+    out.delimiter = ',';
+    out.null.clear();
+  }
   const auto one_byte = [](const sql::Option& o, std::string_view what) {
     const auto t = option_text(o);
-    if (t.size() != 1) throw error(sqlstate::kFeatureNotSupported, "COPY {} must be a single one-byte character", what).at(o.location);
+    if (t.size() != 1)
+      throw error(sqlstate::kFeatureNotSupported, "COPY {} must be a single one-byte character", what)
+          .at(o.location);
     return t[0];
   };
   for (const auto* o : s.options) {
     if (o->name == "format" || o->name == "freeze") {
-      if (o->name == "freeze") (void)option_bool(*o);   // accepted without effect: there is nothing to freeze by hand
-    } else if (o->name == "delimiter") { out.delimiter = one_byte(*o, "delimiter"); has_delimiter = true; }
-    else if (o->name == "null") { out.null = option_text(*o); has_null = true; }
-    else if (o->name == "header") {
+      if (o->name == "freeze")
+        (void)option_bool(*o);  // accepted without effect: there is nothing to freeze by hand
+    } else if (o->name == "delimiter") {
+      out.delimiter = one_byte(*o, "delimiter");
+      has_delimiter = true;
+    } else if (o->name == "null") {
+      out.null = option_text(*o);
+      has_null = true;
+    } else if (o->name == "header") {
       const auto t = option_text(*o);
       if (t == "match") throw not_supported("HEADER MATCH").at(o->location);
       out.header = option_bool(*o);
-    }
-    else if (o->name == "quote") { out.quote = one_byte(*o, "quote"); has_quote = true; }
-    else if (o->name == "escape") { out.escape = one_byte(*o, "escape"); has_escape = true; }
-    else if (o->name == "force_quote") out.force_quote = option_names(*o, &out.force_quote_all);
+    } else if (o->name == "quote") {
+      out.quote = one_byte(*o, "quote");
+      has_quote = true;
+    } else if (o->name == "escape") {
+      out.escape = one_byte(*o, "escape");
+      has_escape = true;
+    } else if (o->name == "force_quote") out.force_quote = option_names(*o, &out.force_quote_all);
     else if (o->name == "force_not_null") out.force_not_null = option_names(*o, &all_not_null);
     else if (o->name == "force_null") out.force_null = option_names(*o, &all_null);
     else if (o->name == "encoding") {
       const auto e = option_text(*o);
-      if (e != "utf8" && e != "UTF8" && e != "utf-8" && e != "UTF-8") throw not_supported("COPY encoding {}", e).at(o->location);
+      if (e != "utf8" && e != "UTF8" && e != "utf-8" && e != "UTF-8")
+        throw not_supported("COPY encoding {}", e).at(o->location);
     } else {
       throw error(sqlstate::kSyntaxError, "option \"{}\" not recognized", o->name).at(o->location);
     }
@@ -120,14 +146,19 @@ CopyOptions read_copy_options(const sql::CopyStatement& s) {
   if (out.format != CopyFormat::kCsv) {
     if (has_quote) throw error(sqlstate::kFeatureNotSupported, "COPY quote available only in CSV mode");
     if (has_escape) throw error(sqlstate::kFeatureNotSupported, "COPY escape available only in CSV mode");
-    if (std::string_view{"\\.abcdefghijklmnopqrstuvwxyz0123456789"}.find(out.delimiter) != std::string_view::npos)
+    if (std::string_view{"\\.abcdefghijklmnopqrstuvwxyz0123456789"}.find(out.delimiter) !=
+        std::string_view::npos)
       throw error(sqlstate::kInvalidParameterValue, "COPY delimiter cannot be \"{}\"", out.delimiter);
   } else if (out.delimiter == out.quote) {
     throw error(sqlstate::kInvalidParameterValue, "COPY delimiter and quote must be different");
   }
-  if (out.delimiter == '\n' || out.delimiter == '\r') throw error(sqlstate::kInvalidParameterValue, "COPY delimiter cannot be newline or carriage return");
-  if (out.null.find_first_of("\r\n") != std::string::npos) throw error(sqlstate::kInvalidParameterValue, "COPY null representation cannot use newline or carriage return");
-  if (out.null.find(out.delimiter) != std::string::npos) throw error(sqlstate::kInvalidParameterValue, "COPY delimiter must not appear in the NULL specification");
+  if (out.delimiter == '\n' || out.delimiter == '\r')
+    throw error(sqlstate::kInvalidParameterValue, "COPY delimiter cannot be newline or carriage return");
+  if (out.null.find_first_of("\r\n") != std::string::npos)
+    throw error(sqlstate::kInvalidParameterValue,
+                "COPY null representation cannot use newline or carriage return");
+  if (out.null.find(out.delimiter) != std::string::npos)
+    throw error(sqlstate::kInvalidParameterValue, "COPY delimiter must not appear in the NULL specification");
   (void)has_delimiter;
   (void)has_null;
   return out;
@@ -165,7 +196,10 @@ bool CopyReader::next_text(std::vector<std::optional<std::string>>& fields) {
   fields.clear();
   std::size_t start = 0;
   for (std::size_t i = 0;; ++i) {
-    if (i < line.size() && line[i] == '\\') { ++i; continue; }
+    if (i < line.size() && line[i] == '\\') {
+      ++i;
+      continue;
+    }
     if (i >= line.size() || line[i] == options_.delimiter) {
       const auto stop = std::min(i, line.size());
       const auto raw = line.substr(start, stop - start);
@@ -193,10 +227,12 @@ bool CopyReader::next_csv(std::vector<std::optional<std::string>>& fields) {
     }
     const char c = buffer_[i];
     if (in_quotes) {
-      if (c == options_.escape && i + 1 < buffer_.size() && (buffer_[i + 1] == options_.quote || buffer_[i + 1] == options_.escape)) {
+      if (c == options_.escape && i + 1 < buffer_.size() &&
+          (buffer_[i + 1] == options_.quote || buffer_[i + 1] == options_.escape)) {
         value += buffer_[++i];
-      } else if (c == options_.escape && options_.escape == options_.quote && i + 1 == buffer_.size() && !at_end_) {
-        return false;   // the next piece decides whether this quote is doubled
+      } else if (c == options_.escape && options_.escape == options_.quote && i + 1 == buffer_.size() &&
+                 !at_end_) {
+        return false;  // the next piece decides whether this quote is doubled
       } else if (c == options_.quote) {
         in_quotes = false;
       } else {
@@ -205,9 +241,13 @@ bool CopyReader::next_csv(std::vector<std::optional<std::string>>& fields) {
       }
       continue;
     }
-    if (c == options_.quote) { in_quotes = quoted = true; continue; }
+    if (c == options_.quote) {
+      in_quotes = quoted = true;
+      continue;
+    }
     if (c == '\r' && i + 1 == buffer_.size() && !at_end_) return false;
-    if (c == options_.delimiter || c == '\n' || (c == '\r' && (i + 1 == buffer_.size() || buffer_[i + 1] == '\n'))) {
+    if (c == options_.delimiter || c == '\n' ||
+        (c == '\r' && (i + 1 == buffer_.size() || buffer_[i + 1] == '\n'))) {
       if (!quoted && value == options_.null) fields.emplace_back(std::nullopt);
       else fields.emplace_back(std::move(value));
       value.clear();
@@ -234,14 +274,16 @@ bool CopyReader::next_csv(std::vector<std::optional<std::string>>& fields) {
   return true;
 }
 
-void write_copy_value(const CopyOptions& o, const std::string* value, bool force_quote, bool only_column, std::string& out) {
+void write_copy_value(const CopyOptions& o, const std::string* value, bool force_quote, bool only_column,
+                      std::string& out) {
   if (value == nullptr) {
     out += o.null;
     return;
   }
   if (o.format == CopyFormat::kCsv) {
-    const bool needs = force_quote || *value == o.null || (only_column && *value == "\\.") ||
-                       value->find_first_of(std::string{o.delimiter, o.quote, '\n', '\r'}) != std::string::npos;
+    const bool needs =
+        force_quote || *value == o.null || (only_column && *value == "\\.") ||
+        value->find_first_of(std::string{o.delimiter, o.quote, '\n', '\r'}) != std::string::npos;
     if (!needs) {
       out += *value;
       return;

@@ -27,7 +27,11 @@ CopyOptions read_copy_options(const sql::CopyStatement& statement);
 class CopyReader {
  public:
   explicit CopyReader(const CopyOptions& options) : options_(options) {}
-  void feed(std::string_view bytes) { buffer_.erase(0, position_); position_ = 0; buffer_ += bytes; }
+  void feed(std::string_view bytes) {
+    buffer_.erase(0, position_);
+    position_ = 0;
+    buffer_ += bytes;
+  }
   void finish() { at_end_ = true; }
   /// The next row's fields (nullopt: NULL); false: needs more bytes, or all is read. Throws 22P04.
   bool next(std::vector<std::optional<std::string>>& fields);
@@ -48,7 +52,9 @@ class CopyReader {
   bool at_end_ = false, stopped_ = false;
 };
 
-/// Appends one value (or NULL) of a row that goes out; `first` and `last` place delimiters and the line's end.
-void write_copy_value(const CopyOptions& options, const std::string* value, bool force_quote, bool only_column, std::string& out);
+/// Appends one value (or NULL) of a row that goes out; `first` and `last` place delimiters and the line's
+/// end.
+void write_copy_value(const CopyOptions& options, const std::string* value, bool force_quote,
+                      bool only_column, std::string& out);
 
 }  // namespace rustbd::engine

@@ -18,16 +18,20 @@ std::string_view kind_name(catalog::RelationKind kind) {
 
 /// Whether the column's default names the sequence (nextval('s')): bound anew to see that.
 bool default_reads(UtilityContext& c, const catalog::Column& column, Oid sequence) {
-  if (column.default_sql.find("regclass") == std::string::npos && column.default_sql.find("nextval") == std::string::npos) return false;
+  if (column.default_sql.find("regclass") == std::string::npos &&
+      column.default_sql.find("nextval") == std::string::npos)
+    return false;
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
   auto input = bind_input(c.parts, *catalog, path);
   input.arena = std::make_shared<Arena>();
   Arena ast;
-  const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input, &column.type, "DEFAULT expressions");
+  const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr,
+                                                   input, &column.type, "DEFAULT expressions");
   bool found = false;
   expression::visit(*bound, [&](const expression::Expression& e) {
-    found |= e.kind == expression::Kind::kConstant && e.type.oid == types::oid::kRegclass && !e.is_null && e.value.u32 == sequence;
+    found |= e.kind == expression::Kind::kConstant && e.type.oid == types::oid::kRegclass && !e.is_null &&
+             e.value.u32 == sequence;
   });
   return found;
 }
@@ -38,7 +42,9 @@ std::vector<std::shared_ptr<const catalog::Relation>> dependent_views(UtilityCon
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
   for (const auto& [id, view] : catalog->relations()) {
-    if (view->kind != catalog::RelationKind::kView || view->is_catalog() || view->oid == oid || view->schema == catalog::oid::kInformationSchema) continue;
+    if (view->kind != catalog::RelationKind::kView || view->is_catalog() || view->oid == oid ||
+        view->schema == catalog::oid::kInformationSchema)
+      continue;
     Arena arena;
     try {
       auto input = bind_input(c.parts, *catalog, path);
@@ -50,7 +56,7 @@ std::vector<std::shared_ptr<const catalog::Relation>> dependent_views(UtilityCon
           break;
         }
     } catch (const Error&) {
-      continue;   // already broken: it stands in nobody's way
+      continue;  // already broken: it stands in nobody's way
     }
   }
   return out;
@@ -68,11 +74,14 @@ class Dropper {
       const auto relation = c_.parts.catalog()->relation(order_[i]);
       if (relation == nullptr) continue;
       for (const auto& view : dependent_views(c_, relation->oid))
-        need(view->oid, fmt::format("view {}", view->name), fmt::format("view {} depends on {} {}", view->name, kind_name(relation->kind), relation->name), relation);
+        need(view->oid, fmt::format("view {}", view->name),
+             fmt::format("view {} depends on {} {}", view->name, kind_name(relation->kind), relation->name),
+             relation);
       for (const auto& fk : relation->referenced_by) {
         if (std::find(order_.begin(), order_.end(), fk->relation) != order_.end()) continue;
         const auto child = c_.parts.catalog()->relation(fk->relation);
-        details_.push_back(fmt::format("constraint {} on table {} depends on {} {}", fk->name, child->name, kind_name(relation->kind), relation->name));
+        details_.push_back(fmt::format("constraint {} on table {} depends on {} {}", fk->name, child->name,
+                                       kind_name(relation->kind), relation->name));
         if (!cascade_) blocked(relation);
         notices_.push_back(fmt::format("constraint {} on table {}", fk->name, child->name));
         constraints_.push_back(fk);
@@ -82,22 +91,30 @@ class Dropper {
           for (const auto& column : t->columns) {
             if (column.dropped || std::find(order_.begin(), order_.end(), id) != order_.end()) continue;
             if (column.identity_sequence == relation->oid)
-              throw error(sqlstate::kDependentObjectsStillExist, "cannot drop sequence {} because column {} of table {} requires it", relation->name, column.name, t->name)
-                  .with_hint(fmt::format("You can drop column {} of table {} instead.", column.name, t->name));
-            const bool owns = relation->sequence->owner_relation == id && relation->sequence->owner_column == column.number;
+              throw error(sqlstate::kDependentObjectsStillExist,
+                          "cannot drop sequence {} because column {} of table {} requires it", relation->name,
+                          column.name, t->name)
+                  .with_hint(
+                      fmt::format("You can drop column {} of table {} instead.", column.name, t->name));
+            const bool owns =
+                relation->sequence->owner_relation == id && relation->sequence->owner_column == column.number;
             if (!column.default_sql.empty() && (owns || default_reads(c_, column, relation->oid))) {
-              details_.push_back(fmt::format("default value for column {} of table {} depends on sequence {}", column.name, t->name, relation->name));
+              details_.push_back(fmt::format("default value for column {} of table {} depends on sequence {}",
+                                             column.name, t->name, relation->name));
               if (!cascade_) blocked(relation);
-              notices_.push_back(fmt::format("default value for column {} of table {}", column.name, t->name));
+              notices_.push_back(
+                  fmt::format("default value for column {} of table {}", column.name, t->name));
               defaults_.emplace_back(id, column.number);
             }
           }
       }
     }
-    if (notices_.size() == 1) c_.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "drop cascades to {}", notices_[0]));
+    if (notices_.size() == 1)
+      c_.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "drop cascades to {}", notices_[0]));
     else if (!notices_.empty()) {
       auto e = error(sqlstate::kSuccess, "drop cascades to {} other objects", notices_.size());
-      for (const auto& n : notices_) e.detail += (e.detail.empty() ? "" : "\n") + fmt::format("drop cascades to {}", n);
+      for (const auto& n : notices_)
+        e.detail += (e.detail.empty() ? "" : "\n") + fmt::format("drop cascades to {}", n);
       c_.parts.notice(Severity::kNotice, std::move(e));
     }
     for (const auto& fk : constraints_) {
@@ -118,7 +135,8 @@ class Dropper {
   }
 
  private:
-  void need(Oid oid, std::string what, std::string detail, const std::shared_ptr<const catalog::Relation>& relation) {
+  void need(Oid oid, std::string what, std::string detail,
+            const std::shared_ptr<const catalog::Relation>& relation) {
     if (std::find(order_.begin(), order_.end(), oid) != order_.end()) return;
     details_.push_back(std::move(detail));
     if (!cascade_) blocked(relation);
@@ -126,7 +144,8 @@ class Dropper {
     order_.push_back(oid);
   }
   [[noreturn]] void blocked(const std::shared_ptr<const catalog::Relation>& relation) {
-    throw error(sqlstate::kDependentObjectsStillExist, "cannot drop {} {} because other objects depend on it", kind_name(relation->kind), relation->name)
+    throw error(sqlstate::kDependentObjectsStillExist, "cannot drop {} {} because other objects depend on it",
+                kind_name(relation->kind), relation->name)
         .with_detail(details_.back())
         .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
   }
@@ -138,7 +157,9 @@ class Dropper {
   std::vector<std::pair<Oid, catalog::AttributeNumber>> defaults_;
 };
 
-struct Name { std::string_view schema, name; };
+struct Name {
+  std::string_view schema, name;
+};
 Name split(const sql::ObjectName& n) {
   const auto parts = n.name;
   if (parts.size() == 1) return {{}, parts[0]};
@@ -146,7 +167,9 @@ Name split(const sql::ObjectName& n) {
 }
 
 Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
-  if (s.concurrently && (c.parts.in_block || !c.top_level)) throw error(sqlstate::kActiveTransaction, "DROP INDEX CONCURRENTLY cannot run inside a transaction block");
+  if (s.concurrently && (c.parts.in_block || !c.top_level))
+    throw error(sqlstate::kActiveTransaction,
+                "DROP INDEX CONCURRENTLY cannot run inside a transaction block");
   for (const auto* n : s.names) {
     const auto [schema, name] = split(*n);
     const auto catalog = c.parts.catalog();
@@ -164,9 +187,12 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
     if (index == nullptr && !schema.empty())
       if (const auto* in = catalog->schema(schema)) index = catalog->index(catalog->class_oid(in->oid, name));
     if (index == nullptr) {
-      if (other != 0) throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name).with_hint(fmt::format("Use DROP {} to remove a {}.", "TABLE", "table"));
+      if (other != 0)
+        throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name)
+            .with_hint(fmt::format("Use DROP {} to remove a {}.", "TABLE", "table"));
       if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "index \"{}\" does not exist", name);
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", name));
+      c.parts.notice(Severity::kNotice,
+                     error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", name));
       continue;
     }
     auto relation = catalog->relation(index->relation);
@@ -175,8 +201,11 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
       std::string constraint;
       for (const auto& k : relation->constraints)
         if (k->oid == index->constraint) constraint = k->name;
-      throw error(sqlstate::kDependentObjectsStillExist, "cannot drop index {} because constraint {} on table {} requires it", index->name, constraint, relation->name)
-          .with_hint(fmt::format("You can drop constraint {} on table {} instead.", constraint, relation->name));
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "cannot drop index {} because constraint {} on table {} requires it", index->name,
+                  constraint, relation->name)
+          .with_hint(
+              fmt::format("You can drop constraint {} on table {} instead.", constraint, relation->name));
     }
     co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
     auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(index->relation));
@@ -193,11 +222,13 @@ Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
     const auto* schema = catalog->schema(name);
     if (schema == nullptr) {
       if (!s.if_exists) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name);
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "schema \"{}\" does not exist, skipping", name));
+      c.parts.notice(Severity::kNotice,
+                     error(sqlstate::kSuccess, "schema \"{}\" does not exist, skipping", name));
       continue;
     }
     if (schema->oid < catalog::oid::kFirstUserObject && schema->oid != catalog::oid::kPublic)
-      throw error(sqlstate::kDependentObjectsStillExist, "cannot drop schema {} because it is required by the database system", name);
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "cannot drop schema {} because it is required by the database system", name);
     c.parts.require_owner(schema->owner, "schema", name);
     const Oid oid = schema->oid;
     Dropper dropper{c, true};
@@ -205,7 +236,8 @@ Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
     std::size_t count = 0;
     for (const auto& [id, r] : catalog->relations()) {
       if (r->schema != oid) continue;
-      if (count++ == 0) first = fmt::format("{} {}.{} depends on schema {}", kind_name(r->kind), name, r->name, name);
+      if (count++ == 0)
+        first = fmt::format("{} {}.{} depends on schema {}", kind_name(r->kind), name, r->name, name);
       // Sequences that a table owns go with it.
       if (!(r->sequence && r->sequence->owner_relation != 0)) dropper.request(id);
     }
@@ -216,12 +248,16 @@ Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
         if (count++ == 0) first = fmt::format("type {}.{} depends on schema {}", name, e->name, name);
       }
     if (count > 0 && !s.cascade)
-      throw error(sqlstate::kDependentObjectsStillExist, "cannot drop schema {} because other objects depend on it", name)
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "cannot drop schema {} because other objects depend on it", name)
           .with_detail(first)
           .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
-    if (count > 0) c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "drop cascades to {} other object{}", count, count == 1 ? "" : "s"));
+    if (count > 0)
+      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "drop cascades to {} other object{}", count,
+                                              count == 1 ? "" : "s"));
     co_await dropper.run();
-    for (Oid e : enums) co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kEnum, e);
+    for (Oid e : enums)
+      co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kEnum, e);
     co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kSchema, oid);
   }
   co_return "DROP SCHEMA";
@@ -234,12 +270,18 @@ Task<std::string> drop_types(UtilityContext& c, const sql::DropStatement& s) {
     const auto& type = *n->types[0];
     std::shared_ptr<const catalog::EnumType> found;
     for (Oid at : path)
-      if (auto e = catalog->enum_type(at, type.name.back())) { found = e; break; }
+      if (auto e = catalog->enum_type(at, type.name.back())) {
+        found = e;
+        break;
+      }
     if (found == nullptr) {
       if (types::find_type(type.name.back()) != nullptr)
-        throw error(sqlstate::kDependentObjectsStillExist, "cannot drop type {} because it is required by the database system", type.name.back());
-      if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(type.name, "."));
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "type \"{}\" does not exist, skipping", fmt::join(type.name, ".")));
+        throw error(sqlstate::kDependentObjectsStillExist,
+                    "cannot drop type {} because it is required by the database system", type.name.back());
+      if (!s.if_exists)
+        throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(type.name, "."));
+      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "type \"{}\" does not exist, skipping",
+                                              fmt::join(type.name, ".")));
       continue;
     }
     c.parts.require_owner(found->owner, "type", found->name);
@@ -247,8 +289,10 @@ Task<std::string> drop_types(UtilityContext& c, const sql::DropStatement& s) {
       for (const auto& column : r->columns)
         if (!column.dropped && (column.type.oid == found->oid || column.type.oid == found->array_oid)) {
           if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
-          throw error(sqlstate::kDependentObjectsStillExist, "cannot drop type {} because other objects depend on it", found->name)
-              .with_detail(fmt::format("column {} of table {} depends on type {}", column.name, r->name, found->name))
+          throw error(sqlstate::kDependentObjectsStillExist,
+                      "cannot drop type {} because other objects depend on it", found->name)
+              .with_detail(
+                  fmt::format("column {} of table {} depends on type {}", column.name, r->name, found->name))
               .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
         }
     co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kEnum, found->oid);
@@ -266,7 +310,9 @@ Task<> drop_relation(UtilityContext& c, std::shared_ptr<const catalog::Relation>
       if (r->sequence && r->sequence->owner_relation == relation->oid) owned.push_back(r);
   for (const auto& r : owned) co_await drop_relation(c, r);
   if (relation->kind != catalog::RelationKind::kView)
-    co_await await_outcome(c, [&] { return c.system().drop_table(c.transaction(), catalog::oid::kDatabasePostgres, relation->oid); });
+    co_await await_outcome(c, [&] {
+      return c.system().drop_table(c.transaction(), catalog::oid::kDatabasePostgres, relation->oid);
+    });
   co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kRelation, relation->oid);
 }
 
@@ -275,10 +321,22 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
   catalog::RelationKind wanted{};
   std::string tag;
   switch (s.object) {
-    case ObjectType::kTable: wanted = catalog::RelationKind::kTable; tag = "DROP TABLE"; break;
-    case ObjectType::kView: wanted = catalog::RelationKind::kView; tag = "DROP VIEW"; break;
-    case ObjectType::kSequence: wanted = catalog::RelationKind::kSequence; tag = "DROP SEQUENCE"; break;
-    case ObjectType::kMaterializedView: wanted = catalog::RelationKind::kMaterializedView; tag = "DROP MATERIALIZED VIEW"; break;
+    case ObjectType::kTable:
+      wanted = catalog::RelationKind::kTable;
+      tag = "DROP TABLE";
+      break;
+    case ObjectType::kView:
+      wanted = catalog::RelationKind::kView;
+      tag = "DROP VIEW";
+      break;
+    case ObjectType::kSequence:
+      wanted = catalog::RelationKind::kSequence;
+      tag = "DROP SEQUENCE";
+      break;
+    case ObjectType::kMaterializedView:
+      wanted = catalog::RelationKind::kMaterializedView;
+      tag = "DROP MATERIALIZED VIEW";
+      break;
     case ObjectType::kIndex: co_return co_await drop_indexes(c, s);
     case ObjectType::kSchema: co_return co_await drop_schemas(c, s);
     case ObjectType::kType: co_return co_await drop_types(c, s);
@@ -299,17 +357,23 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
         throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
       for (Oid at : path)
         if (catalog->index(catalog->class_oid(at, name)) != nullptr)
-          throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted)).with_hint("Use DROP INDEX to remove an index.");
-      if (!s.if_exists) throw error(sqlstate::kUndefinedTable, "{} \"{}\" does not exist", kind_name(wanted), shown);
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "{} \"{}\" does not exist, skipping", kind_name(wanted), shown));
+          throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
+              .with_hint("Use DROP INDEX to remove an index.");
+      if (!s.if_exists)
+        throw error(sqlstate::kUndefinedTable, "{} \"{}\" does not exist", kind_name(wanted), shown);
+      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "{} \"{}\" does not exist, skipping",
+                                              kind_name(wanted), shown));
       continue;
     }
-    if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
+    if (relation->is_catalog())
+      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                  relation->name);
     if (relation->kind != wanted) {
       const auto kind = kind_name(relation->kind);
       std::string upper{kind};
       for (auto& ch : upper) ch = static_cast<char>(std::toupper(ch));
-      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted)).with_hint(fmt::format("Use DROP {} to remove a {}.", upper, kind));
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
+          .with_hint(fmt::format("Use DROP {} to remove a {}.", upper, kind));
     }
     c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
     dropper.request(relation->oid);

@@ -1,7 +1,7 @@
 // EXPLAIN and EXPLAIN ANALYZE.
+#include "rustbd/plan/explain.h"
 #include "rustbd/engine/access/statement_access.h"
 #include "rustbd/engine/utility/utility.h"
-#include "rustbd/plan/explain.h"
 
 namespace rustbd::engine {
 
@@ -31,20 +31,29 @@ plan::ExplainOptions parse_options(const sql::ExplainStatement& s) {
     else if (o->name == "buffers") out.buffers = option_on(*o);
     else if (o->name == "wal") out.wal = option_on(*o);
     else if (o->name == "settings") out.settings = option_on(*o);
-    else if (o->name == "timing") { out.timing = option_on(*o); timing_given = true; }
-    else if (o->name == "summary") { out.summary = option_on(*o); summary_given = true; }
-    else if (o->name == "format") {
+    else if (o->name == "timing") {
+      out.timing = option_on(*o);
+      timing_given = true;
+    } else if (o->name == "summary") {
+      out.summary = option_on(*o);
+      summary_given = true;
+    } else if (o->name == "format") {
       std::string text;
       if (const auto* l = sql::try_as<sql::Literal>(o->value)) text = l->text;
       else if (const auto* t = sql::try_as<sql::TypeName>(o->value)) text = t->name.back();
       if (text == "json") out.format = plan::ExplainFormat::kJson;
-      else if (text == "xml" || text == "yaml") throw not_supported("EXPLAIN format {}", text).at(o->location);
-      else if (text != "text") throw error(sqlstate::kInvalidParameterValue, "unrecognized value for EXPLAIN option \"format\": \"{}\"", text).at(o->location);
+      else if (text == "xml" || text == "yaml")
+        throw not_supported("EXPLAIN format {}", text).at(o->location);
+      else if (text != "text")
+        throw error(sqlstate::kInvalidParameterValue,
+                    "unrecognized value for EXPLAIN option \"format\": \"{}\"", text)
+            .at(o->location);
     } else {
       throw error(sqlstate::kSyntaxError, "unrecognized EXPLAIN option \"{}\"", o->name).at(o->location);
     }
   }
-  if (timing_given && out.timing && !out.analyze) throw error(sqlstate::kInvalidParameterValue, "EXPLAIN option TIMING requires ANALYZE");
+  if (timing_given && out.timing && !out.analyze)
+    throw error(sqlstate::kInvalidParameterValue, "EXPLAIN option TIMING requires ANALYZE");
   if (!summary_given) out.summary = out.analyze;
   return out;
 }
@@ -54,7 +63,9 @@ class NullSink final : public ResultSink {
  public:
   explicit NullSink(ResultSink& outer) : outer_(outer) {}
   void columns(std::span<const ResultColumn>) override {}
-  io::WaitToken rows(const types::Chunk&, std::span<const ResultColumn>, types::IoContext&) override { return {}; }
+  io::WaitToken rows(const types::Chunk&, std::span<const ResultColumn>, types::IoContext&) override {
+    return {};
+  }
   void complete(std::string_view) override {}
   void empty_query() override {}
   void suspended() override {}
@@ -79,11 +90,13 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
   std::shared_ptr<PreparedStatement> prepared;
   if (const auto* e = sql::try_as<sql::ExecuteStatement>(statement)) {
     auto it = c.parts.prepared.find(std::string{e->name});
-    if (it == c.parts.prepared.end()) throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", e->name);
+    if (it == c.parts.prepared.end())
+      throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", e->name);
     prepared = it->second;
     statement = prepared->statement;
   }
-  if (statement == nullptr || !is_query(*statement)) throw not_supported("EXPLAIN of this statement").at(s.location);
+  if (statement == nullptr || !is_query(*statement))
+    throw not_supported("EXPLAIN of this statement").at(s.location);
   auto& clock = *c.parts.database.environment().clock;
   const auto begin = clock.monotonic_us();
   std::vector<types::TypeRef> parameter_types;
@@ -96,7 +109,9 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
   double execution_ms = 0;
   std::vector<plan::NodeActuals> actuals;
   if (options.analyze) {
-    if (c.parts.read_only && !portal.plan->read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute EXPLAIN ANALYZE of this statement in a read-only transaction");
+    if (c.parts.read_only && !portal.plan->read_only)
+      throw error(sqlstate::kReadOnlyTransaction,
+                  "cannot execute EXPLAIN ANALYZE of this statement in a read-only transaction");
     co_await lock_relations(c.parts, *portal.plan);
     check_privileges(c.parts, portal.plan->privileges);
     c.transaction().begin_statement();
@@ -132,7 +147,8 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
     portal.access.reset();
   }
   std::vector<std::vector<std::optional<std::string>>> rows;
-  for (auto& line : plan::explain(*portal.plan, options, actuals, planning_ms, execution_ms)) rows.push_back({std::move(line)});
+  for (auto& line : plan::explain(*portal.plan, options, actuals, planning_ms, execution_ms))
+    rows.push_back({std::move(line)});
   const std::string names[] = {"QUERY PLAN"};
   co_await send_text_rows(c, names, std::move(rows));
   co_return "EXPLAIN";

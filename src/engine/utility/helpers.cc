@@ -13,7 +13,8 @@ Task<> await_outcome(UtilityContext& c, std::function<txn::Outcome()> attempt) {
   }
 }
 
-Task<> send_text_rows(UtilityContext& c, std::span<const std::string> names, std::vector<std::vector<std::optional<std::string>>> rows) {
+Task<> send_text_rows(UtilityContext& c, std::span<const std::string> names,
+                      std::vector<std::vector<std::optional<std::string>>> rows) {
   std::vector<ResultColumn> columns;
   std::vector<types::Phys> phys;
   for (const auto& n : names) {
@@ -42,7 +43,7 @@ std::string object_name(std::string_view first, std::string_view second, std::st
   std::size_t overhead = (second.empty() ? 0 : 1) + (suffix.empty() ? 0 : suffix.size() + 1);
   std::size_t a = first.size(), b = second.size();
   while (a + b + overhead > kNameMax) (a > b ? a : b) -= 1;   // the longer one is cut
-  const auto whole = [](std::string_view s, std::size_t n) {   // not inside a UTF-8 sequence
+  const auto whole = [](std::string_view s, std::size_t n) {  // not inside a UTF-8 sequence
     while (n > 0 && n < s.size() && (static_cast<unsigned char>(s[n]) & 0xC0) == 0x80) --n;
     return s.substr(0, n);
   };
@@ -54,14 +55,16 @@ std::string object_name(std::string_view first, std::string_view second, std::st
 
 std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string base) {
   std::string name = base;
-  for (int i = 1; catalog.class_oid(schema, name) != 0; ++i) name = object_name(base, "", fmt::format("{}", i)).replace(base.size(), 1, "");
+  for (int i = 1; catalog.class_oid(schema, name) != 0; ++i)
+    name = object_name(base, "", fmt::format("{}", i)).replace(base.size(), 1, "");
   return name;
 }
 
 Task<> lock_name(UtilityContext& c, Oid schema, std::string_view name) {
   const auto hash = static_cast<Oid>(hash_combine(hash_bytes(name.data(), name.size()), schema));
   for (;;) {
-    const auto outcome = c.transaction().lock_table(catalog::oid::kPgClass, hash | 1u, txn::TableLockMode::kExclusive);
+    const auto outcome =
+        c.transaction().lock_table(catalog::oid::kPgClass, hash | 1u, txn::TableLockMode::kExclusive);
     if (outcome.ok()) co_return;
     if (!outcome.blocked()) c.system().throw_outcome(outcome, c.parts.locker.get());
     co_await wait(c.parts, outcome.token);
@@ -73,7 +76,8 @@ Oid target_schema(UtilityContext& c, std::string_view schema, std::int32_t locat
   if (schema.empty()) return c.parts.creation_schema(*catalog);
   if (schema == "pg_temp") throw not_supported("a temporary table").at(location);
   const auto* found = catalog->schema(schema);
-  if (found == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema).at(location);
+  if (found == nullptr)
+    throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema).at(location);
   if (found->oid == catalog::oid::kPgCatalog || found->oid == catalog::oid::kInformationSchema)
     throw error(sqlstate::kInsufficientPrivilege, "permission denied to create in \"{}\"", schema)
         .with_detail("System catalog modifications are currently disallowed.");

@@ -7,7 +7,8 @@ namespace rustbd::engine {
 
 Task<std::string> prepare_sql(UtilityContext& c, const sql::PrepareStatement& s) {
   const std::string name{s.name};
-  if (c.parts.prepared.contains(name)) throw error(sqlstate::kDuplicatePreparedStatement, "prepared statement \"{}\" already exists", name);
+  if (c.parts.prepared.contains(name))
+    throw error(sqlstate::kDuplicatePreparedStatement, "prepared statement \"{}\" already exists", name);
   if (!is_query(*s.statement)) throw not_supported("PREPARE of this statement").at(s.location);
   auto prepared = std::make_shared<PreparedStatement>();
   prepared->name = name;
@@ -35,12 +36,14 @@ Task<std::string> prepare_sql(UtilityContext& c, const sql::PrepareStatement& s)
 
 Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s) {
   auto it = c.parts.prepared.find(std::string{s.name});
-  if (it == c.parts.prepared.end()) throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", s.name);
+  if (it == c.parts.prepared.end())
+    throw error(sqlstate::kInvalidSqlStatementName, "prepared statement \"{}\" does not exist", s.name);
   auto prepared = it->second;
   // As PostgreSQL: where none are expected, those given are not looked at.
   if (s.arguments.size() != prepared->parameters.size() && !prepared->parameters.empty())
     throw error(sqlstate::kSyntaxError, "wrong number of parameters for prepared statement \"{}\"", s.name)
-        .with_detail(fmt::format("Expected {} parameters but got {}.", prepared->parameters.size(), s.arguments.size()));
+        .with_detail(fmt::format("Expected {} parameters but got {}.", prepared->parameters.size(),
+                                 s.arguments.size()));
   Portal portal;
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
@@ -61,12 +64,15 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
     prepared->settings_generation = c.parts.session.settings().generation();
     const auto columns = result_columns(*prepared->plan);
     bool same = columns.size() == prepared->columns.size();
-    for (std::size_t i = 0; same && i < columns.size(); ++i) same = columns[i].type.oid == prepared->columns[i].type.oid;
+    for (std::size_t i = 0; same && i < columns.size(); ++i)
+      same = columns[i].type.oid == prepared->columns[i].type.oid;
     if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
   }
   portal.plan = prepared->plan;
-  if (c.parts.read_only && !portal.plan->read_only) throw error(sqlstate::kReadOnlyTransaction, "cannot execute this statement in a read-only transaction");
-  while (co_await lock_relations(c.parts, *portal.plan)) portal.plan = make_plan(c.parts, *prepared->statement, &prepared->parameters, {});
+  if (c.parts.read_only && !portal.plan->read_only)
+    throw error(sqlstate::kReadOnlyTransaction, "cannot execute this statement in a read-only transaction");
+  while (co_await lock_relations(c.parts, *portal.plan))
+    portal.plan = make_plan(c.parts, *prepared->statement, &prepared->parameters, {});
   check_privileges(c.parts, portal.plan->privileges);
   c.transaction().begin_statement();
   start_run(c.parts, portal);
@@ -87,10 +93,12 @@ Task<std::string> deallocate(UtilityContext& c, const sql::DeallocateStatement& 
 }
 
 Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStatement& s) {
-  if (!c.parts.in_block && !s.hold && c.top_level) throw error(sqlstate::kNoActiveTransaction, "DECLARE CURSOR can only be used in transaction blocks");
+  if (!c.parts.in_block && !s.hold && c.top_level)
+    throw error(sqlstate::kNoActiveTransaction, "DECLARE CURSOR can only be used in transaction blocks");
   if (s.hold) throw not_supported("WITH HOLD").at(s.location);
   const std::string name{s.name};
-  if (c.parts.portals.contains(name)) throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", name);
+  if (c.parts.portals.contains(name))
+    throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", name);
   auto portal = std::make_unique<Portal>();
   portal->name = name;
   portal->is_cursor = true;
@@ -98,7 +106,8 @@ Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStat
   portal->parameters.assign(c.parameters.begin(), c.parameters.end());
   portal->savepoint_depth = c.parts.savepoints.size();
   portal->plan = make_plan(c.parts, *s.query, nullptr, {});
-  while (co_await lock_relations(c.parts, *portal->plan)) portal->plan = make_plan(c.parts, *s.query, nullptr, {});
+  while (co_await lock_relations(c.parts, *portal->plan))
+    portal->plan = make_plan(c.parts, *s.query, nullptr, {});
   check_privileges(c.parts, portal->plan->privileges);
   c.transaction().begin_statement();
   start_run(c.parts, *portal);
@@ -108,12 +117,17 @@ Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStat
 
 Task<std::string> fetch_cursor(UtilityContext& c, const sql::FetchStatement& s) {
   auto it = c.parts.portals.find(std::string{s.cursor});
-  if (it == c.parts.portals.end()) throw error(sqlstate::kInvalidCursorName, "cursor \"{}\" does not exist", s.cursor);
+  if (it == c.parts.portals.end())
+    throw error(sqlstate::kInvalidCursorName, "cursor \"{}\" does not exist", s.cursor);
   auto& portal = *it->second;
-  const bool forward = (s.direction == sql::FetchDirection::kForward || s.direction == sql::FetchDirection::kRelative) && s.count > 0;
+  const bool forward =
+      (s.direction == sql::FetchDirection::kForward || s.direction == sql::FetchDirection::kRelative) &&
+      s.count > 0;
   if (!forward && !s.all) {
-    if (s.direction == sql::FetchDirection::kForward && s.count == 0) throw not_supported("FETCH of the current row").at(s.location);
-    throw error(sqlstate::kObjectNotInPrerequisiteState, "cursor can only scan forward").with_hint("Declare it with SCROLL option to enable backward scan.");
+    if (s.direction == sql::FetchDirection::kForward && s.count == 0)
+      throw not_supported("FETCH of the current row").at(s.location);
+    throw error(sqlstate::kObjectNotInPrerequisiteState, "cursor can only scan forward")
+        .with_hint("Declare it with SCROLL option to enable backward scan.");
   }
   const auto columns = result_columns(*portal.plan);
   if (!s.is_move) c.sink.columns(columns);
@@ -148,25 +162,30 @@ Task<std::string> close_cursor(UtilityContext& c, const sql::CloseStatement& s) 
     std::erase_if(c.parts.portals, [](const auto& p) { return p.second->is_cursor; });
     co_return "CLOSE CURSOR ALL";
   }
-  if (c.parts.portals.erase(std::string{s.name}) == 0) throw error(sqlstate::kInvalidCursorName, "cursor \"{}\" does not exist", s.name);
+  if (c.parts.portals.erase(std::string{s.name}) == 0)
+    throw error(sqlstate::kInvalidCursorName, "cursor \"{}\" does not exist", s.name);
   co_return "CLOSE CURSOR";
 }
 
 Task<std::string> lock_table(UtilityContext& c, const sql::LockStatement& s) {
-  if (!c.parts.in_block && c.top_level) throw error(sqlstate::kNoActiveTransaction, "LOCK TABLE can only be used in transaction blocks");
+  if (!c.parts.in_block && c.top_level)
+    throw error(sqlstate::kNoActiveTransaction, "LOCK TABLE can only be used in transaction blocks");
   for (const auto* r : s.relations) {
     const auto catalog = c.parts.catalog();
     const auto path = c.parts.search_path(*catalog);
     const auto relation = binder::find_relation(*r, bind_input(c.parts, *catalog, path));
     if (relation->kind != catalog::RelationKind::kTable && relation->kind != catalog::RelationKind::kView)
       throw error(sqlstate::kWrongObjectType, "cannot lock relation \"{}\"", relation->name);
-    co_await lock_relation(c.parts, relation->oid, static_cast<txn::TableLockMode>(static_cast<int>(s.mode) + 1), s.no_wait);
+    co_await lock_relation(c.parts, relation->oid,
+                           static_cast<txn::TableLockMode>(static_cast<int>(s.mode) + 1), s.no_wait);
   }
   co_return "LOCK TABLE";
 }
 
 std::vector<ResultColumn> utility_columns(Session::Parts& parts, const sql::Node& statement) {
-  const auto text = [](std::string name) { return ResultColumn{std::move(name), types::make_type(types::oid::kText)}; };
+  const auto text = [](std::string name) {
+    return ResultColumn{std::move(name), types::make_type(types::oid::kText)};
+  };
   switch (statement.kind) {
     case sql::NodeKind::kShowStatement: {
       const auto& s = sql::as<sql::ShowStatement>(&statement);
@@ -181,7 +200,8 @@ std::vector<ResultColumn> utility_columns(Session::Parts& parts, const sql::Node
     }
     case sql::NodeKind::kFetchStatement: {
       auto it = parts.portals.find(std::string{sql::as<sql::FetchStatement>(&statement).cursor});
-      return it == parts.portals.end() || it->second->plan == nullptr ? std::vector<ResultColumn>{} : result_columns(*it->second->plan);
+      return it == parts.portals.end() || it->second->plan == nullptr ? std::vector<ResultColumn>{}
+                                                                      : result_columns(*it->second->plan);
     }
     default: return {};
   }

@@ -23,10 +23,12 @@ void apply_options(UtilityContext& c, sql::List<sql::Option*> options, catalog::
       if (l == nullptr || l->type == sql::LiteralType::kNull) role.password_verifier.clear();
       else if (l->text.starts_with("SCRAM-SHA-256$")) role.password_verifier = l->text;
       else if (l->text.empty()) {
-        c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "empty string is not a valid password, clearing password"));
+        c.parts.notice(Severity::kNotice,
+                       error(sqlstate::kSuccess, "empty string is not a valid password, clearing password"));
         role.password_verifier.clear();
       } else {
-        role.password_verifier = security::make_scram_verifier(l->text, *c.parts.database.environment().random);
+        role.password_verifier =
+            security::make_scram_verifier(l->text, *c.parts.database.environment().random);
       }
     } else if (o->name == "sysid") {
       c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "SYSID can no longer be specified"));
@@ -51,7 +53,9 @@ std::string role_name(UtilityContext& c, const sql::RoleSpec& spec) {
   }
 }
 
-struct AclItem { std::string grantee, letters, grantor; };
+struct AclItem {
+  std::string grantee, letters, grantor;
+};
 std::vector<AclItem> parse_acl(std::string_view text) {
   std::vector<AclItem> out;
   if (text.size() < 2) return out;
@@ -61,7 +65,9 @@ std::vector<AclItem> parse_acl(std::string_view text) {
     const auto item = text.substr(0, comma);
     const auto equals = item.find('='), slash = item.find('/');
     if (equals != std::string_view::npos && slash != std::string_view::npos)
-      out.push_back({std::string{item.substr(0, equals)}, std::string{item.substr(equals + 1, slash - equals - 1)}, std::string{item.substr(slash + 1)}});
+      out.push_back({std::string{item.substr(0, equals)},
+                     std::string{item.substr(equals + 1, slash - equals - 1)},
+                     std::string{item.substr(slash + 1)}});
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return out;
@@ -81,21 +87,29 @@ std::string letters_of(const sql::GrantStatement& s, std::string_view all) {
   std::string out;
   for (const auto* p : s.privileges) {
     if (!p->columns.empty()) throw not_supported("column privileges").at(p->location);
-    static constexpr std::pair<std::string_view, char> kNames[] = {{"insert", 'a'}, {"select", 'r'}, {"update", 'w'}, {"delete", 'd'}, {"truncate", 'D'},
-                                                                    {"references", 'x'}, {"trigger", 't'}, {"usage", 'U'}, {"create", 'C'}, {"connect", 'c'},
-                                                                    {"temporary", 'T'}, {"temp", 'T'}, {"execute", 'X'}};
+    static constexpr std::pair<std::string_view, char> kNames[] = {
+        {"insert", 'a'},     {"select", 'r'},  {"update", 'w'}, {"delete", 'd'}, {"truncate", 'D'},
+        {"references", 'x'}, {"trigger", 't'}, {"usage", 'U'},  {"create", 'C'}, {"connect", 'c'},
+        {"temporary", 'T'},  {"temp", 'T'},    {"execute", 'X'}};
     char letter = 0;
     for (const auto& [name, l] : kNames)
       if (name == p->name) letter = l;
-    if (p->name.empty()) { out = all; continue; }
-    if (letter == 0) throw error(sqlstate::kSyntaxError, "unrecognized privilege type \"{}\"", p->name).at(p->location);
-    if (all.find(letter) == std::string_view::npos) throw error(sqlstate::kInvalidParameterValue, "invalid privilege type {} for relation", p->name).at(p->location);
+    if (p->name.empty()) {
+      out = all;
+      continue;
+    }
+    if (letter == 0)
+      throw error(sqlstate::kSyntaxError, "unrecognized privilege type \"{}\"", p->name).at(p->location);
+    if (all.find(letter) == std::string_view::npos)
+      throw error(sqlstate::kInvalidParameterValue, "invalid privilege type {} for relation", p->name)
+          .at(p->location);
     out += letter;
   }
   return out;
 }
 
-std::string changed_acl(UtilityContext& c, const sql::GrantStatement& s, const std::string& acl, Oid owner, std::string_view all) {
+std::string changed_acl(UtilityContext& c, const sql::GrantStatement& s, const std::string& acl, Oid owner,
+                        std::string_view all) {
   const auto catalog = c.parts.catalog();
   const auto* owner_role = catalog->role(owner);
   const std::string owner_name = owner_role != nullptr ? owner_role->name : "";
@@ -104,7 +118,8 @@ std::string changed_acl(UtilityContext& c, const sql::GrantStatement& s, const s
   const auto letters = letters_of(s, all);
   for (const auto* g : s.grantees) {
     const auto name = role_name(c, *g);
-    if (!name.empty() && catalog->role(name) == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
+    if (!name.empty() && catalog->role(name) == nullptr)
+      throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
     AclItem* item = nullptr;
     for (auto& i : items)
       if (i.grantee == name) item = &i;
@@ -115,7 +130,8 @@ std::string changed_acl(UtilityContext& c, const sql::GrantStatement& s, const s
     }
     std::string next;
     for (char l : all) {
-      const bool had = item->letters.find(l) != std::string::npos, named = letters.find(l) != std::string::npos;
+      const bool had = item->letters.find(l) != std::string::npos,
+                 named = letters.find(l) != std::string::npos;
       if (s.is_grant ? (had || named) : (had && !named)) next += l;
     }
     item->letters = next;
@@ -128,17 +144,21 @@ std::string changed_acl(UtilityContext& c, const sql::GrantStatement& s, const s
 Task<std::string> create_role(UtilityContext& c, const sql::CreateRoleStatement& s) {
   require_role_admin(c, "create");
   const std::string name{s.name};
-  if (name == "public" || name == "none") throw error(sqlstate::kReservedName, "role name \"{}\" is reserved", name).at(s.location);
+  if (name == "public" || name == "none")
+    throw error(sqlstate::kReservedName, "role name \"{}\" is reserved", name).at(s.location);
   if (name.starts_with("pg_"))
-    throw error(sqlstate::kReservedName, "role name \"{}\" is reserved", name).with_detail("Role names starting with \"pg_\" are reserved.");
+    throw error(sqlstate::kReservedName, "role name \"{}\" is reserved", name)
+        .with_detail("Role names starting with \"pg_\" are reserved.");
   co_await lock_name(c, catalog::oid::kPgAuthid, name);
-  if (c.parts.catalog()->role(name) != nullptr) throw error(sqlstate::kDuplicateObject, "role \"{}\" already exists", name);
+  if (c.parts.catalog()->role(name) != nullptr)
+    throw error(sqlstate::kDuplicateObject, "role \"{}\" already exists", name);
   catalog::Role role;
   role.oid = c.system().new_object_id();
   role.name = name;
   role.login = s.role_kind == sql::RoleKind::kUser;
   apply_options(c, s.options, role);
-  if (role.superuser && !c.parts.is_superuser()) throw error(sqlstate::kInsufficientPrivilege, "must be superuser to create superusers");
+  if (role.superuser && !c.parts.is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege, "must be superuser to create superusers");
   co_await c.store().put(c.transaction(), c.parts.changes, std::move(role));
   co_return "CREATE ROLE";
 }
@@ -147,12 +167,17 @@ Task<std::string> alter_role(UtilityContext& c, const sql::AlterRoleStatement& s
   const auto name = role_name(c, *s.role);
   const auto* found = c.parts.catalog()->role(name);
   if (found == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
-  const bool own_password = found->oid == c.parts.current_oid && s.options.size() == 1 && s.options[0]->name == "password";
+  const bool own_password =
+      found->oid == c.parts.current_oid && s.options.size() == 1 && s.options[0]->name == "password";
   if (!own_password) require_role_admin(c, "alter");
-  if (found->superuser && !c.parts.is_superuser()) throw error(sqlstate::kInsufficientPrivilege, "must be superuser to alter superuser roles or change superuser attribute");
+  if (found->superuser && !c.parts.is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege,
+                "must be superuser to alter superuser roles or change superuser attribute");
   catalog::Role role = *found;
   apply_options(c, s.options, role);
-  if (role.superuser && !c.parts.is_superuser()) throw error(sqlstate::kInsufficientPrivilege, "must be superuser to alter superuser roles or change superuser attribute");
+  if (role.superuser && !c.parts.is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege,
+                "must be superuser to alter superuser roles or change superuser attribute");
   co_await c.store().put(c.transaction(), c.parts.changes, std::move(role));
   co_return "ALTER ROLE";
 }
@@ -165,17 +190,22 @@ Task<std::string> drop_role(UtilityContext& c, const sql::DropRoleStatement& s) 
     const auto* role = catalog->role(name);
     if (role == nullptr) {
       if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "role \"{}\" does not exist, skipping", name));
+      c.parts.notice(Severity::kNotice,
+                     error(sqlstate::kSuccess, "role \"{}\" does not exist, skipping", name));
       continue;
     }
-    if (role->oid == c.parts.current_oid) throw error(sqlstate::kObjectInUse, "current user cannot be dropped");
+    if (role->oid == c.parts.current_oid)
+      throw error(sqlstate::kObjectInUse, "current user cannot be dropped");
     if (role->oid == c.parts.user_oid) throw error(sqlstate::kObjectInUse, "session user cannot be dropped");
     if (role->oid < catalog::oid::kFirstUserObject)
-      throw error(sqlstate::kDependentObjectsStillExist, "cannot drop role {} because it is required by the database system", name);
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "cannot drop role {} because it is required by the database system", name);
     for (const auto& [id, relation] : catalog->relations())
       if (relation->owner == role->oid || relation->acl.find(name + "=") != std::string::npos)
-        throw error(sqlstate::kDependentObjectsStillExist, "role \"{}\" cannot be dropped because some objects depend on it", name)
-            .with_detail(fmt::format("{} table {}", relation->owner == role->oid ? "owner of" : "privileges for", relation->name));
+        throw error(sqlstate::kDependentObjectsStillExist,
+                    "role \"{}\" cannot be dropped because some objects depend on it", name)
+            .with_detail(fmt::format(
+                "{} table {}", relation->owner == role->oid ? "owner of" : "privileges for", relation->name));
     co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kRole, role->oid);
   }
   co_return "DROP ROLE";
@@ -190,24 +220,31 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
   const auto path = c.parts.search_path(*catalog);
   std::vector<std::shared_ptr<const catalog::Relation>> relations;
   switch (s.object) {
-    case sql::ObjectType::kTable: case sql::ObjectType::kSequence:
+    case sql::ObjectType::kTable:
+    case sql::ObjectType::kSequence:
       if (s.target == sql::GrantTarget::kAllInSchema) {
         for (const auto* o : s.objects) {
           const auto& name = sql::as<sql::ObjectName>(o).name;
           const auto* schema = catalog->schema(name.back());
-          if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
+          if (schema == nullptr)
+            throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
           for (const auto& [id, r] : catalog->relations())
-            if (r->schema == schema->oid && (r->kind == catalog::RelationKind::kSequence) == (s.object == sql::ObjectType::kSequence)) relations.push_back(r);
+            if (r->schema == schema->oid &&
+                (r->kind == catalog::RelationKind::kSequence) == (s.object == sql::ObjectType::kSequence))
+              relations.push_back(r);
         }
       } else {
-        for (const auto* o : s.objects) relations.push_back(binder::find_relation(sql::as<sql::RelationRef>(o), bind_input(c.parts, *catalog, path)));
+        for (const auto* o : s.objects)
+          relations.push_back(
+              binder::find_relation(sql::as<sql::RelationRef>(o), bind_input(c.parts, *catalog, path)));
       }
       for (const auto& r : relations) {
         if (r->is_catalog()) throw not_supported("GRANT on a system catalog").at(s.location);
         c.parts.require_owner(r->owner, "table", r->name);
         co_await lock_relation(c.parts, r->oid, txn::TableLockMode::kShareUpdateExclusive);
         auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(r->oid));
-        copy->acl = changed_acl(c, s, copy->acl, copy->owner, copy->kind == catalog::RelationKind::kSequence ? kSequence : kTable);
+        copy->acl = changed_acl(c, s, copy->acl, copy->owner,
+                                copy->kind == catalog::RelationKind::kSequence ? kSequence : kTable);
         co_await store_relation(c, std::move(copy), false);
       }
       co_return tag;
@@ -215,7 +252,8 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
       for (const auto* o : s.objects) {
         const auto& name = sql::as<sql::ObjectName>(o).name;
         const auto* schema = catalog->schema(name.back());
-        if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
+        if (schema == nullptr)
+          throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
         c.parts.require_owner(schema->owner, "schema", schema->name);
         catalog::Schema copy = *schema;
         copy.acl = changed_acl(c, s, copy.acl, copy.owner, kSchema);

@@ -16,11 +16,13 @@ Task<std::string> create_schema(UtilityContext& c, const sql::CreateSchemaStatem
   }
   if (name.empty()) name = catalog->role(owner)->name;
   if (name.starts_with("pg_"))
-    throw error(sqlstate::kReservedName, "unacceptable schema name \"{}\"", name).with_detail("The prefix \"pg_\" is reserved for system schemas.");
+    throw error(sqlstate::kReservedName, "unacceptable schema name \"{}\"", name)
+        .with_detail("The prefix \"pg_\" is reserved for system schemas.");
   co_await lock_name(c, 0, name);
   if (c.parts.catalog()->schema(name) != nullptr) {
     if (!s.if_not_exists) throw error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists", name);
-    c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists, skipping", name));
+    c.parts.notice(Severity::kNotice,
+                   error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists, skipping", name));
     co_return "CREATE SCHEMA";
   }
   if (!s.elements.empty()) throw not_supported("schema elements in CREATE SCHEMA").at(s.location);
@@ -30,21 +32,24 @@ Task<std::string> create_schema(UtilityContext& c, const sql::CreateSchemaStatem
 }
 
 namespace {
-constexpr std::uint64_t kLabelStep = std::uint64_t{1} << 40;   // room for labels in between (query.md §4)
+constexpr std::uint64_t kLabelStep = std::uint64_t{1} << 40;  // room for labels in between (query.md §4)
 constexpr std::size_t kLabelBytesMax = 63;
 
 void check_label(std::string_view label) {
   if (label.size() > kLabelBytesMax)
-    throw error(sqlstate::kInvalidName, "invalid enum label \"{}\"", label).with_detail(fmt::format("Labels must be {} bytes or less.", kLabelBytesMax));
+    throw error(sqlstate::kInvalidName, "invalid enum label \"{}\"", label)
+        .with_detail(fmt::format("Labels must be {} bytes or less.", kLabelBytesMax));
 }
 }  // namespace
 
 Task<std::string> create_enum(UtilityContext& c, const sql::CreateEnumStatement& s) {
-  const Oid schema = target_schema(c, s.name.size() > 1 ? s.name[s.name.size() - 2] : std::string_view{}, s.location);
+  const Oid schema =
+      target_schema(c, s.name.size() > 1 ? s.name[s.name.size() - 2] : std::string_view{}, s.location);
   const std::string name{s.name.back()};
   co_await lock_name(c, schema, name);
   const auto catalog = c.parts.catalog();
-  if (catalog->enum_type(schema, name) != nullptr) throw error(sqlstate::kDuplicateObject, "type \"{}\" already exists", name);
+  if (catalog->enum_type(schema, name) != nullptr)
+    throw error(sqlstate::kDuplicateObject, "type \"{}\" already exists", name);
   catalog::EnumType type;
   type.oid = c.system().new_object_id();
   type.array_oid = c.system().new_object_id();
@@ -55,7 +60,8 @@ Task<std::string> create_enum(UtilityContext& c, const sql::CreateEnumStatement&
   for (const auto label : s.labels) {
     check_label(label);
     for (const auto& l : type.labels)
-      if (l.text == label) throw error(sqlstate::kUniqueViolation, "enum label \"{}\" used more than once", label);
+      if (l.text == label)
+        throw error(sqlstate::kUniqueViolation, "enum label \"{}\" used more than once", label);
     type.labels.push_back({c.system().new_object_id(), code, std::string{label}});
     code += kLabelStep;
   }
@@ -67,8 +73,12 @@ Task<std::string> alter_enum(UtilityContext& c, const sql::AlterEnumStatement& s
   const auto catalog = c.parts.catalog();
   std::shared_ptr<const catalog::EnumType> found;
   for (Oid at : c.parts.search_path(*catalog))
-    if (auto e = catalog->enum_type(at, s.name.back())) { found = e; break; }
-  if (found == nullptr) throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(s.name, "."));
+    if (auto e = catalog->enum_type(at, s.name.back())) {
+      found = e;
+      break;
+    }
+  if (found == nullptr)
+    throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(s.name, "."));
   c.parts.require_owner(found->owner, "type", found->name);
   co_await lock_name(c, found->schema, found->name);
   catalog::EnumType type = *c.parts.catalog()->enum_type(found->oid);
@@ -80,42 +90,51 @@ Task<std::string> alter_enum(UtilityContext& c, const sql::AlterEnumStatement& s
   if (s.is_rename) {
     const auto at = position(s.old_label);
     for (const auto& l : type.labels)
-      if (l.text == s.label) throw error(sqlstate::kDuplicateObject, "enum label \"{}\" already exists", s.label);
+      if (l.text == s.label)
+        throw error(sqlstate::kDuplicateObject, "enum label \"{}\" already exists", s.label);
     type.labels[at].text = s.label;
   } else {
     check_label(s.label);
     for (const auto& l : type.labels)
       if (l.text == s.label) {
-        if (!s.if_not_exists) throw error(sqlstate::kDuplicateObject, "enum label \"{}\" already exists", s.label);
-        c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateObject, "enum label \"{}\" already exists, skipping", s.label));
+        if (!s.if_not_exists)
+          throw error(sqlstate::kDuplicateObject, "enum label \"{}\" already exists", s.label);
+        c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateObject,
+                                                "enum label \"{}\" already exists, skipping", s.label));
         co_return "ALTER TYPE";
       }
     std::size_t at = type.labels.size();
     if (s.has_neighbour) at = position(s.neighbour) + (s.after ? 1 : 0);
     const std::uint64_t low = at == 0 ? 0 : type.labels[at - 1].code;
     const std::uint64_t high = at == type.labels.size() ? low + 2 * kLabelStep : type.labels[at].code;
-    if (high - low < 2) throw error(sqlstate::kProgramLimitExceeded, "no room for another label between these two");
-    type.labels.insert(type.labels.begin() + static_cast<std::ptrdiff_t>(at), {c.system().new_object_id(), low + (high - low) / 2, std::string{s.label}});
+    if (high - low < 2)
+      throw error(sqlstate::kProgramLimitExceeded, "no room for another label between these two");
+    type.labels.insert(type.labels.begin() + static_cast<std::ptrdiff_t>(at),
+                       {c.system().new_object_id(), low + (high - low) / 2, std::string{s.label}});
   }
   co_await c.store().put(c.transaction(), c.parts.changes, std::move(type));
   co_return "ALTER TYPE";
 }
 
 Task<std::string> create_view(UtilityContext& c, const sql::CreateViewStatement& s) {
-  if (s.relation->persistence == sql::Persistence::kTemporary) throw not_supported("CREATE TEMPORARY VIEW").at(s.location);
+  if (s.relation->persistence == sql::Persistence::kTemporary)
+    throw not_supported("CREATE TEMPORARY VIEW").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
   co_await lock_name(c, schema, s.relation->name);
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
   auto input = bind_input(c.parts, *catalog, path);
   const auto plan = binder::bind(*s.query, input);
-  if (s.columns.size() > plan->result.size()) throw error(sqlstate::kSyntaxError, "CREATE VIEW specifies more column names than columns");
+  if (s.columns.size() > plan->result.size())
+    throw error(sqlstate::kSyntaxError, "CREATE VIEW specifies more column names than columns");
   auto relation = std::make_shared<catalog::Relation>();
   std::shared_ptr<const catalog::Relation> old;
   if (const Oid taken = catalog->class_oid(schema, s.relation->name); taken != 0) {
     old = catalog->relation(taken);
-    if (!s.or_replace) throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
-    if (old == nullptr || old->kind != catalog::RelationKind::kView) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a view", s.relation->name);
+    if (!s.or_replace)
+      throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
+    if (old == nullptr || old->kind != catalog::RelationKind::kView)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a view", s.relation->name);
     c.parts.require_owner(old->owner, "view", old->name);
     co_await lock_relation(c.parts, old->oid, txn::TableLockMode::kAccessExclusive);
     *relation = *old;
@@ -133,19 +152,26 @@ Task<std::string> create_view(UtilityContext& c, const sql::CreateViewStatement&
     column.name = i < s.columns.size() ? std::string{s.columns[i]} : plan->result[i].name;
     column.number = static_cast<catalog::AttributeNumber>(i + 1);
     const auto& type = plan->result[i].type;
-    column.type = types::find_type(type.oid) == nullptr ? type : types::make_type(type.oid, type.typmod < 0 ? -1 : type.typmod);
-    if (relation->find_column(column.name) != nullptr) throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
+    column.type = types::find_type(type.oid) == nullptr
+                      ? type
+                      : types::make_type(type.oid, type.typmod < 0 ? -1 : type.typmod);
+    if (relation->find_column(column.name) != nullptr)
+      throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
     relation->columns.push_back(std::move(column));
   }
   if (old != nullptr) {
-    if (relation->columns.size() < old->columns.size()) throw error(sqlstate::kInvalidTableDefinition, "cannot drop columns from view");
+    if (relation->columns.size() < old->columns.size())
+      throw error(sqlstate::kInvalidTableDefinition, "cannot drop columns from view");
     for (std::size_t i = 0; i < old->columns.size(); ++i) {
       const auto &a = old->columns[i], &b = relation->columns[i];
       if (a.name != b.name)
-        throw error(sqlstate::kInvalidTableDefinition, "cannot change name of view column \"{}\" to \"{}\"", a.name, b.name)
+        throw error(sqlstate::kInvalidTableDefinition, "cannot change name of view column \"{}\" to \"{}\"",
+                    a.name, b.name)
             .with_hint("Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead.");
       if (a.type.oid != b.type.oid)
-        throw error(sqlstate::kInvalidTableDefinition, "cannot change data type of view column \"{}\" from {} to {}", a.name, types::format_type(a.type.oid, a.type.typmod),
+        throw error(sqlstate::kInvalidTableDefinition,
+                    "cannot change data type of view column \"{}\" from {} to {}", a.name,
+                    types::format_type(a.type.oid, a.type.typmod),
                     types::format_type(b.type.oid, b.type.typmod));
     }
   }
@@ -170,7 +196,10 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
   catalog::CommentKey key;
   const std::span<const std::string_view> name = s.name->name;
   switch (s.object) {
-    case ObjectType::kTable: case ObjectType::kView: case ObjectType::kSequence: case ObjectType::kMaterializedView: {
+    case ObjectType::kTable:
+    case ObjectType::kView:
+    case ObjectType::kSequence:
+    case ObjectType::kMaterializedView: {
       const auto r = relation_of(name);
       c.parts.require_owner(r->owner, "table", r->name);
       key = {catalog::oid::kPgClass, r->oid, 0};
@@ -180,21 +209,27 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
       const auto r = relation_of(name.first(name.size() - 1));
       c.parts.require_owner(r->owner, "table", r->name);
       const auto* column = r->find_column(name.back());
-      if (column == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name.back(), r->name);
+      if (column == nullptr)
+        throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist",
+                    name.back(), r->name);
       key = {catalog::oid::kPgClass, r->oid, column->number};
       break;
     }
     case ObjectType::kIndex: {
       Oid oid = 0;
       for (Oid at : path)
-        if (catalog->index(catalog->class_oid(at, name.back())) != nullptr) { oid = catalog->class_oid(at, name.back()); break; }
+        if (catalog->index(catalog->class_oid(at, name.back())) != nullptr) {
+          oid = catalog->class_oid(at, name.back());
+          break;
+        }
       if (oid == 0) throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", name.back());
       key = {catalog::oid::kPgClass, oid, 0};
       break;
     }
     case ObjectType::kSchema: {
       const auto* schema = catalog->schema(name.back());
-      if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
+      if (schema == nullptr)
+        throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
       key = {catalog::oid::kPgNamespace, schema->oid, 0};
       break;
     }
@@ -210,7 +245,9 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
       Oid oid = 0;
       for (const auto& k : r->constraints)
         if (k->name == name.back()) oid = k->oid;
-      if (oid == 0) throw error(sqlstate::kUndefinedObject, "constraint \"{}\" for table \"{}\" does not exist", name.back(), r->name);
+      if (oid == 0)
+        throw error(sqlstate::kUndefinedObject, "constraint \"{}\" for table \"{}\" does not exist",
+                    name.back(), r->name);
       key = {catalog::oid::kPgConstraint, oid, 0};
       break;
     }

@@ -6,12 +6,15 @@ namespace rustbd::engine {
 namespace {
 
 /// OWNED BY t.c or NONE.
-void apply_owner(UtilityContext& c, std::span<sql::Option* const> options, catalog::SequenceOptions& o, Oid schema) {
+void apply_owner(UtilityContext& c, std::span<sql::Option* const> options, catalog::SequenceOptions& o,
+                 Oid schema) {
   for (const auto* option : options) {
     if (option->name != "owned_by") continue;
     const auto name = sql::as<sql::ObjectName>(option->value).name;
     if (name.size() == 1) {
-      if (name[0] != "none") throw error(sqlstate::kSyntaxError, "invalid OWNED BY option").with_hint("Specify OWNED BY table.column or OWNED BY NONE.");
+      if (name[0] != "none")
+        throw error(sqlstate::kSyntaxError, "invalid OWNED BY option")
+            .with_hint("Specify OWNED BY table.column or OWNED BY NONE.");
       o.owner_relation = 0;
       o.owner_column = 0;
       return;
@@ -22,9 +25,13 @@ void apply_owner(UtilityContext& c, std::span<sql::Option* const> options, catal
     const auto catalog = c.parts.catalog();
     const auto path = c.parts.search_path(*catalog);
     const auto table = binder::find_relation(ref, bind_input(c.parts, *catalog, path));
-    if (table->schema != schema) throw error(sqlstate::kObjectNotInPrerequisiteState, "sequence must be in same schema as table it is linked to");
+    if (table->schema != schema)
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "sequence must be in same schema as table it is linked to");
     const auto* column = table->find_column(name.back());
-    if (column == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name.back(), table->name);
+    if (column == nullptr)
+      throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name.back(),
+                  table->name);
     o.owner_relation = table->oid;
     o.owner_column = column->number;
   }
@@ -33,12 +40,15 @@ void apply_owner(UtilityContext& c, std::span<sql::Option* const> options, catal
 }  // namespace
 
 Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceStatement& s) {
-  if (s.relation->persistence == sql::Persistence::kTemporary) throw not_supported("CREATE TEMPORARY SEQUENCE").at(s.location);
+  if (s.relation->persistence == sql::Persistence::kTemporary)
+    throw not_supported("CREATE TEMPORARY SEQUENCE").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
   co_await lock_name(c, schema, s.relation->name);
   if (c.parts.catalog()->class_oid(schema, s.relation->name) != 0) {
-    if (!s.if_not_exists) throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
-    c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateTable, "relation \"{}\" already exists, skipping", s.relation->name));
+    if (!s.if_not_exists)
+      throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
+    c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateTable,
+                                            "relation \"{}\" already exists, skipping", s.relation->name));
     co_return "CREATE SEQUENCE";
   }
   catalog::SequenceOptions options;
@@ -57,10 +67,12 @@ Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStat
   };
   auto relation = find();
   if (relation == nullptr) {
-    c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", s.relation->name));
+    c.parts.notice(Severity::kNotice,
+                   error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", s.relation->name));
     co_return "ALTER SEQUENCE";
   }
-  if (!relation->sequence) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
+  if (!relation->sequence)
+    throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
   c.parts.require_owner(relation->owner, "sequence", relation->name);
   co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShareRowExclusive);
   relation = find();
@@ -69,8 +81,10 @@ Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStat
   read_sequence_options(s.options, *copy->sequence, true, &restart);
   apply_owner(c, s.options, *copy->sequence, copy->schema);
   if (restart && (*restart < copy->sequence->minimum || *restart > copy->sequence->maximum))
-    throw error(sqlstate::kInvalidParameterValue, "RESTART value ({}) cannot be {} than {} ({})", *restart, *restart < copy->sequence->minimum ? "less" : "greater",
-                *restart < copy->sequence->minimum ? "MINVALUE" : "MAXVALUE", *restart < copy->sequence->minimum ? copy->sequence->minimum : copy->sequence->maximum);
+    throw error(sqlstate::kInvalidParameterValue, "RESTART value ({}) cannot be {} than {} ({})", *restart,
+                *restart < copy->sequence->minimum ? "less" : "greater",
+                *restart < copy->sequence->minimum ? "MINVALUE" : "MAXVALUE",
+                *restart < copy->sequence->minimum ? copy->sequence->minimum : copy->sequence->maximum);
   const auto table = relation->layout->table;
   co_await store_relation(c, std::move(copy), false);
   if (restart) co_await c.system().sequence_set(&c.transaction(), table, *restart, false);

@@ -26,7 +26,8 @@ std::string list_text(const SettingDefinition* definition, sql::NodeList values)
   for (const auto* v : values) {
     if (!out.empty()) out += ", ";
     const auto text = value_text(v);
-    const bool plain = !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+    const bool plain =
+        !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
     out += names && !plain ? "\"" + text + "\"" : text;
   }
   return out;
@@ -43,7 +44,8 @@ void set_role(UtilityContext& c, const std::string& name, bool session_authoriza
   if (role == nullptr) throw error(sqlstate::kInvalidParameterValue, "role \"{}\" does not exist", name);
   const auto* session = catalog->role(parts.user_oid);
   if (role->oid != parts.user_oid && (session == nullptr || !session->superuser))
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied to set {} \"{}\"", session_authorization ? "session authorization" : "role", name);
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied to set {} \"{}\"",
+                session_authorization ? "session authorization" : "role", name);
   parts.current_oid = role->oid;
 }
 
@@ -53,7 +55,8 @@ Task<std::string> set_setting(UtilityContext& c, const sql::SetStatement& s) {
   auto& settings = c.parts.session.settings();
   using sql::SetType;
   if (s.is_local && !c.parts.in_block && c.top_level)
-    c.parts.notice(Severity::kWarning, error(sqlstate::kNoActiveTransaction, "SET LOCAL can only be used in transaction blocks"));
+    c.parts.notice(Severity::kWarning,
+                   error(sqlstate::kNoActiveTransaction, "SET LOCAL can only be used in transaction blocks"));
   if (s.type == SetType::kResetAll) {
     settings.reset_all(true);
     co_return "RESET";
@@ -69,34 +72,43 @@ Task<std::string> set_setting(UtilityContext& c, const sql::SetStatement& s) {
   } else if (reset) {
     settings.reset(s.name, true);
   } else {
-    if (s.values.size() > 1 && definition != nullptr && definition->name != "search_path" && definition->name != "DateStyle")
-      throw error(sqlstate::kInvalidParameterValue, "SET {} takes only one argument", definition->name).at(s.location);
+    if (s.values.size() > 1 && definition != nullptr && definition->name != "search_path" &&
+        definition->name != "DateStyle")
+      throw error(sqlstate::kInvalidParameterValue, "SET {} takes only one argument", definition->name)
+          .at(s.location);
     settings.set(s.name, list_text(definition, s.values), s.is_local, true);
   }
   if (definition != nullptr && definition->name == "transaction_isolation") {
     const auto v = settings.get("transaction_isolation").value_or("");
     if (v == "serializable") throw not_supported("SERIALIZABLE").at(s.location);
   }
-  if (definition != nullptr && definition->name == "transaction_read_only") c.parts.read_only = settings.get_bool("transaction_read_only");
+  if (definition != nullptr && definition->name == "transaction_read_only")
+    c.parts.read_only = settings.get_bool("transaction_read_only");
   co_return s.type == SetType::kReset ? "RESET" : "SET";
 }
 
 Task<std::string> set_transaction(UtilityContext& c, const sql::SetTransactionStatement& s) {
-  static constexpr std::string_view kNames[] = {"read uncommitted", "read committed", "repeatable read", "serializable"};
+  static constexpr std::string_view kNames[] = {"read uncommitted", "read committed", "repeatable read",
+                                                "serializable"};
   auto& settings = c.parts.session.settings();
   if (s.has_snapshot) throw not_supported("SET TRANSACTION SNAPSHOT").at(s.location);
   const std::string prefix = s.session_characteristics ? "default_transaction_" : "transaction_";
   if (!s.session_characteristics && !c.parts.in_block) {
-    c.parts.notice(Severity::kWarning, error(sqlstate::kNoActiveTransaction, "SET TRANSACTION can only be used in transaction blocks"));
+    c.parts.notice(Severity::kWarning, error(sqlstate::kNoActiveTransaction,
+                                             "SET TRANSACTION can only be used in transaction blocks"));
     co_return "SET";
   }
   const bool local = !s.session_characteristics;
   if (s.modes.has_isolation) {
-    if (s.modes.isolation == sql::IsolationLevel::kSerializable) throw not_supported("SERIALIZABLE").at(s.location);
-    const auto wanted = s.modes.isolation == sql::IsolationLevel::kRepeatableRead ? txn::Isolation::kRepeatableRead : txn::Isolation::kReadCommitted;
+    if (s.modes.isolation == sql::IsolationLevel::kSerializable)
+      throw not_supported("SERIALIZABLE").at(s.location);
+    const auto wanted = s.modes.isolation == sql::IsolationLevel::kRepeatableRead
+                            ? txn::Isolation::kRepeatableRead
+                            : txn::Isolation::kReadCommitted;
     if (!s.session_characteristics && wanted != c.parts.isolation) {
       if (c.parts.transaction->has_written() || c.parts.transaction->command() > 1)
-        throw error(sqlstate::kActiveTransaction, "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+        throw error(sqlstate::kActiveTransaction,
+                    "SET TRANSACTION ISOLATION LEVEL must be called before any query");
       c.parts.isolation = wanted;
       txn::TransactionOptions options;
       options.isolation = wanted;
@@ -116,7 +128,8 @@ Task<std::string> set_transaction(UtilityContext& c, const sql::SetTransactionSt
     }
     settings.set(prefix + "read_only", on ? "on" : "off", local, true);
   }
-  if (s.modes.deferrable != sql::ModeFlag::kUnset) settings.set(prefix + "deferrable", s.modes.deferrable == sql::ModeFlag::kOn ? "on" : "off", local, true);
+  if (s.modes.deferrable != sql::ModeFlag::kUnset)
+    settings.set(prefix + "deferrable", s.modes.deferrable == sql::ModeFlag::kOn ? "on" : "off", local, true);
   co_return "SET";
 }
 
@@ -125,7 +138,8 @@ Task<std::string> show_setting(UtilityContext& c, const sql::ShowStatement& s) {
   if (s.name == "all") {
     std::vector<std::vector<std::optional<std::string>>> rows;
     for (const auto& [d, value] : settings.all())
-      rows.push_back({std::string{d->name}, rustbd::engine::show_setting(*d, value), std::string{d->description}});
+      rows.push_back(
+          {std::string{d->name}, rustbd::engine::show_setting(*d, value), std::string{d->description}});
     const std::string names[] = {"name", "setting", "description"};
     co_await send_text_rows(c, names, std::move(rows));
     co_return "SHOW";
@@ -133,7 +147,8 @@ Task<std::string> show_setting(UtilityContext& c, const sql::ShowStatement& s) {
   const auto* d = find_setting(s.name);
   std::string value;
   if (d != nullptr && d->name == "is_superuser") value = c.parts.is_superuser() ? "on" : "off";
-  else if (d != nullptr && d->name == "session_authorization") value = std::string{c.parts.catalog()->role(c.parts.user_oid)->name};
+  else if (d != nullptr && d->name == "session_authorization")
+    value = std::string{c.parts.catalog()->role(c.parts.user_oid)->name};
   else value = settings.show(s.name);
   const std::string names[] = {d != nullptr ? std::string{d->name} : std::string{s.name}};
   std::vector<std::vector<std::optional<std::string>>> rows;
@@ -146,7 +161,8 @@ Task<std::string> discard(UtilityContext& c, const sql::DiscardStatement& s) {
   auto& parts = c.parts;
   switch (s.type) {
     case sql::DiscardType::kAll:
-      if (parts.in_block) throw error(sqlstate::kActiveTransaction, "DISCARD ALL cannot run inside a transaction block");
+      if (parts.in_block)
+        throw error(sqlstate::kActiveTransaction, "DISCARD ALL cannot run inside a transaction block");
       parts.prepared.clear();
       std::erase_if(parts.portals, [](const auto& p) { return p.second->is_cursor; });
       parts.session.settings().reset_all(true);

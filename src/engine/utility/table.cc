@@ -10,17 +10,24 @@ namespace {
 void check_table_options(sql::List<sql::Option*> options, catalog::Relation& relation) {
   for (const auto* o : options) {
     // Storage parameters of PostgreSQL's heap are accepted without effect (fillfactor, autovacuum_*).
-    if (!o->name_space.empty() && o->name_space != "toast") throw error(sqlstate::kInvalidParameterValue, "unrecognized parameter namespace \"{}\"", o->name_space).at(o->location);
-    const bool known = o->name == "fillfactor" || o->name == "parallel_workers" || o->name == "user_catalog_table" || o->name == "toast_tuple_target" ||
-                       o->name == "log_autovacuum_min_duration" || o->name == "vacuum_truncate" || o->name == "vacuum_index_cleanup" ||
-                       o->name.starts_with("autovacuum_");
-    if (!known) throw error(sqlstate::kInvalidParameterValue, "unrecognized parameter \"{}\"", o->name).at(o->location);
+    if (!o->name_space.empty() && o->name_space != "toast")
+      throw error(sqlstate::kInvalidParameterValue, "unrecognized parameter namespace \"{}\"", o->name_space)
+          .at(o->location);
+    const bool known = o->name == "fillfactor" || o->name == "parallel_workers" ||
+                       o->name == "user_catalog_table" || o->name == "toast_tuple_target" ||
+                       o->name == "log_autovacuum_min_duration" || o->name == "vacuum_truncate" ||
+                       o->name == "vacuum_index_cleanup" || o->name.starts_with("autovacuum_");
+    if (!known)
+      throw error(sqlstate::kInvalidParameterValue, "unrecognized parameter \"{}\"", o->name).at(o->location);
     std::string value;
-    if (const auto* l = sql::try_as<sql::Literal>(o->value)) value = l->type == sql::LiteralType::kInteger ? fmt::format("{}", l->integer) : std::string{l->text};
+    if (const auto* l = sql::try_as<sql::Literal>(o->value))
+      value = l->type == sql::LiteralType::kInteger ? fmt::format("{}", l->integer) : std::string{l->text};
     if (o->name == "fillfactor") {
       const auto* l = sql::try_as<sql::Literal>(o->value);
       if (l == nullptr || l->type != sql::LiteralType::kInteger || l->integer < 10 || l->integer > 100)
-        throw error(sqlstate::kInvalidParameterValue, "value {} out of bounds for option \"fillfactor\"", value).with_detail("Valid values are between \"10\" and \"100\".");
+        throw error(sqlstate::kInvalidParameterValue, "value {} out of bounds for option \"fillfactor\"",
+                    value)
+            .with_detail("Valid values are between \"10\" and \"100\".");
     }
     relation.options.push_back(fmt::format("{}={}", o->name, value.empty() ? "true" : value));
   }
@@ -30,11 +37,13 @@ void check_table_options(sql::List<sql::Option*> options, catalog::Relation& rel
 bool name_taken(UtilityContext& c, Oid schema, std::string_view name, bool if_not_exists) {
   if (c.parts.catalog()->class_oid(schema, name) == 0) return false;
   if (!if_not_exists) throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", name);
-  c.parts.notice(Severity::kNotice, error(sqlstate::kDuplicateTable, "relation \"{}\" already exists, skipping", name));
+  c.parts.notice(Severity::kNotice,
+                 error(sqlstate::kDuplicateTable, "relation \"{}\" already exists, skipping", name));
   return true;
 }
 
-std::shared_ptr<catalog::Relation> new_relation(UtilityContext& c, Oid schema, std::string_view name, catalog::RelationKind kind) {
+std::shared_ptr<catalog::Relation> new_relation(UtilityContext& c, Oid schema, std::string_view name,
+                                                catalog::RelationKind kind) {
   auto relation = std::make_shared<catalog::Relation>();
   relation->oid = c.system().new_object_id();
   relation->row_type = c.system().new_object_id();
@@ -49,7 +58,8 @@ std::shared_ptr<catalog::Relation> new_relation(UtilityContext& c, Oid schema, s
 
 Task<> store_new_table(UtilityContext& c, std::shared_ptr<catalog::Relation> relation) {
   // A user table's first tree has the table's own oid (storage.md §0 item 16).
-  const auto layout = catalog::make_layout(*relation, TableId{relation->oid}, catalog::oid::kDatabasePostgres);
+  const auto layout =
+      catalog::make_layout(*relation, TableId{relation->oid}, catalog::oid::kDatabasePostgres);
   co_await await_outcome(c, [&] { return c.system().create_table(c.transaction(), layout); });
   co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
   co_await c.store().put(c.transaction(), c.parts.changes, std::move(relation));
@@ -58,9 +68,11 @@ Task<> store_new_table(UtilityContext& c, std::shared_ptr<catalog::Relation> rel
 }  // namespace
 
 Task<std::string> create_table(UtilityContext& c, const sql::CreateTableStatement& s) {
-  if (s.relation->persistence == sql::Persistence::kTemporary) throw not_supported("CREATE TEMPORARY TABLE").at(s.location);
+  if (s.relation->persistence == sql::Persistence::kTemporary)
+    throw not_supported("CREATE TEMPORARY TABLE").at(s.location);
   if (!s.inherits.empty()) throw not_supported("INHERITS").at(s.location);
-  if (s.partition_by != nullptr || s.partition_of != nullptr) throw not_supported("partitioning").at(s.location);
+  if (s.partition_by != nullptr || s.partition_of != nullptr)
+    throw not_supported("partitioning").at(s.location);
   if (s.of_type != nullptr) throw not_supported("CREATE TABLE OF").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
   co_await lock_name(c, schema, s.relation->name);
@@ -82,7 +94,8 @@ Task<std::string> create_table(UtilityContext& c, const sql::CreateTableStatemen
 Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsStatement& s) {
   if (s.materialized_view) throw not_supported("CREATE MATERIALIZED VIEW").at(s.location);
   const auto& target = *s.into->relation;
-  if (target.persistence == sql::Persistence::kTemporary) throw not_supported("CREATE TEMPORARY TABLE").at(s.location);
+  if (target.persistence == sql::Persistence::kTemporary)
+    throw not_supported("CREATE TEMPORARY TABLE").at(s.location);
   if (!is_query(*s.query)) throw not_supported("CREATE TABLE AS EXECUTE").at(s.location);
   const Oid schema = target_schema(c, target.schema, target.location);
   co_await lock_name(c, schema, target.name);
@@ -91,16 +104,20 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
   portal.parameters.assign(c.parameters.begin(), c.parameters.end());
   std::vector<types::TypeRef> parameter_types;
   for (const auto& p : portal.parameters) parameter_types.push_back(p.type);
-  portal.plan = make_plan(c.parts, *s.query, parameter_types.empty() ? nullptr : &parameter_types, portal.parameters);
+  portal.plan =
+      make_plan(c.parts, *s.query, parameter_types.empty() ? nullptr : &parameter_types, portal.parameters);
   while (co_await lock_relations(c.parts, *portal.plan))
-    portal.plan = make_plan(c.parts, *s.query, parameter_types.empty() ? nullptr : &parameter_types, portal.parameters);
+    portal.plan =
+        make_plan(c.parts, *s.query, parameter_types.empty() ? nullptr : &parameter_types, portal.parameters);
   check_privileges(c.parts, portal.plan->privileges);
   auto relation = new_relation(c, schema, target.name, catalog::RelationKind::kTable);
-  if (s.into->columns.size() > portal.plan->result.size()) throw error(sqlstate::kSyntaxError, "too many column names were specified");
+  if (s.into->columns.size() > portal.plan->result.size())
+    throw error(sqlstate::kSyntaxError, "too many column names were specified");
   for (std::size_t i = 0; i < portal.plan->result.size(); ++i) {
     catalog::Column column;
     column.name = i < s.into->columns.size() ? std::string{s.into->columns[i]} : portal.plan->result[i].name;
-    if (relation->find_column(column.name) != nullptr) throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
+    if (relation->find_column(column.name) != nullptr)
+      throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", column.name);
     const auto& type = portal.plan->result[i].type;
     column.type = types::make_type(type.oid, type.typmod < 0 ? -1 : type.typmod);
     column.number = static_cast<catalog::AttributeNumber>(i + 1);
@@ -128,7 +145,8 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
     bool differs = false;
     for (std::size_t i = 0; i < stored->columns.size(); ++i) {
       phys.push_back(stored->columns[i].type.phys);
-      differs = differs || phys.back() != portal.plan->result[i].type.phys || stored->columns[i].type.scale != portal.plan->result[i].type.scale;
+      differs = differs || phys.back() != portal.plan->result[i].type.phys ||
+                stored->columns[i].type.scale != portal.plan->result[i].type.scale;
     }
     types::Chunk out = chunk;
     if (differs) {
@@ -141,7 +159,8 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
           types::Datum d = v.is_valid(row) ? v.datum(row) : types::Datum{};
           const auto& from = portal.plan->result[i].type;
           const auto& to = stored->columns[i].type;
-          if (v.is_valid(row) && (from.phys != to.phys || from.scale != to.scale)) d = types::convert_decimal(d, from, to, buffer.arena());
+          if (v.is_valid(row) && (from.phys != to.phys || from.scale != to.scale))
+            d = types::convert_decimal(d, from, to, buffer.arena());
           buffer.put(i, n, d, !v.is_valid(row));
         }
       buffer.chunk().select_all(chunk.selection.count);
@@ -162,25 +181,33 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
     const auto catalog = c.parts.catalog();
     const auto path = c.parts.search_path(*catalog);
     const auto relation = binder::find_relation(*r, bind_input(c.parts, *catalog, path));
-    if (relation->kind != catalog::RelationKind::kTable) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name).at(r->location);
-    if (relation->is_catalog()) throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog", relation->name);
+    if (relation->kind != catalog::RelationKind::kTable)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name).at(r->location);
+    if (relation->is_catalog())
+      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                  relation->name);
     check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 16, {}}});
     co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
-    if (std::find(tables.begin(), tables.end(), relation->oid) == tables.end()) tables.push_back(relation->oid);
+    if (std::find(tables.begin(), tables.end(), relation->oid) == tables.end())
+      tables.push_back(relation->oid);
   }
   // Tables that refer to these: truncated too with CASCADE, otherwise in the way.
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const auto relation = c.parts.catalog()->relation(tables[i]);
-    if (relation == nullptr) throw error(sqlstate::kUndefinedTable, "relation with OID {} does not exist", tables[i]);
+    if (relation == nullptr)
+      throw error(sqlstate::kUndefinedTable, "relation with OID {} does not exist", tables[i]);
     for (const auto& fk : relation->referenced_by) {
       if (std::find(tables.begin(), tables.end(), fk->relation) != tables.end()) continue;
       const auto child = c.parts.catalog()->relation(fk->relation);
       if (!s.cascade)
-        throw error(sqlstate::kFeatureNotSupported, "cannot truncate a table referenced in a foreign key constraint")
+        throw error(sqlstate::kFeatureNotSupported,
+                    "cannot truncate a table referenced in a foreign key constraint")
             .with_detail(fmt::format("Table \"{}\" references \"{}\".", child->name, relation->name))
-            .with_hint(fmt::format("Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.", child->name));
+            .with_hint(fmt::format("Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                                   child->name));
       co_await lock_relation(c.parts, child->oid, txn::TableLockMode::kAccessExclusive);
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "truncate cascades to table \"{}\"", child->name));
+      c.parts.notice(Severity::kNotice,
+                     error(sqlstate::kSuccess, "truncate cascades to table \"{}\"", child->name));
       tables.push_back(child->oid);
     }
   }
@@ -193,8 +220,10 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
       fresh->tree = c.system().new_index_id();
       index = std::move(fresh);
     }
-    std::sort(copy->indexes.begin(), copy->indexes.end(), [](const auto& a, const auto& b) { return a->tree < b->tree; });
-    const auto layout = catalog::make_layout(*copy, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
+    std::sort(copy->indexes.begin(), copy->indexes.end(),
+              [](const auto& a, const auto& b) { return a->tree < b->tree; });
+    const auto layout =
+        catalog::make_layout(*copy, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
     co_await await_outcome(c, [&] { return c.system().alter_table(c.transaction(), layout); });
     co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
     if (!s.restart_identity) continue;

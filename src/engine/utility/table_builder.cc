@@ -20,9 +20,11 @@ std::optional<Oid> serial_type(const sql::TypeName& type) {
   return std::nullopt;
 }
 bool is_system_name(std::string_view name) {
-  return name == "ctid" || name == "xmin" || name == "xmax" || name == "cmin" || name == "cmax" || name == "tableoid";
+  return name == "ctid" || name == "xmin" || name == "xmax" || name == "cmin" || name == "cmax" ||
+         name == "tableoid";
 }
-std::string default_name(const catalog::Relation& relation, std::span<const std::string> columns, std::string_view suffix) {
+std::string default_name(const catalog::Relation& relation, std::span<const std::string> columns,
+                         std::string_view suffix) {
   std::string list;
   for (const auto& c : columns) list += (list.empty() ? "" : "_") + c;
   return object_name(relation.name, list, suffix);
@@ -37,12 +39,15 @@ catalog::Column& TableBuilder::column_named(std::string_view name, std::int32_t 
 }
 
 void TableBuilder::add_column(const sql::ColumnDefinition& definition) {
-  if (relation_->columns.size() >= kColumnsMax) throw error(sqlstate::kTooManyColumns, "tables can have at most {} columns", kColumnsMax);
+  if (relation_->columns.size() >= kColumnsMax)
+    throw error(sqlstate::kTooManyColumns, "tables can have at most {} columns", kColumnsMax);
   const std::string name{definition.name};
   if (relation_->find_column(name) != nullptr)
-    throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", name).at(definition.location);
+    throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", name)
+        .at(definition.location);
   if (is_system_name(name))
-    throw error(sqlstate::kDuplicateColumn, "column name \"{}\" conflicts with a system column name", name).at(definition.location);
+    throw error(sqlstate::kDuplicateColumn, "column name \"{}\" conflicts with a system column name", name)
+        .at(definition.location);
   catalog::Column column;
   column.name = name;
   column.number = static_cast<catalog::AttributeNumber>(relation_->columns.size() + 1);
@@ -57,12 +62,14 @@ void TableBuilder::add_column(const sql::ColumnDefinition& definition) {
     column.type = binder::bind_type(*definition.type, bind_input(context_.parts, *catalog, path));
     const auto* info = types::find_type(column.type.oid);
     if (info != nullptr && info->type == 'p')
-      throw error(sqlstate::kInvalidTableDefinition, "column \"{}\" has pseudo-type {}", name, info->sql_name).at(definition.location);
+      throw error(sqlstate::kInvalidTableDefinition, "column \"{}\" has pseudo-type {}", name, info->sql_name)
+          .at(definition.location);
   }
   if (!definition.collation.empty()) {
     const auto c = definition.collation.back();
     if (c != "C" && c != "POSIX" && c != "default" && c != "ucs_basic")
-      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist", c).at(definition.location);
+      throw error(sqlstate::kUndefinedObject, "collation \"{}\" for encoding \"UTF8\" does not exist", c)
+          .at(definition.location);
   }
   relation_->columns.push_back(std::move(column));
   for (const auto* c : definition.constraints) pending_.push_back({c, name});
@@ -75,7 +82,8 @@ void TableBuilder::add_like(const sql::LikeClause& clause) {
   for (const auto& c : from->columns) {
     if (c.dropped) continue;
     if (relation_->find_column(c.name) != nullptr)
-      throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", c.name).at(clause.location);
+      throw error(sqlstate::kDuplicateColumn, "column \"{}\" specified more than once", c.name)
+          .at(clause.location);
     catalog::Column copy;
     copy.name = c.name;
     copy.type = c.type;
@@ -86,7 +94,8 @@ void TableBuilder::add_like(const sql::LikeClause& clause) {
       copy.generated = c.generated;
       copy.default_sql = c.default_sql;
     }
-    if ((clause.options & sql::kLikeIdentity) != 0 && c.identity != 0) throw not_supported("LIKE INCLUDING IDENTITY").at(clause.location);
+    if ((clause.options & sql::kLikeIdentity) != 0 && c.identity != 0)
+      throw not_supported("LIKE INCLUDING IDENTITY").at(clause.location);
     relation_->columns.push_back(std::move(copy));
   }
   if ((clause.options & sql::kLikeConstraints) != 0) {
@@ -100,7 +109,8 @@ void TableBuilder::add_like(const sql::LikeClause& clause) {
       new_constraints_.push_back(std::move(copy));
     }
   }
-  if ((clause.options & sql::kLikeIndexes) != 0 && !from->indexes.empty()) throw not_supported("LIKE INCLUDING INDEXES").at(clause.location);
+  if ((clause.options & sql::kLikeIndexes) != 0 && !from->indexes.empty())
+    throw not_supported("LIKE INCLUDING INDEXES").at(clause.location);
 }
 
 std::string TableBuilder::constraint_name(const sql::Constraint& c, std::string base) {
@@ -111,7 +121,10 @@ std::string TableBuilder::constraint_name(const sql::Constraint& c, std::string 
   };
   if (!c.name.empty()) {
     std::string name{c.name};
-    if (taken(name)) throw error(sqlstate::kDuplicateObject, "constraint \"{}\" for relation \"{}\" already exists", name, relation_->name).at(c.location);
+    if (taken(name))
+      throw error(sqlstate::kDuplicateObject, "constraint \"{}\" for relation \"{}\" already exists", name,
+                  relation_->name)
+          .at(c.location);
     return name;
   }
   std::string name = base;
@@ -119,10 +132,13 @@ std::string TableBuilder::constraint_name(const sql::Constraint& c, std::string 
   return name;
 }
 
-void read_sequence_options(std::span<sql::Option* const> list, catalog::SequenceOptions& o, bool is_alter, std::optional<std::int64_t>* restart) {
+void read_sequence_options(std::span<sql::Option* const> list, catalog::SequenceOptions& o, bool is_alter,
+                           std::optional<std::int64_t>* restart) {
   const auto number = [](const sql::Option& option) -> std::int64_t {
     const auto* l = sql::try_as<sql::Literal>(option.value);
-    if (l == nullptr) throw error(sqlstate::kSyntaxError, "invalid value for sequence option {}", option.name).at(option.location);
+    if (l == nullptr)
+      throw error(sqlstate::kSyntaxError, "invalid value for sequence option {}", option.name)
+          .at(option.location);
     if (l->type == sql::LiteralType::kInteger) return l->integer;
     types::IoContext io;
     Arena arena;
@@ -139,8 +155,10 @@ void read_sequence_options(std::span<sql::Option* const> list, catalog::Sequence
     if (option->name == "as") {
       const auto& t = sql::as<sql::TypeName>(option->value);
       const auto* info = types::find_type(t.name.back());
-      if (info == nullptr || (info->oid != types::oid::kInt2 && info->oid != types::oid::kInt4 && info->oid != types::oid::kInt8))
-        throw error(sqlstate::kInvalidParameterValue, "sequence type must be smallint, integer, or bigint").at(option->location);
+      if (info == nullptr || (info->oid != types::oid::kInt2 && info->oid != types::oid::kInt4 &&
+                              info->oid != types::oid::kInt8))
+        throw error(sqlstate::kInvalidParameterValue, "sequence type must be smallint, integer, or bigint")
+            .at(option->location);
       o.type = info->oid;
     } else if (option->name == "increment") {
       o.increment = number(*option);
@@ -156,13 +174,15 @@ void read_sequence_options(std::span<sql::Option* const> list, catalog::Sequence
       has_start = true;
     } else if (option->name == "cache") {
       o.cache = number(*option);
-      if (o.cache <= 0) throw error(sqlstate::kInvalidParameterValue, "CACHE ({}) must be greater than zero", o.cache);
+      if (o.cache <= 0)
+        throw error(sqlstate::kInvalidParameterValue, "CACHE ({}) must be greater than zero", o.cache);
     } else if (option->name == "cycle") {
       o.cycle = sql::as<sql::Literal>(option->value).boolean;
     } else if (option->name == "restart" && restart != nullptr) {
       *restart = option->value != nullptr ? number(*option) : o.start;
-    } else if (option->name == "owned_by" || option->name == "sequence_name" || option->name == "logged" || option->name == "unlogged") {
-      continue;   // the caller's
+    } else if (option->name == "owned_by" || option->name == "sequence_name" || option->name == "logged" ||
+               option->name == "unlogged") {
+      continue;  // the caller's
     } else {
       throw not_supported("sequence option {}", option->name).at(option->location);
     }
@@ -171,16 +191,25 @@ void read_sequence_options(std::span<sql::Option* const> list, catalog::Sequence
   if (!has_max) o.maximum = o.increment > 0 ? high : -1;
   if (!has_min) o.minimum = o.increment > 0 ? 1 : low;
   if (o.maximum > high || o.maximum < low)
-    throw error(sqlstate::kInvalidParameterValue, "MAXVALUE ({}) is out of range for sequence data type {}", o.maximum, types::format_type(o.type));
+    throw error(sqlstate::kInvalidParameterValue, "MAXVALUE ({}) is out of range for sequence data type {}",
+                o.maximum, types::format_type(o.type));
   if (o.minimum > high || o.minimum < low)
-    throw error(sqlstate::kInvalidParameterValue, "MINVALUE ({}) is out of range for sequence data type {}", o.minimum, types::format_type(o.type));
-  if (o.minimum >= o.maximum) throw error(sqlstate::kInvalidParameterValue, "MINVALUE ({}) must be less than MAXVALUE ({})", o.minimum, o.maximum);
+    throw error(sqlstate::kInvalidParameterValue, "MINVALUE ({}) is out of range for sequence data type {}",
+                o.minimum, types::format_type(o.type));
+  if (o.minimum >= o.maximum)
+    throw error(sqlstate::kInvalidParameterValue, "MINVALUE ({}) must be less than MAXVALUE ({})", o.minimum,
+                o.maximum);
   if (!has_start) o.start = o.increment > 0 ? o.minimum : o.maximum;
-  if (o.start < o.minimum) throw error(sqlstate::kInvalidParameterValue, "START value ({}) cannot be less than MINVALUE ({})", o.start, o.minimum);
-  if (o.start > o.maximum) throw error(sqlstate::kInvalidParameterValue, "START value ({}) cannot be greater than MAXVALUE ({})", o.start, o.maximum);
+  if (o.start < o.minimum)
+    throw error(sqlstate::kInvalidParameterValue, "START value ({}) cannot be less than MINVALUE ({})",
+                o.start, o.minimum);
+  if (o.start > o.maximum)
+    throw error(sqlstate::kInvalidParameterValue, "START value ({}) cannot be greater than MAXVALUE ({})",
+                o.start, o.maximum);
 }
 
-Task<std::shared_ptr<catalog::Relation>> store_sequence(UtilityContext& c, Oid schema, std::string name, catalog::SequenceOptions options) {
+Task<std::shared_ptr<catalog::Relation>> store_sequence(UtilityContext& c, Oid schema, std::string name,
+                                                        catalog::SequenceOptions options) {
   auto relation = std::make_shared<catalog::Relation>();
   relation->oid = c.system().new_object_id();
   relation->name = std::move(name);
@@ -200,13 +229,15 @@ Task<std::shared_ptr<catalog::Relation>> store_sequence(UtilityContext& c, Oid s
   column("log_cnt", types::oid::kInt8);
   column("is_called", types::oid::kBool);
   relation->sequence = options;
-  const auto layout = catalog::make_layout(*relation, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
+  const auto layout =
+      catalog::make_layout(*relation, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
   co_await await_outcome(c, [&] { return c.system().create_table(c.transaction(), layout); });
   co_await c.store().put(c.transaction(), c.parts.changes, relation);
   co_return relation;
 }
 
-Task<> TableBuilder::make_sequence(catalog::Column& column, std::span<sql::Option* const> list, bool identity, types::TypeRef type) {
+Task<> TableBuilder::make_sequence(catalog::Column& column, std::span<sql::Option* const> list, bool identity,
+                                   types::TypeRef type) {
   catalog::SequenceOptions options;
   options.type = type.oid;
   read_sequence_options(list, options, false, nullptr);
@@ -225,25 +256,32 @@ Task<> TableBuilder::make_sequence(catalog::Column& column, std::span<sql::Optio
   } else {
     const auto* schema = catalog->schema(relation_->schema);
     again.default_sql = fmt::format("nextval({}::regclass)",
-                                    sql::quote_literal((schema != nullptr && schema->name != "public" ? sql::quote_identifier(schema->name) + "." : std::string{}) +
+                                    sql::quote_literal((schema != nullptr && schema->name != "public"
+                                                            ? sql::quote_identifier(schema->name) + "."
+                                                            : std::string{}) +
                                                        sql::quote_identifier(sequence->name)));
     again.default_oid = context_.system().new_object_id();
   }
 }
 
 void TableBuilder::apply_default(catalog::Column& column, const sql::Node& expression) {
-  if (!column.default_sql.empty()) throw error(sqlstate::kSyntaxError, "multiple default values specified for column \"{}\" of table \"{}\"", column.name, relation_->name).at(expression.location);
+  if (!column.default_sql.empty())
+    throw error(sqlstate::kSyntaxError, "multiple default values specified for column \"{}\" of table \"{}\"",
+                column.name, relation_->name)
+        .at(expression.location);
   const auto catalog = context_.parts.catalog();
   const auto path = context_.parts.search_path(*catalog);
   auto input = bind_input(context_.parts, *catalog, path);
   input.arena = std::make_shared<Arena>();
   if (sql::try_as<sql::ColumnRef>(&expression) != nullptr)
-    throw error(sqlstate::kFeatureNotSupported, "cannot use column reference in DEFAULT expression").at(expression.location);
+    throw error(sqlstate::kFeatureNotSupported, "cannot use column reference in DEFAULT expression")
+        .at(expression.location);
   try {
     (void)binder::bind_table_expression(expression, nullptr, input, &column.type, "DEFAULT expressions");
   } catch (Error& e) {
     if (e.state == sqlstate::kDatatypeMismatch && e.message.starts_with("column \"\""))
-      throw error(sqlstate::kDatatypeMismatch, "column \"{}\" is of type {} but default expression is of type {}", column.name,
+      throw error(sqlstate::kDatatypeMismatch,
+                  "column \"{}\" is of type {} but default expression is of type {}", column.name,
                   types::format_type(column.type.oid, -1), e.message.substr(e.message.rfind(' ') + 1))
           .with_hint("You will need to rewrite or cast the expression.");
     throw;
@@ -257,13 +295,16 @@ void TableBuilder::apply_generated(catalog::Column& column, const sql::Node& exp
   const auto path = context_.parts.search_path(*catalog);
   auto input = bind_input(context_.parts, *catalog, path);
   input.arena = std::make_shared<Arena>();
-  const auto bound = binder::bind_table_expression(expression, relation_.get(), input, &column.type, "column generation expressions");
-  if (!expression::is_immutable(*bound)) throw error(sqlstate::kInvalidObjectDefinition, "generation expression is not immutable");
+  const auto bound = binder::bind_table_expression(expression, relation_.get(), input, &column.type,
+                                                   "column generation expressions");
+  if (!expression::is_immutable(*bound))
+    throw error(sqlstate::kInvalidObjectDefinition, "generation expression is not immutable");
   std::vector<expression::ColumnId> used;
   expression::collect_columns(*bound, used);
   for (auto id : used)
     if (relation_->column(static_cast<catalog::AttributeNumber>(id)).generated != 0)
-      throw error(sqlstate::kInvalidObjectDefinition, "cannot use generated column \"{}\" in column generation expression",
+      throw error(sqlstate::kInvalidObjectDefinition,
+                  "cannot use generated column \"{}\" in column generation expression",
                   relation_->column(static_cast<catalog::AttributeNumber>(id)).name);
   column.generated = 's';
   column.default_sql = sql::deparse(&expression);
@@ -276,9 +317,12 @@ void TableBuilder::apply_check(const sql::Constraint& c, const std::string& colu
   auto input = bind_input(context_.parts, *catalog, path);
   input.arena = std::make_shared<Arena>();
   const auto boolean = types::make_type(types::oid::kBool);
-  const auto bound = binder::bind_table_expression(*c.expression, relation_.get(), input, nullptr, "check constraints");
+  const auto bound =
+      binder::bind_table_expression(*c.expression, relation_.get(), input, nullptr, "check constraints");
   if (bound->type.oid != boolean.oid)
-    throw error(sqlstate::kDatatypeMismatch, "argument of CHECK must be type boolean, not type {}", types::format_type(bound->type.oid)).at(c.expression->location);
+    throw error(sqlstate::kDatatypeMismatch, "argument of CHECK must be type boolean, not type {}",
+                types::format_type(bound->type.oid))
+        .at(c.expression->location);
   std::vector<expression::ColumnId> used;
   expression::collect_columns(*bound, used);
   std::sort(used.begin(), used.end());
@@ -291,7 +335,8 @@ void TableBuilder::apply_check(const sql::Constraint& c, const std::string& colu
   for (auto id : used) constraint->columns.push_back(static_cast<catalog::AttributeNumber>(id));
   std::vector<std::string> names;
   if (!column.empty()) names.push_back(column);
-  else if (used.size() == 1) names.push_back(relation_->column(static_cast<catalog::AttributeNumber>(used[0])).name);
+  else if (used.size() == 1)
+    names.push_back(relation_->column(static_cast<catalog::AttributeNumber>(used[0])).name);
   constraint->name = constraint_name(c, default_name(*relation_, names, "check"));
   constraint->expression_sql = sql::deparse(c.expression);
   constraint->no_inherit = c.no_inherit;
@@ -306,7 +351,9 @@ void TableBuilder::apply_key(const sql::Constraint& c, const std::string& column
   if (primary)
     for (const auto& k : relation_->constraints)
       if (k->type == catalog::ConstraintType::kPrimaryKey)
-        throw error(sqlstate::kInvalidTableDefinition, "multiple primary keys for table \"{}\" are not allowed", relation_->name).at(c.location);
+        throw error(sqlstate::kInvalidTableDefinition,
+                    "multiple primary keys for table \"{}\" are not allowed", relation_->name)
+            .at(c.location);
   IndexRequest request;
   request.unique = true;
   request.primary = primary;
@@ -318,7 +365,9 @@ void TableBuilder::apply_key(const sql::Constraint& c, const std::string& column
     auto& col = column_named(name, location);
     for (auto n : constraint->columns)
       if (n == col.number)
-        throw error(sqlstate::kDuplicateColumn, "column \"{}\" appears twice in {} constraint", name, primary ? "primary key" : "unique").at(c.location);
+        throw error(sqlstate::kDuplicateColumn, "column \"{}\" appears twice in {} constraint", name,
+                    primary ? "primary key" : "unique")
+            .at(c.location);
     if (primary) col.not_null = true;
     constraint->columns.push_back(col.number);
     catalog::IndexColumn part;
@@ -336,9 +385,11 @@ void TableBuilder::apply_key(const sql::Constraint& c, const std::string& column
     if (catalog->class_oid(relation_->schema, request.name) != 0)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", request.name);
   } else {
-    const std::string base = primary ? object_name(relation_->name, "", "pkey") : default_name(*relation_, names, "key");
+    const std::string base =
+        primary ? object_name(relation_->name, "", "pkey") : default_name(*relation_, names, "key");
     request.name = constraint_name(c, base);
-    for (int i = 1; catalog->class_oid(relation_->schema, request.name) != 0; ++i) request.name = constraint_name(c, fmt::format("{}{}", base, i));
+    for (int i = 1; catalog->class_oid(relation_->schema, request.name) != 0; ++i)
+      request.name = constraint_name(c, fmt::format("{}{}", base, i));
   }
   auto index = make_index(context_, *relation_, request);
   constraint->oid = context_.system().new_object_id();
@@ -361,7 +412,10 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
   std::vector<std::string> names;
   const auto add = [&](std::string_view name) {
     const catalog::Column* col = relation_->find_column(name);
-    if (col == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" referenced in foreign key constraint does not exist", name).at(c.location);
+    if (col == nullptr)
+      throw error(sqlstate::kUndefinedColumn,
+                  "column \"{}\" referenced in foreign key constraint does not exist", name)
+          .at(c.location);
     constraint->columns.push_back(col->number);
     names.emplace_back(name);
   };
@@ -378,10 +432,13 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
     co_await lock_relation(context_.parts, parent->oid, txn::TableLockMode::kShareRowExclusive);
     const auto now = context_.parts.catalog();
     parent = now->relation(parent->oid);
-    if (parent == nullptr) throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", c.referenced->name).at(c.location);
+    if (parent == nullptr)
+      throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", c.referenced->name)
+          .at(c.location);
   }
   if (parent->kind != catalog::RelationKind::kTable || parent->is_catalog())
-    throw error(sqlstate::kWrongObjectType, "referenced relation \"{}\" is not a table", parent->name).at(c.location);
+    throw error(sqlstate::kWrongObjectType, "referenced relation \"{}\" is not a table", parent->name)
+        .at(c.location);
   if (c.referenced_columns.empty()) {
     for (const auto& k : parent->constraints)
       if (k->type == catalog::ConstraintType::kPrimaryKey) {
@@ -389,11 +446,16 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
         constraint->index = k->index;
       }
     if (constraint->index == 0)
-      throw error(sqlstate::kUndefinedObject, "there is no primary key for referenced table \"{}\"", parent->name).at(c.location);
+      throw error(sqlstate::kUndefinedObject, "there is no primary key for referenced table \"{}\"",
+                  parent->name)
+          .at(c.location);
   } else {
     for (const auto n : c.referenced_columns) {
       const auto* col = parent->find_column(n);
-      if (col == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" referenced in foreign key constraint does not exist", n).at(c.location);
+      if (col == nullptr)
+        throw error(sqlstate::kUndefinedColumn,
+                    "column \"{}\" referenced in foreign key constraint does not exist", n)
+            .at(c.location);
       constraint->referenced_columns.push_back(col->number);
     }
     auto wanted = constraint->referenced_columns;
@@ -406,25 +468,33 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
       if (have == wanted) constraint->index = i->oid;
     }
     if (constraint->index == 0)
-      throw error(sqlstate::kInvalidForeignKey, "there is no unique constraint matching given keys for referenced table \"{}\"", parent->name).at(c.location);
+      throw error(sqlstate::kInvalidForeignKey,
+                  "there is no unique constraint matching given keys for referenced table \"{}\"",
+                  parent->name)
+          .at(c.location);
   }
   if (constraint->columns.size() != constraint->referenced_columns.size())
-    throw error(sqlstate::kInvalidForeignKey, "number of referencing and referenced columns for foreign key disagree").at(c.location);
+    throw error(sqlstate::kInvalidForeignKey,
+                "number of referencing and referenced columns for foreign key disagree")
+        .at(c.location);
   for (std::size_t i = 0; i < constraint->columns.size(); ++i) {
     const auto& a = relation_->column(constraint->columns[i]);
     const auto& b = parent->column(constraint->referenced_columns[i]);
     const auto* ai = types::find_type(a.type.oid);
     const auto* bi = types::find_type(b.type.oid);
-    const bool comparable = a.type.oid == b.type.oid || (ai != nullptr && bi != nullptr && ai->category == bi->category && ai->category != 'A');
+    const bool comparable = a.type.oid == b.type.oid || (ai != nullptr && bi != nullptr &&
+                                                         ai->category == bi->category && ai->category != 'A');
     if (!comparable)
       throw error(sqlstate::kDatatypeMismatch, "foreign key constraint \"{}\" cannot be implemented",
                   c.name.empty() ? default_name(*relation_, names, "fkey") : std::string{c.name})
-          .with_detail(fmt::format("Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.", a.name, b.name, types::format_type(a.type.oid),
+          .with_detail(fmt::format("Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
+                                   a.name, b.name, types::format_type(a.type.oid),
                                    types::format_type(b.type.oid)))
           .at(c.location);
   }
   static constexpr char kActions[] = {'a', 'r', 'c', 'n', 'd'};
-  if (c.match == sql::MatchType::kPartial) throw error(sqlstate::kFeatureNotSupported, "MATCH PARTIAL not yet implemented").at(c.location);
+  if (c.match == sql::MatchType::kPartial)
+    throw error(sqlstate::kFeatureNotSupported, "MATCH PARTIAL not yet implemented").at(c.location);
   if (c.deferrable && c.initially_deferred) throw not_supported("INITIALLY DEFERRED").at(c.location);
   constraint->oid = context_.system().new_object_id();
   constraint->name = constraint_name(c, default_name(*relation_, names, "fkey"));
@@ -436,7 +506,10 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
   constraint->on_update = kActions[static_cast<std::size_t>(c.on_update)];
   for (const auto n : c.on_delete_columns) {
     const auto* col = relation_->find_column(n);
-    if (col == nullptr) throw error(sqlstate::kUndefinedColumn, "column \"{}\" referenced in ON DELETE SET action must be part of foreign key", n).at(c.location);
+    if (col == nullptr)
+      throw error(sqlstate::kUndefinedColumn,
+                  "column \"{}\" referenced in ON DELETE SET action must be part of foreign key", n)
+          .at(c.location);
     constraint->on_delete_columns.push_back(col->number);
   }
   constraint->match = c.match == sql::MatchType::kFull ? 'f' : 's';
@@ -449,7 +522,8 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
 
 Task<> TableBuilder::finish() {
   // Sequences first: defaults may name them.
-  for (std::size_t i = 0; i < serials_.size(); ++i) co_await make_sequence(column_named(serials_[i].first, -1), {}, false, serials_[i].second);
+  for (std::size_t i = 0; i < serials_.size(); ++i)
+    co_await make_sequence(column_named(serials_[i].first, -1), {}, false, serials_[i].second);
   serials_.clear();
   const auto pending = std::move(pending_);
   pending_.clear();
@@ -458,13 +532,21 @@ Task<> TableBuilder::finish() {
     switch (c.type) {
       case sql::ConstraintType::kNull: break;
       case sql::ConstraintType::kNotNull: column_named(p.column, c.location).not_null = true; break;
-      case sql::ConstraintType::kDefault: apply_default(column_named(p.column, c.location), *c.expression); break;
+      case sql::ConstraintType::kDefault:
+        apply_default(column_named(p.column, c.location), *c.expression);
+        break;
       case sql::ConstraintType::kIdentity: {
         auto& column = column_named(p.column, c.location);
-        if (column.type.oid != types::oid::kInt2 && column.type.oid != types::oid::kInt4 && column.type.oid != types::oid::kInt8)
-          throw error(sqlstate::kInvalidParameterValue, "identity column type must be smallint, integer, or bigint").at(c.location);
+        if (column.type.oid != types::oid::kInt2 && column.type.oid != types::oid::kInt4 &&
+            column.type.oid != types::oid::kInt8)
+          throw error(sqlstate::kInvalidParameterValue,
+                      "identity column type must be smallint, integer, or bigint")
+              .at(c.location);
         if (!column.default_sql.empty())
-          throw error(sqlstate::kSyntaxError, "both default and identity specified for column \"{}\" of table \"{}\"", column.name, relation_->name).at(c.location);
+          throw error(sqlstate::kSyntaxError,
+                      "both default and identity specified for column \"{}\" of table \"{}\"", column.name,
+                      relation_->name)
+              .at(c.location);
         column.identity = c.identity_always ? 'a' : 'd';
         column.not_null = true;
         co_await make_sequence(column, c.sequence_options, true, column.type);
@@ -474,7 +556,8 @@ Task<> TableBuilder::finish() {
     }
   }
   for (const auto& p : pending)
-    if (p.constraint->type == sql::ConstraintType::kGenerated) apply_generated(column_named(p.column, p.constraint->location), *p.constraint->expression);
+    if (p.constraint->type == sql::ConstraintType::kGenerated)
+      apply_generated(column_named(p.column, p.constraint->location), *p.constraint->expression);
   for (const auto& p : pending)
     if (p.constraint->type == sql::ConstraintType::kPrimaryKey) apply_key(*p.constraint, p.column);
   for (const auto& p : pending) {
@@ -487,13 +570,16 @@ Task<> TableBuilder::finish() {
       default: break;
     }
   }
-  std::sort(relation_->constraints.begin(), relation_->constraints.end(), [](const auto& a, const auto& b) { return a->name < b->name; });
-  std::sort(relation_->indexes.begin(), relation_->indexes.end(), [](const auto& a, const auto& b) { return a->tree < b->tree; });
+  std::sort(relation_->constraints.begin(), relation_->constraints.end(),
+            [](const auto& a, const auto& b) { return a->name < b->name; });
+  std::sort(relation_->indexes.begin(), relation_->indexes.end(),
+            [](const auto& a, const auto& b) { return a->tree < b->tree; });
 }
 
 namespace {
 /// Calls `each` for chunks of all rows that the transaction sees: all columns in order, then the row id.
-Task<> for_all_rows(UtilityContext& c, const catalog::Relation& relation, std::function<void(const types::Chunk&)> each) {
+Task<> for_all_rows(UtilityContext& c, const catalog::Relation& relation,
+                    std::function<void(const types::Chunk&)> each) {
   txn::Table table{c.system(), relation.layout};
   std::vector<storage::ColumnNumber> all;
   for (storage::ColumnNumber i = 0; i < relation.columns.size(); ++i) all.push_back(i);
@@ -513,13 +599,15 @@ Task<> for_all_rows(UtilityContext& c, const catalog::Relation& relation, std::f
 }
 }  // namespace
 
-Task<> check_existing_rows(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation, const catalog::Constraint* check, const catalog::Column* column) {
+Task<> check_existing_rows(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation,
+                           const catalog::Constraint* check, const catalog::Column* column) {
   if (column != nullptr) {
     const auto at = static_cast<std::size_t>(column->number - 1);
     co_await for_all_rows(c, *relation, [&](const types::Chunk& chunk) {
       for (std::uint32_t i = 0; i < chunk.selection.count; ++i)
         if (!chunk[at].is_valid(chunk.selection[i]))
-          throw error(sqlstate::kNotNullViolation, "column \"{}\" of relation \"{}\" contains null values", column->name, relation->name)
+          throw error(sqlstate::kNotNullViolation, "column \"{}\" of relation \"{}\" contains null values",
+                      column->name, relation->name)
               .on_table(relation->schema_name, relation->name)
               .on_column(column->name);
     });
@@ -530,9 +618,11 @@ Task<> check_existing_rows(UtilityContext& c, std::shared_ptr<const catalog::Rel
   auto input = bind_input(c.parts, *catalog, path);
   input.arena = std::make_shared<Arena>();
   Arena ast;
-  const auto bound = binder::bind_table_expression(*sql::parse_expression(check->expression_sql, ast), relation.get(), input, nullptr, "check constraints");
+  const auto bound = binder::bind_table_expression(*sql::parse_expression(check->expression_sql, ast),
+                                                   relation.get(), input, nullptr, "check constraints");
   expression::ColumnMap layout;
-  for (std::uint32_t i = 0; i < relation->columns.size(); ++i) layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
+  for (std::uint32_t i = 0; i < relation->columns.size(); ++i)
+    layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
   const expression::Expression* list[] = {bound.get()};
   const auto program = expression::Program::compile(list, layout);
   const auto local = program->make_local();
@@ -545,20 +635,24 @@ Task<> check_existing_rows(UtilityContext& c, std::shared_ptr<const catalog::Rel
     for (std::uint32_t i = 0; i < chunk.selection.count; ++i) {
       const auto row = chunk.selection[i];
       if (out.is_valid(row) && !out.datum(row).boolean)
-        throw error(sqlstate::kCheckViolation, "check constraint \"{}\" of relation \"{}\" is violated by some row", check->name, relation->name)
+        throw error(sqlstate::kCheckViolation,
+                    "check constraint \"{}\" of relation \"{}\" is violated by some row", check->name,
+                    relation->name)
             .on_table(relation->schema_name, relation->name)
             .on_constraint(check->name);
     }
   });
 }
 
-Task<> check_existing_foreign_key(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation, const catalog::Constraint& constraint) {
+Task<> check_existing_foreign_key(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation,
+                                  const catalog::Constraint& constraint) {
   c.transaction().next_command();
   StatementAccess access{c.parts};
   auto shared = std::make_shared<const catalog::Constraint>(constraint);
   co_await for_all_rows(c, *relation, [&](const types::Chunk& chunk) {
     const auto& ids = chunk[relation->columns.size()];
-    for (std::uint32_t i = 0; i < chunk.selection.count; ++i) access.queue(StatementAccess::ChildCheck{shared, RowId{ids.datum(chunk.selection[i]).u64}});
+    for (std::uint32_t i = 0; i < chunk.selection.count; ++i)
+      access.queue(StatementAccess::ChildCheck{shared, RowId{ids.datum(chunk.selection[i]).u64}});
   });
   co_await access.finish();
 }

@@ -1,4 +1,5 @@
-// DDL and utility statements. Each handler runs inside a transaction, throws Error, and returns the command tag.
+// DDL and utility statements. Each handler runs inside a transaction, throws Error, and returns the command
+// tag.
 #pragma once
 
 #include "rustbd/engine/session_parts.h"
@@ -9,7 +10,7 @@ namespace rustbd::engine {
 struct UtilityContext {
   Session::Parts& parts;
   ResultSink& sink;
-  std::string_view text;                     // of the statement
+  std::string_view text;  // of the statement
   std::span<const types::Value> parameters{};
   bool top_level = true;
   [[nodiscard]] txn::Transaction& transaction() { return *parts.transaction; }
@@ -19,7 +20,8 @@ struct UtilityContext {
 
 /// Dispatches on the statement's kind; 0A000 for what is not there.
 Task<std::string> run_utility(UtilityContext& context, const sql::Node& statement);
-/// True for statements that may run without a transaction's snapshot and in a failed block (SHOW and such are not).
+/// True for statements that may run without a transaction's snapshot and in a failed block (SHOW and such are
+/// not).
 [[nodiscard]] bool is_transaction_control(const sql::Node& statement);
 
 // table.cc, alter_table.cc
@@ -34,7 +36,8 @@ Task<std::string> truncate(UtilityContext&, const sql::TruncateStatement&);
 Task<std::string> drop_objects(UtilityContext&, const sql::DropStatement&);
 // index.cc
 Task<std::string> create_index(UtilityContext&, const sql::CreateIndexStatement&);
-/// Adds an index to a relation that is being made or altered (constraints); builds it when the table has rows.
+/// Adds an index to a relation that is being made or altered (constraints); builds it when the table has
+/// rows.
 struct IndexRequest {
   std::string name;
   std::vector<catalog::IndexColumn> columns;
@@ -43,9 +46,11 @@ struct IndexRequest {
   bool unique = false, primary = false, nulls_not_distinct = false, deferrable = false;
   std::string method = "btree";
 };
-std::shared_ptr<catalog::Index> make_index(UtilityContext&, const catalog::Relation& relation, const IndexRequest& request);
+std::shared_ptr<catalog::Index> make_index(UtilityContext&, const catalog::Relation& relation,
+                                           const IndexRequest& request);
 /// Fills an index of the relation (as now in the transaction's catalog) from its rows. Throws 23505.
-Task<> fill_index(UtilityContext&, std::shared_ptr<const catalog::Relation> relation, const catalog::Index& index);
+Task<> fill_index(UtilityContext&, std::shared_ptr<const catalog::Relation> relation,
+                  const catalog::Index& index);
 Task<std::string> reindex(UtilityContext&, const sql::ReindexStatement&);
 // schema.cc, type.cc, sequence.cc, view.cc, role.cc, comment.cc
 Task<std::string> create_schema(UtilityContext&, const sql::CreateSchemaStatement&);
@@ -80,7 +85,8 @@ Task<std::string> lock_table(UtilityContext&, const sql::LockStatement&);
 
 // shared by the handlers (helpers.cc)
 /// Sends rows of text columns as a result set.
-Task<> send_text_rows(UtilityContext&, std::span<const std::string> names, std::vector<std::vector<std::optional<std::string>>> rows);
+Task<> send_text_rows(UtilityContext&, std::span<const std::string> names,
+                      std::vector<std::vector<std::optional<std::string>>> rows);
 /// A name that no relation or index of the schema has: base, base1, base2, ...
 std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string base);
 /// PostgreSQL's makeObjectName: table_column_suffix cut to 63 bytes.
@@ -89,7 +95,8 @@ std::string object_name(std::string_view first, std::string_view second, std::st
 Task<> lock_name(UtilityContext&, Oid schema, std::string_view name);
 /// The schema a new object goes to: as written, or the first of the search path. Throws 3F000.
 Oid target_schema(UtilityContext&, std::string_view schema, std::int32_t location);
-/// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the object.
+/// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the
+/// object.
 Task<> store_relation(UtilityContext&, std::shared_ptr<catalog::Relation> relation, bool layout_changed);
 Task<> await_outcome(UtilityContext&, std::function<txn::Outcome()> attempt);
 

@@ -1,6 +1,7 @@
-// Tables in memory behind TableAccess, for unit tests of operators. One statement per MemoryDatabase::begin_statement();
-// scans see the rows as they were then. Can answer kBlocked (with a token that has fired) on every other call, and can
-// pretend that another transaction changed a row after the snapshot.
+// Tables in memory behind TableAccess, for unit tests of operators. One statement per
+// MemoryDatabase::begin_statement(); scans see the rows as they were then. Can answer kBlocked (with a token
+// that has fired) on every other call, and can pretend that another transaction changed a row after the
+// snapshot.
 #pragma once
 
 #include <algorithm>
@@ -13,15 +14,16 @@
 
 namespace rustbd::exec::testing {
 
-using Field = std::optional<types::Datum>;     // nullopt: NULL
+using Field = std::optional<types::Datum>;  // nullopt: NULL
 using Fields = std::vector<Field>;
 
 struct MemoryTable {
   std::shared_ptr<catalog::Relation> relation;
-  std::map<std::uint64_t, Fields> rows;        // by row id
-  std::map<std::uint64_t, Fields> snapshot;    // what the statement sees
-  std::set<std::uint64_t> written;             // by the statement
-  std::map<std::uint64_t, std::optional<Fields>> concurrent;   // newest versions made by others; nullopt: deleted
+  std::map<std::uint64_t, Fields> rows;      // by row id
+  std::map<std::uint64_t, Fields> snapshot;  // what the statement sees
+  std::set<std::uint64_t> written;           // by the statement
+  std::map<std::uint64_t, std::optional<Fields>>
+      concurrent;  // newest versions made by others; nullopt: deleted
   std::set<std::uint64_t> locked;
   std::uint64_t next_id = 1;
   std::uint32_t end_statements = 0;
@@ -36,18 +38,23 @@ class MemoryTableAccess final : public TableAccess {
   MemoryTableAccess(MemoryDatabase& database, MemoryTable& table) : database_(database), table_(table) {}
   std::unique_ptr<RowSource> scan(std::span<const plan::TargetColumn> columns) override;
   std::vector<Morsel> morsels() override;
-  std::unique_ptr<IndexSource> index_scan(const catalog::Index& index, std::span<const plan::TargetColumn> columns) override;
-  WriteFlow insert(const NewRows& rows, std::uint32_t row, bool on_conflict, std::span<const Oid> conflict_indexes) override;
-  WriteFlow update(RowId id, std::span<const catalog::AttributeNumber> changed, const NewRows& rows, std::uint32_t row) override;
+  std::unique_ptr<IndexSource> index_scan(const catalog::Index& index,
+                                          std::span<const plan::TargetColumn> columns) override;
+  WriteFlow insert(const NewRows& rows, std::uint32_t row, bool on_conflict,
+                   std::span<const Oid> conflict_indexes) override;
+  WriteFlow update(RowId id, std::span<const catalog::AttributeNumber> changed, const NewRows& rows,
+                   std::uint32_t row) override;
   WriteFlow remove(RowId id) override;
   WriteFlow lock(RowId id, plan::LockStrength, plan::LockWait) override;
-  Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock, types::ChunkBuffer& out) override;
+  Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
+                    types::ChunkBuffer& out) override;
   Flow end_statement() override;
 
  private:
   bool stall();
   Fields copy_row(const NewRows& rows, std::uint32_t row);
-  std::optional<std::uint64_t> unique_clash(const Fields& fields, std::uint64_t self, std::span<const Oid> indexes, bool any);
+  std::optional<std::uint64_t> unique_clash(const Fields& fields, std::uint64_t self,
+                                            std::span<const Oid> indexes, bool any);
   MemoryDatabase& database_;
   MemoryTable& table_;
 };
@@ -86,8 +93,8 @@ inline io::WaitToken fired_token() {
   return token;
 }
 
-inline void put_fields(const Fields& fields, std::uint64_t id, std::span<const plan::TargetColumn> columns, types::ChunkBuffer& out,
-                       std::uint32_t row) {
+inline void put_fields(const Fields& fields, std::uint64_t id, std::span<const plan::TargetColumn> columns,
+                       types::ChunkBuffer& out, std::uint32_t row) {
   for (std::uint32_t c = 0; c < columns.size(); ++c) {
     if (columns[c].attribute == catalog::kRowIdAttribute) {
       out.put(c, row, types::Datum::of(id), false);
@@ -115,7 +122,8 @@ class Staller {
 
 class MemoryRowSource final : public RowSource {
  public:
-  MemoryRowSource(const MemoryDatabase& database, MemoryTable& table, std::span<const plan::TargetColumn> columns)
+  MemoryRowSource(const MemoryDatabase& database, MemoryTable& table,
+                  std::span<const plan::TargetColumn> columns)
       : table_(table), columns_(columns.begin(), columns.end()), staller_(database) {}
   void start(const Morsel& morsel) override {
     at_ = morsel.first.raw();
@@ -156,7 +164,8 @@ class MemoryIndexSource final : public IndexSource {
   Flow next(types::ChunkBuffer& out) override {
     if (staller_.stall()) return Flow::blocked(fired_token());
     std::uint32_t n = 0;
-    for (; at_ < found_.size() && n < 3; ++at_, ++n) put_fields(table_.snapshot.at(found_[at_]), found_[at_], columns_, out, n);
+    for (; at_ < found_.size() && n < 3; ++at_, ++n)
+      put_fields(table_.snapshot.at(found_[at_]), found_[at_], columns_, out, n);
     if (n == 0) return Flow::finished();
     out.chunk().select_all(n);
     return Flow::output();
@@ -192,7 +201,8 @@ class MemoryIndexSource final : public IndexSource {
     const auto& fields = table_.snapshot.at(id);
     for (std::size_t i = 0; i < index_.columns.size(); ++i) {
       const auto& f = field(fields, i);
-      types::append_key(f.value_or(types::Datum{}), !f.has_value(), {index_.columns[i].type, index_.columns[i].descending}, key);
+      types::append_key(f.value_or(types::Datum{}), !f.has_value(),
+                        {index_.columns[i].type, index_.columns[i].descending}, key);
     }
     return key;
   }
@@ -214,14 +224,15 @@ inline std::vector<Morsel> MemoryTableAccess::morsels() {
     morsels.push_back({RowId{table_.next_id * i / n}, RowId{table_.next_id * (i + 1) / n}, i});
   return morsels;
 }
-inline std::unique_ptr<IndexSource> MemoryTableAccess::index_scan(const catalog::Index& index,
-                                                                  std::span<const plan::TargetColumn> columns) {
+inline std::unique_ptr<IndexSource> MemoryTableAccess::index_scan(
+    const catalog::Index& index, std::span<const plan::TargetColumn> columns) {
   return std::make_unique<MemoryIndexSource>(database_, table_, index, columns);
 }
 inline Fields MemoryTableAccess::copy_row(const NewRows& rows, std::uint32_t row) {
   Fields fields;
   for (const auto& v : rows.columns)
-    fields.push_back(v.is_valid(row) ? Field{types::copy_datum(v.datum(row), v.phys, database_.memory)} : Field{});
+    fields.push_back(v.is_valid(row) ? Field{types::copy_datum(v.datum(row), v.phys, database_.memory)}
+                                     : Field{});
   return fields;
 }
 inline std::optional<std::uint64_t> MemoryTableAccess::unique_clash(const Fields& fields, std::uint64_t self,
@@ -245,18 +256,22 @@ inline WriteFlow MemoryTableAccess::insert(const NewRows& rows, std::uint32_t ro
   auto fields = copy_row(rows, row);
   if (on_conflict) {
     if (const auto id = unique_clash(fields, 0, conflict_indexes, conflict_indexes.empty()))
-      return {table_.written.contains(*id) ? WriteResult::kConflictRunningOwnCommand : WriteResult::kConflict, {}, RowId{*id}};
+      return {table_.written.contains(*id) ? WriteResult::kConflictRunningOwnCommand : WriteResult::kConflict,
+              {},
+              RowId{*id}};
   }
-  if (unique_clash(fields, 0, {}, true)) throw error(sqlstate::kUniqueViolation, "duplicate key value violates unique constraint");
+  if (unique_clash(fields, 0, {}, true))
+    throw error(sqlstate::kUniqueViolation, "duplicate key value violates unique constraint");
   const auto id = table_.next_id++;
   table_.rows[id] = std::move(fields);
   table_.written.insert(id);
   return {WriteResult::kDone, {}, RowId{id}};
 }
-inline WriteFlow MemoryTableAccess::update(RowId id, std::span<const catalog::AttributeNumber>, const NewRows& rows,
-                                           std::uint32_t row) {
+inline WriteFlow MemoryTableAccess::update(RowId id, std::span<const catalog::AttributeNumber>,
+                                           const NewRows& rows, std::uint32_t row) {
   if (stall()) return {WriteResult::kBlocked, fired_token()};
-  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw())) return {WriteResult::kChanged};
+  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw()))
+    return {WriteResult::kChanged};
   if (table_.written.contains(id.raw()) || !table_.rows.contains(id.raw())) return {WriteResult::kGone};
   table_.rows[id.raw()] = copy_row(rows, row);
   table_.written.insert(id.raw());
@@ -264,7 +279,8 @@ inline WriteFlow MemoryTableAccess::update(RowId id, std::span<const catalog::At
 }
 inline WriteFlow MemoryTableAccess::remove(RowId id) {
   if (stall()) return {WriteResult::kBlocked, fired_token()};
-  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw())) return {WriteResult::kChanged};
+  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw()))
+    return {WriteResult::kChanged};
   if (table_.written.contains(id.raw()) || !table_.rows.contains(id.raw())) return {WriteResult::kGone};
   table_.rows.erase(id.raw());
   table_.written.insert(id.raw());
@@ -272,12 +288,14 @@ inline WriteFlow MemoryTableAccess::remove(RowId id) {
 }
 inline WriteFlow MemoryTableAccess::lock(RowId id, plan::LockStrength, plan::LockWait) {
   if (stall()) return {WriteResult::kBlocked, fired_token()};
-  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw())) return {WriteResult::kChanged};
+  if (table_.concurrent.contains(id.raw()) && !table_.locked.contains(id.raw()))
+    return {WriteResult::kChanged};
   if (!table_.rows.contains(id.raw())) return {WriteResult::kGone};
   table_.lock_order.push_back(id.raw());
   return {};
 }
-inline Flow MemoryTableAccess::fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock, types::ChunkBuffer& out) {
+inline Flow MemoryTableAccess::fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
+                                            types::ChunkBuffer& out) {
   if (stall()) return Flow::blocked(fired_token());
   if (lock) table_.locked.insert(id.raw());
   if (const auto changed = table_.concurrent.find(id.raw()); changed != table_.concurrent.end()) {

@@ -1,5 +1,5 @@
-// Plans by hand, and runs of them in all the ways in which the results must be the same: chunks of 1, 7 and 1024 rows,
-// with and without waits.
+// Plans by hand, and runs of them in all the ways in which the results must be the same: chunks of 1, 7 and
+// 1024 rows, with and without waits.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -30,10 +30,15 @@ inline Fields fields_of(const IntRow& row) {
   return fields;
 }
 
-inline ExpressionPtr int4(std::int32_t v) { return expression::make_constant({kInt4Type, false, types::Datum::of(v)}); }
-inline ExpressionPtr int8(std::int64_t v) { return expression::make_constant({kInt8Type, false, types::Datum::of(v)}); }
+inline ExpressionPtr int4(std::int32_t v) {
+  return expression::make_constant({kInt4Type, false, types::Datum::of(v)});
+}
+inline ExpressionPtr int8(std::int64_t v) {
+  return expression::make_constant({kInt8Type, false, types::Datum::of(v)});
+}
 
-inline functions::ResolvedFunction operator_function(std::string_view name, const TypeRef& left, const TypeRef& right) {
+inline functions::ResolvedFunction operator_function(std::string_view name, const TypeRef& left,
+                                                     const TypeRef& right) {
   const auto& registry = functions::Registry::instance();
   for (const auto* op : registry.operators(name)) {
     if (op->left != left.oid || op->right != right.oid) continue;
@@ -93,7 +98,8 @@ inline std::shared_ptr<catalog::Relation> make_relation(Oid oid, std::string nam
   }
   return relation;
 }
-inline std::shared_ptr<catalog::Index> add_index(catalog::Relation& relation, Oid oid, std::vector<int> columns, bool unique) {
+inline std::shared_ptr<catalog::Index> add_index(catalog::Relation& relation, Oid oid,
+                                                 std::vector<int> columns, bool unique) {
   auto index = std::make_shared<catalog::Index>();
   index->oid = oid;
   index->relation = relation.oid;
@@ -175,7 +181,8 @@ class PlanMaker {
     project.output.push_back(id);
     return id;
   }
-  std::shared_ptr<const plan::ExecutionPlan> finish(PlanNodePtr root, plan::StatementTag tag = plan::StatementTag::kSelect,
+  std::shared_ptr<const plan::ExecutionPlan> finish(PlanNodePtr root,
+                                                    plan::StatementTag tag = plan::StatementTag::kSelect,
                                                     bool returns = true) {
     number(*root);
     if (returns)
@@ -226,7 +233,8 @@ struct RunResult {
   std::uint64_t affected = 0;
   std::uint32_t blocked = 0;
 };
-inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context, std::uint64_t max_rows = 0) {
+inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context,
+                          std::uint64_t max_rows = 0) {
   RunResult result;
   auto run = QueryRun::start(std::move(plan), context);
   for (;;) {
@@ -255,9 +263,10 @@ inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const
   return result;
 }
 
-/// Runs a read-only plan in every way; all results must be the same up to order, and equal `expected` (sorted).
-inline void expect_rows(MemoryDatabase& database, const std::shared_ptr<const plan::ExecutionPlan>& plan, TextRows expected,
-                        bool ordered = false) {
+/// Runs a read-only plan in every way; all results must be the same up to order, and equal `expected`
+/// (sorted).
+inline void expect_rows(MemoryDatabase& database, const std::shared_ptr<const plan::ExecutionPlan>& plan,
+                        TextRows expected, bool ordered = false) {
   if (!ordered) std::ranges::sort(expected);
   for (const bool blocks : {false, true}) {
     for (const std::uint32_t chunk_rows : {1u, 7u, 1024u}) {

@@ -39,7 +39,8 @@ class Stacks {
     }
     void* mapped = ::mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    RUSTBD_ASSERT(mapped != MAP_FAILED && ::mprotect(mapped, kGuardBytes, PROT_NONE) == 0, "memory for a stack");
+    RUSTBD_ASSERT(mapped != MAP_FAILED && ::mprotect(mapped, kGuardBytes, PROT_NONE) == 0,
+                  "memory for a stack");
     return static_cast<std::byte*>(mapped) + kGuardBytes;
   }
   void give(std::byte* stack) {
@@ -56,7 +57,8 @@ Stacks& stacks() {
   return kept;
 }
 
-/// The thread's exceptions in flight (Itanium C++ ABI §2.2.2); the runtime keeps them by thread, a fiber needs its own.
+/// The thread's exceptions in flight (Itanium C++ ABI §2.2.2); the runtime keeps them by thread, a fiber
+/// needs its own.
 struct Exceptions {
   void* caught = nullptr;
   unsigned uncaught = 0;

@@ -1,4 +1,5 @@
-// A stack of its own on the thread that resumes it: what lets the simulation run bodies that block, all on one thread.
+// A stack of its own on the thread that resumes it: what lets the simulation run bodies that block, all on
+// one thread.
 #pragma once
 
 #include <functional>
@@ -6,8 +7,8 @@
 
 namespace rustbd::io {
 
-/// Threads: one, that of the creator. Locks held at a pause() stay held, and thread-local state is shared with whoever
-/// resumes; the exceptions being handled are the fiber's own.
+/// Threads: one, that of the creator. Locks held at a pause() stay held, and thread-local state is shared
+/// with whoever resumes; the exceptions being handled are the fiber's own.
 class Fiber {
  public:
   explicit Fiber(std::move_only_function<void()> body);

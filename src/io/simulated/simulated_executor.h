@@ -2,10 +2,10 @@
 // one; virtual time jumps to the next timer when nothing else can run.
 //
 // Background threads are fibers of the one thread that runs everything: only at block_on does another one go
-// on, which the seed chose, so a run is a pure function of the seed. A background body must therefore not wait
-// for another one by any means but block_on (or blocking File calls), and must not hold a mutex while it does.
-// Invariants: (1) one task runs at a time; (2) time moves only while nobody can run; (3) same seed and same
-// program give the same trace_hash().
+// on, which the seed chose, so a run is a pure function of the seed. A background body must therefore not
+// wait for another one by any means but block_on (or blocking File calls), and must not hold a mutex while it
+// does. Invariants: (1) one task runs at a time; (2) time moves only while nobody can run; (3) same seed and
+// same program give the same trace_hash().
 #pragma once
 
 #include <cstdint>

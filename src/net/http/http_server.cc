@@ -26,7 +26,7 @@ std::string_view host_of(std::string_view header) {
 
 struct HttpServer::Impl {
   HttpOptions options;
-  std::mutex mutex;                       // protects open, stopped
+  std::mutex mutex;  // protects open, stopped
   std::set<Transport*> open;
   bool stopped = false;
   [[nodiscard]] bool host_allowed(std::string_view header) const {
@@ -133,10 +133,11 @@ void HttpServer::stop() {
   std::lock_guard lock{impl_->mutex};
   impl_->stopped = true;
   // A transport in the set lives: its connection takes it out under the same mutex before it goes.
-  for (auto* t : impl_->open) t->lane().post([impl = impl_, t] {
-    std::lock_guard inner{impl->mutex};
-    if (impl->open.contains(t)) t->close();
-  });
+  for (auto* t : impl_->open)
+    t->lane().post([impl = impl_, t] {
+      std::lock_guard inner{impl->mutex};
+      if (impl->open.contains(t)) t->close();
+    });
 }
 
 }  // namespace rustbd::net::http

@@ -14,7 +14,7 @@ namespace rustbd::net::pgwire {
 
 struct Message {
   char type = 0;
-  std::string_view body;     // valid until the next `co_await more()`
+  std::string_view body;  // valid until the next `co_await more()`
 };
 
 /// Invariants: (1) bytes leave in order; (2) bytes behind flush(token) leave only after the token has fired
@@ -22,8 +22,8 @@ struct Message {
 /// transport's lane. One coroutine waits at a time.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
-  static constexpr std::size_t kFlushBytes = 64 << 10;     // results are sent from this size on
-  static constexpr std::size_t kPendingMax = 1 << 20;  // more unsent bytes: room() makes the producer wait
+  static constexpr std::size_t kFlushBytes = 64 << 10;  // results are sent from this size on
+  static constexpr std::size_t kPendingMax = 1 << 20;   // more unsent bytes: room() makes the producer wait
   static constexpr std::size_t kPendingLow = 256 << 10;
 
   explicit Channel(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
@@ -95,12 +95,12 @@ class Channel : public std::enable_shared_from_this<Channel> {
   std::move_only_function<void()> gone_;
   std::uint64_t received_ = 0;
   // output: positions count bytes from the beginning of the connection
-  OutputBuffer out_;             // from position out_begin_
-  OutputBuffer sending_;         // being written by the transport
-  std::size_t sent_ = 0;         // of sending_
+  OutputBuffer out_;      // from position out_begin_
+  OutputBuffer sending_;  // being written by the transport
+  std::size_t sent_ = 0;  // of sending_
   bool writing_ = false;
   std::uint64_t out_begin_ = 0, approved_ = 0, sent_total_ = 0;
-  std::deque<std::pair<std::uint64_t, io::WaitToken>> held_;   // in order: position, what it waits for
+  std::deque<std::pair<std::uint64_t, io::WaitToken>> held_;  // in order: position, what it waits for
   io::WaitToken room_, flushed_;
 };
 

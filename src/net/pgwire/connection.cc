@@ -120,7 +120,9 @@ void Connection::arm_idle_timer() {
       session_->settings().get_integer(idle ? "idle_session_timeout" : "idle_in_transaction_session_timeout");
   if (limit_ms <= 0) return;
   const auto kind = idle ? Idle::kSession : Idle::kTransaction;
-  server_.database().environment().executor->after(std::chrono::milliseconds{limit_ms})
+  server_.database()
+      .environment()
+      .executor->after(std::chrono::milliseconds{limit_ms})
       .then(channel_->transport().lane(), [weak = weak_from_this(), number = wait_number_, kind] {
         const auto self = weak.lock();
         if (!self || self->wait_number_ != number) return;
@@ -162,7 +164,9 @@ Task<> Connection::handle(const Message& message) {
       case 'C': co_await handle_close(reader); break;
       case 'S': co_await handle_sync(); break;
       case 'H': sink_.flush(); break;
-      case 'd': case 'c': case 'f': break;   // of a COPY that has failed already: the client could not know
+      case 'd':
+      case 'c':
+      case 'f': break;  // of a COPY that has failed already: the client could not know
       case 'F': throw not_supported("the function call protocol");
       default:
         throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
@@ -184,7 +188,7 @@ Task<> Connection::handle(const Message& message) {
 }
 
 Task<> Connection::handle_query(MessageReader reader) {
-  text_ = reader.text();       // a copy: COPY reads further messages while the statement runs
+  text_ = reader.text();  // a copy: COPY reads further messages while the statement runs
   reader.end();
   types::check_utf8(text_);
   sink_.begin(true, {}, text_);

@@ -61,15 +61,15 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   WireSink sink_;
   engine::SessionOptions session_options_;
   std::unique_ptr<engine::Session> session_;
-  std::string text_;                                  // of the running simple query
+  std::string text_;  // of the running simple query
   std::map<std::string, std::vector<std::uint16_t>, std::less<>> portal_formats_;  // result formats by portal
   bool skip_to_sync_ = false, busy_ = false, ending_ = false;
   bool before_sync_ = false;  // extended messages came; their transaction ends at Sync
   bool stop_wanted_ = false, stop_now_ = false, startup_late_ = false;
   enum class Idle : std::uint8_t { kNo, kSession, kTransaction };
   Idle idle_expired_ = Idle::kNo;
-  std::uint64_t wait_number_ = 0;                     // tells timers which wait they belong to
-  std::uint64_t bytes_in_ = 0, bytes_out_ = 0;        // handed to the metrics already
+  std::uint64_t wait_number_ = 0;               // tells timers which wait they belong to
+  std::uint64_t bytes_in_ = 0, bytes_out_ = 0;  // handed to the metrics already
   std::string failure_for_log_;
 };
 

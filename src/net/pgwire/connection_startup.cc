@@ -4,7 +4,7 @@
 namespace rustbd::net::pgwire {
 
 namespace {
-constexpr std::size_t kStartupMax = 10'000;          // as PostgreSQL
+constexpr std::size_t kStartupMax = 10'000;  // as PostgreSQL
 constexpr std::size_t kPasswordMax = 64 << 10;
 constexpr std::uint32_t kAuthOk = 0, kAuthSasl = 10, kAuthSaslContinue = 11, kAuthSaslFinal = 12;
 constexpr std::string_view kMechanism = "SCRAM-SHA-256";
@@ -72,7 +72,7 @@ Task<bool> Connection::start_up() {
 }
 
 void Connection::read_parameters(MessageReader reader, std::uint32_t protocol) {
-  std::vector<std::string> unknown;     // protocol options that we don't know
+  std::vector<std::string> unknown;  // protocol options that we don't know
   auto& o = session_options_;
   o.user.clear();
   o.database.clear();

@@ -14,7 +14,7 @@ namespace rustbd::net::pgwire {
 class Connection;
 
 struct PgServerOptions {
-  std::chrono::milliseconds connection_timeout{10'000};   // for start-up and authentication
+  std::chrono::milliseconds connection_timeout{10'000};  // for start-up and authentication
   std::size_t message_max = std::size_t{1} << 30;
   /// A line for the server's log: one for each connection that ended badly.
   std::function<void(std::string_view)> log_line;
@@ -41,7 +41,9 @@ class PgServer {
   [[nodiscard]] Network& network() { return network_; }
   [[nodiscard]] const PgServerOptions& options() const { return options_; }
   [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_acquire); }
-  void log(std::string_view line) const { if (options_.log_line) options_.log_line(line); }
+  void log(std::string_view line) const {
+    if (options_.log_line) options_.log_line(line);
+  }
   void enter(const std::shared_ptr<Connection>& connection);
   void leave(Connection& connection);
   /// The 32 bits of the cancel key that protocol 3.0 has room for. Forgotten by leave().
@@ -58,9 +60,12 @@ class PgServer {
   Network& network_;
   const PgServerOptions options_;
   std::atomic<bool> stopping_{false};
-  std::mutex mutex_;                                          // protects connections_, keys_, empty_
+  std::mutex mutex_;  // protects connections_, keys_, empty_
   std::map<Connection*, std::weak_ptr<Connection>> connections_;
-  struct Key { std::uint64_t secret; Connection* owner; };
+  struct Key {
+    std::uint64_t secret;
+    Connection* owner;
+  };
   std::map<std::int32_t, Key> keys_;
   io::WaitToken empty_;  // fired when the last one has left, once stopping
 };

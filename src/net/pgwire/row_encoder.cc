@@ -71,7 +71,10 @@ RowEncoder::Writer RowEncoder::choose(const types::TypeRef& type, bool binary) {
     case oid::kBool:
       if (!binary) return &write_bool_text;
       break;
-    case oid::kText: case oid::kVarchar: case oid::kName: case oid::kUnknown: return &write_raw;
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kName:
+    case oid::kUnknown: return &write_raw;
     case oid::kBytea:
       if (binary) return &write_raw;
       break;

@@ -15,7 +15,10 @@ class RowEncoder {
   /// `formats`: none (all text), one for all, or one each; 0 text, 1 binary. Throws 0A000 where a type has no
   /// binary form.
   void prepare(std::span<const engine::ResultColumn> columns, std::span<const std::uint16_t> formats);
-  void forget() { writers_.clear(); ready_ = false; }
+  void forget() {
+    writers_.clear();
+    ready_ = false;
+  }
   [[nodiscard]] bool ready() const { return ready_; }
   /// Appends a DataRow for each selected row. Throws Error (a text form that fails); `out` is then as before
   /// the call.
@@ -23,7 +26,10 @@ class RowEncoder {
               OutputBuffer& out);
 
  private:
-  struct Scratch { types::IoContext& io; std::string text; };
+  struct Scratch {
+    types::IoContext& io;
+    std::string text;
+  };
   /// Writes length word and value.
   using Writer = void (*)(const types::Datum& value, const types::TypeRef& type, Scratch& scratch,
                           OutputBuffer& out);

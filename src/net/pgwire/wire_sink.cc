@@ -49,20 +49,15 @@ void WireSink::copy_in_begin(engine::CopyFormat format, std::size_t columns) {
 
 bool WireSink::take_copy_message(const Message& message, std::string* data) {
   switch (message.type) {
-    case 'd':
-      data->append(message.body);
-      return true;
-    case 'c':
-      copy_done_ = true;
-      return false;
+    case 'd': data->append(message.body); return true;
+    case 'c': copy_done_ = true; return false;
     case 'f':
       copy_done_ = true;
       throw error(sqlstate::kQueryCanceled, "COPY from stdin failed: {}", MessageReader{message.body}.text());
-    case 'H': case 'S':   // allowed, without meaning (a driver that doesn't know that it is in COPY)
+    case 'H':
+    case 'S':  // allowed, without meaning (a driver that doesn't know that it is in COPY)
       return false;
-    case 'X':
-      terminate_seen_ = true;
-      [[fallthrough]];
+    case 'X': terminate_seen_ = true; [[fallthrough]];
     default:
       copy_done_ = true;
       throw error(sqlstate::kProtocolViolation, "unexpected message type 0x{:02X} during COPY from stdin",

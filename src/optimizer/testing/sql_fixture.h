@@ -23,9 +23,14 @@ class SqlFixture {
   static constexpr auto kNull = std::nullopt;
 
   /// int4 columns; the first index column list that is `primary` makes its columns NOT NULL.
-  struct IndexSpec { std::string name; std::vector<int> columns; bool unique; };
-  void add_table(Oid oid, std::string name, const std::vector<std::string>& columns, const std::vector<IntRow>& rows,
-                 const std::vector<IndexSpec>& indexes, double planned_rows = 0) {
+  struct IndexSpec {
+    std::string name;
+    std::vector<int> columns;
+    bool unique;
+  };
+  void add_table(Oid oid, std::string name, const std::vector<std::string>& columns,
+                 const std::vector<IntRow>& rows, const std::vector<IndexSpec>& indexes,
+                 double planned_rows = 0) {
     auto relation = exec::testing::make_relation(oid, name, columns.size());
     relation->schema = catalog::oid::kPublic;
     for (std::size_t i = 0; i < columns.size(); ++i) relation->columns[i].name = columns[i];
@@ -37,7 +42,8 @@ class SqlFixture {
       if (index->primary)
         for (const int c : spec.columns) relation->columns[static_cast<std::size_t>(c - 1)].not_null = true;
     }
-    sizes_[oid] = planned_rows != 0 ? planned_rows : static_cast<double>(std::max<std::size_t>(1, rows.size()));
+    sizes_[oid] =
+        planned_rows != 0 ? planned_rows : static_cast<double>(std::max<std::size_t>(1, rows.size()));
     exec::testing::fill(database_.add(relation), rows);
     catalog_.put(relation);
   }
@@ -48,12 +54,16 @@ class SqlFixture {
     schema.name = "public";
     catalog_.put(schema);
     std::vector<IntRow> big;
-    for (int i = 0; i < 200; ++i) big.push_back({i, i % 10, i % 7 == 0 ? IntRow::value_type{} : IntRow::value_type{i % 23}});
-    add_table(20001, "t", {"a", "b", "c"}, {{1, 10, 1}, {2, 20, kNull}, {3, 10, 2}, {4, kNull, 1}, {5, 30, kNull}},
+    for (int i = 0; i < 200; ++i)
+      big.push_back({i, i % 10, i % 7 == 0 ? IntRow::value_type{} : IntRow::value_type{i % 23}});
+    add_table(20001, "t", {"a", "b", "c"},
+              {{1, 10, 1}, {2, 20, kNull}, {3, 10, 2}, {4, kNull, 1}, {5, 30, kNull}},
               {{"t_pkey", {1}, true}});
-    add_table(20002, "s", {"x", "y"}, {{1, 10}, {1, 11}, {3, kNull}, {kNull, 20}, {9, 30}, {5, 10}}, {{"s_x", {1}, false}});
+    add_table(20002, "s", {"x", "y"}, {{1, 10}, {1, 11}, {3, kNull}, {kNull, 20}, {9, 30}, {5, 10}},
+              {{"s_x", {1}, false}});
     add_table(20003, "u", {"k", "v"}, {{10, 1}, {20, 2}, {30, 3}}, {{"u_pkey", {1}, true}});
-    add_table(20004, "big", {"id", "g", "w"}, big, {{"big_pkey", {1}, true}, {"big_g_w", {2, 3}, false}}, 100'000);
+    add_table(20004, "big", {"id", "g", "w"}, big, {{"big_pkey", {1}, true}, {"big_g_w", {2, 3}, false}},
+              100'000);
     add_table(20005, "nothing", {"n"}, {}, {});
   }
 
@@ -71,7 +81,9 @@ class SqlFixture {
     OptimizeInput input;
     input.catalog = &catalog_;
     input.statement = &context_;
-    input.table_size = [this](const catalog::Relation& r) { return TableSize{sizes_.at(r.oid), sizes_.at(r.oid) / 100}; };
+    input.table_size = [this](const catalog::Relation& r) {
+      return TableSize{sizes_.at(r.oid), sizes_.at(r.oid) / 100};
+    };
     input.setting = [this](std::string_view name) {
       const auto it = settings.find(name);
       return it == settings.end() ? std::string{} : it->second;

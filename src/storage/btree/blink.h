@@ -30,22 +30,16 @@ enum class Side : std::uint8_t { kAt, kBefore };
 enum class Route : std::uint8_t { kHere, kChild, kRight, kLeft /* the page begins above the key */, kBad };
 
 inline void spin_pause(std::uint32_t round) {
-  if (round % 64 != 63)
-    __builtin_ia32_pause();
-  else
-    std::this_thread::yield();
+  if (round % 64 != 63) __builtin_ia32_pause();
+  else std::this_thread::yield();
 }
 
 inline Status to_status(const AllocStatus status, io::WaitToken wait) {
   switch (status) {
-    case AllocStatus::kOk:
-      return Status::ok();
-    case AllocStatus::kNoSpace:
-      return {Outcome::kNoSpace, {}, {}};
-    case AllocStatus::kStopped:
-      return {Outcome::kStopped, {}, {}};
-    case AllocStatus::kNoFrame:
-      break;
+    case AllocStatus::kOk: return Status::ok();
+    case AllocStatus::kNoSpace: return {Outcome::kNoSpace, {}, {}};
+    case AllocStatus::kStopped: return {Outcome::kStopped, {}, {}};
+    case AllocStatus::kNoFrame: break;
   }
   if (!wait) return {Outcome::kNoFrame, {}, {}};
   return Status::miss(std::move(wait));
@@ -69,25 +63,15 @@ class Blink {
   Status fix(PageId id, Guard* guard) {
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       Fix<Guard> fix;
-      if constexpr (std::is_same_v<Guard, OptimisticGuard>)
-        fix = buffer_.try_fix_optimistic(id);
-      else if constexpr (std::is_same_v<Guard, SharedGuard>)
-        fix = buffer_.try_fix_shared(id);
-      else
-        fix = buffer_.try_fix_exclusive(id);
+      if constexpr (std::is_same_v<Guard, OptimisticGuard>) fix = buffer_.try_fix_optimistic(id);
+      else if constexpr (std::is_same_v<Guard, SharedGuard>) fix = buffer_.try_fix_shared(id);
+      else fix = buffer_.try_fix_exclusive(id);
       switch (fix.status) {
-        case FixStatus::kOk:
-          *guard = std::move(fix.guard);
-          return Status::ok();
-        case FixStatus::kMiss:
-          return Status::miss(std::move(fix.wait));
-        case FixStatus::kBusy:
-          spin_pause(round);
-          break;
-        case FixStatus::kDamaged:
-          return Status::damaged(id);
-        case FixStatus::kNoFrame:
-          return {Outcome::kNoFrame, {}, {}};
+        case FixStatus::kOk: *guard = std::move(fix.guard); return Status::ok();
+        case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
+        case FixStatus::kBusy: spin_pause(round); break;
+        case FixStatus::kDamaged: return Status::damaged(id);
+        case FixStatus::kNoFrame: return {Outcome::kNoFrame, {}, {}};
       }
     }
     return Status::restart();

@@ -103,10 +103,8 @@ bool IndexView::lower_bound(ByteSpan key, std::uint32_t* place) const {
       if (!entry_bytes(s)) return false;
       below = compare_keys({page_ + s.off, s.len}, wanted) < 0;
     }
-    if (below)
-      low = middle + 1;
-    else
-      high = middle;
+    if (below) low = middle + 1;
+    else high = middle;
   }
   *place = low;
   return true;

@@ -48,9 +48,7 @@ class IndexModel {
         key.push_back(static_cast<char>('\xF0' + static_cast<char>(random_.below(alphabet))));
     };
     switch (style_) {
-      case KeyStyle::kShort:
-        letters(random_.below(4), 3);
-        break;
+      case KeyStyle::kShort: letters(random_.below(4), 3); break;
       case KeyStyle::kSharedPrefix:
         key.assign(random_.below(3) * 300, 'p');
         letters(random_.below(9), 5);
@@ -99,14 +97,10 @@ class IndexModel {
     const bool backward = random_.chance(500);
     KeyRange range;
     const ByteSpan low_bytes = as_bytes(low), high_bytes = as_bytes(high);
-    if (random_.chance(300))
-      range.low = after_prefix(low_bytes);
-    else
-      range.low.assign(low_bytes.begin(), low_bytes.end());
-    if (random_.chance(300))
-      range.high = after_prefix(high_bytes);
-    else
-      range.high.assign(high_bytes.begin(), high_bytes.end());
+    if (random_.chance(300)) range.low = after_prefix(low_bytes);
+    else range.low.assign(low_bytes.begin(), low_bytes.end());
+    if (random_.chance(300)) range.high = after_prefix(high_bytes);
+    else range.high.assign(high_bytes.begin(), high_bytes.end());
     std::vector<Entry> expected;
     for (const Entry& e : model) {
       const std::uint64_t rowid = __builtin_bswap64(e.second);
@@ -224,8 +218,7 @@ TEST(IndexTree, SortedBuildFillsPages) {
   for (int i = 0; i < 30; ++i) t.scan();
   bool done = false;
   while (!done) ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(&done); }));
-  while (t.storage().buffer().reclaim_freed(1000) > 0) {
-  }
+  while (t.storage().buffer().reclaim_freed(1000) > 0) {}
   for (const PageId page : report.pages)
     EXPECT_EQ(t.storage().buffer().fix_shared(page).status, FixStatus::kDamaged);
 }

@@ -145,10 +145,8 @@ TEST(TableTreeConcurrent, WritersKeepTheirRows) {
         LeafPage leaf(std::span<std::byte>{const_cast<std::byte*>(guard.data()), kPageBytes}, format);
         return change(leaf, guard);
       });
-      if (s.outcome == Outcome::kFull)
-        s = run_blocking([&] { return tree.split_leaf(rowid, format); });
-      else
-        return s;
+      if (s.outcome == Outcome::kFull) s = run_blocking([&] { return tree.split_leaf(rowid, format); });
+      else return s;
       if (!s) return s;
     }
   };

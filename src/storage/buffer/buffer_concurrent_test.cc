@@ -1,4 +1,5 @@
-// Real threads, a real file: fixes, changes, evictions, frees and checkpoints at the same time. Run under TSan too.
+// Real threads, a real file: fixes, changes, evictions, frees and checkpoints at the same time. Run under
+// TSan too.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -83,35 +84,41 @@ class Stress {
  private:
   PageId make() {
     PageId id;
-    testing::in_action(storage_, *world_.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      Allocated page = storage_.buffer().alloc(PageKind::kTableLeaf, 1);
-      if (!page) return page.wait;
-      testing::fill_page(page.guard.mutable_data(), 0);
-      id = page.guard.page_id();
-      return std::nullopt;
-    });
+    testing::in_action(
+        storage_, *world_.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          Allocated page = storage_.buffer().alloc(PageKind::kTableLeaf, 1);
+          if (!page) return page.wait;
+          testing::fill_page(page.guard.mutable_data(), 0);
+          id = page.guard.page_id();
+          return std::nullopt;
+        });
     return id;
   }
   void drop(PageId id) {
-    testing::in_action(storage_, *world_.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      auto fix = storage_.buffer().try_fix_exclusive(id);
-      if (!fix) return fix.wait;
-      storage_.buffer().free(std::move(*fix));
-      return std::nullopt;
-    });
+    testing::in_action(
+        storage_, *world_.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          auto fix = storage_.buffer().try_fix_exclusive(id);
+          if (!fix) return fix.wait;
+          storage_.buffer().free(std::move(*fix));
+          return std::nullopt;
+        });
   }
   void increment(PageId id) {
-    testing::in_action(storage_, *world_.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      auto fix = storage_.buffer().try_fix_exclusive(id);
-      if (!fix) return fix.wait;  // busy: an empty token, at once again
-      const auto value = testing::value_of_page(fix->data());
-      EXPECT_TRUE(value);
-      DirtyResult marked = fix->mark_dirty();
-      if (!marked) return marked.retry;
-      testing::fill_page(fix->mutable_data(), *value + 1);
-      changes.fetch_add(1);
-      return std::nullopt;
-    });
+    testing::in_action(
+        storage_, *world_.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          auto fix = storage_.buffer().try_fix_exclusive(id);
+          if (!fix) return fix.wait;  // busy: an empty token, at once again
+          const auto value = testing::value_of_page(fix->data());
+          EXPECT_TRUE(value);
+          DirtyResult marked = fix->mark_dirty();
+          if (!marked) return marked.retry;
+          testing::fill_page(fix->mutable_data(), *value + 1);
+          changes.fetch_add(1);
+          return std::nullopt;
+        });
   }
   void read_shared(PageId id) {
     auto fix = storage_.buffer().fix_shared(id);
@@ -125,7 +132,8 @@ class Stress {
     if (!fix) return;
     std::memcpy(copy.data(), fix->data(), kPageBytes);
     if (!fix->check()) return;
-    EXPECT_TRUE(testing::value_of_page(copy.data())) << "a copy that passed the check is one version of the page";
+    EXPECT_TRUE(testing::value_of_page(copy.data()))
+        << "a copy that passed the check is one version of the page";
   }
 
   RealWorld& world_;

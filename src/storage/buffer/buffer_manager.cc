@@ -27,7 +27,8 @@ BufferManager::BufferManager(Parts parts, Options options)
 
 BufferManager::~BufferManager() { RUSTBD_ASSERT(!pool_thread_, "stop() comes first"); }
 
-std::optional<std::uint64_t> BufferManager::latch_shared(PageEntry& entry, std::uint64_t id, Outcome& otherwise) {
+std::optional<std::uint64_t> BufferManager::latch_shared(PageEntry& entry, std::uint64_t id,
+                                                         Outcome& otherwise) {
   for (unsigned spins = 0; spins < kLatchSpins; ++spins) {
     std::uint64_t word = entry.state.load(std::memory_order_acquire);
     const std::uint64_t latch = LatchWord::latch(word);
@@ -56,12 +57,14 @@ std::optional<std::uint64_t> BufferManager::latch_shared(PageEntry& entry, std::
   return std::nullopt;
 }
 
-std::optional<std::uint64_t> BufferManager::latch_exclusive(PageEntry& entry, std::uint64_t id, Outcome& otherwise) {
+std::optional<std::uint64_t> BufferManager::latch_exclusive(PageEntry& entry, std::uint64_t id,
+                                                            Outcome& otherwise) {
   for (unsigned spins = 0; spins < kLatchSpins; ++spins) {
     std::uint64_t word = entry.state.load(std::memory_order_acquire);
     const std::uint64_t latch = LatchWord::latch(word);
     if (latch == LatchWord::kFree || latch == LatchWord::kMarked) {
-      if (entry.state.compare_exchange_weak(word, LatchWord::make(LatchWord::kExclusive, LatchWord::version(word)),
+      if (entry.state.compare_exchange_weak(word,
+                                            LatchWord::make(LatchWord::kExclusive, LatchWord::version(word)),
                                             std::memory_order_acq_rel)) {
         return word;
       }
@@ -127,8 +130,10 @@ Fix<OptimisticGuard> BufferManager::fix_optimistic_slow(PageId id) {
     std::uint64_t word = entry.state.load(std::memory_order_acquire);
     const std::uint64_t latch = LatchWord::latch(word);
     if (latch <= LatchWord::kSharedMax || latch == LatchWord::kMarked) {
-      const std::uint64_t plain = latch == LatchWord::kMarked ? LatchWord::make(0, LatchWord::version(word)) : word;
-      if (latch == LatchWord::kMarked && !entry.state.compare_exchange_weak(word, plain, std::memory_order_acq_rel)) {
+      const std::uint64_t plain =
+          latch == LatchWord::kMarked ? LatchWord::make(0, LatchWord::version(word)) : word;
+      if (latch == LatchWord::kMarked &&
+          !entry.state.compare_exchange_weak(word, plain, std::memory_order_acq_rel)) {
         continue;
       }
       const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
@@ -247,7 +252,9 @@ void BufferManager::pin_resident(PageId id) {
   frames_.meta(frame).pins.fetch_add(1, std::memory_order_relaxed);
 }
 
-void BufferManager::set_on_deferred_full(std::function<void()> callback) { on_deferred_full_ = std::move(callback); }
+void BufferManager::set_on_deferred_full(std::function<void()> callback) {
+  on_deferred_full_ = std::move(callback);
+}
 
 void BufferManager::start() {
   pool_thread_ = environment_.executor->start_background("pool", [this] { pool_loop(); });

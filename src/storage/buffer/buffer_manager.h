@@ -1,5 +1,6 @@
-// BufferManager: pages in memory. An array of entries translates page ids (page_directory.h), a pool of 16 KiB frames
-// holds the resident ones; clean cold pages leave, dirty ones are first written to a NEW extent (shadow paging).
+// BufferManager: pages in memory. An array of entries translates page ids (page_directory.h), a pool of 16
+// KiB frames holds the resident ones; clean cold pages leave, dirty ones are first written to a NEW extent
+// (shadow paging).
 #pragma once
 
 #include <atomic>
@@ -34,8 +35,8 @@ class ImageWriter;
 class Space;
 struct PageImage;
 
-/// When the shadow copy of a dirty page is written. Durability is the log's business in all three. Only kWriteBack
-/// (by eviction or checkpoint) is implemented; set_write_strategy() throws 0A000 for the others.
+/// When the shadow copy of a dirty page is written. Durability is the log's business in all three. Only
+/// kWriteBack (by eviction or checkpoint) is implemented; set_write_strategy() throws 0A000 for the others.
 enum class WriteStrategy : std::uint8_t { kWriteBack, kWriteThrough, kWriteBehind };
 
 enum class AllocStatus : std::uint8_t {
@@ -59,9 +60,9 @@ struct BufferStatistics {
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
 };
 
-/// Threads: all public functions from any thread unless said otherwise. The waiting forms (fix_shared, fix_exclusive) only
-/// from threads that may block, outside the gate, with no latch held. Resident memory: the pool's `bytes`, never more,
-/// plus 32 B per frame, 32 B per page id and 2 MiB of staging.
+/// Threads: all public functions from any thread unless said otherwise. The waiting forms (fix_shared,
+/// fix_exclusive) only from threads that may block, outside the gate, with no latch held. Resident memory:
+/// the pool's `bytes`, never more, plus 32 B per frame, 32 B per page id and 2 MiB of staging.
 class BufferManager {
  public:
   struct Parts {
@@ -112,13 +113,15 @@ class BufferManager {
   [[nodiscard]] Fix<ExclusiveGuard> fix_exclusive(PageId id);
 
   // --- Page ids. Inside the gate.
-  /// A new page: zeroed, header set (id, kind, owner), already marked dirty, exclusively latched. Page class 0 only.
+  /// A new page: zeroed, header set (id, kind, owner), already marked dirty, exclusively latched. Page class
+  /// 0 only.
   [[nodiscard]] Allocated alloc(PageKind kind, std::uint32_t owner, PageClass page_class = 0);
-  /// Gives the page up, in the action that unlinked it. Its content stays readable until every Epochs::Pin that exists now
-  /// is gone; then, in an action of the pool's own, the id and the extent become free. Until then checkpoints carry the
-  /// page as pending free, so a crash leaks nothing. Needs no mark_dirty().
+  /// Gives the page up, in the action that unlinked it. Its content stays readable until every Epochs::Pin
+  /// that exists now is gone; then, in an action of the pool's own, the id and the extent become free. Until
+  /// then checkpoints carry the page as pending free, so a crash leaks nothing. Needs no mark_dirty().
   void free(ExclusiveGuard&& guard);
-  /// The same for a page that nothing refers to any more and that need not be read for it (recovery, dropped trees).
+  /// The same for a page that nothing refers to any more and that need not be read for it (recovery, dropped
+  /// trees).
   void free_unread(PageId id);
 
   [[nodiscard]] WriteAdmission admit_write() const;
@@ -134,8 +137,8 @@ class BufferManager {
   [[nodiscard]] std::uint64_t dirty_count() const;
 
   // --- For Storage, RootMap and Checkpointer.
-  void start();  // the pool thread
-  void stop();   // joins it; waits for outstanding reads. No guard may be held
+  void start();                  // the pool thread
+  void stop();                   // joins it; waits for outstanding reads. No guard may be held
   void pin_resident(PageId id);  // the frame of a resident page is never evicted (catalog root pages)
   /// Gate closed, ledger begun: returns the dirty pages (a superset, unsorted).
   std::vector<std::uint64_t> begin_checkpoint();
@@ -148,7 +151,9 @@ class BufferManager {
   void set_next_page_id(std::uint64_t next, std::vector<std::uint64_t> free_ids);
   [[nodiscard]] std::uint64_t next_page_id() const { return next_page_id_.load(std::memory_order_acquire); }
   void set_on_deferred_full(std::function<void()> callback);  // > 20 % of the file waits for a checkpoint
-  [[nodiscard]] std::uint64_t checksum_failures() const { return checksum_failures_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t checksum_failures() const {
+    return checksum_failures_.load(std::memory_order_relaxed);
+  }
 
  private:
   friend class OptimisticGuard;
@@ -189,7 +194,9 @@ class BufferManager {
   /// The latch word as it was when the latch was taken; or why not.
   std::optional<std::uint64_t> latch_shared(PageEntry& entry, std::uint64_t id, Outcome& otherwise);
   std::optional<std::uint64_t> latch_exclusive(PageEntry& entry, std::uint64_t id, Outcome& otherwise);
-  static void unlatch_shared(PageEntry& entry) { entry.state.fetch_sub(1ull << 56, std::memory_order_release); }
+  static void unlatch_shared(PageEntry& entry) {
+    entry.state.fetch_sub(1ull << 56, std::memory_order_release);
+  }
   static void unlatch_exclusive(PageEntry& entry, std::uint64_t version) {
     entry.state.store(LatchWord::make(LatchWord::kFree, version + 1), std::memory_order_release);
   }
@@ -259,9 +266,11 @@ class BufferManager {
 
   DirtyShard dirty_[kDirtyShards];
   std::atomic<std::int64_t> dirty_count_{0};
-  std::vector<std::uint64_t> checkpoint_left_;  // the checkpoint thread only: pages not written when it failed
-  std::mutex copy_mutex_;                       // protects copy_wanted_, copy_wait_
-  std::vector<std::uint64_t> copy_wanted_;      // pages that the checkpoint shall write next: a writer waits for them
+  std::vector<std::uint64_t>
+      checkpoint_left_;    // the checkpoint thread only: pages not written when it failed
+  std::mutex copy_mutex_;  // protects copy_wanted_, copy_wait_
+  std::vector<std::uint64_t>
+      copy_wanted_;  // pages that the checkpoint shall write next: a writer waits for them
   io::WaitToken copy_wait_;
 
   std::mutex id_mutex_;  // protects free_ids_, given_up_ and growth of next_page_id_

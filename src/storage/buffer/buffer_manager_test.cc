@@ -20,28 +20,32 @@ class BufferManagerTest : public ::testing::Test {
 
   PageId make_page(std::uint64_t value) {
     PageId id;
-    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      Allocated page = buffer().alloc(PageKind::kTableLeaf, 3);
-      if (!page) {
-        EXPECT_EQ(page.status, AllocStatus::kNoFrame);
-        return page.wait;
-      }
-      testing::fill_page(page.guard.mutable_data(), value);
-      id = page.guard.page_id();
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage, world.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          Allocated page = buffer().alloc(PageKind::kTableLeaf, 3);
+          if (!page) {
+            EXPECT_EQ(page.status, AllocStatus::kNoFrame);
+            return page.wait;
+          }
+          testing::fill_page(page.guard.mutable_data(), value);
+          id = page.guard.page_id();
+          return std::nullopt;
+        });
     return id;
   }
   void change(PageId id, std::uint64_t value) {
-    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      auto fix = buffer().try_fix_exclusive(id);
-      if (fix.status == FixStatus::kMiss) return fix.wait;
-      EXPECT_TRUE(fix);
-      DirtyResult marked = fix->mark_dirty();
-      if (!marked) return marked.retry;
-      testing::fill_page(fix->mutable_data(), value);
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage, world.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          auto fix = buffer().try_fix_exclusive(id);
+          if (fix.status == FixStatus::kMiss) return fix.wait;
+          EXPECT_TRUE(fix);
+          DirtyResult marked = fix->mark_dirty();
+          if (!marked) return marked.retry;
+          testing::fill_page(fix->mutable_data(), value);
+          return std::nullopt;
+        });
   }
   std::optional<std::uint64_t> value(PageId id) {
     auto fix = buffer().fix_shared(id);
@@ -249,13 +253,15 @@ TEST_F(BufferManagerTest, TemporaryPagesAreEvictedAndDoNotSurvive) {
   open(16);
   std::vector<PageId> ids;
   for (std::uint64_t i = 0; i < 60; ++i) {
-    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      Allocated page = buffer().alloc(PageKind::kTemp, 0);
-      if (!page) return page.wait;
-      testing::fill_page(page.guard.mutable_data(), i);
-      ids.push_back(page.guard.page_id());
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage, world.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          Allocated page = buffer().alloc(PageKind::kTemp, 0);
+          if (!page) return page.wait;
+          testing::fill_page(page.guard.mutable_data(), i);
+          ids.push_back(page.guard.page_id());
+          return std::nullopt;
+        });
   }
   ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
   for (std::uint64_t i = 0; i < 60; ++i) EXPECT_EQ(value(ids[i]), i);
@@ -315,17 +321,20 @@ TEST_F(BufferManagerTest, RootMapHoldsManyRoots) {
   io::SeededRandom random(3);
   for (int i = 0; i < 3000; ++i) {
     const auto id = static_cast<std::uint32_t>(1 + random.below(100000));
-    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      const bool known = roots.contains(id);
-      RootResult done = known ? storage->roots().try_erase(id) : storage->roots().try_set(id, PageId{id + 7ull});
-      if (!done) return done.wait;
-      if (known) {
-        roots.erase(id);
-      } else {
-        roots[id] = id + 7ull;
-      }
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage, world.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          const bool known = roots.contains(id);
+          RootResult done =
+              known ? storage->roots().try_erase(id) : storage->roots().try_set(id, PageId{id + 7ull});
+          if (!done) return done.wait;
+          if (known) {
+            roots.erase(id);
+          } else {
+            roots[id] = id + 7ull;
+          }
+          return std::nullopt;
+        });
   }
   const auto check = [&] {
     std::map<std::uint32_t, std::uint64_t> found;

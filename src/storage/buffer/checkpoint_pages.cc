@@ -1,4 +1,5 @@
-// Dirty pages: marking them, and writing those of a checkpoint while others go on changing them (storage.md §6 step 2).
+// Dirty pages: marking them, and writing those of a checkpoint while others go on changing them (storage.md
+// §6 step 2).
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -78,7 +79,8 @@ BufferManager::Staging BufferManager::stage_for_checkpoint(std::uint64_t id, Ima
   std::uint64_t word = entry.state.load(std::memory_order_acquire);
   for (;;) {
     const std::uint64_t latch = LatchWord::latch(word);
-    if (latch == LatchWord::kEvicted || latch == LatchWord::kLoading) return Staging::kNothingToDo;  // it was written
+    if (latch == LatchWord::kEvicted || latch == LatchWord::kLoading)
+      return Staging::kNothingToDo;  // it was written
     if (latch < LatchWord::kSharedMax || latch == LatchWord::kMarked) {
       const std::uint64_t holders = latch == LatchWord::kMarked ? 1 : latch + 1;
       if (entry.state.compare_exchange_weak(word, LatchWord::make(holders, LatchWord::version(word)),
@@ -112,8 +114,8 @@ BufferManager::Staging BufferManager::stage_for_checkpoint(std::uint64_t id, Ima
   return result;
 }
 
-// If the page was marked dirty since it was encoded there is a copy of it by now (and it stays dirty); if there is none it
-// has not changed, for any change of it would have needed mark_dirty() in the new epoch.
+// If the page was marked dirty since it was encoded there is a copy of it by now (and it stays dirty); if
+// there is none it has not changed, for any change of it would have needed mark_dirty() in the new epoch.
 void BufferManager::finish_checkpoint_image(const PageImage& image) {
   PageEntry& entry = *image.entry;
   FrameMeta& meta = frames_.meta(image.frame);
@@ -152,7 +154,8 @@ void BufferManager::fire_copy_wait() {
 io::IoResult<> BufferManager::write_checkpoint_pages(std::vector<std::uint64_t> pages) {
   std::ranges::sort(pages);
   pages.erase(std::ranges::unique(pages).begin(), pages.end());
-  ImageWriter writer(file_, space_, allocator_, std::clamp<std::size_t>(pages.size(), 1, ImageWriter::kImagesMax));
+  ImageWriter writer(file_, space_, allocator_,
+                     std::clamp<std::size_t>(pages.size(), 1, ImageWriter::kImagesMax));
   checkpoint_left_ = pages;  // until all are written
   std::size_t next = 0;
   std::vector<std::uint64_t> first;  // what writers wait for, and what an eviction was writing
@@ -198,7 +201,8 @@ void BufferManager::end_checkpoint(bool durable) {
     std::uint64_t word = entry.state.load(std::memory_order_acquire);
     while (LatchWord::latch(word) != LatchWord::kEvicted && LatchWord::latch(word) != LatchWord::kLoading) {
       if (LatchWord::latch(word) < LatchWord::kSharedMax || LatchWord::latch(word) == LatchWord::kMarked) {
-        const std::uint64_t holders = LatchWord::latch(word) == LatchWord::kMarked ? 1 : LatchWord::latch(word) + 1;
+        const std::uint64_t holders =
+            LatchWord::latch(word) == LatchWord::kMarked ? 1 : LatchWord::latch(word) + 1;
         if (!entry.state.compare_exchange_weak(word, LatchWord::make(holders, LatchWord::version(word)),
                                                std::memory_order_acq_rel)) {
           continue;

@@ -1,5 +1,5 @@
-// Frames for pages that come: the clock over the MARKED latch state, shadow writes of dirty pages, and the pool thread
-// (storage.md §2.1).
+// Frames for pages that come: the clock over the MARKED latch state, shadow writes of dirty pages, and the
+// pool thread (storage.md §2.1).
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -12,9 +12,10 @@
 
 namespace rustbd::storage {
 namespace {
-constexpr std::size_t kForegroundScan = 256;      // frames that a fix looks at itself when none is free
+constexpr std::size_t kForegroundScan = 256;  // frames that a fix looks at itself when none is free
 constexpr std::size_t kEvictBatch = 64;
-constexpr unsigned kFruitlessRoundsMax = 20;      // full sweeps of the pool thread before it says that nothing can go
+constexpr unsigned kFruitlessRoundsMax =
+    20;  // full sweeps of the pool thread before it says that nothing can go
 constexpr std::chrono::microseconds kFruitlessPause{500};
 constexpr std::uint64_t kMarginBlocksMax = 1024;  // 4 MiB of room that new writes must leave
 constexpr std::uint64_t kSnapshotBlocks = 256;    // room kept for the undo snapshot's first extent
@@ -26,7 +27,8 @@ std::uint32_t BufferManager::take_frame(io::WaitToken& wait) {
   std::uint32_t frame = frames_.take();
   if (frame != kNoFrameIndex) return frame;
   for (unsigned sweep = 0; sweep < 2; ++sweep) {  // the first may only mark
-    if (evict_round(1, kForegroundScan, nullptr) > 0 && (frame = frames_.take()) != kNoFrameIndex) return frame;
+    if (evict_round(1, kForegroundScan, nullptr) > 0 && (frame = frames_.take()) != kNoFrameIndex)
+      return frame;
   }
   if (frames_exhausted_.exchange(false)) return kNoFrameIndex;
   {
@@ -78,7 +80,8 @@ bool BufferManager::drop_clean(PageEntry& entry, std::uint32_t frame) {
                       meta.checkpoint_copy.load(std::memory_order_acquire) == kNoFrameIndex &&
                       meta.pins.load(std::memory_order_acquire) == 0;
   if (!can_go) {
-    entry.state.store(LatchWord::make(LatchWord::kFree, version), std::memory_order_release);  // nothing changed
+    entry.state.store(LatchWord::make(LatchWord::kFree, version),
+                      std::memory_order_release);  // nothing changed
     return false;
   }
   give_frame(drop_frame(entry, frame, version));
@@ -86,7 +89,8 @@ bool BufferManager::drop_clean(PageEntry& entry, std::uint32_t frame) {
   return true;
 }
 
-// Second chance: a free page is marked, a page that is still marked goes. `writer`: dirty ones too. Returns how many went.
+// Second chance: a free page is marked, a page that is still marked goes. `writer`: dirty ones too. Returns
+// how many went.
 std::size_t BufferManager::evict_round(std::size_t wanted, std::size_t scan, ImageWriter* writer) {
   std::size_t gone = 0;
   if (writer != nullptr) writer->images.clear();
@@ -98,8 +102,8 @@ std::size_t BufferManager::evict_round(std::size_t wanted, std::size_t scan, Ima
     PageEntry& entry = directory_.entry(id);
     std::uint64_t word = entry.state.load(std::memory_order_acquire);
     if (LatchWord::latch(word) == LatchWord::kFree) {
-      (void)entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)),
-                                                std::memory_order_acq_rel);
+      (void)entry.state.compare_exchange_strong(
+          word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)), std::memory_order_acq_rel);
     } else if (LatchWord::latch(word) == LatchWord::kMarked) {
       if (!entry.has(PageEntry::kDirty)) {
         gone += drop_clean(entry, frame) ? 1 : 0;
@@ -164,7 +168,9 @@ bool BufferManager::finish_eviction(const PageImage& image) {
   if (!good) {
     allocator_.free(image.extent);
     meta.writing.store(0, std::memory_order_release);
-    if (word) entry.state.store(LatchWord::make(LatchWord::kFree, LatchWord::version(*word)), std::memory_order_release);
+    if (word)
+      entry.state.store(LatchWord::make(LatchWord::kFree, LatchWord::version(*word)),
+                        std::memory_order_release);
     return false;
   }
   const std::uint64_t running = ledger_.running();
@@ -195,17 +201,20 @@ std::size_t BufferManager::evict(std::size_t count) {
   return gone;
 }
 
-// Blocks that must stay free so that every dirty page and the directory can be written (ENOSPC: reads and checkpoints go on).
+// Blocks that must stay free so that every dirty page and the directory can be written (ENOSPC: reads and
+// checkpoints go on).
 std::uint64_t BufferManager::reserved_blocks() const {
   const std::uint64_t dirty = dirty_count();
   const std::uint64_t chunks = directory_.chunk_count();
-  return dirty * page_blocks(0) + std::min(chunks, dirty + 1) * 3 + chunks * 16 / kBlockBytes + 1 + kSnapshotBlocks;
+  return dirty * page_blocks(0) + std::min(chunks, dirty + 1) * 3 + chunks * 16 / kBlockBytes + 1 +
+         kSnapshotBlocks;
 }
 
 WriteAdmission BufferManager::admit_write() const {
   if (writes_stopped_.load(std::memory_order_relaxed)) return WriteAdmission::kStopped;
   const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
-  if (__builtin_expect(allocator_.free_blocks() >= reserved_blocks() + margin * 2, 1)) return WriteAdmission::kOk;
+  if (__builtin_expect(allocator_.free_blocks() >= reserved_blocks() + margin * 2, 1))
+    return WriteAdmission::kOk;
   const_cast<BufferManager*>(this)->wake_pool();  // it grows the file
   if (space_.full() && allocator_.free_blocks() < reserved_blocks() + margin) return WriteAdmission::kNoSpace;
   return WriteAdmission::kOk;
@@ -239,11 +248,11 @@ void BufferManager::pool_loop() {
 }
 
 void BufferManager::pool_work(ImageWriter& writer) {
-  while (frames_.populate_ahead()) {
-  }
+  while (frames_.populate_ahead()) {}
   const std::uint32_t target = std::max<std::uint32_t>(3, frames_.count() / 50);
   unsigned fruitless = 0;
-  while (frames_.free_count() < std::min(target, frames_.count() / 4) && !stopping_.load(std::memory_order_seq_cst)) {
+  while (frames_.free_count() < std::min(target, frames_.count() / 4) &&
+         !stopping_.load(std::memory_order_seq_cst)) {
     if (evict_round(kEvictBatch, std::size_t{2} * frames_.count(), &writer) > 0) {
       fruitless = 0;
       continue;
@@ -254,15 +263,16 @@ void BufferManager::pool_work(ImageWriter& writer) {
       fire_frame_wait();
       break;
     }
-    environment_.executor->block_on(environment_.executor->after(kFruitlessPause));  // latches are held for microseconds
+    environment_.executor->block_on(
+        environment_.executor->after(kFruitlessPause));  // latches are held for microseconds
   }
-  while (reclaim_freed(256) > 0) {
-  }
+  while (reclaim_freed(256) > 0) {}
   epochs_.collect(256);
   const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
   (void)space_.keep_free(reserved_blocks() + margin * 4);
   const std::uint64_t deferred = allocator_.deferred_blocks();
-  if (on_deferred_full_ && deferred > kMarginBlocksMax && deferred * 5 > allocator_.file_blocks()) on_deferred_full_();
+  if (on_deferred_full_ && deferred > kMarginBlocksMax && deferred * 5 > allocator_.file_blocks())
+    on_deferred_full_();
 }
 
 }  // namespace rustbd::storage

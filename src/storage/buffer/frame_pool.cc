@@ -70,7 +70,8 @@ bool FramePool::populate_ahead() {
     last = populated_ = std::min(count_, populated_ + kPopulateFrames);
   }
 #ifdef MADV_POPULATE_WRITE
-  madvise(memory(first), std::size_t{last - first} * kFrameBytes, MADV_POPULATE_WRITE);  // an older kernel refuses: no harm
+  madvise(memory(first), std::size_t{last - first} * kFrameBytes,
+          MADV_POPULATE_WRITE);  // an older kernel refuses: no harm
 #endif
   return last > first;
 }

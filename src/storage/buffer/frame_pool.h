@@ -1,4 +1,5 @@
-// The frames: one reservation of memory, cut into 16 KiB frames, each with 32 bytes beside it; and the free list.
+// The frames: one reservation of memory, cut into 16 KiB frames, each with 32 bytes beside it; and the free
+// list.
 #pragma once
 
 #include <atomic>
@@ -16,18 +17,20 @@ inline constexpr std::uint32_t kNoFrameIndex = ~0u;
 
 /// 32 bytes per frame. `page` is set under the page's exclusive latch; the rest as each says.
 struct FrameMeta {
-  std::atomic<std::uint64_t> page{0};              // page id in the frame; 0: none
-  std::atomic<std::uint32_t> dirty_epoch{0};       // epoch of the last mark_dirty(); exclusive latch
-  std::atomic<std::uint32_t> checkpoint_copy{kNoFrameIndex};  // frame with the image of the running checkpoint's epoch;
-                                                   // set under X, taken under S by the one that set `writing`
-  std::atomic<std::uint16_t> pins{0};              // > 0: never evicted
-  std::atomic<std::uint8_t> writing{0};            // an image is on its way to disk: nobody else encodes, evicts, frees
+  std::atomic<std::uint64_t> page{0};         // page id in the frame; 0: none
+  std::atomic<std::uint32_t> dirty_epoch{0};  // epoch of the last mark_dirty(); exclusive latch
+  std::atomic<std::uint32_t> checkpoint_copy{
+      kNoFrameIndex};                    // frame with the image of the running checkpoint's epoch;
+                                         // set under X, taken under S by the one that set `writing`
+  std::atomic<std::uint16_t> pins{0};    // > 0: never evicted
+  std::atomic<std::uint8_t> writing{0};  // an image is on its way to disk: nobody else encodes, evicts, frees
   std::uint8_t reserved = 0;
   std::uint64_t unused = 0;
 };
 static_assert(sizeof(FrameMeta) == 32);
 
-/// Threads: any. Invariant: a frame is in at most one of: free list, reserve, a page, a checkpoint copy, a running read.
+/// Threads: any. Invariant: a frame is in at most one of: free list, reserve, a page, a checkpoint copy, a
+/// running read.
 class FramePool {
  public:
   explicit FramePool(std::uint64_t bytes);
@@ -36,15 +39,18 @@ class FramePool {
   FramePool& operator=(const FramePool&) = delete;
 
   [[nodiscard]] std::uint32_t count() const { return count_; }
-  [[nodiscard]] std::byte* memory(std::uint32_t frame) const { return base_ + std::size_t{frame} * kFrameBytes; }
+  [[nodiscard]] std::byte* memory(std::uint32_t frame) const {
+    return base_ + std::size_t{frame} * kFrameBytes;
+  }
   [[nodiscard]] FrameMeta& meta(std::uint32_t frame) const { return meta_[frame]; }
 
-  std::uint32_t take();          // kNoFrameIndex: none free
-  std::uint32_t take_reserve();  // for copies of pages that a running checkpoint still needs
+  std::uint32_t take();            // kNoFrameIndex: none free
+  std::uint32_t take_reserve();    // for copies of pages that a running checkpoint still needs
   void give(std::uint32_t frame);  // refills the reserve first
   [[nodiscard]] std::uint32_t free_count() const { return free_count_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint32_t reserve_target() const { return reserve_target_; }
-  /// Touches the next 2 MiB that were never used, so that no query pays the page faults. False: all are touched.
+  /// Touches the next 2 MiB that were never used, so that no query pays the page faults. False: all are
+  /// touched.
   bool populate_ahead();
 
  private:

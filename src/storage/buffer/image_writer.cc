@@ -59,7 +59,8 @@ io::IoResult<> ImageWriter::write() {
   for (Piece& piece : pieces) {
     piece.request.done = io::WaitToken::make(io::WaitReason::kPage);
     file_.write_async(images[piece.first].extent.offset(),
-                      staging_.span().subspan(piece.first * kFrameBytes, piece.count * kFrameBytes), &piece.request);
+                      staging_.span().subspan(piece.first * kFrameBytes, piece.count * kFrameBytes),
+                      &piece.request);
   }
   for (Piece& piece : pieces) {
     const io::WaitToken done = piece.request.done;

@@ -14,16 +14,17 @@
 
 namespace rustbd::storage {
 
-/// One image, encoded under the shared latch with `FrameMeta.writing` set, which stays set until it is completed.
+/// One image, encoded under the shared latch with `FrameMeta.writing` set, which stays set until it is
+/// completed.
 struct PageImage {
   std::uint64_t page = 0;
   PageEntry* entry = nullptr;
   std::uint32_t frame = 0;
-  std::uint64_t version = 0;       // of the page when it was encoded
-  std::uint32_t dirty_epoch = 0;   // likewise
+  std::uint64_t version = 0;      // of the page when it was encoded
+  std::uint32_t dirty_epoch = 0;  // likewise
   std::uint64_t checksum = 0;
-  Extent extent;                   // none: it could not be written
-  PageKind kind{};                 // in its header: a root that was split has another one than before
+  Extent extent;    // none: it could not be written
+  PageKind kind{};  // in its header: a root that was split has another one than before
 };
 
 /// Threads: one.
@@ -32,15 +33,20 @@ class ImageWriter {
   static constexpr std::size_t kImagesMax = 64;
   /// `at_once`: images of a batch, 1..kImagesMax.
   ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator, std::size_t at_once = kImagesMax)
-      : file_(file), space_(space), allocator_(allocator), at_once_(at_once), staging_(at_once * kFrameBytes) {}
+      : file_(file),
+        space_(space),
+        allocator_(allocator),
+        at_once_(at_once),
+        staging_(at_once * kFrameBytes) {}
 
   [[nodiscard]] bool full() const { return images.size() == at_once_; }
   /// Where the next image is encoded; then push it to `images`.
   [[nodiscard]] std::span<std::byte> next_staging() {
     return staging_.span().subspan(images.size() * kFrameBytes, kFrameBytes);
   }
-  /// Blocking. Writes all; an image whose extent cannot be written is tried on another extent once. The error is that of
-  /// the first image that could not be written; its extent is none, and those of the others are good.
+  /// Blocking. Writes all; an image whose extent cannot be written is tried on another extent once. The error
+  /// is that of the first image that could not be written; its extent is none, and those of the others are
+  /// good.
   io::IoResult<> write();
 
   std::vector<PageImage> images;

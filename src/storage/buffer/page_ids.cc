@@ -1,8 +1,8 @@
 // Page ids: giving out new pages, and taking back those that were given up once nobody can see them any more.
 #include <cstring>
 
-#include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/base/error.h"
+#include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/pages/entry_ledger.h"
 
 namespace rustbd::storage {
@@ -110,7 +110,8 @@ bool BufferManager::reclaim_one(std::uint64_t id) {
   const bool dirty = entry.has(PageEntry::kDirty);
   const bool needed = running != 0 && dirty && !entry.has(PageEntry::kTemp) &&
                       meta.dirty_epoch.load(std::memory_order_acquire) <= static_cast<std::uint32_t>(running);
-  if (needed || meta.writing.load(std::memory_order_acquire) != 0 || meta.pins.load(std::memory_order_acquire) != 0 ||
+  if (needed || meta.writing.load(std::memory_order_acquire) != 0 ||
+      meta.pins.load(std::memory_order_acquire) != 0 ||
       meta.checkpoint_copy.load(std::memory_order_acquire) != kNoFrameIndex) {
     entry.state.store(LatchWord::make(LatchWord::kFree, version), std::memory_order_release);
     return false;

@@ -82,7 +82,8 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
   std::byte* memory = frames_.memory(read->frame);
   const bool arrived = read->request.status.has_value();
   const ImageProblem problem =
-      arrived ? verify_page_image(PageId{read->page}, 0, read->checksum, {memory, kFrameBytes}) : ImageProblem::kNone;
+      arrived ? verify_page_image(PageId{read->page}, 0, read->checksum, {memory, kFrameBytes})
+              : ImageProblem::kNone;
   if (!arrived || problem != ImageProblem::kNone) {
     if (read->attempts <= kReadRetries) {
       submit_read(read);
@@ -90,7 +91,8 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
     }
     checksum_failures_.fetch_add(1, std::memory_order_relaxed);
     read->entry->set(PageEntry::kBad);
-    read->entry->state.store(LatchWord::make(LatchWord::kEvicted, read->version + 1), std::memory_order_release);
+    read->entry->state.store(LatchWord::make(LatchWord::kEvicted, read->version + 1),
+                             std::memory_order_release);
     give_frame(read->frame);
     end_read(*read);
     return;

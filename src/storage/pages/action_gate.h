@@ -1,5 +1,5 @@
-// ActionGate: every change of pages is an action inside the gate; a checkpoint closes it for a moment and so sees no
-// action half done (storage.md §3, §6).
+// ActionGate: every change of pages is an action inside the gate; a checkpoint closes it for a moment and so
+// sees no action half done (storage.md §3, §6).
 #pragma once
 
 #include <atomic>
@@ -13,10 +13,11 @@ namespace rustbd::storage {
 
 /// Action = one write of a row with its index entries, one split, one undo step, one commit step.
 ///
-/// Invariants: (1) while closed, no thread is inside; (2) epoch() changes only while closed, so it is constant within
-/// an action (I6). Cost of enter and exit: about 10 ns, no shared cache line is written.
+/// Invariants: (1) while closed, no thread is inside; (2) epoch() changes only while closed, so it is
+/// constant within an action (I6). Cost of enter and exit: about 10 ns, no shared cache line is written.
 /// Threads: enter/exit any, strictly paired on one thread, not nested; close/open: the checkpointer.
-/// Inside the gate it is forbidden to suspend, to read the disk, to wait for a row lock, durability or log space.
+/// Inside the gate it is forbidden to suspend, to read the disk, to wait for a row lock, durability or log
+/// space.
 class ActionGate {
  public:
   ActionGate();
@@ -31,7 +32,9 @@ class ActionGate {
   }
   void exit() { slots_[thread_slot()].inside.store(0, std::memory_order_release); }
   /// Whether the calling thread is inside an action.
-  [[nodiscard]] bool inside() const { return slots_[thread_slot()].inside.load(std::memory_order_relaxed) != 0; }
+  [[nodiscard]] bool inside() const {
+    return slots_[thread_slot()].inside.load(std::memory_order_relaxed) != 0;
+  }
 
   /// Epoch of page changes; constant inside an action. 1 + epoch of the last checkpoint begun.
   [[nodiscard]] std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }

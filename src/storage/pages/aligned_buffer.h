@@ -1,5 +1,5 @@
-// Zeroed memory aligned to 4096, as direct I/O wants it. A large one is fresh pages of the kernel, which are zero already
-// and cost nothing until they are touched.
+// Zeroed memory aligned to 4096, as direct I/O wants it. A large one is fresh pages of the kernel, which are
+// zero already and cost nothing until they are touched.
 #pragma once
 
 #include <sys/mman.h>

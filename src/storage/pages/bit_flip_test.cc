@@ -1,4 +1,5 @@
-// Rot at rest: whatever bit of the data file flips, it is reported or harmless, and never a wrong answer (P10).
+// Rot at rest: whatever bit of the data file flips, it is reported or harmless, and never a wrong answer
+// (P10).
 #include <gtest/gtest.h>
 
 #include <map>
@@ -18,8 +19,8 @@ struct Outcome {
   bool wrong = false;
 };
 
-Outcome open_and_read(SimulatedWorld& world, io::SimulatedDisk& disk, const std::map<std::uint64_t, std::uint64_t>& pages,
-                      const std::string& undo) {
+Outcome open_and_read(SimulatedWorld& world, io::SimulatedDisk& disk,
+                      const std::map<std::uint64_t, std::uint64_t>& pages, const std::string& undo) {
   Outcome out;
   FakeSource source;
   StorageOptions options;
@@ -53,14 +54,16 @@ TEST(BitFlip, IsReportedOrHarmless) {
   auto storage = world.open(source, 64);
   std::map<std::uint64_t, std::uint64_t> pages;
   for (int i = 0; i < 150; ++i) {
-    testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-      Allocated page = storage->buffer().alloc(PageKind::kTableLeaf, 1);
-      if (!page) return page.wait;
-      const std::uint64_t value = world.random.next_u64();
-      testing::fill_page(page.guard.mutable_data(), value);
-      pages[page.guard.page_id().raw()] = value;
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage, world.executor, [] { return true; },
+        [&]() -> std::optional<io::WaitToken> {
+          Allocated page = storage->buffer().alloc(PageKind::kTableLeaf, 1);
+          if (!page) return page.wait;
+          const std::uint64_t value = world.random.next_u64();
+          testing::fill_page(page.guard.mutable_data(), value);
+          pages[page.guard.page_id().raw()] = value;
+          return std::nullopt;
+        });
   }
   const std::string undo(10000, 'u');
   source.to_write = {{SnapshotRecord::kActive, undo}};
@@ -74,7 +77,8 @@ TEST(BitFlip, IsReportedOrHarmless) {
   int reported = 0;
   for (int flip = 0; flip < 250; ++flip) {
     std::uint64_t offset = random.below(file_bytes);
-    if (flip % 5 == 0) offset = kSuperblockOffsets[random.below(4)] + random.below(flip % 10 == 0 ? 192 : 4096);
+    if (flip % 5 == 0)
+      offset = kSuperblockOffsets[random.below(4)] + random.below(flip % 10 == 0 ? 192 : 4096);
     const auto mask = static_cast<std::uint8_t>(1u << random.below(8));
     SCOPED_TRACE(::testing::Message() << "byte " << offset << " mask " << int{mask});
     auto disk = world.disk.clone(static_cast<std::uint64_t>(flip), &world.executor);

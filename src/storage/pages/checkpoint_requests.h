@@ -42,7 +42,7 @@ class CheckpointRequests {
 
   mutable std::mutex mutex_;  // protects the following
   bool wanted_ = false;
-  bool automatic_ = false;    // kSpace and kTime count
+  bool automatic_ = false;  // kSpace and kTime count
   bool stopped_ = false;
   std::uint64_t finished_ = 0;
   Batch batch_;

@@ -1,4 +1,5 @@
-// CheckpointSource: what a checkpoint needs from transactions and the log, implemented by `txn` (storage.md §6, §6.3).
+// CheckpointSource: what a checkpoint needs from transactions and the log, implemented by `txn` (storage.md
+// §6, §6.3).
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,9 @@ enum class SnapshotRecord : std::uint8_t {
   kActive = 1,    // undo of a transaction that was active at the gate
   kPrepared = 2,  // a prepared transaction: its PREPARE batch and its undo
   kPurge = 3,     // an entry of the purge queue
-  kFree = 4,      // u64 page, u8 PendingKind; the source may add some, the page layer reads them (twice is once)
-  kSequence = 5,  // sequence values
-  kRowCounter = 6,  // the next row id of a table (I17)
+  kFree = 4,  // u64 page, u8 PendingKind; the source may add some, the page layer reads them (twice is once)
+  kSequence = 5,       // sequence values
+  kRowCounter = 6,     // the next row id of a table (I17)
   kDroppedLayout = 7,  // of a table whose tree is still to be freed
 };
 
@@ -34,8 +35,8 @@ class SnapshotSink {
 
 /// The positions that the superblock carries for the layers above.
 struct CheckpointPositions {
-  Lsn lsn;                        // ckpt_lsn: the pages are the state at this end of the log (with the undo snapshot)
-  CommitTimestamp commit_ts;      // ckpt_commit_ts
+  Lsn lsn;  // ckpt_lsn: the pages are the state at this end of the log (with the undo snapshot)
+  CommitTimestamp commit_ts;  // ckpt_commit_ts
   TransactionId next_txid;
   std::uint32_t next_object_id = 16384;
   std::uint64_t catalog_version = 0;
@@ -47,10 +48,11 @@ class CheckpointSource {
  public:
   virtual ~CheckpointSource() = default;
 
-  /// With the gate closed (no action runs anywhere). Notes, without I/O and without waiting: the log's tail, last commit
-  /// timestamp, the undo tail of each active transaction, the prepared list, the purge-queue tail, the SEQ values.
-  /// `epoch` is E: the epoch of all changes up to now; changes after the gate opens have E+1. Target: under 1 ms.
-  /// What the capture refers to must be kept until finished() (the "checkpoint hold").
+  /// With the gate closed (no action runs anywhere). Notes, without I/O and without waiting: the log's tail,
+  /// last commit timestamp, the undo tail of each active transaction, the prepared list, the purge-queue
+  /// tail, the SEQ values. `epoch` is E: the epoch of all changes up to now; changes after the gate opens
+  /// have E+1. Target: under 1 ms. What the capture refers to must be kept until finished() (the "checkpoint
+  /// hold").
   virtual CheckpointPositions capture(std::uint64_t epoch) = 0;
 
   /// Gate open, others run. Writes the records that describe the captured transactions (undo records with
@@ -67,8 +69,8 @@ class CheckpointSource {
   /// Else it failed (`why`), the one before it stays. The hold ends in both cases.
   virtual void finished(bool durable, Lsn log_keep, const std::string& why) = 0;
 
-  /// At open, in the order of the stream: see Storage::deliver_undo_snapshot(). The buffer manager works, there are no
-  /// other users, no checkpoint runs. May throw Error; the open then fails.
+  /// At open, in the order of the stream: see Storage::deliver_undo_snapshot(). The buffer manager works,
+  /// there are no other users, no checkpoint runs. May throw Error; the open then fails.
   virtual void restore(SnapshotRecord kind, ByteSpan body) = 0;
 };
 

@@ -1,5 +1,5 @@
-// Checkpoints on a disk that crashes, tears and fails: what is opened is the state at the last durable checkpoint, and
-// nothing leaks (P6, P7, P9, P14 of storage.md §10).
+// Checkpoints on a disk that crashes, tears and fails: what is opened is the state at the last durable
+// checkpoint, and nothing leaks (P6, P7, P9, P14 of storage.md §10).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -61,39 +61,43 @@ class Workload {
   void create() {
     const std::uint64_t value = random_.next_u64();
     const auto root_id = static_cast<std::uint32_t>(random_.chance(200) ? 1 + random_.below(5000) : 0);
-    testing::in_action(*storage_, world_.executor, [this] { return alive(); }, [&]() -> std::optional<io::WaitToken> {
-      Allocated page = storage_->buffer().alloc(PageKind::kTableLeaf, 9);
-      if (!page) return page.status == AllocStatus::kNoFrame ? std::optional(page.wait) : std::nullopt;
-      const PageId id = page.guard.page_id();
-      EXPECT_FALSE(model.pages.contains(id.raw())) << "page id in use given out again";
-      if (root_id != 0 && storage_->roots().get(root_id).is_none()) {
-        const RootResult set = storage_->roots().try_set(root_id, id);
-        if (!set) {
-          storage_->buffer().free(std::move(page.guard));
-          return set.status == RootStatus::kRetry ? std::optional(set.wait) : std::nullopt;
-        }
-        model.roots[root_id] = id.raw();
-      }
-      testing::fill_page(page.guard.mutable_data(), value);
-      model.pages[id.raw()] = value;
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage_, world_.executor, [this] { return alive(); },
+        [&]() -> std::optional<io::WaitToken> {
+          Allocated page = storage_->buffer().alloc(PageKind::kTableLeaf, 9);
+          if (!page) return page.status == AllocStatus::kNoFrame ? std::optional(page.wait) : std::nullopt;
+          const PageId id = page.guard.page_id();
+          EXPECT_FALSE(model.pages.contains(id.raw())) << "page id in use given out again";
+          if (root_id != 0 && storage_->roots().get(root_id).is_none()) {
+            const RootResult set = storage_->roots().try_set(root_id, id);
+            if (!set) {
+              storage_->buffer().free(std::move(page.guard));
+              return set.status == RootStatus::kRetry ? std::optional(set.wait) : std::nullopt;
+            }
+            model.roots[root_id] = id.raw();
+          }
+          testing::fill_page(page.guard.mutable_data(), value);
+          model.pages[id.raw()] = value;
+          return std::nullopt;
+        });
   }
 
   void change() {
     const std::uint64_t id = some_page();
     const std::uint64_t value = random_.next_u64();
-    testing::in_action(*storage_, world_.executor, [this] { return alive(); }, [&]() -> std::optional<io::WaitToken> {
-      auto fix = storage_->buffer().try_fix_exclusive(PageId{id});
-      if (fix.status == FixStatus::kMiss) return fix.wait;
-      if (!fix) return std::nullopt;
-      EXPECT_EQ(testing::value_of_page(fix->data()), model.pages.at(id));
-      DirtyResult marked = fix->mark_dirty();
-      if (!marked) return marked.retry;
-      testing::fill_page(fix->mutable_data(), value);
-      model.pages[id] = value;
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage_, world_.executor, [this] { return alive(); },
+        [&]() -> std::optional<io::WaitToken> {
+          auto fix = storage_->buffer().try_fix_exclusive(PageId{id});
+          if (fix.status == FixStatus::kMiss) return fix.wait;
+          if (!fix) return std::nullopt;
+          EXPECT_EQ(testing::value_of_page(fix->data()), model.pages.at(id));
+          DirtyResult marked = fix->mark_dirty();
+          if (!marked) return marked.retry;
+          testing::fill_page(fix->mutable_data(), value);
+          model.pages[id] = value;
+          return std::nullopt;
+        });
   }
 
   void remove() {
@@ -101,14 +105,16 @@ class Workload {
     for (const auto& [root, page] : model.roots) {
       if (page == id) return;
     }
-    testing::in_action(*storage_, world_.executor, [this] { return alive(); }, [&]() -> std::optional<io::WaitToken> {
-      auto fix = storage_->buffer().try_fix_exclusive(PageId{id});
-      if (fix.status == FixStatus::kMiss) return fix.wait;
-      if (!fix) return std::nullopt;
-      storage_->buffer().free(std::move(*fix));
-      model.pages.erase(id);
-      return std::nullopt;
-    });
+    testing::in_action(
+        *storage_, world_.executor, [this] { return alive(); },
+        [&]() -> std::optional<io::WaitToken> {
+          auto fix = storage_->buffer().try_fix_exclusive(PageId{id});
+          if (fix.status == FixStatus::kMiss) return fix.wait;
+          if (!fix) return std::nullopt;
+          storage_->buffer().free(std::move(*fix));
+          model.pages.erase(id);
+          return std::nullopt;
+        });
   }
 
   void read() {
@@ -138,8 +144,8 @@ void expect_state(Storage& storage, const Model& model, bool tolerate_damage = f
   ASSERT_EQ(roots, model.roots);
 }
 
-/// P6, P7 and P14 on what is durable: no problem, and every page is one of the model's or of the root map, or (`pending`)
-/// given up while its image was on its way to disk.
+/// P6, P7 and P14 on what is durable: no problem, and every page is one of the model's or of the root map, or
+/// (`pending`) given up while its image was on its way to disk.
 void expect_verified(SimulatedWorld& world, const Model& model, std::uint64_t pending = 0) {
   const VerifyReport report = verify_pages(world.disk);
   for (const std::string& problem : report.problems) ADD_FAILURE() << problem;
@@ -147,7 +153,8 @@ void expect_verified(SimulatedWorld& world, const Model& model, std::uint64_t pe
   EXPECT_GE(root_pages, 1u);
   EXPECT_LE(root_pages, 1 + model.roots.size() / 500 + pending) << "pages leak";
   const std::uint64_t chunks = (report.state.next_page_id + 511) / 512;
-  EXPECT_LE(report.blocks_used, report.pages * 4 + chunks * 3 + 1 + chunks * 16 / 4096 + 1 + pending) << "blocks leak";
+  EXPECT_LE(report.blocks_used, report.pages * 4 + chunks * 3 + 1 + chunks * 16 / 4096 + 1 + pending)
+      << "blocks leak";
 }
 
 void run_seed(std::uint64_t seed, io::SimulatedFaults faults, int cycles, std::uint64_t ops) {
@@ -326,15 +333,17 @@ TEST(Checkpoint, DiskFullRefusesWritesAndThenWorksAgain) {
   AllocStatus status = AllocStatus::kOk;
   const auto fill = [&] {
     for (int i = 0; i < 5000 && status == AllocStatus::kOk; ++i) {
-      testing::in_action(*storage, world.executor, [] { return true; }, [&]() -> std::optional<io::WaitToken> {
-        Allocated page = storage->buffer().alloc(PageKind::kTableLeaf, 1);
-        if (page.status == AllocStatus::kNoFrame) return page.wait;
-        status = page.status;
-        if (!page) return std::nullopt;
-        testing::fill_page(page.guard.mutable_data(), static_cast<std::uint64_t>(i));
-        pages[page.guard.page_id().raw()] = static_cast<std::uint64_t>(i);
-        return std::nullopt;
-      });
+      testing::in_action(
+          *storage, world.executor, [] { return true; },
+          [&]() -> std::optional<io::WaitToken> {
+            Allocated page = storage->buffer().alloc(PageKind::kTableLeaf, 1);
+            if (page.status == AllocStatus::kNoFrame) return page.wait;
+            status = page.status;
+            if (!page) return std::nullopt;
+            testing::fill_page(page.guard.mutable_data(), static_cast<std::uint64_t>(i));
+            pages[page.guard.page_id().raw()] = static_cast<std::uint64_t>(i);
+            return std::nullopt;
+          });
       if (i % 8 == 0) world.executor.run_for(std::chrono::microseconds(200));
     }
   };

@@ -88,8 +88,8 @@ CheckpointResult Checkpointer::run() {
   return result;
 }
 
-// Root and undo snapshot of the one that is replaced, or of the one that failed: its superblock may have reached the disk in
-// part, so they stay until the next checkpoint is durable.
+// Root and undo snapshot of the one that is replaced, or of the one that failed: its superblock may have
+// reached the disk in part, so they stay until the next checkpoint is durable.
 void Checkpointer::release_old(bool durable, const Superblock& next) {
   if (!durable) {
     for (const Extent extent : new_extents_) parts_.allocator->defer(extent, false);
@@ -201,7 +201,8 @@ std::string Checkpointer::write_directory(const Capture& captured, ExtentPointer
   return {};
 }
 
-std::string Checkpointer::flush_chunks(std::vector<std::uint64_t>& numbers, std::span<const std::byte> images) {
+std::string Checkpointer::flush_chunks(std::vector<std::uint64_t>& numbers,
+                                       std::span<const std::byte> images) {
   std::string why;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     const auto image = images.subspan(i * kChunkBytes, kChunkBytes);

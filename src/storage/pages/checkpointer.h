@@ -1,5 +1,5 @@
-// Checkpointer: makes the state of all pages at one moment durable beside the last one (storage.md §6). Action-consistent
-// shadow paging: nothing that the last durable superblock reaches is overwritten (I1, I2).
+// Checkpointer: makes the state of all pages at one moment durable beside the last one (storage.md §6).
+// Action-consistent shadow paging: nothing that the last durable superblock reaches is overwritten (I1, I2).
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class Checkpointer {
     ActionGate* gate;
     BufferManager* buffer;
     PendingFree* pending;
-    CheckpointSource* source;                       // nullptr: the empty state of a new database
+    CheckpointSource* source;  // nullptr: the empty state of a new database
     std::function<void(std::string_view)> fatal;
   };
   /// `current`: the superblock on disk; `snapshot`: extents of its undo snapshot.
@@ -66,13 +66,13 @@ class Checkpointer {
   void release_old(bool durable, const Superblock& next);
 
   Parts parts_;
-  mutable std::mutex mutex_;        // protects superblock_
+  mutable std::mutex mutex_;  // protects superblock_
   Superblock superblock_;
-  std::vector<Extent> snapshot_;    // extents of the durable undo snapshot
-  std::vector<Extent> new_extents_; // root and snapshot of the checkpoint that runs
+  std::vector<Extent> snapshot_;     // extents of the durable undo snapshot
+  std::vector<Extent> new_extents_;  // root and snapshot of the checkpoint that runs
   std::vector<Extent> new_snapshot_;
-  std::uint64_t wal_uuid_ = 0;      // mutex_; 0: as it is
-  bool failed_for_good_ = false;    // a sync failed (I20)
+  std::uint64_t wal_uuid_ = 0;    // mutex_; 0: as it is
+  bool failed_for_good_ = false;  // a sync failed (I20)
 };
 
 }  // namespace rustbd::storage

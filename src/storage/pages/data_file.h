@@ -1,4 +1,5 @@
-// DataFile: rustbd.db. The only user of io::Disk for pages; called by BufferManager, Checkpointer and open (storage.md §3).
+// DataFile: rustbd.db. The only user of io::Disk for pages; called by BufferManager, Checkpointer and open
+// (storage.md §3).
 #pragma once
 
 #include <atomic>
@@ -13,10 +14,12 @@
 
 namespace rustbd::storage {
 
-/// Offsets and buffers are multiples of 4096. Threads: any; one grow() at a time. Blocking calls hold no lock.
+/// Offsets and buffers are multiples of 4096. Threads: any; one grow() at a time. Blocking calls hold no
+/// lock.
 class DataFile {
  public:
-  DataFile(std::unique_ptr<io::File> file, io::Executor* executor) : file_(std::move(file)), executor_(executor) {}
+  DataFile(std::unique_ptr<io::File> file, io::Executor* executor)
+      : file_(std::move(file)), executor_(executor) {}
 
   void read_async(std::uint64_t offset, std::span<std::byte> into, io::IoRequest* request) {
     file_->read_async(offset, into, request);
@@ -25,7 +28,9 @@ class DataFile {
     file_->write_async(offset, from, request);
   }
   io::IoResult<> read(std::uint64_t offset, std::span<std::byte> into) { return file_->read(offset, into); }
-  io::IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) { return file_->write(offset, from); }
+  io::IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) {
+    return file_->write(offset, from);
+  }
   /// A failure is final: whoever calls it ends the process (I20).
   io::IoResult<> datasync() { return file_->datasync(); }
   /// Makes the file `blocks` blocks long, with its space reserved.

@@ -11,20 +11,24 @@
 namespace rustbd::storage {
 namespace {
 
-Error damaged(std::string_view what) { return error(sqlstate::kDataCorrupted, "the page directory is damaged: {}", what); }
+Error damaged(std::string_view what) {
+  return error(sqlstate::kDataCorrupted, "the page directory is damaged: {}", what);
+}
 
-void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byte* image, PageDirectory& directory,
-                ExtentAllocator& allocator) {
+void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byte* image,
+                PageDirectory& directory, ExtentAllocator& allocator) {
   for (std::uint64_t index = 0; index < kChunkEntries; ++index) {
     const auto stored = load<StoredEntry>(image + index * sizeof(StoredEntry));
     const std::uint64_t id = number * kChunkEntries + index;
     if ((stored.flags & PageEntry::kFreePage) != 0) continue;
     const Extent extent = Extent::unpack(stored.extent);
     const PageClass page_class = stored.class_kind >> 4;
-    if (id == 0 || id >= next_page_id || page_class > kPageClassMax || extent.blocks > page_blocks(page_class)) {
+    if (id == 0 || id >= next_page_id || page_class > kPageClassMax ||
+        extent.blocks > page_blocks(page_class)) {
       throw damaged(fmt::format("entry of page {}", id));
     }
-    if (!allocator.mark_used(extent)) throw damaged(fmt::format("the extent of page {} overlaps another one", id));
+    if (!allocator.mark_used(extent))
+      throw damaged(fmt::format("the extent of page {} overlaps another one", id));
     PageEntry& entry = directory.entry(id);
     entry.extent = stored.extent;
     entry.checksum = stored.checksum;
@@ -35,8 +39,8 @@ void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byt
 
 }  // namespace
 
-void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator, const Superblock& superblock,
-                    std::vector<std::uint64_t>& free_ids) {
+void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator,
+                    const Superblock& superblock, std::vector<std::uint64_t>& free_ids) {
   const std::uint64_t next = superblock.state.next_page_id;
   const std::uint64_t chunks = (next + kChunkEntries - 1) / kChunkEntries;
   const ExtentPointer& root_pointer = superblock.directory_root;
@@ -55,7 +59,8 @@ void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& a
     if (chunk.extent.bytes() != kChunkBytes || !allocator.mark_used(chunk.extent)) {
       throw damaged(fmt::format("the extent of chunk {}", number));
     }
-    if (!file.read(chunk.extent.offset(), image.span()) || xxh3_64(image.data(), kChunkBytes) != chunk.checksum) {
+    if (!file.read(chunk.extent.offset(), image.span()) ||
+        xxh3_64(image.data(), kChunkBytes) != chunk.checksum) {
       throw damaged(fmt::format("chunk {}", number));
     }
     load_chunk(number, next, image.data(), directory, allocator);

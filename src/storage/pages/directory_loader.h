@@ -11,8 +11,9 @@
 
 namespace rustbd::storage {
 
-/// Throws Error XX001: damaged, or two extents overlap. `free_ids`: descending, so that the lowest is used first.
-void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator, const Superblock& superblock,
-                    std::vector<std::uint64_t>& free_ids);
+/// Throws Error XX001: damaged, or two extents overlap. `free_ids`: descending, so that the lowest is used
+/// first.
+void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator,
+                    const Superblock& superblock, std::vector<std::uint64_t>& free_ids);
 
 }  // namespace rustbd::storage

@@ -1,5 +1,6 @@
-// EntryLedger: all changes of what the directory stores about a page (extent, allocated or free), with the rules that keep
-// the last durable and the running checkpoint intact (storage.md §2.1 "image epoch", §6 step 3; I1, I9).
+// EntryLedger: all changes of what the directory stores about a page (extent, allocated or free), with the
+// rules that keep the last durable and the running checkpoint intact (storage.md §2.1 "image epoch", §6 step
+// 3; I1, I9).
 #pragma once
 
 #include <atomic>
@@ -14,14 +15,16 @@
 
 namespace rustbd::storage {
 
-/// While checkpoint E runs the current epoch is E+1. `epoch` below is the epoch that a change belongs to: E for an image
-/// of the page as it was at the gate, else the current one. A change of E+1 first notes the value for E as an override,
-/// until E has taken the chunk.
+/// While checkpoint E runs the current epoch is E+1. `epoch` below is the epoch that a change belongs to: E
+/// for an image of the page as it was at the gate, else the current one. A change of E+1 first notes the
+/// value for E as an override, until E has taken the chunk.
 ///
-/// Threads: any; the caller holds the page's latch as each function says, and is inside the gate or is the checkpointer.
+/// Threads: any; the caller holds the page's latch as each function says, and is inside the gate or is the
+/// checkpointer.
 class EntryLedger {
  public:
-  EntryLedger(PageDirectory& directory, ExtentAllocator& allocator) : directory_(directory), allocator_(allocator) {}
+  EntryLedger(PageDirectory& directory, ExtentAllocator& allocator)
+      : directory_(directory), allocator_(allocator) {}
 
   /// The running checkpoint's epoch; 0: none.
   [[nodiscard]] std::uint64_t running() const { return running_.load(std::memory_order_seq_cst); }
@@ -31,7 +34,8 @@ class EntryLedger {
   void set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent, std::uint64_t checksum,
                  std::uint64_t epoch);
   /// Exclusive latch. The entry becomes dirty and has no extent.
-  void set_allocated(std::uint64_t page, PageEntry& entry, PageClass page_class, PageKind kind, std::uint64_t epoch);
+  void set_allocated(std::uint64_t page, PageEntry& entry, PageClass page_class, PageKind kind,
+                     std::uint64_t epoch);
   /// Exclusive latch.
   void set_free(std::uint64_t page, PageEntry& entry, std::uint64_t epoch);
 
@@ -40,7 +44,8 @@ class EntryLedger {
   void end();
 
   enum class ChunkState : std::uint8_t { kUnchanged, kAllFree, kEncoded };
-  /// The chunk's image for the running checkpoint, if it has changed. Afterwards no override is noted for it any more.
+  /// The chunk's image for the running checkpoint, if it has changed. Afterwards no override is noted for it
+  /// any more.
   ChunkState encode_chunk(std::uint64_t number, std::span<std::byte> into);
   /// Where it was written; the extent before it is freed with the running checkpoint.
   void set_chunk_extent(std::uint64_t number, Extent extent, std::uint64_t checksum);
@@ -56,7 +61,8 @@ class EntryLedger {
   ExtentAllocator& allocator_;
   std::atomic<std::uint64_t> running_{0};
   std::mutex fresh_mutex_;
-  std::vector<std::uint64_t> fresh_[2];  // fresh_mutex_; pages whose extent has an image epoch of this parity, not yet durable
+  std::vector<std::uint64_t>
+      fresh_[2];  // fresh_mutex_; pages whose extent has an image epoch of this parity, not yet durable
 };
 
 }  // namespace rustbd::storage

@@ -1,5 +1,6 @@
-// Epoch-based reclamation: memory and page ids that a reader may still hold are reused only after every reader that
-// was under way has finished (Fraser, "Practical lock-freedom", 2004). Used by freed pages and by the version store.
+// Epoch-based reclamation: memory and page ids that a reader may still hold are reused only after every
+// reader that was under way has finished (Fraser, "Practical lock-freedom", 2004). Used by freed pages and by
+// the version store.
 #pragma once
 
 #include <atomic>
@@ -13,8 +14,9 @@
 
 namespace rustbd::storage {
 
-/// A reader holds a Pin from before it takes its first pointer or page id out of a shared structure until it has let go
-/// of the last. What is unlinked and then stamped with `retire_stamp()` may be reused once `passed(stamp)`.
+/// A reader holds a Pin from before it takes its first pointer or page id out of a shared structure until it
+/// has let go of the last. What is unlinked and then stamped with `retire_stamp()` may be reused once
+/// `passed(stamp)`.
 ///
 /// Threads: any. A Pin belongs to its thread, nests, and is never held across a suspension.
 class Epochs {
@@ -52,7 +54,8 @@ class Epochs {
   [[nodiscard]] std::uint64_t retire_stamp() { return current_.fetch_add(1, std::memory_order_seq_cst); }
   /// Whether every pin that existed at retire_stamp() is gone. Reads all slots: ask once per batch.
   [[nodiscard]] bool passed(std::uint64_t stamp) const { return oldest_pinned() > stamp; }
-  /// The smallest epoch that a pin holds; the current one if there is none. Anything stamped below it is free.
+  /// The smallest epoch that a pin holds; the current one if there is none. Anything stamped below it is
+  /// free.
   [[nodiscard]] std::uint64_t oldest_pinned() const;
 
   /// Runs `reclaim` once no present reader is left (in some later collect()).

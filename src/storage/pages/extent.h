@@ -25,8 +25,8 @@ inline constexpr std::uint32_t kExtentBlocksMax = (1u << 20) - 1;
 struct ExtentPointer {
   std::uint64_t first_block = 0;
   std::uint32_t blocks = 0;
-  std::uint32_t raw_len = 0;    // bytes of content
-  std::uint64_t checksum = 0;   // XXH3-64 over all stored blocks
+  std::uint32_t raw_len = 0;   // bytes of content
+  std::uint64_t checksum = 0;  // XXH3-64 over all stored blocks
   std::uint32_t key_id = 0;
   std::uint8_t compression = 0;
   std::uint8_t encryption = 0;

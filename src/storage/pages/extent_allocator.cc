@@ -12,7 +12,8 @@ constexpr std::uint32_t kFirstFitMax = 16;
 constexpr std::uint32_t kRegionWords = ExtentAllocator::kRegionBlocks / 64;
 
 bool is_superblock(std::uint64_t block) {
-  return std::ranges::any_of(kSuperblockOffsets, [&](std::uint64_t offset) { return offset / 4096 == block; });
+  return std::ranges::any_of(kSuperblockOffsets,
+                             [&](std::uint64_t offset) { return offset / 4096 == block; });
 }
 }  // namespace
 
@@ -56,7 +57,8 @@ void ExtentAllocator::set_used(Extent extent) {
   free_blocks_.fetch_sub(extent.blocks, std::memory_order_relaxed);
 }
 
-std::optional<std::uint32_t> ExtentAllocator::find(Region& region, std::uint32_t blocks, std::uint32_t from_bit) const {
+std::optional<std::uint32_t> ExtentAllocator::find(Region& region, std::uint32_t blocks,
+                                                   std::uint32_t from_bit) const {
   if (region.free < blocks) return std::nullopt;
   std::uint32_t bit = std::max(from_bit, region.first_free_word * 64);
   std::uint32_t run = 0;
@@ -79,7 +81,8 @@ Extent ExtentAllocator::take(std::size_t region, std::uint32_t bit, std::uint32_
   const Extent extent{region * kRegionBlocks + bit, blocks};
   set_used(extent);
   Region& taken = *regions_[region];
-  while (taken.first_free_word < kRegionWords && taken.used[taken.first_free_word] == ~0ull) ++taken.first_free_word;
+  while (taken.first_free_word < kRegionWords && taken.used[taken.first_free_word] == ~0ull)
+    ++taken.first_free_word;
   while (low_region_ < regions_.size() && regions_[low_region_]->free == 0) ++low_region_;
   return extent;
 }

@@ -1,5 +1,5 @@
-// Which blocks of the data file are free: a bitmap in memory, derived from the directory at start and never stored
-// (storage.md §6.2); and the extents that become free only with the next durable checkpoint (I1, I9).
+// Which blocks of the data file are free: a bitmap in memory, derived from the directory at start and never
+// stored (storage.md §6.2); and the extents that become free only with the next durable checkpoint (I1, I9).
 #pragma once
 
 #include <atomic>
@@ -26,25 +26,29 @@ class ExtentAllocator {
   /// First fit for up to 16 blocks, next fit for runs. An extent never crosses a 64 MiB region.
   [[nodiscard]] std::optional<Extent> allocate(std::uint32_t blocks);
   void free(Extent extent);
-  /// At start: takes these blocks. False: out of the file, or one of them is in use already (two extents overlap).
+  /// At start: takes these blocks. False: out of the file, or one of them is in use already (two extents
+  /// overlap).
   [[nodiscard]] bool mark_used(Extent extent);
   /// Never handed out again by this process: a write there failed.
   void quarantine(Extent extent);
 
   /// Free once the checkpoint that is running (`of_running`), or else the next one, is durable.
   void defer(Extent extent, bool of_running);
-  void begin_checkpoint();           // what was deferred so far belongs to the checkpoint that begins now
-  void end_checkpoint(bool durable); // durable: its deferred extents are free; else they wait for the next one
+  void begin_checkpoint();  // what was deferred so far belongs to the checkpoint that begins now
+  void end_checkpoint(
+      bool durable);  // durable: its deferred extents are free; else they wait for the next one
 
   [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t deferred_blocks() const { return deferred_blocks_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t deferred_blocks() const {
+    return deferred_blocks_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] bool is_free(std::uint64_t block) const;  // tests
 
  private:
   struct Region {
     std::uint64_t used[kRegionBlocks / 64] = {};  // bit set: not free
     std::uint32_t free = 0;
-    std::uint32_t first_free_word = 0;            // no free bit in a word before it
+    std::uint32_t first_free_word = 0;  // no free bit in a word before it
   };
   std::optional<std::uint32_t> find(Region& region, std::uint32_t blocks, std::uint32_t from_bit) const;
   void set_used(Extent extent);
@@ -53,8 +57,8 @@ class ExtentAllocator {
 
   mutable std::mutex mutex_;  // protects the following
   std::vector<std::unique_ptr<Region>> regions_;
-  std::size_t low_region_ = 0;            // regions before it have no free block
-  std::size_t run_region_ = 0;            // next fit: where the last run ended
+  std::size_t low_region_ = 0;  // regions before it have no free block
+  std::size_t run_region_ = 0;  // next fit: where the last run ended
   std::uint32_t run_bit_ = 0;
   std::vector<Extent> deferred_;          // for the next checkpoint
   std::vector<Extent> deferred_running_;  // for the running one

@@ -8,9 +8,10 @@
 
 namespace rustbd::storage {
 
-std::uint64_t encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch, std::span<const std::byte> page,
-                                std::span<std::byte> into) {
-  RUSTBD_ASSERT(page.size() == page_bytes(page_class) && into.size() == page_blocks(page_class) * kBlockBytes);
+std::uint64_t encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
+                                std::span<const std::byte> page, std::span<std::byte> into) {
+  RUSTBD_ASSERT(page.size() == page_bytes(page_class) &&
+                into.size() == page_blocks(page_class) * kBlockBytes);
   ExtentHeader header{};
   header.magic = kExtentMagic;
   header.version = kExtentVersion;

@@ -1,4 +1,5 @@
-// Bytes on disk that must never change by accident: superblock, extent image, directory entry; and the superblock's open rule.
+// Bytes on disk that must never change by accident: superblock, extent image, directory entry; and the
+// superblock's open rule.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,13 +44,13 @@ TEST(SuperblockFormat, FieldsStandWhereTheDocumentSays) {
   EXPECT_EQ(u32(8), 1u);
   EXPECT_EQ(u64(16), 0x0102030405060708u);
   EXPECT_EQ(u64(24), 0x1112131415161718u);
-  const std::pair<std::size_t, std::uint64_t> wide[] = {{32, 0x21}, {40, 0x22}, {48, 0x23}, {56, 0x24}, {64, 0x25},
-                                                        {72, 0x29}, {80, 0x28}, {96, 0x31}, {112, 0x34}, {128, 0x41},
-                                                        {160, 0x2D}, {168, 0x2B}, {184, 0x27}, {192, 0x2E}};
+  const std::pair<std::size_t, std::uint64_t> wide[] = {
+      {32, 0x21}, {40, 0x22},  {48, 0x23},  {56, 0x24},  {64, 0x25},  {72, 0x29},  {80, 0x28},
+      {96, 0x31}, {112, 0x34}, {128, 0x41}, {160, 0x2D}, {168, 0x2B}, {184, 0x27}, {192, 0x2E}};
   for (const auto& [at, value] : wide) EXPECT_EQ(u64(at), value) << at;
-  const std::pair<std::size_t, std::uint32_t> narrow[] = {{88, 0x2A}, {92, 14},     {104, 0x32}, {108, 0x33},
-                                                          {120, 0x35}, {136, 0x42}, {140, 0x43}, {176, 0x2C},
-                                                          {180, 0x26}};
+  const std::pair<std::size_t, std::uint32_t> narrow[] = {{88, 0x2A},  {92, 14},    {104, 0x32},
+                                                          {108, 0x33}, {120, 0x35}, {136, 0x42},
+                                                          {140, 0x43}, {176, 0x2C}, {180, 0x26}};
   for (const auto& [at, value] : narrow) EXPECT_EQ(u32(at), value) << at;
   EXPECT_EQ(image[124], std::byte{1});
   EXPECT_EQ(image[125], std::byte{2});
@@ -93,7 +94,8 @@ TEST(ExtentImageFormat, FieldsStandWhereTheDocumentSays) {
   EXPECT_EQ(verify_page_image(PageId{0x1235}, 0, checksum, image), ImageProblem::kPageId);
   EXPECT_EQ(verify_page_image(PageId{0x1234}, 0, checksum + 1, image), ImageProblem::kChecksum);
   image[5] = std::byte{1};
-  EXPECT_EQ(verify_page_image(PageId{0x1234}, 0, xxh3_64(image.data(), image.size()), image), ImageProblem::kCodec);
+  EXPECT_EQ(verify_page_image(PageId{0x1234}, 0, xxh3_64(image.data(), image.size()), image),
+            ImageProblem::kCodec);
 }
 
 TEST(DirectoryFormat, EntryIs24Bytes) {

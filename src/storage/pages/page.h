@@ -1,4 +1,5 @@
-// A page: the unit of the buffer manager. Its kinds, its 32-byte header, its size classes (docs: storage.md §1.2-1.3).
+// A page: the unit of the buffer manager. Its kinds, its 32-byte header, its size classes (docs: storage.md
+// §1.2-1.3).
 #pragma once
 
 #include <cstddef>
@@ -9,9 +10,9 @@
 
 namespace rustbd::storage {
 
-inline constexpr std::size_t kBlockBytes = 4096;         // unit of disk space
-inline constexpr std::size_t kFrameBytes = 16384;        // class 0 in the pool and, uncompressed, on disk
-inline constexpr std::size_t kExtentHeaderBytes = 72;    // in front of every page image on disk
+inline constexpr std::size_t kBlockBytes = 4096;       // unit of disk space
+inline constexpr std::size_t kFrameBytes = 16384;      // class 0 in the pool and, uncompressed, on disk
+inline constexpr std::size_t kExtentHeaderBytes = 72;  // in front of every page image on disk
 inline constexpr std::size_t kPageHeaderBytes = 32;
 inline constexpr std::uint8_t kPageClassMax = 6;
 
@@ -19,7 +20,9 @@ inline constexpr std::uint8_t kPageClassMax = 6;
 using PageClass = std::uint8_t;
 
 /// Bytes that a page layout may use: the image with its extent header fits the frame's blocks uncompressed.
-constexpr std::size_t page_bytes(PageClass page_class) { return (kFrameBytes << page_class) - kExtentHeaderBytes; }
+constexpr std::size_t page_bytes(PageClass page_class) {
+  return (kFrameBytes << page_class) - kExtentHeaderBytes;
+}
 inline constexpr std::size_t kPageBytes = page_bytes(0);  // 16312
 constexpr std::uint32_t page_blocks(PageClass page_class) { return 4u << page_class; }
 
@@ -39,8 +42,9 @@ enum class PageKind : std::uint8_t {
 };
 inline constexpr std::uint8_t kPageKindMax = 11;
 
-/// First bytes of every page, in memory and in the image. Fields of `PageHeader` are changed as all bytes of a page:
-/// under the exclusive latch, after mark_dirty(). `flags` belongs to the kind (e.g. "dead" of a leaf).
+/// First bytes of every page, in memory and in the image. Fields of `PageHeader` are changed as all bytes of
+/// a page: under the exclusive latch, after mark_dirty(). `flags` belongs to the kind (e.g. "dead" of a
+/// leaf).
 struct PageHeader {
   std::uint64_t page_id;
   PageKind kind;

@@ -15,7 +15,8 @@ constexpr std::uint64_t kCommitEntries = kCommitBytes / sizeof(PageEntry);
 }  // namespace
 
 PageDirectory::PageDirectory()
-    : chunk_blocks_(std::make_unique<std::atomic<DirectoryChunk*>[]>(kMaxPages / kChunkEntries / kBlockChunks)) {
+    : chunk_blocks_(
+          std::make_unique<std::atomic<DirectoryChunk*>[]>(kMaxPages / kChunkEntries / kBlockChunks)) {
   void* memory = mmap(nullptr, kReservedBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   madvise(memory, kReservedBytes, MADV_HUGEPAGE);

@@ -1,5 +1,5 @@
-// Pages that are no part of any tree but not yet free: given up, of a dropped tree, or under construction. A checkpoint
-// carries the list (FREE records, storage.md §6.3), so that a crash leaks nothing.
+// Pages that are no part of any tree but not yet free: given up, of a dropped tree, or under construction. A
+// checkpoint carries the list (FREE records, storage.md §6.3), so that a crash leaks nothing.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 namespace rustbd::storage {
 
 enum class PendingKind : std::uint8_t {
-  kPage = 1,       // this page alone; the page layer frees it after a restart
-  kChain = 2,      // this page and all that follow by right_sibling (overflow chain); freed by the page layer too
+  kPage = 1,   // this page alone; the page layer frees it after a restart
+  kChain = 2,  // this page and all that follow by right_sibling (overflow chain); freed by the page layer too
   kTableTree = 3,  // root of a table's tree: whoever dropped it frees it child before parent, then the root
   kIndexTree = 4,
 };

@@ -12,7 +12,8 @@
 namespace rustbd::storage {
 namespace {
 
-// Nobody but the checkpointer (shared, for microseconds) latches these pages besides the map, which does it under its mutex.
+// Nobody but the checkpointer (shared, for microseconds) latches these pages besides the map, which does it
+// under its mutex.
 ExclusiveGuard latch(BufferManager& buffer, PageId page) {
   for (;;) {
     auto fix = buffer.try_fix_exclusive(page);
@@ -67,8 +68,9 @@ RootResult RootMap::try_set(std::uint32_t id, PageId root) {
   }
   PageHeader& header = page.mutable_header();
   RootEntry* first = entries(page);
-  RootEntry* place = std::lower_bound(first, first + header.count, id,
-                                      [](const RootEntry& entry, std::uint32_t key) { return entry.id < key; });
+  RootEntry* place =
+      std::lower_bound(first, first + header.count, id,
+                       [](const RootEntry& entry, std::uint32_t key) { return entry.id < key; });
   std::memmove(place + 1, place, static_cast<std::size_t>(first + header.count - place) * sizeof(RootEntry));
   *place = RootEntry{id, 0, root.raw()};
   ++header.count;
@@ -108,8 +110,8 @@ RootResult RootMap::try_erase(std::uint32_t id) {
   PageHeader& header = page.mutable_header();
   RootEntry* first = entries(page);
   RootEntry* end = first + header.count;
-  RootEntry* place = std::lower_bound(first, end, id,
-                                      [](const RootEntry& entry, std::uint32_t key) { return entry.id < key; });
+  RootEntry* place = std::lower_bound(
+      first, end, id, [](const RootEntry& entry, std::uint32_t key) { return entry.id < key; });
   RUSTBD_ASSERT(place != end && place->id == id, "the map and its pages agree");
   std::memmove(place, place + 1, static_cast<std::size_t>(end - place - 1) * sizeof(RootEntry));
   --header.count;
@@ -135,7 +137,8 @@ bool RootMap::load() {
     auto fix = buffer_.fix_shared(next);
     if (!fix) return false;
     const PageHeader& header = fix->header();
-    if (header.kind != PageKind::kCatalogRoot || header.page_id != next.raw() || header.count > kRootEntriesMax) {
+    if (header.kind != PageKind::kCatalogRoot || header.page_id != next.raw() ||
+        header.count > kRootEntriesMax) {
       return false;
     }
     buffer_.pin_resident(next);

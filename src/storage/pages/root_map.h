@@ -1,5 +1,6 @@
-// RootMap: the root page of each table and index tree, kept in the catalog root page (id 1, kind 10) and the pages that
-// follow it by right_sibling (storage.md §0 item 15). Physical: changed by actions, carried by checkpoints, never logged.
+// RootMap: the root page of each table and index tree, kept in the catalog root page (id 1, kind 10) and the
+// pages that follow it by right_sibling (storage.md §0 item 15). Physical: changed by actions, carried by
+// checkpoints, never logged.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +37,9 @@ struct [[nodiscard]] RootResult {
   explicit operator bool() const { return status == RootStatus::kOk; }
 };
 
-/// Threads: get() any; try_set and try_erase any, inside the gate, after all other pages of the action are latched and
-/// marked dirty (the catalog root pages come last in the latch order), before its first changed byte. The pages of the map
-/// stay in memory. A root page id never changes while its id exists.
+/// Threads: get() any; try_set and try_erase any, inside the gate, after all other pages of the action are
+/// latched and marked dirty (the catalog root pages come last in the latch order), before its first changed
+/// byte. The pages of the map stay in memory. A root page id never changes while its id exists.
 class RootMap {
  public:
   explicit RootMap(BufferManager& buffer) : buffer_(buffer) {}
@@ -63,10 +64,10 @@ class RootMap {
   [[nodiscard]] std::size_t page_for(std::uint32_t id) const;
 
   BufferManager& buffer_;
-  mutable std::shared_mutex mutex_;         // protects the following
+  mutable std::shared_mutex mutex_;  // protects the following
   std::map<std::uint32_t, PageId> roots_;
-  std::vector<PageId> chain_;               // pages in order
-  std::vector<std::uint32_t> first_id_;     // lowest id that belongs to the page; [0] = 0
+  std::vector<PageId> chain_;            // pages in order
+  std::vector<std::uint32_t> first_id_;  // lowest id that belongs to the page; [0] = 0
 };
 
 }  // namespace rustbd::storage

@@ -83,7 +83,8 @@ bool read_checked(DataFile& file, const ExtentPointer& pointer, AlignedBuffer& i
 bool snapshot_extents(DataFile& file, const ExtentPointer& last, std::vector<ExtentPointer>& out) {
   AlignedBuffer buffer(kSnapshotExtentBlocks * 4096);
   for (ExtentPointer pointer = last; pointer.blocks != 0; pointer = load<ExtentPointer>(buffer.data() + 8)) {
-    if (!read_checked(file, pointer, buffer) || load<std::uint32_t>(buffer.data()) != kSnapshotMagic) return false;
+    if (!read_checked(file, pointer, buffer) || load<std::uint32_t>(buffer.data()) != kSnapshotMagic)
+      return false;
     out.push_back(pointer);
   }
   std::ranges::reverse(out);

@@ -1,10 +1,10 @@
-// The undo snapshot on disk (storage.md §6.3): records in a list of extents. The extent written last comes first in the list
-// and each names the one before it, so that every pointer carries the checksum of what it points to; a reader collects the
-// list and then reads it backwards.
+// The undo snapshot on disk (storage.md §6.3): records in a list of extents. The extent written last comes
+// first in the list and each names the one before it, so that every pointer carries the checksum of what it
+// points to; a reader collects the list and then reads it backwards.
 //
-// Extent: u32 magic 'RDUS', u32 content bytes, ExtentPointer to the one before (32 B), content, zeros to the block.
-// Content: records {u8 kind, u8[3] 0, u32 length, body}, running over extent ends; the last is END (255) with the CRC-32C of
-// all bytes before it.
+// Extent: u32 magic 'RDUS', u32 content bytes, ExtentPointer to the one before (32 B), content, zeros to the
+// block. Content: records {u8 kind, u8[3] 0, u32 length, body}, running over extent ends; the last is END
+// (255) with the CRC-32C of all bytes before it.
 #pragma once
 
 #include <cstdint>

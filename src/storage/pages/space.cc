@@ -41,7 +41,8 @@ bool Space::grow(std::uint64_t seen_blocks) {
     return allocator_.file_blocks() > seen_blocks;
   }
   bool grown = false;
-  for (std::uint64_t step = grow_blocks_; step >= std::min<std::uint64_t>(64, grow_blocks_) && !grown; step /= 4) {
+  for (std::uint64_t step = grow_blocks_; step >= std::min<std::uint64_t>(64, grow_blocks_) && !grown;
+       step /= 4) {
     if (file_.extend(seen_blocks, seen_blocks + step)) {
       allocator_.set_file_blocks(seen_blocks + step);
       grown = true;

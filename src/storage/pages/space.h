@@ -35,8 +35,8 @@ class Space {
   ExtentAllocator& allocator_;
   const std::uint64_t grow_blocks_;
   std::atomic<bool> full_{false};
-  std::mutex mutex_;        // protects growing_
-  io::WaitToken growing_;   // somebody grows the file; fires when that has ended
+  std::mutex mutex_;       // protects growing_
+  io::WaitToken growing_;  // somebody grows the file; fires when that has ended
 };
 
 }  // namespace rustbd::storage

@@ -117,7 +117,8 @@ void Storage::Parts::open_file() {
   if (!options.create && !environment.disk->exists(kDataFileName)) {
     throw error(sqlstate::kUndefinedFile, "data directory contains no database");
   }
-  auto opened = environment.disk->open(kDataFileName, {.create = options.create, .direct = options.direct_io});
+  auto opened =
+      environment.disk->open(kDataFileName, {.create = options.create, .direct = options.direct_io});
   if (!opened) throw io_error("open the data file", opened.error());
   file = std::make_unique<DataFile>(std::move(*opened), environment.executor);
 }
@@ -135,10 +136,12 @@ bool Storage::Parts::read_superblock(Superblock& out) {
     throw error(sqlstate::kDataCorrupted, "all copies of the superblock are damaged");
   }
   out = *reading.newest;
-  if (reading.foreign) throw error(sqlstate::kDataCorrupted, "superblock copies belong to different databases");
+  if (reading.foreign)
+    throw error(sqlstate::kDataCorrupted, "superblock copies belong to different databases");
   if (out.format_version != kFormatVersion || out.page_size_log2 != 14) {
-    throw error(sqlstate::kFeatureNotSupported, "data file has format version {}, this server reads version {}",
-                out.format_version, kFormatVersion);
+    throw error(sqlstate::kFeatureNotSupported,
+                "data file has format version {}, this server reads version {}", out.format_version,
+                kFormatVersion);
   }
   for (const std::string& warning : reading.warnings) options.log("warning: " + warning);
   if (reading.twin_bad) {
@@ -151,10 +154,11 @@ bool Storage::Parts::read_superblock(Superblock& out) {
 
 void Storage::Parts::build(const Superblock& superblock) {
   gate.set_epoch(superblock.state.epoch + 1);
-  space = std::make_unique<Space>(*file, allocator, std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512));
+  space = std::make_unique<Space>(*file, allocator,
+                                  std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512));
   ledger = std::make_unique<EntryLedger>(directory, allocator);
-  BufferManager::Parts parts{environment, &directory,  file.get(), &allocator, space.get(),
-                             ledger.get(), &gate, &epochs,    &pending};
+  BufferManager::Parts parts{environment,  &directory, file.get(), &allocator, space.get(),
+                             ledger.get(), &gate,      &epochs,    &pending};
   buffer = std::make_unique<BufferManager>(parts, BufferManager::Options{options.buffer_bytes});
   roots = std::make_unique<RootMap>(*buffer);
 }
@@ -167,7 +171,8 @@ void Storage::Parts::create() {
   const std::uint64_t blocks = std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512);
   if (have < blocks) require(file->extend(have, blocks), "extend the data file");
   AlignedBuffer zero(kSuperblockBytes);
-  for (const std::uint64_t offset : kSuperblockOffsets) require(file->write(offset, zero.span()), "write the superblock");
+  for (const std::uint64_t offset : kSuperblockOffsets)
+    require(file->write(offset, zero.span()), "write the superblock");
   allocator.set_file_blocks(std::max(have, blocks));
   Superblock superblock;
   superblock.state.uuid = random_uuid(*environment.random);
@@ -229,8 +234,10 @@ void Storage::Parts::checkpoint_loop() {
     const CheckpointResult result = checkpointer->run();
     if (duration != nullptr) {
       duration->observe(static_cast<double>(result.duration_us) / 1e6);
-      options.metrics->labelled_counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
-                               {{"trigger", std::string(to_text(batch.trigger))}}).inc();
+      options.metrics
+          ->labelled_counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
+                             {{"trigger", std::string(to_text(batch.trigger))}})
+          .inc();
     }
     if (!result.durable) options.log("checkpoint failed: " + result.why);
     requests->finish(std::move(batch), result);
@@ -259,7 +266,8 @@ void Storage::Parts::register_metrics() {
   add(false, "rustbd_buffer_hit_ratio", "Buffer cache hit ratio since the last time it was asked for", {},
       [pool, hits = std::make_shared<std::pair<double, double>>()] {
         const auto now = pool->statistics();
-        const double hit = static_cast<double>(now.hits) - hits->first, miss = static_cast<double>(now.misses) - hits->second;
+        const double hit = static_cast<double>(now.hits) - hits->first,
+                     miss = static_cast<double>(now.misses) - hits->second;
         *hits = {static_cast<double>(now.hits), static_cast<double>(now.misses)};
         return hit + miss == 0 ? 1.0 : hit / (hit + miss);
       });
@@ -285,7 +293,8 @@ Storage::Storage(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Storage::~Storage() { parts_->stop(); }
 
-std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptions options, CheckpointSource& source) {
+std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptions options,
+                                       CheckpointSource& source) {
   if (!options.fatal) options.fatal = end_process;
   if (!options.log) options.log = [](std::string_view line) { fmt::print(stderr, "rustbd: {}\n", line); };
   std::unique_ptr<Storage> storage(new Storage(std::make_unique<Parts>(environment, std::move(options))));
@@ -317,7 +326,8 @@ void Storage::deliver_undo_snapshot() {
     if (kind != SnapshotRecord::kFree) {
       parts_->source->restore(kind, body);
     } else if (body.size() == 9) {
-      pending[load<std::uint64_t>(body.data())] = static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8));
+      pending[load<std::uint64_t>(body.data())] =
+          static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8));
     }
   });
   if (!good) throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");

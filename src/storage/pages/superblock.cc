@@ -28,11 +28,15 @@ struct StoredSuperblock {
 };
 static_assert(offsetof(StoredSuperblock, crc) == 12 && offsetof(StoredSuperblock, uuid) == 16);
 static_assert(offsetof(StoredSuperblock, generation) == 32 && offsetof(StoredSuperblock, ckpt_lsn) == 48);
-static_assert(offsetof(StoredSuperblock, next_page_id) == 72 && offsetof(StoredSuperblock, log_keep_lsn) == 80);
-static_assert(offsetof(StoredSuperblock, boot_count) == 88 && offsetof(StoredSuperblock, directory_root) == 96);
-static_assert(offsetof(StoredSuperblock, undo_snapshot) == 128 && offsetof(StoredSuperblock, file_blocks) == 160);
+static_assert(offsetof(StoredSuperblock, next_page_id) == 72 &&
+              offsetof(StoredSuperblock, log_keep_lsn) == 80);
+static_assert(offsetof(StoredSuperblock, boot_count) == 88 &&
+              offsetof(StoredSuperblock, directory_root) == 96);
+static_assert(offsetof(StoredSuperblock, undo_snapshot) == 128 &&
+              offsetof(StoredSuperblock, file_blocks) == 160);
 static_assert(offsetof(StoredSuperblock, wal_uuid) == 168 && offsetof(StoredSuperblock, db_flags) == 176);
-static_assert(offsetof(StoredSuperblock, next_object_id) == 180 && offsetof(StoredSuperblock, catalog_version) == 184);
+static_assert(offsetof(StoredSuperblock, next_object_id) == 180 &&
+              offsetof(StoredSuperblock, catalog_version) == 184);
 static_assert(offsetof(StoredSuperblock, log_segment_bytes) == 192 && sizeof(StoredSuperblock) == 200);
 
 constexpr char kMagic[9] = "RUSTBDSB";
@@ -118,9 +122,9 @@ SuperblockReading read_superblocks(DataFile& file, std::uint64_t file_bytes) {
     zero[slot] = readable && std::ranges::all_of(images[slot], [](std::byte b) { return b == std::byte{0}; });
     if (readable) slots[slot] = decode_superblock(images[slot]);
     reading.all_zero = reading.all_zero && zero[slot];
-    if (slots[slot] && (!reading.newest ||
-                        std::pair(slots[slot]->state.generation, slots[slot]->state.epoch) >
-                            std::pair(reading.newest->state.generation, reading.newest->state.epoch))) {
+    if (slots[slot] &&
+        (!reading.newest || std::pair(slots[slot]->state.generation, slots[slot]->state.epoch) >
+                                std::pair(reading.newest->state.generation, reading.newest->state.epoch))) {
       reading.newest = slots[slot];
       reading.newest_slot = slot;
     }
@@ -133,13 +137,14 @@ SuperblockReading read_superblocks(DataFile& file, std::uint64_t file_bytes) {
   const int twin = reading.newest_slot ^ 1;
   reading.twin_bad = !slots[twin] || images[twin] != images[reading.newest_slot];
   if (reading.twin_bad) {
-    reading.warnings.push_back(fmt::format("superblock copy {} is bad; its twin (generation {}) is used", twin,
-                                           reading.newest->state.generation));
+    reading.warnings.push_back(fmt::format("superblock copy {} is bad; its twin (generation {}) is used",
+                                           twin, reading.newest->state.generation));
   }
   const int other = reading.newest_slot < 2 ? 2 : 0;
   if (!slots[other] && !slots[other + 1] && !zero[other] && !zero[other + 1]) {
-    reading.warnings.push_back(fmt::format("generation {} was not published completely; generation {} is used",
-                                           reading.newest->state.generation + 1, reading.newest->state.generation));
+    reading.warnings.push_back(
+        fmt::format("generation {} was not published completely; generation {} is used",
+                    reading.newest->state.generation + 1, reading.newest->state.generation));
   }
   return reading;
 }

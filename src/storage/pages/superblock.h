@@ -1,4 +1,5 @@
-// The superblock: the one place that is rewritten in place. 4 slots = 2 generations × 2 copies (storage.md §0 item 9, §1.1).
+// The superblock: the one place that is rewritten in place. 4 slots = 2 generations × 2 copies (storage.md §0
+// item 9, §1.1).
 #pragma once
 
 #include <array>
@@ -38,10 +39,10 @@ std::optional<Superblock> decode_superblock(ByteSpan image);
 struct SuperblockReading {
   std::optional<Superblock> newest;
   int newest_slot = -1;
-  bool twin_bad = false;        // the other copy of the newest generation differs: rewrite it from this one
-  bool all_zero = true;         // a file that was never a database
-  bool never_opened = false;    // no good slot, and the pair that the first start writes is still zero
-  bool foreign = false;         // good copies with different uuids
+  bool twin_bad = false;      // the other copy of the newest generation differs: rewrite it from this one
+  bool all_zero = true;       // a file that was never a database
+  bool never_opened = false;  // no good slot, and the pair that the first start writes is still zero
+  bool foreign = false;       // good copies with different uuids
   std::vector<std::string> warnings;
 };
 /// Open rule of §1.1. Unreadable slots count as bad, slots beyond the end of the file (`file_bytes`) as zero.

@@ -29,8 +29,7 @@ std::uint32_t detail::assign_thread_slot() {
       continue;
     }
     std::uint32_t bound = slot_bound.load(std::memory_order_relaxed);
-    while (bound <= slot && !slot_bound.compare_exchange_weak(bound, slot + 1, std::memory_order_seq_cst)) {
-    }
+    while (bound <= slot && !slot_bound.compare_exchange_weak(bound, slot + 1, std::memory_order_seq_cst)) {}
     holder.slot = slot;
     detail::thread_slot = slot;
     return slot;

@@ -1,12 +1,13 @@
-// A small number for each live thread of the process: the index of its cache line in the per-thread arrays of ActionGate,
-// Epochs and the buffer counters.
+// A small number for each live thread of the process: the index of its cache line in the per-thread arrays of
+// ActionGate, Epochs and the buffer counters.
 #pragma once
 
 #include <cstdint>
 
 namespace rustbd::storage {
 
-inline constexpr std::uint32_t kThreadSlots = 1024;  // more threads at once break an invariant (the process stops)
+inline constexpr std::uint32_t kThreadSlots =
+    1024;  // more threads at once break an invariant (the process stops)
 
 namespace detail {
 inline constinit thread_local std::uint32_t thread_slot = 0;  // 0: none yet; slots are 1..kThreadSlots-1

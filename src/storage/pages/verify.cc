@@ -1,4 +1,5 @@
-// Offline verification of the data file, for `rustbd check`: reads everything that the newest superblock reaches.
+// Offline verification of the data file, for `rustbd check`: reads everything that the newest superblock
+// reaches.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,7 +20,8 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(DataFile& file, VerifyReport& report) : file_(file), report_(report), image_(kFrameBytes << kPageClassMax) {}
+  Verifier(DataFile& file, VerifyReport& report)
+      : file_(file), report_(report), image_(kFrameBytes << kPageClassMax) {}
 
   void run() {
     const auto blocks = file_.size_blocks();
@@ -43,8 +45,8 @@ class Verifier {
 
   bool take(Extent extent, std::string_view whose) {
     if (allocator_.mark_used(extent)) return true;
-    problem(fmt::format("{}: its extent (block {}, {} blocks) overlaps another or lies outside the file", whose,
-                        extent.first_block, extent.blocks));
+    problem(fmt::format("{}: its extent (block {}, {} blocks) overlaps another or lies outside the file",
+                        whose, extent.first_block, extent.blocks));
     return false;
   }
 
@@ -52,7 +54,8 @@ class Verifier {
     const std::uint64_t next = superblock_.state.next_page_id;
     const std::uint64_t chunks = (next + kChunkEntries - 1) / kChunkEntries;
     const ExtentPointer& pointer = superblock_.directory_root;
-    if (next > PageDirectory::kMaxPages || pointer.raw_len != chunks * 16) return problem("page directory: wrong size");
+    if (next > PageDirectory::kMaxPages || pointer.raw_len != chunks * 16)
+      return problem("page directory: wrong size");
     if (!take(pointer.extent(), "page directory root")) return;
     AlignedBuffer root(std::max<std::size_t>(pointer.extent().bytes(), kBlockBytes));
     if (!read_checked(file_, pointer, root)) return problem("page directory root: checksum mismatch");
@@ -102,16 +105,21 @@ class Verifier {
     if (found != ImageProblem::kNone) return problem(fmt::format("{}: {}", name, to_text(found)));
     const auto header = load<ExtentHeader>(image_.data());
     const auto page = load<PageHeader>(image_.data() + kExtentHeaderBytes);
-    if (header.epoch > superblock_.state.epoch) problem(name + ": image of a later epoch than the checkpoint's");
+    if (header.epoch > superblock_.state.epoch)
+      problem(name + ": image of a later epoch than the checkpoint's");
     if (page.page_id != id) problem(fmt::format("{}: its header says page {}", name, page.page_id));
-    if (static_cast<std::uint8_t>(page.kind) != (stored.class_kind & 15)) problem(fmt::format("{}: kind {} in its header, {} in the directory", name, static_cast<int>(page.kind), stored.class_kind & 15));
+    if (static_cast<std::uint8_t>(page.kind) != (stored.class_kind & 15))
+      problem(fmt::format("{}: kind {} in its header, {} in the directory", name, static_cast<int>(page.kind),
+                          stored.class_kind & 15));
   }
 
   void check_snapshot() {
     std::vector<ExtentPointer> extents;
-    if (!snapshot_extents(file_, superblock_.undo_snapshot, extents)) return problem("undo snapshot: checksum mismatch");
+    if (!snapshot_extents(file_, superblock_.undo_snapshot, extents))
+      return problem("undo snapshot: checksum mismatch");
     for (const ExtentPointer& pointer : extents) (void)take(pointer.extent(), "undo snapshot");
-    if (!read_snapshot(file_, extents, [](SnapshotRecord, ByteSpan) {})) problem("undo snapshot: damaged stream");
+    if (!read_snapshot(file_, extents, [](SnapshotRecord, ByteSpan) {}))
+      problem("undo snapshot: damaged stream");
   }
 
   DataFile& file_;

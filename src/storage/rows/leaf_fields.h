@@ -52,10 +52,8 @@ void for_each_set_bit(const std::byte* bitmap, std::uint32_t first, std::uint32_
 
 inline void put_bit(std::byte* bitmap, std::uint32_t at, bool on) {
   const auto mask = static_cast<std::byte>(1u << (at % 8));
-  if (on)
-    bitmap[at / 8] |= mask;
-  else
-    bitmap[at / 8] &= ~mask;
+  if (on) bitmap[at / 8] |= mask;
+  else bitmap[at / 8] &= ~mask;
 }
 
 /// Moves bits [at, bits) one place up; bit `at` becomes 0. The bitmap has room for bits + 1.

@@ -307,10 +307,8 @@ void LeafPage::release_variable(std::uint32_t slot, const LeafLayout::Place& pla
   const Descriptor old = descriptor(slot, place);
   const std::uint32_t bytes = old.heap_bytes();
   if (bytes != 0) {
-    if (old.off == heap_lo_)
-      heap_lo_ += bytes;
-    else
-      garbage_ += bytes;
+    if (old.off == heap_lo_) heap_lo_ += bytes;
+    else garbage_ += bytes;
   }
   store_descriptor(slot, place, {});
 }

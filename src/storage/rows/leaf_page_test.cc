@@ -124,10 +124,8 @@ class LeafModel {
     LeafPage leaf(page_.span(), format_);
     const bool on = !tombstones_.contains(rowid);
     leaf.set_tombstone(leaf.find(RowId{rowid}), on);
-    if (on)
-      tombstones_.insert(rowid);
-    else
-      tombstones_.erase(rowid);
+    if (on) tombstones_.insert(rowid);
+    else tombstones_.erase(rowid);
   }
 
   void split(RowId rowid) {

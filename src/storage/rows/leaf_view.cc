@@ -60,10 +60,8 @@ std::uint32_t LeafView::lower_bound(RowId rowid) const {
   std::uint32_t high = std::min<std::uint32_t>(rows_, static_cast<std::uint32_t>(wanted) + 1);
   while (low < high) {
     const std::uint32_t middle = (low + high) / 2;
-    if (delta(middle) < wanted)
-      low = middle + 1;
-    else
-      high = middle;
+    if (delta(middle) < wanted) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
@@ -187,10 +185,8 @@ bool LeafView::copy_variable(std::uint32_t first, std::uint32_t last, const Leaf
       const std::byte* at = page_ + d.off;
       overflow->push_back(
           {chunk_column, row, {PageId{load<std::uint64_t>(at)}, load<std::uint64_t>(at + 8)}});
-      if (numeric)
-        vector.values<types::Numeric>()[row] = {};
-      else
-        vector.values<Str>()[row] = Str{};
+      if (numeric) vector.values<types::Numeric>()[row] = {};
+      else vector.values<Str>()[row] = Str{};
       continue;
     }
     const std::string_view bytes =

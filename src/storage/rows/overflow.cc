@@ -14,16 +14,11 @@ constexpr std::size_t kCount = 32, kData = 40;
 template <class Guard>
 Status from_fix(Fix<Guard>& fix, PageId id) {
   switch (fix.status) {
-    case FixStatus::kOk:
-      return Status::ok();
-    case FixStatus::kMiss:
-      return Status::miss(std::move(fix.wait));
-    case FixStatus::kBusy:
-      return Status::restart();
-    case FixStatus::kDamaged:
-      return Status::damaged(id);
-    case FixStatus::kNoFrame:
-      break;
+    case FixStatus::kOk: return Status::ok();
+    case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
+    case FixStatus::kBusy: return Status::restart();
+    case FixStatus::kDamaged: return Status::damaged(id);
+    case FixStatus::kNoFrame: break;
   }
   return {Outcome::kNoFrame, {}, {}};
 }

@@ -60,10 +60,8 @@ std::uint32_t LeafLayout::capacity_for(std::uint32_t heap_bytes_per_row) const {
   std::uint32_t low = 1, high = (kPageBytes - kLeafHeaderBytes) / (row_bytes_ + heap_bytes_per_row) + 1;
   while (low < high) {  // largest that fits
     const std::uint32_t middle = (low + high + 1) / 2;
-    if (fits(middle))
-      low = middle;
-    else
-      high = middle - 1;
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
   }
   return low;
 }

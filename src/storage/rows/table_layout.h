@@ -1,4 +1,5 @@
-// TableLayout: all that the layers under the catalog know of a table (storage.md §0 item 14). Ids, never names.
+// TableLayout: all that the layers under the catalog know of a table (storage.md §0 item 14). Ids, never
+// names.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace rustbd::storage {
 
-using ColumnNumber = std::uint16_t;  // position in TableLayout::columns; never reused: dropped columns stay, marked
+using ColumnNumber =
+    std::uint16_t;  // position in TableLayout::columns; never reused: dropped columns stay, marked
 
 struct ColumnLayout {
   types::TypeRef type;
@@ -21,9 +23,10 @@ struct ColumnLayout {
   /// (types::append_stored for variable types, the bytes of the value for fixed ones).
   bool has_missing_value = false;
   Bytes missing_value;
-  std::uint32_t since_version = 0;   // schema_version that brought it; older leaves don't hold it
-  /// Leaves of this schema_version and later have a null bitmap for the column. 0 (always) is right for every column; a
-  /// column that is NOT NULL from its first version may say kNoBitmap, and DROP NOT NULL then sets the version it brings.
+  std::uint32_t since_version = 0;  // schema_version that brought it; older leaves don't hold it
+  /// Leaves of this schema_version and later have a null bitmap for the column. 0 (always) is right for every
+  /// column; a column that is NOT NULL from its first version may say kNoBitmap, and DROP NOT NULL then sets
+  /// the version it brings.
   static constexpr std::uint32_t kNoBitmap = ~0u;
   std::uint32_t bitmap_since = 0;
 };
@@ -38,8 +41,8 @@ struct IndexLayout {
     ColumnNumber column = 0;
     types::KeyPart key;
   };
-  /// Key columns in order. Expression and partial indexes keep their computed columns and predicate in the catalog:
-  /// the writer passes the computed key (`kExpressionColumn`) and says whether the row belongs.
+  /// Key columns in order. Expression and partial indexes keep their computed columns and predicate in the
+  /// catalog: the writer passes the computed key (`kExpressionColumn`) and says whether the row belongs.
   static constexpr ColumnNumber kExpressionColumn = 0xFFFF;
   std::vector<Part> parts;
   std::vector<ColumnNumber> included;

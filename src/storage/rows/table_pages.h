@@ -30,10 +30,8 @@ struct TableInner {
     std::uint32_t low = 0, high = count;  // first key above
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
-      if (key(page, middle) <= key_wanted)
-        low = middle + 1;
-      else
-        high = middle;
+      if (key(page, middle) <= key_wanted) low = middle + 1;
+      else high = middle;
     }
     return low - 1;
   }

@@ -72,9 +72,10 @@ class TableTree {
 
   /// One step (one action, at most some pages) of freeing the whole tree, child before parent, root last. No
   /// other user may exist. Repeat until *done; survives a crash between steps when PendingFree lists the
-  /// root. Overflow chains: `format` given, each leaf's chains are handed to PendingFree before it goes, and appended to
-  /// `chains` (perhaps twice) for the caller to free.
-  Status free_step(const RowFormat* format, PendingFree* pending, bool* done, std::vector<OverflowRef>* chains = nullptr);
+  /// root. Overflow chains: `format` given, each leaf's chains are handed to PendingFree before it goes, and
+  /// appended to `chains` (perhaps twice) for the caller to free.
+  Status free_step(const RowFormat* format, PendingFree* pending, bool* done,
+                   std::vector<OverflowRef>* chains = nullptr);
 
   /// Verifies order, fences, links, levels, counts and every leaf's inside. Blocking; no writer may be
   /// active.

@@ -178,8 +178,7 @@ TEST(TableTree, EmptiedTreeShrinksAndFreesItsPages) {
   bool done = false;
   while (!done)
     ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(&t.format(), &t.storage().pending(), &done); }));
-  while (t.buffer().reclaim_freed(1000) > 0) {
-  }
+  while (t.buffer().reclaim_freed(1000) > 0) {}
   for (const PageId page : report.pages) EXPECT_EQ(t.buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
@@ -193,8 +192,7 @@ TEST(TableTree, WholeTreeIsFreed) {
   ASSERT_TRUE(report.problems.empty());
   bool done = false;
   while (!done) ASSERT_TRUE(run_blocking([&] { return t.tree().free_step(nullptr, nullptr, &done); }));
-  while (t.buffer().reclaim_freed(1000) > 0) {
-  }
+  while (t.buffer().reclaim_freed(1000) > 0) {}
   for (const PageId page : report.pages) EXPECT_EQ(t.buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
@@ -213,8 +211,7 @@ TEST(Overflow, ChainsAreWrittenReadAndFreed) {
     EXPECT_EQ(read, value);
     OverflowFree gone(write.ref());
     ASSERT_TRUE(run_blocking([&] { return gone.run(t.buffer(), t.storage().pending()); }));
-    while (t.buffer().reclaim_freed(1000) > 0) {
-    }
+    while (t.buffer().reclaim_freed(1000) > 0) {}
     EXPECT_EQ(t.storage().pending().size(), 0u);
     EXPECT_EQ(t.buffer().fix_shared(write.ref().first).status, FixStatus::kDamaged);
   }

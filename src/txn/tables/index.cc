@@ -12,7 +12,8 @@ using storage::LeafView;
 
 void append_index_key(const storage::IndexLayout& index, std::span<const types::Datum> values,
                       std::span<const bool> nulls, Bytes& out) {
-  for (std::size_t i = 0; i < values.size(); ++i) types::append_key(values[i], nulls[i], index.parts[i].key, out);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    types::append_key(values[i], nulls[i], index.parts[i].key, out);
 }
 
 namespace {
@@ -47,10 +48,15 @@ struct IndexScan::Cursor {
   bool end = false;
 };
 
-IndexScan::IndexScan(Table& table, IndexId index, const ReadView& view, KeyRange range, ScanDirection direction,
-                     std::span<const ColumnNumber> columns, bool with_row_ids)
-    : table_(table), index_(index), view_(view), direction_(direction), columns_(columns.begin(), columns.end()),
-      phys_(phys_of(table.format(), columns, with_row_ids)), with_row_ids_(with_row_ids),
+IndexScan::IndexScan(Table& table, IndexId index, const ReadView& view, KeyRange range,
+                     ScanDirection direction, std::span<const ColumnNumber> columns, bool with_row_ids)
+    : table_(table),
+      index_(index),
+      view_(view),
+      direction_(direction),
+      columns_(columns.begin(), columns.end()),
+      phys_(phys_of(table.format(), columns, with_row_ids)),
+      with_row_ids_(with_row_ids),
       cursor_(std::make_unique<Cursor>()) {
   cursor_->part = &part_of(table.format(), index_);
   restart(std::move(range));
@@ -115,7 +121,8 @@ Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
 
 namespace {
 
-Outcome lookup(Table& table, SystemParts& parts, IndexId index, const ReadView& view, ByteSpan key, RowId* out) {
+Outcome lookup(Table& table, SystemParts& parts, IndexId index, const ReadView& view, ByteSpan key,
+               RowId* out) {
   const IndexPart& part = part_of(table.format(), index);
   storage::KeyRange bounds;
   to_storage_range(KeyRange::equal(Bytes(key.begin(), key.end())), &bounds);
@@ -169,7 +176,8 @@ Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out) {
   }
   out->height = root->header().level;
   double key_bytes = 12;
-  for (const auto& p : part.layout->parts) key_bytes += 1 + (types::is_variable(p.key.type.phys) ? 16 : types::width_of(p.key.type.phys));
+  for (const auto& p : part.layout->parts)
+    key_bytes += 1 + (types::is_variable(p.key.type.phys) ? 16 : types::width_of(p.key.type.phys));
   out->pages = std::max(1.0, table.row_count() * (key_bytes + 8) / (storage::kPageBytes * 0.7));
   return {};
 }
@@ -193,7 +201,8 @@ struct BuildRun {
     return as_chars(ByteSpan{keys}.subspan(e.offset, e.bytes));
   }
   void add(ByteSpan key, RowId row, bool live) {
-    entries.push_back({static_cast<std::uint32_t>(keys.size()), static_cast<std::uint32_t>(key.size()), row, live});
+    entries.push_back(
+        {static_cast<std::uint32_t>(keys.size()), static_cast<std::uint32_t>(key.size()), row, live});
     keys.insert(keys.end(), key.begin(), key.end());
   }
 };
@@ -216,10 +225,12 @@ storage::Status key_of_image(SystemParts& parts, const TableFormat& format, cons
   return {};
 }
 
-/// The newest versions of the rows of the leaf that covers `*next`, which are committed or own: nobody else writes.
-storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
-                          RowId* next, bool* end, BuildRun* run) {
-  const std::size_t kept_entries = run->entries.size(), kept_bytes = run->keys.size(), kept_rows = run->chained.size();
+/// The newest versions of the rows of the leaf that covers `*next`, which are committed or own: nobody else
+/// writes.
+storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableFormat& format,
+                          const IndexPart& part, RowId* next, bool* end, BuildRun* run) {
+  const std::size_t kept_entries = run->entries.size(), kept_bytes = run->keys.size(),
+                    kept_rows = run->chained.size();
   const auto give_up = [&](storage::Status status) {
     run->entries.resize(kept_entries);
     run->keys.resize(kept_bytes);
@@ -248,11 +259,12 @@ storage::Status read_leaf(SystemParts& parts, TreeState& state, const TableForma
   return {};
 }
 
-/// One entry of an older version of the row, of a key that is not in `done` yet; one action. Its leaf is latched, so the
-/// version is not collected before the entry is in (a collected one would leave it for ever). `*more`: call again.
-/// kFull: the leaf of `*full` has no room.
-storage::Status add_older_version(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
-                                  RowId row, std::vector<Bytes>* done, bool* more, Bytes* full) {
+/// One entry of an older version of the row, of a key that is not in `done` yet; one action. Its leaf is
+/// latched, so the version is not collected before the entry is in (a collected one would leave it for ever).
+/// `*more`: call again. kFull: the leaf of `*full` has no room.
+storage::Status add_older_version(SystemParts& parts, TreeState& state, const TableFormat& format,
+                                  const IndexPart& part, RowId row, std::vector<Bytes>* done, bool* more,
+                                  Bytes* full) {
   *more = false;
   const auto pin = parts.epochs().pin();
   const storage::Action action(parts.gate());
@@ -273,7 +285,8 @@ storage::Status add_older_version(SystemParts& parts, TreeState& state, const Ta
       storage::Status status;
       if (!parts.load_payload(*r, scratch, &payload, &status)) return status;
       const ByteSpan kept = arena.copy(payload);
-      read_undo_update(kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, nullptr);
+      read_undo_update(
+          kept, format, [&](ColumnNumber c, const Cell& cell) { image[c] = cell; }, nullptr);
     }
     bool null = false;
     if (auto s = key_of_image(parts, format, part, image, arena, &key, &null); !s) return s;
@@ -302,8 +315,8 @@ Task<bool> again(storage::Status status, Outcome* out) {
   co_return true;
 }
 
-Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
-                                 RowId row) {
+Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const TableFormat& format,
+                                 const IndexPart& part, RowId row) {
   Outcome outcome;
   std::vector<Bytes> done;
   for (bool more = true; more;) {
@@ -318,7 +331,8 @@ Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const Tab
 }
 
 /// Keys of an index with expressions or a predicate, from the caller's function; and their events.
-Task<Outcome> read_computed(Table& table, const IndexPart& part, Transaction& txn, ComputeKeys& compute, BuildRun* run) {
+Task<Outcome> read_computed(Table& table, const IndexPart& part, Transaction& txn, ComputeKeys& compute,
+                            BuildRun* run) {
   std::vector<ColumnNumber> all;
   for (std::size_t i = 0; i < table.layout().columns.size(); ++i) all.push_back(static_cast<ColumnNumber>(i));
   ReadView view = txn.fresh_view();

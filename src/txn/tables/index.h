@@ -19,10 +19,11 @@ namespace rustbd::txn {
 void append_index_key(const storage::IndexLayout& index, std::span<const types::Datum> values,
                       std::span<const bool> nulls, Bytes& out);
 
-/// A range of normalised keys, compared as byte strings. A bound that is a prefix of a key (fewer columns) means, if
-/// inclusive: all keys with that prefix are in (both for lower and upper); if exclusive: none of them is.
+/// A range of normalised keys, compared as byte strings. A bound that is a prefix of a key (fewer columns)
+/// means, if inclusive: all keys with that prefix are in (both for lower and upper); if exclusive: none of
+/// them is.
 struct KeyRange {
-  Bytes lower;                  // empty with has_lower = false
+  Bytes lower;  // empty with has_lower = false
   Bytes upper;
   bool has_lower = false;
   bool has_upper = false;
@@ -40,7 +41,8 @@ struct KeyRange {
 
 enum class ScanDirection : std::uint8_t { kForward, kBackward };
 
-/// Visible rows in key order, with the columns that the caller wants. Threads: one at a time; no latch between calls.
+/// Visible rows in key order, with the columns that the caller wants. Threads: one at a time; no latch
+/// between calls.
 class IndexScan {
  public:
   /// `columns`: output columns from the table; `with_row_ids`: one more kU64 vector at the end.
@@ -69,7 +71,8 @@ class IndexScan {
 
 /// Point look-up in a unique index: the row with this full key as `view` sees it. kEnd: none.
 Outcome lookup_unique(Table& table, IndexId index, const ReadView& view, ByteSpan key, RowId* out);
-/// The newest committed or own row with this key, whatever the snapshot (ON CONFLICT, foreign keys). kEnd: none.
+/// The newest committed or own row with this key, whatever the snapshot (ON CONFLICT, foreign keys). kEnd:
+/// none.
 Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan key, RowId* out);
 
 /// Statistics for the planner.
@@ -79,13 +82,15 @@ struct IndexStatistics {
 };
 Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out);
 
-/// Values of the kExpressionColumn parts and the membership of rows, for building an index that needs them: `chunk` has
-/// all columns of the layout and the row ids; fills one vector per expression part and the bytes `member[row]`.
-using ComputeKeys =
-    std::move_only_function<void(const types::Chunk& chunk, std::vector<types::Vector>* parts, std::uint8_t* member)>;
+/// Values of the kExpressionColumn parts and the membership of rows, for building an index that needs them:
+/// `chunk` has all columns of the layout and the row ids; fills one vector per expression part and the bytes
+/// `member[row]`.
+using ComputeKeys = std::move_only_function<void(const types::Chunk& chunk, std::vector<types::Vector>* parts,
+                                                 std::uint8_t* member)>;
 
-/// Builds the index `index` of `table`'s new layout from the rows: all versions that some snapshot may still see get an
-/// entry. The caller holds a table lock of SHARE or stronger and has called DdlWriter::create_index. kDuplicate: `row`.
+/// Builds the index `index` of `table`'s new layout from the rows: all versions that some snapshot may still
+/// see get an entry. The caller holds a table lock of SHARE or stronger and has called
+/// DdlWriter::create_index. kDuplicate: `row`.
 Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, ComputeKeys* compute = nullptr);
 
 }  // namespace rustbd::txn

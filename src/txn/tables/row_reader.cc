@@ -67,11 +67,13 @@ storage::Status RowReader::read_overflow(const storage::OverflowValue& value, Co
   const Cell cell = Cell::stored({bytes, value.ref.bytes});
   types::Vector& v = out.chunk()[value.chunk_column];
   if (v.validity != nullptr) v.validity[value.row >> 6] |= std::uint64_t{1} << (value.row & 63);
-  out.put(value.chunk_column, value.row, storage::load_cell(cell, format_.phys[column], out.arena()), false, false);
+  out.put(value.chunk_column, value.row, storage::load_cell(cell, format_.phys[column], out.arena()), false,
+          false);
   return {};
 }
 
-std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids) {
+std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns,
+                                 bool row_ids) {
   std::vector<types::Phys> out;
   for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
   if (row_ids) out.push_back(types::Phys::kU64);
@@ -85,10 +87,11 @@ void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys) {
   out.begin();
 }
 
-/// Whether the version that the view sees has the entry's key. The row's leaf is latched, so its entries stay: a key that
-/// no record of the chain speaks of is right if the entry is still there (entries go under that latch, with the chain).
-storage::Status RowFetcher::key_matches(const IndexHit& hit, RowId row, const ChainHead& chain, std::uint32_t slot,
-                                        bool* same) {
+/// Whether the version that the view sees has the entry's key. The row's leaf is latched, so its entries
+/// stay: a key that no record of the chain speaks of is right if the entry is still there (entries go under
+/// that latch, with the chain).
+storage::Status RowFetcher::key_matches(const IndexHit& hit, RowId row, const ChainHead& chain,
+                                        std::uint32_t slot, bool* same) {
   bool decided = false;
   *same = true;
   arena_.reset();
@@ -106,8 +109,10 @@ storage::Status RowFetcher::key_matches(const IndexHit& hit, RowId row, const Ch
   return hit.part.tree->contains(hit.key, row, same);
 }
 
-storage::Status RowFetcher::computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same, bool* decided) {
-  // The oldest change that the view does not see names the key before it; else the newest one the key after it.
+storage::Status RowFetcher::computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same,
+                                                 bool* decided) {
+  // The oldest change that the view does not see names the key before it; else the newest one the key after
+  // it.
   for (const UndoRec* r = chain.head; r != nullptr; r = r->older.load(std::memory_order_acquire)) {
     const bool stops = view_stops(reader_.view(), *r);
     Bytes scratch;
@@ -115,7 +120,9 @@ storage::Status RowFetcher::computed_key_matches(const IndexHit& hit, const Chai
     storage::Status status;
     if (!parts_.load_payload(*r, scratch, &payload, &status)) return status;
     std::vector<ComputedEntry> computed;
-    if (r->op == UndoOp::kUpdate) read_undo_update(payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
+    if (r->op == UndoOp::kUpdate)
+      read_undo_update(
+          payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
     else read_undo_other(payload, &computed);
     const auto at = std::find_if(computed.begin(), computed.end(),
                                  [&](const ComputedEntry& e) { return e.index == hit.part.layout->id; });
@@ -129,8 +136,8 @@ storage::Status RowFetcher::computed_key_matches(const IndexHit& hit, const Chai
   return {};
 }
 
-storage::Status RowFetcher::stored_key_matches(const IndexHit& hit, const ChainHead& chain, std::uint32_t slot,
-                                               bool* same) {
+storage::Status RowFetcher::stored_key_matches(const IndexHit& hit, const ChainHead& chain,
+                                               std::uint32_t slot, bool* same) {
   const IndexPart& part = hit.part;
   std::vector<Cell> cells(format_.phys.size());
   for (const auto& p : part.layout->parts) {
@@ -173,7 +180,8 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit*
     if (!same) return {};
   }
   overflow_.values.clear();
-  RUSTBD_ASSERT(page_.copy_columns(slot, slot + 1, columns_, out_, at, &overflow_.values), "a latched leaf is sound");
+  RUSTBD_ASSERT(page_.copy_columns(slot, slot + 1, columns_, out_, at, &overflow_.values),
+                "a latched leaf is sound");
   if (chain.head != nullptr) {
     if (auto status = reader_.rewind_chunk(chain, columns_, out_, at, &overflow_); !status) return status;
   }

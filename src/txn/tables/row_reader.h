@@ -1,4 +1,5 @@
-// Reading rows as a view sees them: the walk down a version chain, and putting its values into chunks (storage.md §4.2).
+// Reading rows as a view sees them: the walk down a version chain, and putting its values into chunks
+// (storage.md §4.2).
 #pragma once
 
 #include <vector>
@@ -9,7 +10,8 @@
 namespace rustbd::txn {
 
 /// Sets a value and its validity, also over a null that stands there.
-void put_value(types::ChunkBuffer& out, std::uint32_t column, std::uint32_t row, const types::Datum& value, bool is_null);
+void put_value(types::ChunkBuffer& out, std::uint32_t column, std::uint32_t row, const types::Datum& value,
+               bool is_null);
 
 /// Collects values that stand in overflow pages until the latch is gone.
 struct OverflowList {
@@ -33,11 +35,12 @@ class RowReader {
   template <class Apply>
   storage::Status rewind(const ChainHead& chain, Apply&& apply);
   /// The same for one row of a chunk. columns[i] is chunk column i.
-  storage::Status rewind_chunk(const ChainHead& chain, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
-                               std::uint32_t row, OverflowList* overflow);
+  storage::Status rewind_chunk(const ChainHead& chain, std::span<const ColumnNumber> columns,
+                               types::ChunkBuffer& out, std::uint32_t row, OverflowList* overflow);
   [[nodiscard]] const ReadView& view() const { return view_; }
   /// Reads one value from its chain into the chunk.
-  storage::Status read_overflow(const storage::OverflowValue& value, ColumnNumber column, types::ChunkBuffer& out);
+  storage::Status read_overflow(const storage::OverflowValue& value, ColumnNumber column,
+                                types::ChunkBuffer& out);
 
  private:
   SystemParts& parts_;
@@ -53,22 +56,31 @@ struct IndexHit {
   std::uint64_t removals;  // IndexBatch::removals
 };
 
-/// Appends visible rows to a chunk, one by one; keeps the leaf of the last one latched shared in between, so nobody may
-/// wait while it lives. With a `hit`, a row counts only if its visible image has the entry's key (I10).
+/// Appends visible rows to a chunk, one by one; keeps the leaf of the last one latched shared in between, so
+/// nobody may wait while it lives. With a `hit`, a row counts only if its visible image has the entry's key
+/// (I10).
 class RowFetcher {
  public:
   enum class Result : std::uint8_t { kAdded, kSkipped, kStop };
   RowFetcher(SystemParts& parts, TreeState& state, const TableFormat& format, const ReadView& view,
              std::span<const ColumnNumber> columns, types::ChunkBuffer& out)
-      : parts_(parts), state_(state), format_(format), columns_(columns), out_(out), reader_(parts, format, view) {}
+      : parts_(parts),
+        state_(state),
+        format_(format),
+        columns_(columns),
+        out_(out),
+        reader_(parts, format, view) {}
   /// kStop: `*outcome` is kBlocked or a failure, nothing was added; the latch is gone.
   Result add(RowId row, std::uint32_t at, const IndexHit* hit, Outcome* outcome);
   void release() { leaf_.release(); }
 
  private:
-  storage::Status key_matches(const IndexHit& hit, RowId row, const ChainHead& chain, std::uint32_t slot, bool* same);
-  storage::Status stored_key_matches(const IndexHit& hit, const ChainHead& chain, std::uint32_t slot, bool* same);
-  storage::Status computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same, bool* decided);
+  storage::Status key_matches(const IndexHit& hit, RowId row, const ChainHead& chain, std::uint32_t slot,
+                              bool* same);
+  storage::Status stored_key_matches(const IndexHit& hit, const ChainHead& chain, std::uint32_t slot,
+                                     bool* same);
+  storage::Status computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same,
+                                       bool* decided);
   storage::Status try_add(RowId row, std::uint32_t at, const IndexHit* hit, bool* added);
   SystemParts& parts_;
   TreeState& state_;
@@ -85,7 +97,8 @@ class RowFetcher {
 
 /// The chunk buffer with exactly these columns, emptied.
 void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys);
-std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids);
+std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns,
+                                 bool row_ids);
 
 template <class Apply>
 storage::Status RowReader::rewind(const ChainHead& chain, Apply&& apply) {
@@ -95,7 +108,8 @@ storage::Status RowReader::rewind(const ChainHead& chain, Apply&& apply) {
     ByteSpan payload;
     storage::Status status;
     if (!parts_.load_payload(*r, scratch_, &payload, &status)) return status;
-    read_undo_update(payload, format_, [&](ColumnNumber c, const Cell& cell) { apply(c, cell, *r); }, nullptr);
+    read_undo_update(
+        payload, format_, [&](ColumnNumber c, const Cell& cell) { apply(c, cell, *r); }, nullptr);
   }
   return {};
 }

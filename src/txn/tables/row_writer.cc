@@ -13,7 +13,8 @@ using storage::Room;
 
 // --- EntryLatches ---
 
-storage::Status EntryLatches::note_full(storage::Status status, storage::IndexTree& tree, ByteSpan key, RowId row) {
+storage::Status EntryLatches::note_full(storage::Status status, storage::IndexTree& tree, ByteSpan key,
+                                        RowId row) {
   if (status.outcome == storage::Outcome::kFull) {
     full_tree = &tree;
     full_key.assign(key.begin(), key.end());
@@ -27,8 +28,8 @@ storage::Status EntryLatches::insert(storage::IndexTree& tree, ByteSpan key, Row
   return note_full(tree.prepare_insert(key, row, &inserts_.back()), tree, key, row);
 }
 
-storage::Status EntryLatches::insert_probed(storage::UniqueProbe&& probe, storage::IndexTree& tree, ByteSpan key,
-                                            RowId row) {
+storage::Status EntryLatches::insert_probed(storage::UniqueProbe&& probe, storage::IndexTree& tree,
+                                            ByteSpan key, RowId row) {
   probes_.push_back(std::move(probe));
   inserts_.emplace_back();
   return note_full(probes_.back().prepare_insert(row, &inserts_.back()), tree, key, row);
@@ -57,7 +58,11 @@ void EntryLatches::apply() {
 // --- RowWriter: control ---
 
 RowWriter::RowWriter(Table& table, Transaction& txn)
-    : table_(table), txn_(txn), parts_(table.system_.parts()), state_(*table.state_), format_(*table.format_),
+    : table_(table),
+      txn_(txn),
+      parts_(table.system_.parts()),
+      state_(*table.state_),
+      format_(*table.format_),
       s_(txn.scratch()) {}
 
 RowWriter::Step RowWriter::status_step(const storage::Status& status, Outcome* out) {
@@ -87,7 +92,8 @@ Outcome RowWriter::run(WaitPolicy policy, Body&& body) {
     if (step != Step::kRestart) {
       // After kConflict the right of way is kept: the caller comes back with the newer version.
       if (!out.blocked() && out.status != Status::kConflict) {
-        parts_.locks->end_wait(txn_.locker(), out.ok() ? txn_.state() : nullptr, LockKey::row(state_.id, written_));
+        parts_.locks->end_wait(txn_.locker(), out.ok() ? txn_.state() : nullptr,
+                               LockKey::row(state_.id, written_));
       }
       return out;
     }
@@ -97,7 +103,8 @@ Outcome RowWriter::run(WaitPolicy policy, Body&& body) {
 Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
   Outcome out;
   if (after.wait) {
-    out = parts_.locks->wait_row(txn_.locker(), after.wait_key, after.wait_mode, policy, after.running, after.rollbacks);
+    out = parts_.locks->wait_row(txn_.locker(), after.wait_key, after.wait_mode, policy, after.running,
+                                 after.rollbacks);
     if (!(out.blocked() && out.token.fired())) *step = Step::kReturn;
     return out;
   }
@@ -113,7 +120,8 @@ Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
     storage::SharedGuard leaf;
     status = state_.tree->fix_leaf(after.look_at, &leaf);
     LeafView view;
-    if (status && LeafView::open(leaf.data(), format_.rows, &view) && view.find(after.look_at) == storage::kNoSlot) {
+    if (status && LeafView::open(leaf.data(), format_.rows, &view) &&
+        view.find(after.look_at) == storage::kNoSlot) {
       s_.gone.push_back(after.look_at);  // row ids are never reused: its entry is a leftover for ever
     }
   } else if (after.read_overflow) {
@@ -135,7 +143,8 @@ void RowWriter::given_row(RowRef row) {
     if (columns[i].dropped || v.data == nullptr) {
       s_.full.push_back(Cell::null());
     } else {
-      s_.full.push_back(storage::make_cell(v.datum(row.row), !v.is_valid(row.row), format_.phys[i], s_.arena));
+      s_.full.push_back(
+          storage::make_cell(v.datum(row.row), !v.is_valid(row.row), format_.phys[i], s_.arena));
     }
   }
 }
@@ -168,9 +177,10 @@ bool RowWriter::needs_staging(ColumnNumber column, std::string_view bytes) {
   return true;
 }
 
-/// Whether the event of these values (of `columns`; empty: of all; an upper bound of its size) fits into the log buffer; else that is to be done.
-bool RowWriter::log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a, std::span<const Cell> b,
-                             After* after) const {
+/// Whether the event of these values (of `columns`; empty: of all; an upper bound of its size) fits into the
+/// log buffer; else that is to be done.
+bool RowWriter::log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a,
+                             std::span<const Cell> b, After* after) const {
   std::size_t bytes = 16;
   const auto add = [&](std::span<const Cell> cells) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -233,8 +243,10 @@ void RowWriter::computed_entries(const WriteExtras& extras, std::span<const Cell
     if (index == nullptr) continue;
     ComputedEntry e{c.index, c.had_entry && !old_row.empty(), c.has_entry && !new_row.empty(), {}, {}};
     bool has_null = false;
-    if (e.had) append_computed_key(format_, *index, old_row, c.before, extras.row, s_.arena, e.before, &has_null);
-    if (e.has) append_computed_key(format_, *index, new_row, c.after, extras.row, s_.arena, e.after, &has_null);
+    if (e.had)
+      append_computed_key(format_, *index, old_row, c.before, extras.row, s_.arena, e.before, &has_null);
+    if (e.has)
+      append_computed_key(format_, *index, new_row, c.after, extras.row, s_.arena, e.after, &has_null);
     s_.computed.push_back(std::move(e));
   }
 }
@@ -324,7 +336,8 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
       if (!parts_.load_payload(*r, scratch, &payload, &status)) return status_step(status, out);
       std::vector<ComputedEntry> computed;
       if (r->op == UndoOp::kUpdate) {
-        read_undo_update(payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
+        read_undo_update(
+            payload, format_, [](ColumnNumber, const Cell&) {}, &computed);
       } else {
         read_undo_other(payload, &computed);
       }
@@ -347,20 +360,23 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
   out->status = Status::kDuplicate;
   out->index = part.layout->id;
   out->row = other;
-  out->row_state = !mine ? ConflictState::kCommitted
+  out->row_state = !mine                               ? ConflictState::kCommitted
                    : newest->command >= txn_.command() ? ConflictState::kOwnCommand
-                                                        : ConflictState::kOwnEarlier;
+                                                       : ConflictState::kOwnEarlier;
   return Step::kReturn;
 }
 
-RowWriter::Step RowWriter::check_others(const IndexPart& part, ByteSpan key, RowId row, std::span<const RowId> others,
-                                        const LeafView* own_leaf, Outcome* out, After* after) {
+RowWriter::Step RowWriter::check_others(const IndexPart& part, ByteSpan key, RowId row,
+                                        std::span<const RowId> others, const LeafView* own_leaf, Outcome* out,
+                                        After* after) {
   for (const RowId other : others) {
     if (other == row) continue;
     if (std::find(s_.gone.begin(), s_.gone.end(), other) != s_.gone.end()) continue;
-    if (own_leaf != nullptr && other.raw() >= own_leaf->base_rowid() && other.raw() < own_leaf->high_fence()) {
+    if (own_leaf != nullptr && other.raw() >= own_leaf->base_rowid() &&
+        other.raw() < own_leaf->high_fence()) {
       const ChainHead chain = parts_.versions.head(state_.id, other);
-      if (const Step step = judge_other(part, key, other, *own_leaf, chain, out, after); step != Step::kDone) return step;
+      if (const Step step = judge_other(part, key, other, *own_leaf, chain, out, after); step != Step::kDone)
+        return step;
       continue;
     }
     storage::OptimisticGuard guard;
@@ -430,7 +446,8 @@ Outcome RowWriter::check_unique(const IndexPart& part, ByteSpan key, RowId row) 
   return run(WaitPolicy::kWait, [&](Outcome* out, After* after) {
     // The row itself must still have the key: a later command may have changed it again.
     storage::SharedGuard own;
-    if (const auto status = state_.tree->fix_leaf(row, &own, &hint_); !status) return status_step(status, out);
+    if (const auto status = state_.tree->fix_leaf(row, &own, &hint_); !status)
+      return status_step(status, out);
     LeafView leaf;
     RUSTBD_ASSERT(LeafView::open(own.data(), format_.rows, &leaf), "a latched leaf is sound");
     const std::uint32_t slot = leaf.find(row);
@@ -461,8 +478,8 @@ UndoRec* RowWriter::push_record(UndoOp op, std::uint8_t flags, RowId row) {
   TxnState& state = txn_.writable_state();
   ByteSpan payload = s_.payload;
   std::byte spilled[16];
-  if (state.arena_bytes > parts_.options.undo_spill_bytes && !state.temp_pages.empty() && payload.size() > 16 &&
-      state.temp_used + payload.size() <= storage::kPageBytes) {
+  if (state.arena_bytes > parts_.options.undo_spill_bytes && !state.temp_pages.empty() &&
+      payload.size() > 16 && state.temp_used + payload.size() <= storage::kPageBytes) {
     auto page = parts_.buffer().try_fix_exclusive(state.temp_pages.back());
     if (page && page->mark_dirty()) {
       std::memcpy(page->mutable_data() + state.temp_used, payload.data(), payload.size());
@@ -487,7 +504,8 @@ UndoRec* RowWriter::push_record(UndoOp op, std::uint8_t flags, RowId row) {
   state.arena_bytes += bytes;
   state.undo_bytes.fetch_add(bytes, std::memory_order_relaxed);
   parts_.undo_total.fetch_add(bytes, std::memory_order_relaxed);
-  if (op == UndoOp::kDelete || (flags & (UndoRec::kAnyKey | UndoRec::kOverflowBefore)) != 0) state.needs_purge = true;
+  if (op == UndoOp::kDelete || (flags & (UndoRec::kAnyKey | UndoRec::kOverflowBefore)) != 0)
+    state.needs_purge = true;
   {
     std::lock_guard lock(state.records_mutex);
     state.records.push_back(record);
@@ -566,12 +584,14 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
   TxnState& mine = txn_.writable_state();
   UndoRec* block = open_block();
   if (block == nullptr && bulk) block = begin_block();
-  const RowId id{block != nullptr ? block->row + block->placed : state_.next_row.fetch_add(1, std::memory_order_relaxed)};
+  const RowId id{block != nullptr ? block->row + block->placed
+                                  : state_.next_row.fetch_add(1, std::memory_order_relaxed)};
   hint_ = state_.tree->append_hint();
 
   Outcome result = run(WaitPolicy::kWait, [&](Outcome* out, After* after) {
     storage::ExclusiveGuard leaf;
-    if (const auto status = state_.tree->fix_leaf(id, &leaf, &hint_); !status) return status_step(status, out);
+    if (const auto status = state_.tree->fix_leaf(id, &leaf, &hint_); !status)
+      return status_step(status, out);
     if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
     LeafPage page(leaf.mutable_bytes(), format_.rows);
     if (page.room_for_insert(id, s_.new_row) == Room::kFull) {
@@ -603,8 +623,8 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
   return result;
 }
 
-Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowRef values, const WriteExtras& extras,
-                          std::uint64_t accept_newer) {
+Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowRef values,
+                          const WriteExtras& extras, std::uint64_t accept_newer) {
   s_.begin();
   for (std::size_t i = 0; i < changed.size(); ++i) {
     const types::Vector& v = values.columns[i];
@@ -622,7 +642,8 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       s_.payload.clear();
       if (extras.deferred != nullptr) extras.deferred->suspects.resize(suspects);
       storage::ExclusiveGuard leaf;
-      if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status) return status_step(status, out);
+      if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status)
+        return status_step(status, out);
       LeafView view;
       RUSTBD_ASSERT(LeafView::open(leaf.data(), format_.rows, &view), "a latched leaf is sound");
       const std::uint32_t slot = view.find(row);
@@ -653,9 +674,10 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
           moved = c->had != c->has || c->before != c->after;
           e.key = c->after;
         } else {
-          const bool touched = std::any_of(part.layout->parts.begin(), part.layout->parts.end(), [&](const auto& p) {
-            return std::find(changed.begin(), changed.end(), p.column) != changed.end();
-          });
+          const bool touched =
+              std::any_of(part.layout->parts.begin(), part.layout->parts.end(), [&](const auto& p) {
+                return std::find(changed.begin(), changed.end(), p.column) != changed.end();
+              });
           if (!touched) continue;
           append_entry_key(format_, *part.layout, old_keys, s_.arena, before, &null_before);
           append_entry_key(format_, *part.layout, new_keys, s_.arena, e.key, &e.has_null);
@@ -671,7 +693,8 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
         }
         if (has) s_.entries.push_back(std::move(e));
       }
-      const RowLockMode mode = (flags & UndoRec::kUniqueKey) != 0 ? RowLockMode::kUpdate : RowLockMode::kNoKeyUpdate;
+      const RowLockMode mode =
+          (flags & UndoRec::kUniqueKey) != 0 ? RowLockMode::kUpdate : RowLockMode::kNoKeyUpdate;
       if (const Step step = check_conflict(row, true, view.tombstone(slot), mode, accept_newer, out, after);
           step != Step::kDone) {
         return step;
@@ -748,13 +771,14 @@ Outcome RowWriter::remove(RowId row, const WriteExtras& extras, std::uint64_t ac
   Outcome result = run(WaitPolicy::kWait, [&](Outcome* out, After* after) {
     s_.payload.clear();
     storage::ExclusiveGuard leaf;
-    if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status) return status_step(status, out);
+    if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status)
+      return status_step(status, out);
     LeafView view;
     RUSTBD_ASSERT(LeafView::open(leaf.data(), format_.rows, &view), "a latched leaf is sound");
     const std::uint32_t slot = view.find(row);
     const bool found = slot != storage::kNoSlot;
-    if (const Step step = check_conflict(row, found, found && view.tombstone(slot), RowLockMode::kUpdate, accept_newer,
-                                         out, after);
+    if (const Step step = check_conflict(row, found, found && view.tombstone(slot), RowLockMode::kUpdate,
+                                         accept_newer, out, after);
         step != Step::kDone) {
       return step;
     }
@@ -784,7 +808,8 @@ Outcome RowWriter::remove(RowId row, const WriteExtras& extras, std::uint64_t ac
 Outcome RowWriter::lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uint64_t accept_newer) {
   Outcome result = run(policy, [&](Outcome* out, After* after) {
     storage::SharedGuard leaf;
-    if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status) return status_step(status, out);
+    if (const auto status = state_.tree->fix_leaf(row, &leaf, &hint_); !status)
+      return status_step(status, out);
     LeafView view;
     RUSTBD_ASSERT(LeafView::open(leaf.data(), format_.rows, &view), "a latched leaf is sound");
     const std::uint32_t slot = view.find(row);
@@ -796,11 +821,13 @@ Outcome RowWriter::lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uin
       if (found && view.tombstone(slot)) out->status = Status::kGone;
       return out->ok() ? Step::kDone : Step::kReturn;
     }
-    if (const Step step = check_conflict(row, found, found && view.tombstone(slot), mode, accept_newer, out, after);
+    if (const Step step =
+            check_conflict(row, found, found && view.tombstone(slot), mode, accept_newer, out, after);
         step != Step::kDone) {
       return step;
     }
-    if (parts_.locks->take_row(txn_.locker(), LockKey::row(state_.id, row), mode) == Status::kOk) return Step::kDone;
+    if (parts_.locks->take_row(txn_.locker(), LockKey::row(state_.id, row), mode) == Status::kOk)
+      return Step::kDone;
     after->wait = true;
     after->wait_key = LockKey::row(state_.id, row);
     after->wait_mode = mode;

@@ -1,5 +1,5 @@
-// RowWriter: one write of a row as one action: latch all that it will touch, check, and only then change bytes
-// (storage.md §3, §4.3). Used by Table's insert, update, remove and lock_row.
+// RowWriter: one write of a row as one action: latch all that it will touch, check, and only then change
+// bytes (storage.md §3, §4.3). Used by Table's insert, update, remove and lock_row.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,8 @@
 
 namespace rustbd::txn {
 
-/// Memory of a write; belongs to the transaction, so that what was staged outside the gate survives a kBlocked.
+/// Memory of a write; belongs to the transaction, so that what was staged outside the gate survives a
+/// kBlocked.
 struct WriteScratch {
   struct Staged {  // a value on its way to overflow pages
     TableId table;
@@ -31,7 +32,7 @@ struct WriteScratch {
     bool has_null = false;
   };
   Arena arena{4096};
-  std::vector<Cell> full;      // new values as given: of the row, or of the changed columns
+  std::vector<Cell> full;  // new values as given: of the row, or of the changed columns
   std::vector<Cell> old_row, new_row;
   std::vector<ColumnNumber> changed;
   std::vector<Cell> before, after;
@@ -40,7 +41,7 @@ struct WriteScratch {
   Bytes payload, body;
   std::vector<Staged> staged;
   std::vector<Known> known;
-  std::vector<RowId> gone;     // other rows of a unique key that are no more
+  std::vector<RowId> gone;  // other rows of a unique key that are no more
 
   void begin() {
     arena.reset();
@@ -56,9 +57,14 @@ struct WriteScratch {
 /// Entries of one action, one per index, in id order.
 class EntryLatches {
  public:
-  explicit EntryLatches(std::size_t n) { inserts_.reserve(n); removes_.reserve(n); probes_.reserve(n); }
+  explicit EntryLatches(std::size_t n) {
+    inserts_.reserve(n);
+    removes_.reserve(n);
+    probes_.reserve(n);
+  }
   storage::Status insert(storage::IndexTree& tree, ByteSpan key, RowId row);
-  storage::Status insert_probed(storage::UniqueProbe&& probe, storage::IndexTree& tree, ByteSpan key, RowId row);
+  storage::Status insert_probed(storage::UniqueProbe&& probe, storage::IndexTree& tree, ByteSpan key,
+                                RowId row);
   storage::Status remove(storage::IndexTree& tree, ByteSpan key, RowId row);
   storage::DirtyResult mark_dirty();
   void apply();
@@ -131,18 +137,19 @@ class RowWriter {
   bool log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a, std::span<const Cell> b,
                     After* after) const;
   const WriteScratch::Staged* staged(ColumnNumber column) const;
-  void computed_entries(const WriteExtras& extras, std::span<const Cell> old_row, std::span<const Cell> new_row);
+  void computed_entries(const WriteExtras& extras, std::span<const Cell> old_row,
+                        std::span<const Cell> new_row);
   bool resolve(Cell* cell, ColumnNumber column, After* after);
   bool resolve_columns(std::vector<Cell>& row, const std::vector<bool>* wanted, After* after);
 
-  Step check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode, std::uint64_t accept_newer, Outcome* out,
-                      After* after);
+  Step check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode, std::uint64_t accept_newer,
+                      Outcome* out, After* after);
   Step add_entries(EntryLatches& latches, const storage::LeafView* own_leaf, RowId row,
                    const WriteExtras& extras, Outcome* out, After* after);
   Step check_others(const IndexPart& part, ByteSpan key, RowId row, std::span<const RowId> others,
                     const storage::LeafView* own_leaf, Outcome* out, After* after);
-  Step judge_other(const IndexPart& part, ByteSpan key, RowId other, const storage::LeafView& leaf, ChainHead chain,
-                   Outcome* out, After* after);
+  Step judge_other(const IndexPart& part, ByteSpan key, RowId other, const storage::LeafView& leaf,
+                   ChainHead chain, Outcome* out, After* after);
   UndoRec* push_record(UndoOp op, std::uint8_t flags, RowId row);
   [[nodiscard]] UndoRec* open_block() const;
   UndoRec* begin_block();

@@ -38,7 +38,8 @@ Outcome Table::remove(Transaction& txn, RowId row, const WriteExtras& extras, st
   return RowWriter(*this, txn).remove(row, extras, accept_newer);
 }
 
-Outcome Table::lock_row(Transaction& txn, RowId row, RowLockMode mode, WaitPolicy policy, std::uint64_t accept_newer) {
+Outcome Table::lock_row(Transaction& txn, RowId row, RowLockMode mode, WaitPolicy policy,
+                        std::uint64_t accept_newer) {
   return RowWriter(*this, txn).lock(row, mode, policy, accept_newer);
 }
 
@@ -80,10 +81,11 @@ Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::spa
   return outcome;
 }
 
-Outcome Table::bulk_append(Transaction& txn, const types::Chunk& chunk, const WriteExtras& extras, std::uint32_t* done,
-                           std::uint64_t* row_ids) {
+Outcome Table::bulk_append(Transaction& txn, const types::Chunk& chunk, const WriteExtras& extras,
+                           std::uint32_t* done, std::uint64_t* row_ids) {
   const auto& indexes = format_->indexes;
-  const bool computed = std::any_of(indexes.begin(), indexes.end(), [](const IndexPart& p) { return p.computed; });
+  const bool computed =
+      std::any_of(indexes.begin(), indexes.end(), [](const IndexPart& p) { return p.computed; });
   const bool bulk = !computed && chunk.count() >= system_.parts().options.bulk_rows_min;
   for (; *done < chunk.count(); ++*done) {
     if (Outcome o = txn.prepare_write(); !o.ok()) return o;
@@ -96,15 +98,16 @@ Outcome Table::bulk_append(Transaction& txn, const types::Chunk& chunk, const Wr
   return {};
 }
 
-Outcome Table::fetch_newest(Transaction& txn, RowId row, std::span<const ColumnNumber> columns, types::ChunkBuffer& out,
-                            std::uint64_t* version) {
+Outcome Table::fetch_newest(Transaction& txn, RowId row, std::span<const ColumnNumber> columns,
+                            types::ChunkBuffer& out, std::uint64_t* version) {
   SystemParts& parts = system_.parts();
   // Everything committed by now, and all own changes whatever their command.
   ReadView view{parts.published_ts.load(std::memory_order_seq_cst), ~CommandId{0}, txn.state(), &txn};
   *version = 0;
   RowId one[1] = {row};
   std::uint16_t position = 0;
-  // The version's name must belong to the image: both are read under one latch when the head does not change between.
+  // The version's name must belong to the image: both are read under one latch when the head does not change
+  // between.
   for (;;) {
     const auto pin = parts.epochs().pin();
     const auto newest = [&]() -> std::uint64_t {
@@ -162,10 +165,14 @@ Outcome Table::morsel_boundaries(std::uint32_t wanted, std::vector<std::uint64_t
 
 // --- Scan ---
 
-TableScan::TableScan(Table& table, const ReadView& view, std::span<const ColumnNumber> columns, RowRange range,
-                     bool with_row_ids)
-    : table_(table), view_(view), columns_(columns.begin(), columns.end()),
-      phys_(phys_of(table.format(), columns, with_row_ids)), range_(range), next_row_(std::max<std::uint64_t>(1, range.first)),
+TableScan::TableScan(Table& table, const ReadView& view, std::span<const ColumnNumber> columns,
+                     RowRange range, bool with_row_ids)
+    : table_(table),
+      view_(view),
+      columns_(columns.begin(), columns.end()),
+      phys_(phys_of(table.format(), columns, with_row_ids)),
+      range_(range),
+      next_row_(std::max<std::uint64_t>(1, range.first)),
       with_row_ids_(with_row_ids) {}
 TableScan::~TableScan() = default;
 
@@ -209,15 +216,17 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     bulk.clear();
     ids.resize(n);
     page.copy_rowids(first, last, ids.data());
-    RUSTBD_ASSERT(page.copy_columns(first, last, columns_, out, 0, &overflow.values), "a latched leaf is sound");
+    RUSTBD_ASSERT(page.copy_columns(first, last, columns_, out, 0, &overflow.values),
+                  "a latched leaf is sound");
     dead.assign(n, false);
     const bool tombstones = page.any_tombstone(first, last);
     if (tombstones)
       for (std::uint32_t i = 0; i < n; ++i) dead[i] = page.tombstone(first + i);
     if (leaf.has_versions()) {
       const bool whole = first == 0 && last == page.rows();
-      parts.versions.collect(state.id, whole ? page.base_rowid() : ids.front(), whole && fence != storage::kNoHighFence ? fence - 1 : ids.back(),
-                             &chains, &bulk);
+      parts.versions.collect(state.id, whole ? page.base_rowid() : ids.front(),
+                             whole && fence != storage::kNoHighFence ? fence - 1 : ids.back(), &chains,
+                             &bulk);
       if (whole && chains.empty() && bulk.empty()) {
         if (auto exclusive = leaf.upgrade()) exclusive->set_has_versions(false);
       }
@@ -284,7 +293,8 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     }
     types::Chunk& chunk = out.chunk();
     chunk.select_all(n);
-    if (selected_.size() != n) chunk.selection = {selected_.data(), static_cast<std::uint32_t>(selected_.size())};
+    if (selected_.size() != n)
+      chunk.selection = {selected_.data(), static_cast<std::uint32_t>(selected_.size())};
     return {};
   }
 }

@@ -50,7 +50,8 @@ std::vector<ColumnNumber> all_columns(const storage::TableLayout& layout) {
 }
 
 namespace {
-storage::IndexLayout index_on(const storage::TableLayout& layout, IndexId id, ColumnNumber column, bool unique) {
+storage::IndexLayout index_on(const storage::TableLayout& layout, IndexId id, ColumnNumber column,
+                              bool unique) {
   storage::IndexLayout index;
   index.id = id;
   index.unique = unique;
@@ -86,7 +87,8 @@ void compare_rows(CrashWorld& world, const std::string& what, const Rows& expect
     }
   }
   for (const auto& [row, image] : found) {
-    if (!expected.contains(row)) world.problem(fmt::format("{}: row {} {} should not be there", what, row, to_text(image)));
+    if (!expected.contains(row))
+      world.problem(fmt::format("{}: row {} {} should not be there", what, row, to_text(image)));
   }
 }
 
@@ -112,7 +114,8 @@ CrashClient::Next CrashClient::judge(const Outcome& outcome, const char* what) {
     case Status::kNoMemory: return Next::kAbort;
     default: break;
   }
-  world_.problem(fmt::format("client {}: {} ended with status {}", number_, what, static_cast<int>(outcome.status)));
+  world_.problem(
+      fmt::format("client {}: {} ended with status {}", number_, what, static_cast<int>(outcome.status)));
   return Next::kAbort;
 }
 
@@ -147,7 +150,8 @@ std::optional<std::string> CrashClient::random_note() {
   std::size_t bytes = world_.random.below(world_.chance(100) ? 600 : 30);
   if (world_.has(kOverflow) && world_.chance(60)) bytes = 3000 + world_.random.below(30000);
   std::string note(bytes, static_cast<char>('a' + world_.random.below(26)));
-  for (std::size_t i = 0; i < note.size(); i += 97) note[i] = static_cast<char>('A' + world_.random.below(26));
+  for (std::size_t i = 0; i < note.size(); i += 97)
+    note[i] = static_cast<char>('A' + world_.random.below(26));
   return note;
 }
 
@@ -182,19 +186,21 @@ Task<CrashClient::Next> CrashClient::use(Oid relation, TableLockMode mode, Layou
   co_return *layout == nullptr ? Next::kSkip : Next::kGo;
 }
 
-#define RUSTBD_GO(expression)                     \
+#define RUSTBD_GO(expression) \
   if (const Next next_ = (expression); next_ != Next::kGo) co_return next_
 
 // --- Operations ---
 
-Task<CrashClient::Next> CrashClient::update_row(const LayoutPtr& layout, std::uint64_t row, const Change& change) {
+Task<CrashClient::Next> CrashClient::update_row(const LayoutPtr& layout, std::uint64_t row,
+                                                const Change& change) {
   Table table(*world_.system, layout);
   const auto cancelled = [&] { return world_.dead() || world_.stopping; };
   const std::vector<ColumnNumber> columns = all_columns(*layout);
   types::ChunkBuffer out;
   for (int tries = 0; tries < 20; ++tries) {
     std::uint64_t version = 0;
-    Outcome o = co_await until_done([&] { return table.fetch_newest(*txn_, RowId{row}, columns, out, &version); }, cancelled);
+    Outcome o = co_await until_done(
+        [&] { return table.fetch_newest(*txn_, RowId{row}, columns, out, &version); }, cancelled);
     Next next = judge(o, "fetch newest");
     if (next != Next::kGo) co_return next;
     const Effect* own = own_effect(layout->table, row);
@@ -215,7 +221,8 @@ Task<CrashClient::Next> CrashClient::update_row(const LayoutPtr& layout, std::ui
     std::vector<types::Vector> chosen;
     for (const ColumnNumber c : changed) chosen.push_back(values.column(c));
     const RowRef given{chosen.data(), 0};
-    o = co_await until_done([&] { return table.update(*txn_, RowId{row}, changed, given, {}, version); }, cancelled);
+    o = co_await until_done([&] { return table.update(*txn_, RowId{row}, changed, given, {}, version); },
+                            cancelled);
     if (o.status == Status::kConflict && !cancelled()) continue;
     next = judge(o, "update");
     if (next != Next::kGo) co_return next;
@@ -279,7 +286,8 @@ Task<CrashClient::Next> CrashClient::insert_one(const LayoutPtr& layout, bool bu
       [&] { return world_.dead() || world_.stopping; });
   RUSTBD_GO(judge(o, "insert"));
   if (bulk) row = RowId{bulk_row};
-  if (row.raw() <= world_.model.highest_row(layout->table) && own_effect(layout->table, row.raw()) == nullptr) {
+  if (row.raw() <= world_.model.highest_row(layout->table) &&
+      own_effect(layout->table, row.raw()) == nullptr) {
     // Row ids are given out in order; commits may come in another one, but a committed id never comes again.
     if (const auto rows = world_.model.rows_at(layout->table, ~std::uint64_t{0}); rows.contains(row.raw()))
       world_.problem(fmt::format("table {}: row id {} was given out twice", layout->table.raw(), row.raw()));
@@ -307,7 +315,9 @@ Task<CrashClient::Next> CrashClient::update() {
     if (keys && world_.chance(500)) changed.push_back(1), i.value = other.value;
     if (world_.chance(500)) changed.push_back(2), i.note = other.note;
     for (std::size_t c = kBaseColumns; c < layout->columns.size(); ++c)
-      if (world_.chance(300)) changed.push_back(static_cast<ColumnNumber>(c)), i.extra[c - kBaseColumns] = other.extra[c - kBaseColumns];
+      if (world_.chance(300))
+        changed.push_back(static_cast<ColumnNumber>(c)),
+            i.extra[c - kBaseColumns] = other.extra[c - kBaseColumns];
     return changed;
   };
   co_return co_await update_row(layout, row, change);
@@ -331,7 +341,8 @@ Task<CrashClient::Next> CrashClient::remove() {
     if (o.status == Status::kConflict && !cancelled()) {
       types::ChunkBuffer out;
       static constexpr ColumnNumber kOne[1] = {0};
-      o = co_await until_done([&] { return table.fetch_newest(*txn_, RowId{row}, kOne, out, &version); }, cancelled);
+      o = co_await until_done([&] { return table.fetch_newest(*txn_, RowId{row}, kOne, out, &version); },
+                              cancelled);
       RUSTBD_GO(judge(o, "fetch newest"));
       continue;
     }
@@ -357,7 +368,8 @@ Task<CrashClient::Next> CrashClient::read_table() {
   types::ChunkBuffer out;
   Rows found;
   for (;;) {
-    Outcome o = co_await until_done([&] { return scan.next(out); }, [&] { return world_.dead() || world_.stopping; });
+    Outcome o =
+        co_await until_done([&] { return scan.next(out); }, [&] { return world_.dead() || world_.stopping; });
     if (o.status == Status::kEnd && !world_.dead()) break;
     RUSTBD_GO(judge(o, "scan"));
     for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
@@ -369,7 +381,8 @@ Task<CrashClient::Next> CrashClient::read_table() {
     }
   }
   world_.rows_read += found.size();
-  compare_rows(world_, fmt::format("client {}: scan of table {} at {}", number_, layout->table.raw(), view.snapshot),
+  compare_rows(world_,
+               fmt::format("client {}: scan of table {} at {}", number_, layout->table.raw(), view.snapshot),
                expected_rows(layout->table, view), found, *layout);
   co_return Next::kGo;
 }
@@ -386,8 +399,8 @@ Task<CrashClient::Next> CrashClient::read_index() {
   const auto column = index.parts[0].column;
   const bool backward = world_.chance(300);
   const std::vector<ColumnNumber> columns = all_columns(*layout);
-  IndexScan scan(table, index.id, view, KeyRange::all(), backward ? ScanDirection::kBackward : ScanDirection::kForward,
-                 columns);
+  IndexScan scan(table, index.id, view, KeyRange::all(),
+                 backward ? ScanDirection::kBackward : ScanDirection::kForward, columns);
   types::ChunkBuffer out;
   Rows found;
   std::optional<std::optional<std::int64_t>> previous;
@@ -405,9 +418,12 @@ Task<CrashClient::Next> CrashClient::read_index() {
         world_.problem(fmt::format("a scan of index {} gave row {} twice", index.id.raw(), row));
       }
       if (column == 2) continue;
-      const std::optional<std::int64_t> key = column == 0 ? std::optional(image.id)
-                                              : column == 1 ? image.value : image.extra[column - kBaseColumns];
-      const auto rank = [](const std::optional<std::int64_t>& v) { return v ? *v : INT64_MAX; };  // nulls last
+      const std::optional<std::int64_t> key = column == 0   ? std::optional(image.id)
+                                              : column == 1 ? image.value
+                                                            : image.extra[column - kBaseColumns];
+      const auto rank = [](const std::optional<std::int64_t>& v) {
+        return v ? *v : INT64_MAX;
+      };  // nulls last
       if (previous && (backward ? rank(*previous) < rank(key) : rank(*previous) > rank(key))) {
         world_.problem(fmt::format("a scan of index {} is out of order at row {}", index.id.raw(), row));
       }
@@ -415,8 +431,9 @@ Task<CrashClient::Next> CrashClient::read_index() {
     }
   }
   world_.rows_read += found.size();
-  compare_rows(world_, fmt::format("client {}: index {} of table {} at {}", number_, index.id.raw(), layout->table.raw(),
-                                   view.snapshot),
+  compare_rows(world_,
+               fmt::format("client {}: index {} of table {} at {}", number_, index.id.raw(),
+                           layout->table.raw(), view.snapshot),
                expected_rows(layout->table, view), found, *layout);
   co_return Next::kGo;
 }
@@ -429,8 +446,9 @@ Task<CrashClient::Next> CrashClient::create_relation() {
   const IndexId by_id = world_.chance(700) ? system.new_index_id() : IndexId{};
   const IndexId by_value = world_.chance(700) ? system.new_index_id() : IndexId{};
   const auto layout = std::make_shared<storage::TableLayout>(base_layout(relation, by_id, by_value));
-  Outcome o = co_await until_done([&] { return txn_->lock_table(relation, kCrashDatabase, TableLockMode::kAccessExclusive); },
-                                  [&] { return world_.dead() || world_.stopping; });
+  Outcome o = co_await until_done(
+      [&] { return txn_->lock_table(relation, kCrashDatabase, TableLockMode::kAccessExclusive); },
+      [&] { return world_.dead() || world_.stopping; });
   RUSTBD_GO(judge(o, "lock table"));
   txn_->begin_statement();
   o = co_await until_done([&] { return system.create_table(*txn_, *layout); },
@@ -450,7 +468,8 @@ Task<CrashClient::Next> CrashClient::change_layout() {
   TransactionSystem& system = *world_.system;
   const auto choice = world_.random.below(100);
   if (choice < 15 && world_.has(kTables)) {
-    Outcome o = co_await until_done([&] { return system.drop_table(*txn_, kCrashDatabase, relation); }, cancelled);
+    Outcome o =
+        co_await until_done([&] { return system.drop_table(*txn_, kCrashDatabase, relation); }, cancelled);
     RUSTBD_GO(judge(o, "drop table"));
     note_layout(relation, nullptr);
     co_return Next::kGo;
@@ -473,7 +492,8 @@ Task<CrashClient::Next> CrashClient::change_layout() {
     if (column == 2 && world_.has(kOverflow)) co_return Next::kSkip;  // notes may be longer than a key can be
     layout->indexes.push_back(index_on(*layout, build, column, column == 0));
   } else if (choice < 80 && world_.has(kIndexes) && layout->indexes.size() > 1) {
-    layout->indexes.erase(layout->indexes.begin() + static_cast<std::ptrdiff_t>(world_.random.below(layout->indexes.size())));
+    layout->indexes.erase(layout->indexes.begin() +
+                          static_cast<std::ptrdiff_t>(world_.random.below(layout->indexes.size())));
   } else if (world_.has(kTruncate)) {
     layout->table = system.new_table_id();
     for (auto& index : layout->indexes) index.id = system.new_index_id();
@@ -553,7 +573,8 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
   const Outcome o = co_await txn_->commit(sync ? CommitMode::kSync : CommitMode::kAsync);
   if (!o.ok()) {
     if (o.status != Status::kNoMemory && !world_.dead()) {
-      world_.problem(fmt::format("client {}: commit ended with status {}", number_, static_cast<int>(o.status)));
+      world_.problem(
+          fmt::format("client {}: commit ended with status {}", number_, static_cast<int>(o.status)));
     }
     co_return world_.dead() ? Next::kDead : Next::kGo;
   }
@@ -581,7 +602,8 @@ Task<> CrashClient::transaction() {
   };
   std::vector<Mark> marks;
   Next next = Next::kGo;
-  const bool layouts = world_.has(static_cast<Feature>(kTables | kColumns | kIndexes | kTruncate)) && world_.chance(120);
+  const bool layouts =
+      world_.has(static_cast<Feature>(kTables | kColumns | kIndexes | kTruncate)) && world_.chance(120);
   for (std::uint64_t i = 0; i < operations && next != Next::kAbort && next != Next::kDead; ++i) {
     if (world_.has(kSavepoints) && world_.chance(200)) marks.push_back({txn_->savepoint(), effects_.size()});
     const bool layout = layouts && world_.chance(500);
@@ -613,7 +635,8 @@ Task<> CrashClient::transaction() {
 Task<> CrashClient::run(int transactions) {
   for (int i = 0; i < transactions && !world_.dead() && !world_.stopping; ++i) {
     co_await transaction();
-    if (world_.chance(100)) co_await world_.executor.after(std::chrono::microseconds(world_.random.below(3000)));
+    if (world_.chance(100))
+      co_await world_.executor.after(std::chrono::microseconds(world_.random.below(3000)));
   }
 }
 

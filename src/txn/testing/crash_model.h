@@ -1,5 +1,5 @@
-// What a database should hold: every row's versions by commit timestamp, every relation's layouts. The crash simulation
-// compares what it reads with the state at a timestamp.
+// What a database should hold: every row's versions by commit timestamp, every relation's layouts. The crash
+// simulation compares what it reads with the state at a timestamp.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ inline Image padded(Image image, const storage::TableLayout& layout) {
 /// One change of a transaction.
 struct Effect {
   bool is_layout = false;
-  TableId table;               // of a row
+  TableId table;  // of a row
   std::uint64_t row = 0;
   std::optional<Image> image;  // none: the row was deleted
   Oid relation = 0;            // of a layout
@@ -116,7 +116,8 @@ class CrashModel {
   [[nodiscard]] std::map<Oid, LayoutPtr> layouts_at(std::uint64_t ts) const {
     std::map<Oid, LayoutPtr> out;
     for (const auto& [relation, versions] : layouts_)
-      if (const auto* layout = at(versions, ts); layout != nullptr && *layout != nullptr) out.emplace(relation, *layout);
+      if (const auto* layout = at(versions, ts); layout != nullptr && *layout != nullptr)
+        out.emplace(relation, *layout);
     return out;
   }
   /// The highest row id that was ever committed in the table (I17).

@@ -24,7 +24,8 @@ std::optional<T> run_to_end(CrashWorld& world, Task<T> task) {
   std::optional<T> result;
   const io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
   world.executor.workers().post([&] {
-    detach([](Task<T> inner, std::optional<T>* out) -> Task<> { *out = co_await std::move(inner); }(std::move(task), &result),
+    detach([](Task<T> inner, std::optional<T>* out) -> Task<> { *out = co_await std::move(inner); }(
+                                                        std::move(task), &result),
            [&] { done.fire(); });
   });
   done.wait_blocking();
@@ -33,7 +34,8 @@ std::optional<T> run_to_end(CrashWorld& world, Task<T> task) {
 
 class Simulation {
  public:
-  Simulation(std::uint64_t seed, const CrashOptions& options) : options_(options), world_(seed, options.features) {
+  Simulation(std::uint64_t seed, const CrashOptions& options)
+      : options_(options), world_(seed, options.features) {
     world_.reads_per_mille = options.reads_per_mille;
   }
 
@@ -76,10 +78,12 @@ class Simulation {
     const std::uint64_t frames = world_.chance(500) ? 24 + random.below(40) : 64 + random.below(448);
     o.buffer_bytes = frames * storage::kFrameBytes;
     o.log_segment_bytes = std::uint64_t{128 << 10} << random.below(4);
-    o.log_ring_bytes = std::min<std::uint64_t>(o.log_segment_bytes / 2, std::uint64_t{256 << 10} << random.below(3));
+    o.log_ring_bytes =
+        std::min<std::uint64_t>(o.log_segment_bytes / 2, std::uint64_t{256 << 10} << random.below(3));
     o.checkpoint_log_bytes = std::uint64_t{32 << 10} << random.below(4);
     o.checkpoint_interval_us = 20'000;
-    o.log_fragment_bytes = world_.has(kLarge) ? std::uint64_t{512} << random.below(7) : std::uint64_t{1} << 20;
+    o.log_fragment_bytes =
+        world_.has(kLarge) ? std::uint64_t{512} << random.below(7) : std::uint64_t{1} << 20;
     o.undo_spill_bytes = world_.has(kLarge) ? std::uint64_t{1024} << random.below(8) : std::uint64_t{1} << 30;
     o.background = world_.has(kBackground) && world_.chance(300);
     o.bulk_rows_min = 1;
@@ -96,9 +100,10 @@ class Simulation {
     faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
     faults.latency_us_max = world_.chance(500) ? 300 : 0;
     world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
-    result_.settings = fmt::format("frames {} segment {} ring {} fragment {} spill {} background {} latency {}", frames,
-                                   o.log_segment_bytes, o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes,
-                                   o.background, faults.latency_us_max);
+    result_.settings =
+        fmt::format("frames {} segment {} ring {} fragment {} spill {} background {} latency {}", frames,
+                    o.log_segment_bytes, o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes,
+                    o.background, faults.latency_us_max);
     say(result_.settings);
   }
 
@@ -106,11 +111,13 @@ class Simulation {
   bool open(bool exists) {
     for (int tries = 0;; ++tries) {
       world_.fatal = false;
-      const bool may_crash = options_.crashes && exists && world_.has(kCrashInRecovery) && tries < 3 && world_.chance(250);
+      const bool may_crash =
+          options_.crashes && exists && world_.has(kCrashInRecovery) && tries < 3 && world_.chance(250);
       if (may_crash) world_.disk->crash_at(1 + world_.random.below(60));
       try {
         world_.system = TransactionSystem::open(
-            {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor}, system_options_);
+            {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor},
+            system_options_);
         if (!world_.dead()) {
           if (may_crash) world_.disk->crash_at(~std::uint64_t{0} >> 1);
           say(fmt::format("opened, last timestamp {}", world_.system->last_timestamp().raw()));
@@ -182,10 +189,11 @@ class Simulation {
     std::size_t running = n;
     for (std::uint64_t i = 0; i < n; ++i) {
       clients.push_back(std::make_unique<CrashClient>(world_, static_cast<std::int32_t>(i + 1)));
-      world_.executor.workers().post([&world = world_, &running, transactions, client = clients.back().get()] {
-        static_cast<void>(world);
-        detach(client->run(transactions), [&running] { --running; });
-      });
+      world_.executor.workers().post(
+          [&world = world_, &running, transactions, client = clients.back().get()] {
+            static_cast<void>(world);
+            detach(client->run(transactions), [&running] { --running; });
+          });
     }
     std::uint64_t steps = 0;
     bool told = false;
@@ -200,7 +208,8 @@ class Simulation {
         std::fprintf(stderr, "crash simulation: stuck clients (%s)\n", result_.settings.c_str());
         std::abort();
       }
-      if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0) world_.system->collect_garbage();
+      if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0)
+        world_.system->collect_garbage();
     }
     for (const auto& client : clients) world_.system->locks().release_all(client->locker());
     clients.clear();
@@ -237,13 +246,15 @@ class Simulation {
     TransactionSystem& system = *world_.system;
     const std::uint64_t ts = system.last_timestamp().raw();
     if (ts < world_.model.acknowledged()) {
-      world_.problem(fmt::format("{}: the state is that at {}, but {} was acknowledged", when, ts, world_.model.acknowledged()));
+      world_.problem(fmt::format("{}: the state is that at {}, but {} was acknowledged", when, ts,
+                                 world_.model.acknowledged()));
       return;
     }
     world_.model.cut_after(ts);
     const auto expected = world_.model.layouts_at(ts);
     for (const auto& layout : system.layouts()) {
-      if (!expected.contains(layout->relation)) world_.problem(fmt::format("{}: relation {} should not be there", when, layout->relation));
+      if (!expected.contains(layout->relation))
+        world_.problem(fmt::format("{}: relation {} should not be there", when, layout->relation));
     }
     const auto locker = system.make_locker(98);
     const auto txn = system.begin(*locker);
@@ -276,16 +287,19 @@ class Simulation {
     const auto take = [&] {
       for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
         const std::uint32_t r = out.chunk().selection[i];
-        found.emplace(out.chunk()[columns.size()].values<std::uint64_t>()[r], read_image(out.chunk(), r, *layout));
+        found.emplace(out.chunk()[columns.size()].values<std::uint64_t>()[r],
+                      read_image(out.chunk(), r, *layout));
       }
     };
     for (;;) {
       const Outcome o = until_done_blocking([&] { return scan.next(out); });
       if (o.status == Status::kEnd) break;
-      if (!o.ok()) return world_.problem(fmt::format("{}: a scan ended with {}", when, static_cast<int>(o.status)));
+      if (!o.ok())
+        return world_.problem(fmt::format("{}: a scan ended with {}", when, static_cast<int>(o.status)));
       take();
     }
-    compare_rows(world_, fmt::format("{} at {}: table {}", when, ts, layout->table.raw()), expected, found, *layout);
+    compare_rows(world_, fmt::format("{} at {}: table {}", when, ts, layout->table.raw()), expected, found,
+                 *layout);
     if (layout->relation == world_.bank) {
       std::int64_t sum = 0;
       for (const auto& [row, image] : found) sum += image.value.value_or(0);
@@ -297,11 +311,15 @@ class Simulation {
       for (;;) {
         const Outcome o = until_done_blocking([&] { return entries.next(out); });
         if (o.status == Status::kEnd) break;
-        if (!o.ok()) return world_.problem(fmt::format("{}: an index scan ended with {}", when, static_cast<int>(o.status)));
+        if (!o.ok())
+          return world_.problem(
+              fmt::format("{}: an index scan ended with {}", when, static_cast<int>(o.status)));
         take();
       }
-      compare_rows(world_, fmt::format("{} at {}: index {} of table {}", when, ts, index.id.raw(), layout->table.raw()),
-                   expected, found, *layout);
+      compare_rows(
+          world_,
+          fmt::format("{} at {}: index {} of table {}", when, ts, index.id.raw(), layout->table.raw()),
+          expected, found, *layout);
     }
   }
 
@@ -313,7 +331,8 @@ class Simulation {
       system.collect_garbage();
       parts.buffer().reclaim_freed(1000);
     }
-    if (parts.versions.size() != 0) world_.problem(fmt::format("{} versions are left", parts.versions.size()));
+    if (parts.versions.size() != 0)
+      world_.problem(fmt::format("{} versions are left", parts.versions.size()));
     if (parts.storage->pending().size() != 0) {
       world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
     }
@@ -324,8 +343,9 @@ class Simulation {
         if (reachable.contains(id)) continue;
         auto guard = parts.buffer().fix_shared(PageId{id});
         if (!guard) continue;
-        say(fmt::format("page {} is not reachable: kind {} owner {} level {}", id, static_cast<int>(guard->header().kind),
-                        guard->header().owner, guard->header().level));
+        say(fmt::format("page {} is not reachable: kind {} owner {} level {}", id,
+                        static_cast<int>(guard->header().kind), guard->header().owner,
+                        guard->header().level));
       }
     }
     const std::uint64_t pages = close_cleanly();
@@ -339,7 +359,8 @@ class Simulation {
     std::set<std::uint64_t> pages;
     const auto add_chain = [&](PageId page) {
       while (!page.is_none()) {
-        if (!pages.insert(page.raw()).second) world_.problem(fmt::format("page {} is reachable twice", page.raw()));
+        if (!pages.insert(page.raw()).second)
+          world_.problem(fmt::format("page {} is reachable twice", page.raw()));
         auto guard = parts.buffer().fix_shared(page);
         if (!guard) return world_.problem(fmt::format("page {} cannot be read", page.raw()));
         page = PageId{guard->header().right_sibling};
@@ -368,7 +389,8 @@ class Simulation {
         for (std::uint32_t slot = 0; slot < view.rows(); ++slot) {
           Cell cell;
           for (std::uint32_t c = 0; c < format->rows.column_count(); ++c)
-            if (view.cell(slot, c, &cell) && cell.kind == CellKind::kOverflow) chains.push_back(cell.overflow_ref().first);
+            if (view.cell(slot, c, &cell) && cell.kind == CellKind::kOverflow)
+              chains.push_back(cell.overflow_ref().first);
         }
         end = view.high_fence() == storage::kNoHighFence;
         if (!end) next = RowId{view.high_fence()};
@@ -386,6 +408,8 @@ class Simulation {
 
 }  // namespace
 
-CrashResult run_crash_seed(std::uint64_t seed, const CrashOptions& options) { return Simulation(seed, options).run(); }
+CrashResult run_crash_seed(std::uint64_t seed, const CrashOptions& options) {
+  return Simulation(seed, options).run();
+}
 
 }  // namespace rustbd::txn::testing

@@ -1,6 +1,6 @@
-// Whole-system simulation (storage.md §10): random transactions of several clients on a disk whose power fails at a random
-// operation; after each recovery the state must be that of the model at a prefix of the commit order that holds every
-// acknowledged commit (P1-P6, P9, P14). One seed is one run, always the same.
+// Whole-system simulation (storage.md §10): random transactions of several clients on a disk whose power
+// fails at a random operation; after each recovery the state must be that of the model at a prefix of the
+// commit order that holds every acknowledged commit (P1-P6, P9, P14). One seed is one run, always the same.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct CrashOptions {
 };
 
 struct CrashResult {
-  std::vector<std::string> problems;    // empty: all is well
-  std::string settings;                 // what the seed chose
+  std::vector<std::string> problems;  // empty: all is well
+  std::string settings;               // what the seed chose
   std::uint64_t commits = 0, aborts = 0, crashes = 0, rows_read = 0, layouts_changed = 0, checkpoints = 0;
 };
 

@@ -1,4 +1,5 @@
-// The crash simulation's surroundings, and one client of it: random transactions whose effects go to the model.
+// The crash simulation's surroundings, and one client of it: random transactions whose effects go to the
+// model.
 #pragma once
 
 #include <memory>
@@ -21,9 +22,25 @@ inline constexpr Oid kCrashDatabase = 5;
 
 /// Parts of the workload, to narrow a failure down.
 enum Feature : std::uint32_t {
-  kTransfers = 1, kRows = 2, kKeys = 4, kSavepoints = 8, kCheckpoints = 16, kCollection = 32, kLong = 64, kLarge = 128,
-  kOverflow = 256, kTables = 512, kColumns = 1024, kIndexes = 2048, kTruncate = 4096, kSequences = 8192,
-  kBackground = 16384, kCrashInRecovery = 32768, kTimeouts = 65536, kBulk = 131072, kAllFeatures = 0xFFFFFFFF
+  kTransfers = 1,
+  kRows = 2,
+  kKeys = 4,
+  kSavepoints = 8,
+  kCheckpoints = 16,
+  kCollection = 32,
+  kLong = 64,
+  kLarge = 128,
+  kOverflow = 256,
+  kTables = 512,
+  kColumns = 1024,
+  kIndexes = 2048,
+  kTruncate = 4096,
+  kSequences = 8192,
+  kBackground = 16384,
+  kCrashInRecovery = 32768,
+  kTimeouts = 65536,
+  kBulk = 131072,
+  kAllFeatures = 0xFFFFFFFF
 };
 
 /// Values of one row as constant vectors.
@@ -32,7 +49,9 @@ class ImageRow {
   ImageRow(const Image& image, const storage::TableLayout& layout);
   [[nodiscard]] RowRef ref(std::size_t first = 0) const { return {columns_.data() + first, 0}; }
   /// The row alone, as a chunk over this memory.
-  [[nodiscard]] types::Chunk chunk() { return {columns_.data(), static_cast<std::uint32_t>(columns_.size()), 1, {nullptr, 1}}; }
+  [[nodiscard]] types::Chunk chunk() {
+    return {columns_.data(), static_cast<std::uint32_t>(columns_.size()), 1, {nullptr, 1}};
+  }
   [[nodiscard]] const types::Vector& column(std::size_t i) const { return columns_[i]; }
 
  private:
@@ -40,7 +59,8 @@ class ImageRow {
   std::vector<types::Vector> columns_;
 };
 
-[[nodiscard]] Image read_image(const types::Chunk& chunk, std::uint32_t row, const storage::TableLayout& layout);
+[[nodiscard]] Image read_image(const types::Chunk& chunk, std::uint32_t row,
+                               const storage::TableLayout& layout);
 [[nodiscard]] std::vector<ColumnNumber> all_columns(const storage::TableLayout& layout);
 [[nodiscard]] storage::TableLayout base_layout(Oid relation, IndexId by_id, IndexId by_value);
 
@@ -55,7 +75,7 @@ struct CrashWorld {
   CrashModel model;
   Oid bank = 0;
   std::int64_t bank_sum = 0;
-  std::int64_t sequence_seen = 0;   // highest value shown by an acknowledged transaction
+  std::int64_t sequence_seen = 0;  // highest value shown by an acknowledged transaction
   TableId sequence;
   bool fatal = false;
   bool stopping = false;

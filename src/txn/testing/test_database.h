@@ -50,11 +50,13 @@ inline storage::TableLayout account_layout(const AccountIds& ids) {
 /// One row's values as constant vectors.
 class Row {
  public:
-  Row(std::int64_t id, std::optional<std::int64_t> value, std::optional<std::string> note) : note_(std::move(note)) {
+  Row(std::int64_t id, std::optional<std::int64_t> value, std::optional<std::string> note)
+      : note_(std::move(note)) {
     columns_[0] = types::make_constant(types::Datum::of(id), false, types::Phys::kI64, arena_);
-    columns_[1] = types::make_constant(types::Datum::of(value.value_or(0)), !value, types::Phys::kI64, arena_);
-    columns_[2] = types::make_constant(types::Datum::of(types::Str{note_ ? std::string_view{*note_} : ""}), !note_,
-                                       types::Phys::kStr, arena_);
+    columns_[1] =
+        types::make_constant(types::Datum::of(value.value_or(0)), !value, types::Phys::kI64, arena_);
+    columns_[2] = types::make_constant(types::Datum::of(types::Str{note_ ? std::string_view{*note_} : ""}),
+                                       !note_, types::Phys::kStr, arena_);
   }
   [[nodiscard]] RowRef ref(std::size_t first = 0) const { return {columns_ + first, 0}; }
 
@@ -88,13 +90,15 @@ template <class Attempt>
 Outcome run(Attempt&& attempt) {
   return until_done_blocking(std::forward<Attempt>(attempt));
 }
-/// Runs a task to its end on this thread. Waits of the coroutine need a lane: it runs as a job of the executor's pool.
+/// Runs a task to its end on this thread. Waits of the coroutine need a lane: it runs as a job of the
+/// executor's pool.
 template <class T>
 T run_task(io::Executor& executor, Task<T> task) {
   std::optional<T> result;
   const io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
   executor.workers().post([&] {
-    detach([](Task<T> inner, std::optional<T>* out) -> Task<> { *out = co_await std::move(inner); }(std::move(task), &result),
+    detach([](Task<T> inner, std::optional<T>* out) -> Task<> { *out = co_await std::move(inner); }(
+                                                        std::move(task), &result),
            [&] { done.fire(); });
   });
   done.wait_blocking();
@@ -109,7 +113,8 @@ inline void run_task(io::Executor& executor, Task<> task) {
 class TestDatabase {
  public:
   explicit TestDatabase(std::uint64_t seed, std::uint64_t buffer_bytes = 4 << 20)
-      : executor_(seed), disk_(std::make_unique<io::SimulatedDisk>(seed + 1, io::SimulatedFaults{}, &executor_)),
+      : executor_(seed),
+        disk_(std::make_unique<io::SimulatedDisk>(seed + 1, io::SimulatedFaults{}, &executor_)),
         buffer_bytes_(buffer_bytes) {}
   ~TestDatabase() {
     system_.reset();
@@ -126,7 +131,8 @@ class TestDatabase {
     options.data_grow_bytes = 1 << 20;
     options.on_fatal = [this](std::string_view) { fatal = true; };
     fatal = false;
-    system_ = TransactionSystem::open({disk_.get(), &executor_.clock(), &executor_.random(), &executor_}, options);
+    system_ =
+        TransactionSystem::open({disk_.get(), &executor_.clock(), &executor_.random(), &executor_}, options);
   }
   void close() {
     system_->close();
@@ -144,7 +150,9 @@ class TestDatabase {
   [[nodiscard]] io::SimulatedDisk& disk() { return *disk_; }
   [[nodiscard]] io::SimulatedExecutor& executor() { return executor_; }
 
-  Outcome commit(Transaction& txn, CommitMode mode = CommitMode::kSync) { return run_task(executor_, txn.commit(mode)); }
+  Outcome commit(Transaction& txn, CommitMode mode = CommitMode::kSync) {
+    return run_task(executor_, txn.commit(mode));
+  }
   void abort(Transaction& txn) { run_task(executor_, txn.abort()); }
   void rollback_to(Transaction& txn, Savepoint sp) { run_task(executor_, txn.rollback_to(sp)); }
 
@@ -163,7 +171,9 @@ class TestDatabase {
     RUSTBD_ASSERT(commit(*txn).ok());
     return ids;
   }
-  [[nodiscard]] Table table(const AccountIds& ids) { return Table(*system_, system_->layout_of(kDatabase, ids.relation)); }
+  [[nodiscard]] Table table(const AccountIds& ids) {
+    return Table(*system_, system_->layout_of(kDatabase, ids.relation));
+  }
 
   static std::vector<Seen> scan(Table& table, const ReadView& view) {
     TableScan scan(table, view, kAllColumns);
@@ -173,7 +183,8 @@ class TestDatabase {
       const Outcome o = run([&] { return scan.next(out); });
       if (o.status == Status::kEnd) return rows;
       RUSTBD_ASSERT(o.ok());
-      for (std::uint32_t i = 0; i < out.chunk().count(); ++i) rows.push_back(read_row(out.chunk(), out.chunk().selection[i]));
+      for (std::uint32_t i = 0; i < out.chunk().count(); ++i)
+        rows.push_back(read_row(out.chunk(), out.chunk().selection[i]));
     }
   }
   static std::vector<Seen> index_scan(Table& table, IndexId index, const ReadView& view, KeyRange range,
@@ -185,7 +196,8 @@ class TestDatabase {
       const Outcome o = run([&] { return scan.next(out, 7); });
       if (o.status == Status::kEnd) return rows;
       RUSTBD_ASSERT(o.ok());
-      for (std::uint32_t i = 0; i < out.chunk().count(); ++i) rows.push_back(read_row(out.chunk(), out.chunk().selection[i]));
+      for (std::uint32_t i = 0; i < out.chunk().count(); ++i)
+        rows.push_back(read_row(out.chunk(), out.chunk().selection[i]));
     }
   }
   static Bytes key(Table& table, IndexId index, std::int64_t value) {

@@ -1,5 +1,5 @@
-// For tests: a checkpoint source without transactions, page contents that tell what they are, and a Storage on a simulated
-// disk with everything in one thread.
+// For tests: a checkpoint source without transactions, page contents that tell what they are, and a Storage
+// on a simulated disk with everything in one thread.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,9 @@ class FakeSource final : public CheckpointSource {
     ++(durable ? finished_count : failed_count);
     if (durable) durable_lsn = captured_.raw();
   }
-  void restore(SnapshotRecord kind, ByteSpan body) override { restored.emplace_back(kind, std::string(as_chars(body))); }
+  void restore(SnapshotRecord kind, ByteSpan body) override {
+    restored.emplace_back(kind, std::string(as_chars(body)));
+  }
 
  private:
   Lsn captured_;
@@ -66,7 +68,8 @@ inline std::optional<std::uint64_t> value_of_page(const std::byte* page) {
   return value;
 }
 
-/// One engine room: executor, disk, clock and chance from one seed. Storages are opened and thrown away on it.
+/// One engine room: executor, disk, clock and chance from one seed. Storages are opened and thrown away on
+/// it.
 struct SimulatedWorld {
   explicit SimulatedWorld(std::uint64_t seed, io::SimulatedFaults faults = {})
       : executor(seed), disk(seed, std::move(faults), &executor), random(seed) {}
@@ -90,7 +93,8 @@ struct SimulatedWorld {
   bool fatal_called = false;
 };
 
-/// Repeats `attempt` in actions of its own until it gives no token to wait for; the disk may end it (`false`).
+/// Repeats `attempt` in actions of its own until it gives no token to wait for; the disk may end it
+/// (`false`).
 inline bool in_action(Storage& storage, io::Executor& executor, const std::function<bool()>& alive,
                       const std::function<std::optional<io::WaitToken>()>& attempt) {
   while (alive()) {
