@@ -1,5 +1,6 @@
 #include "rustbd/net/network.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 
 #include <charconv>
@@ -60,7 +61,10 @@ Address parse_address(std::string_view text, bool optional) {
 }
 std::string to_text(const Address& address) { return host_and_port(address.host, address.port); }
 bool is_loopback(const Address& address) {
-  return address.host == "localhost" || address.host == "::1" || address.host.starts_with("127.");
+  // A numeric address, not a name that begins like one: "127.example.org" may lead anywhere.
+  in_addr v4{};
+  if (inet_pton(AF_INET, address.host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  return address.host == "localhost" || address.host == "::1";
 }
 
 Network::Network(io::Executor& executor, std::size_t threads) : impl_(std::make_unique<Impl>()) {
