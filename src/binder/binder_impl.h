@@ -254,6 +254,22 @@ class Binder {
   std::vector<ExpressionPtr> row_fields(ExpressionPtr row);
   ExpressionPtr min_max(const sql::MinMaxExpression& node, QueryLevel& level);
   ExpressionPtr function_call(const sql::FunctionCall& call, QueryLevel& level);
+  /// The arguments as written; `names` gets those of the named ones, which stand last.
+  std::vector<ExpressionPtr> bind_arguments(const sql::FunctionCall& call, QueryLevel& level,
+                                            std::vector<std::string_view>* names);
+  [[noreturn]] void throw_no_function(const sql::FunctionCall& call, std::span<const ExpressionPtr> args,
+                                      bool ambiguous) const;
+  /// row_number and the like: functions that exist only with OVER. `result` 0: the type of the first
+  /// argument.
+  ExpressionPtr window_only_call(const sql::FunctionCall& call, Oid result, std::vector<ExpressionPtr> args,
+                                 QueryLevel& level);
+  ExpressionPtr chosen_aggregate(const Candidate& chosen, const sql::FunctionCall& call,
+                                 std::vector<ExpressionPtr> args, QueryLevel& level);
+  /// Puts named arguments in their places, fills in defaults and gathers variadic ones.
+  ExpressionPtr chosen_function(Candidate& chosen, const sql::FunctionCall& call,
+                                std::vector<ExpressionPtr> args, std::span<const std::string_view> names);
+  /// Set-returning calls become columns of a node below the projection.
+  ExpressionPtr set_returning_call(ExpressionPtr call, QueryLevel& level, std::int32_t location);
   ExpressionPtr aggregate_call(const functions::AggregateDeclaration& declaration,
                                const sql::FunctionCall& call, std::vector<ExpressionPtr> args,
                                QueryLevel& level);

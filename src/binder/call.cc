@@ -197,92 +197,10 @@ ExpressionPtr default_argument(Oid type, std::int32_t location) {
   return expression::make_constant({types::make_type(type), false, value}, location);
 }
 
-}  // namespace
-
-ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& level) {
+/// The functions and aggregates of the call's name that take as many arguments.
+std::vector<Candidate> candidates_of(const sql::FunctionCall& call, std::span<const ExpressionPtr> args,
+                                     std::span<const std::string_view> names) {
   const std::string_view name = call.name.back();
-  if (call.name.size() > 1 && call.name[call.name.size() - 2] != "pg_catalog") {
-    if (input_.catalog->schema(call.name[call.name.size() - 2]) == nullptr)
-      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist",
-                  call.name[call.name.size() - 2])
-          .at(call.location);
-    throw error(sqlstate::kUndefinedFunction, "function {}() does not exist", fmt::join(call.name, "."))
-        .at(call.location);
-  }
-  if (call.arguments.size() > kArgumentsMax)
-    throw error(sqlstate::kTooManyArguments, "cannot pass more than {} arguments to a function",
-                kArgumentsMax)
-        .at(call.location);
-  const bool has_aggregates = !Registry::instance().aggregates(name).empty();
-  const bool as_aggregate = has_aggregates && Registry::instance().functions(name).empty();
-  // Aggregates bind their arguments in a place where no aggregate may stand.
-  const bool was_in_aggregate = level.in_aggregate;
-  const bool plain_aggregate = as_aggregate && call.over == nullptr;
-  if (plain_aggregate) level.in_aggregate = true;
-  const bool was_srf = level.allow_srf;
-  if (has_aggregates) level.allow_srf = false;
-  std::vector<ExpressionPtr> args;
-  std::vector<std::string_view> names;
-  for (const auto* a : call.arguments) {
-    if (const auto* named = sql::try_as<sql::NamedArgument>(a)) {
-      names.push_back(named->name);
-      args.push_back(bind_expression(named->value, level));
-    } else {
-      if (!names.empty())
-        throw error(sqlstate::kSyntaxError, "positional argument cannot follow named argument")
-            .at(a->location);
-      args.push_back(bind_expression(a, level));
-    }
-  }
-  const std::size_t direct = args.size();
-  if (call.within_group)
-    for (const auto* k : call.order_by) args.push_back(bind_expression(k->value, level));
-  if (plain_aggregate) level.in_aggregate = was_in_aggregate;
-  level.allow_srf = was_srf;
-
-  if (const auto* w = window_only(name)) {
-    if (call.over == nullptr)
-      throw error(sqlstate::kWrongObjectType, "window function {} requires an OVER clause", name)
-          .at(call.location);
-    auto out = std::make_unique<Expression>();
-    out->kind = Kind::kWindow;
-    out->location = call.location;
-    out->window_function = name;
-    const auto bad = [&]() {
-      std::string types_text;
-      for (std::size_t i = 0; i < args.size(); ++i) types_text += (i ? ", " : "") + type_name(args[i]->type);
-      return error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", name, types_text)
-          .with_hint(
-              "No function matches the given name and argument types. You might need to add explicit type "
-              "casts.")
-          .at(call.location);
-    };
-    std::size_t least = 0, most = 0;
-    if (name == "ntile" || name == "first_value" || name == "last_value") least = most = 1;
-    else if (name == "nth_value") least = most = 2;
-    else if (name == "lag" || name == "lead") {
-      least = 1;
-      most = 3;
-    }
-    if (args.size() < least || args.size() > most) throw bad();
-    if (name == "ntile") {
-      args[0] = try_coerce(std::move(args[0]), types::make_type(oid::kInt4), CastContext::kImplicit);
-      if (args[0] == nullptr) throw bad();
-    } else if (!args.empty()) {
-      args[0] = resolve_unknown(std::move(args[0]));
-      if (args.size() > 1) {
-        args[1] = try_coerce(std::move(args[1]), types::make_type(oid::kInt4), CastContext::kImplicit);
-        if (args[1] == nullptr) throw bad();
-      }
-      if (args.size() > 2) unify({&args[0], &args[2]}, name);
-    }
-    out->type = w->result != 0 ? types::make_type(w->result) : args[0]->type;
-    out->args = std::move(args);
-    return window_call(call, std::move(out), level);
-  }
-
-  std::vector<Oid> actual;
-  for (const auto& a : args) actual.push_back(a->type.oid);
   std::vector<Candidate> candidates;
   for (const auto* f : Registry::instance().functions(name)) {
     Candidate c;
@@ -322,6 +240,142 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     c.is_aggregate = true;
     candidates.push_back(std::move(c));
   }
+  return candidates;
+}
+
+/// What only an aggregate may have is refused of a plain function.
+void refuse_aggregate_clauses(const sql::FunctionCall& call) {
+  const std::string_view name = call.name.back();
+  if (call.distinct)
+    throw error(sqlstate::kWrongObjectType, "DISTINCT specified, but {} is not an aggregate function", name)
+        .at(call.location);
+  if (!call.order_by.empty())
+    throw error(sqlstate::kWrongObjectType, "ORDER BY specified, but {} is not an aggregate function", name)
+        .at(call.location);
+  if (call.filter != nullptr)
+    throw error(sqlstate::kWrongObjectType, "FILTER specified, but {} is not an aggregate function", name)
+        .at(call.location);
+  if (call.over != nullptr)
+    throw error(sqlstate::kWrongObjectType,
+                "OVER specified, but {} is not a window function nor an aggregate function", name)
+        .at(call.location);
+}
+
+}  // namespace
+
+void Binder::throw_no_function(const sql::FunctionCall& call, std::span<const ExpressionPtr> args,
+                               bool ambiguous) const {
+  const std::string_view name = call.name.back();
+  const bool is_function = !Registry::instance().functions(name).empty();
+  const bool is_aggregate = !Registry::instance().aggregates(name).empty();
+  std::string types_text = call.star ? "*" : "";
+  for (const auto& a : args) types_text += (types_text.empty() ? "" : ", ") + type_name(a->type);
+  if (ambiguous)
+    throw error(sqlstate::kAmbiguousFunction, "function {}({}) is not unique", name, types_text)
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
+        .at(call.location);
+  if (args.empty() && !call.star && is_aggregate && !is_function && name == "count")
+    throw error(sqlstate::kWrongObjectType, "{}(*) must be used to call a parameterless aggregate function",
+                name)
+        .at(call.location);
+  if (call.star && !is_aggregate && is_function)
+    throw error(sqlstate::kWrongObjectType, "{}(*) specified, but {} is not an aggregate function", name,
+                name)
+        .at(call.location);
+  throw error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", fmt::join(call.name, "."),
+              types_text)
+      .with_hint(
+          "No function matches the given name and argument types. You might need to add explicit type "
+          "casts.")
+      .at(call.location);
+}
+
+std::vector<ExpressionPtr> Binder::bind_arguments(const sql::FunctionCall& call, QueryLevel& level,
+                                                  std::vector<std::string_view>* names) {
+  const std::string_view name = call.name.back();
+  const bool has_aggregates = !Registry::instance().aggregates(name).empty();
+  const bool as_aggregate = has_aggregates && Registry::instance().functions(name).empty();
+  // Aggregates bind their arguments in a place where no aggregate may stand.
+  const bool was_in_aggregate = level.in_aggregate;
+  const bool plain_aggregate = as_aggregate && call.over == nullptr;
+  if (plain_aggregate) level.in_aggregate = true;
+  const bool was_srf = level.allow_srf;
+  if (has_aggregates) level.allow_srf = false;
+  std::vector<ExpressionPtr> args;
+  for (const auto* a : call.arguments) {
+    if (const auto* named = sql::try_as<sql::NamedArgument>(a)) {
+      names->push_back(named->name);
+      args.push_back(bind_expression(named->value, level));
+    } else {
+      if (!names->empty())
+        throw error(sqlstate::kSyntaxError, "positional argument cannot follow named argument")
+            .at(a->location);
+      args.push_back(bind_expression(a, level));
+    }
+  }
+  if (call.within_group)
+    for (const auto* k : call.order_by) args.push_back(bind_expression(k->value, level));
+  if (plain_aggregate) level.in_aggregate = was_in_aggregate;
+  level.allow_srf = was_srf;
+  return args;
+}
+
+ExpressionPtr Binder::window_only_call(const sql::FunctionCall& call, Oid result,
+                                       std::vector<ExpressionPtr> args, QueryLevel& level) {
+  const std::string_view name = call.name.back();
+  auto out = std::make_unique<Expression>();
+  out->kind = Kind::kWindow;
+  out->location = call.location;
+  out->window_function = name;
+  std::size_t least = 0, most = 0;
+  if (name == "ntile" || name == "first_value" || name == "last_value") least = most = 1;
+  else if (name == "nth_value") least = most = 2;
+  else if (name == "lag" || name == "lead") {
+    least = 1;
+    most = 3;
+  }
+  if (args.size() < least || args.size() > most) throw_no_function(call, args, false);
+  if (name == "ntile") {
+    args[0] = try_coerce(std::move(args[0]), types::make_type(oid::kInt4), CastContext::kImplicit);
+    if (args[0] == nullptr) throw_no_function(call, args, false);
+  } else if (!args.empty()) {
+    args[0] = resolve_unknown(std::move(args[0]));
+    if (args.size() > 1) {
+      args[1] = try_coerce(std::move(args[1]), types::make_type(oid::kInt4), CastContext::kImplicit);
+      if (args[1] == nullptr) throw_no_function(call, args, false);
+    }
+    if (args.size() > 2) unify({&args[0], &args[2]}, name);
+  }
+  out->type = result != 0 ? types::make_type(result) : args[0]->type;
+  out->args = std::move(args);
+  return window_call(call, std::move(out), level);
+}
+
+ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& level) {
+  const std::string_view name = call.name.back();
+  if (call.name.size() > 1 && call.name[call.name.size() - 2] != "pg_catalog") {
+    if (input_.catalog->schema(call.name[call.name.size() - 2]) == nullptr)
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist",
+                  call.name[call.name.size() - 2])
+          .at(call.location);
+    throw error(sqlstate::kUndefinedFunction, "function {}() does not exist", fmt::join(call.name, "."))
+        .at(call.location);
+  }
+  if (call.arguments.size() > kArgumentsMax)
+    throw error(sqlstate::kTooManyArguments, "cannot pass more than {} arguments to a function",
+                kArgumentsMax)
+        .at(call.location);
+  std::vector<std::string_view> names;
+  auto args = bind_arguments(call, level, &names);
+  if (const auto* w = window_only(name)) {
+    if (call.over == nullptr)
+      throw error(sqlstate::kWrongObjectType, "window function {} requires an OVER clause", name)
+          .at(call.location);
+    return window_only_call(call, w->result, std::move(args), level);
+  }
+  std::vector<Oid> actual;
+  for (const auto& a : args) actual.push_back(a->type.oid);
+  auto candidates = candidates_of(call, args, names);
   const TypeRules rules{[](Oid from, Oid to) {
                           const auto* cast = Registry::instance().cast(from, to);
                           return cast != nullptr && cast->context == CastContext::kImplicit;
@@ -345,7 +399,7 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
   };
   if (choice == Choice::kFound && !resolve_polymorphic(actual, chosen.arguments, common))
     choice = Choice::kNone;
-  if (choice == Choice::kNone && args.size() == 1 && !star && call.over == nullptr) {
+  if (choice == Choice::kNone && args.size() == 1 && !call.star && call.over == nullptr) {
     // int4('5'), text(x): a type's name used as a function is a cast where a plain one would do.
     if (const auto* info = types::find_type(name)) {
       const TypeRef target = types::make_type(info->oid);
@@ -355,66 +409,42 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
         return coerce(std::move(args[0]), target, CastContext::kExplicit, call.location);
     }
   }
-  if (choice != Choice::kFound) {
-    std::string types_text;
-    for (std::size_t i = 0; i < args.size(); ++i) types_text += (i ? ", " : "") + type_name(args[i]->type);
-    if (star) types_text = "*";
-    if (choice == Choice::kAmbiguous)
-      throw error(sqlstate::kAmbiguousFunction, "function {}({}) is not unique", name, types_text)
-          .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
-          .at(call.location);
-    if (args.empty() && !star && has_aggregates && Registry::instance().functions(name).empty() &&
-        name == "count")
-      throw error(sqlstate::kWrongObjectType, "{}(*) must be used to call a parameterless aggregate function",
-                  name)
-          .at(call.location);
-    if (star && !has_aggregates && !Registry::instance().functions(name).empty())
-      throw error(sqlstate::kWrongObjectType, "{}(*) specified, but {} is not an aggregate function", name,
-                  name)
-          .at(call.location);
-    throw error(sqlstate::kUndefinedFunction, "function {}({}) does not exist", fmt::join(call.name, "."),
-                types_text)
-        .with_hint(
-            "No function matches the given name and argument types. You might need to add explicit type "
-            "casts.")
-        .at(call.location);
-  }
-  if (chosen.is_aggregate) {
-    const auto& declaration = *static_cast<const AggregateDeclaration*>(chosen.declaration);
-    std::vector<TypeRef> actual_types;
-    for (std::size_t i = 0; i < args.size(); ++i) {
-      const Oid wanted = chosen.arguments[i];
-      if (wanted != oid::kAny && wanted != args[i]->type.oid) {
-        auto cast = try_coerce(std::move(args[i]), types::make_type(wanted), CastContext::kImplicit);
-        RUSTBD_STATEMENT_ASSERT(cast != nullptr, "a chosen candidate fits");
-        args[i] = std::move(cast);
-      }
-      args[i] = resolve_unknown(std::move(args[i]));
-    }
-    if (declaration.kind != 'n' && !call.within_group)
-      throw error(sqlstate::kWrongObjectType, "WITHIN GROUP is required for ordered-set aggregate {}", name)
-          .at(call.location);
-    if (declaration.kind == 'n' && call.within_group)
-      throw error(sqlstate::kWrongObjectType,
-                  "{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name)
-          .at(call.location);
-    (void)direct;
-    return aggregate_call(declaration, call, std::move(args), level);
-  }
+  if (choice != Choice::kFound) throw_no_function(call, args, choice == Choice::kAmbiguous);
+  if (chosen.is_aggregate) return chosen_aggregate(chosen, call, std::move(args), level);
+  refuse_aggregate_clauses(call);
   const auto& declaration = *static_cast<const FunctionDeclaration*>(chosen.declaration);
-  if (call.distinct)
-    throw error(sqlstate::kWrongObjectType, "DISTINCT specified, but {} is not an aggregate function", name)
+  auto out = chosen_function(chosen, call, std::move(args), names);
+  return declaration.is(functions::kSetReturning) ? set_returning_call(std::move(out), level, call.location)
+                                                  : std::move(out);
+}
+
+ExpressionPtr Binder::chosen_aggregate(const Candidate& chosen, const sql::FunctionCall& call,
+                                       std::vector<ExpressionPtr> args, QueryLevel& level) {
+  const std::string_view name = call.name.back();
+  const auto& declaration = *static_cast<const AggregateDeclaration*>(chosen.declaration);
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const Oid wanted = chosen.arguments[i];
+    if (wanted != oid::kAny && wanted != args[i]->type.oid) {
+      auto cast = try_coerce(std::move(args[i]), types::make_type(wanted), CastContext::kImplicit);
+      RUSTBD_STATEMENT_ASSERT(cast != nullptr, "a chosen candidate fits");
+      args[i] = std::move(cast);
+    }
+    args[i] = resolve_unknown(std::move(args[i]));
+  }
+  if (declaration.kind != 'n' && !call.within_group)
+    throw error(sqlstate::kWrongObjectType, "WITHIN GROUP is required for ordered-set aggregate {}", name)
         .at(call.location);
-  if (!call.order_by.empty())
-    throw error(sqlstate::kWrongObjectType, "ORDER BY specified, but {} is not an aggregate function", name)
-        .at(call.location);
-  if (call.filter != nullptr)
-    throw error(sqlstate::kWrongObjectType, "FILTER specified, but {} is not an aggregate function", name)
-        .at(call.location);
-  if (call.over != nullptr)
+  if (declaration.kind == 'n' && call.within_group)
     throw error(sqlstate::kWrongObjectType,
-                "OVER specified, but {} is not a window function nor an aggregate function", name)
+                "{} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name)
         .at(call.location);
+  return aggregate_call(declaration, call, std::move(args), level);
+}
+
+ExpressionPtr Binder::chosen_function(Candidate& chosen, const sql::FunctionCall& call,
+                                      std::vector<ExpressionPtr> args,
+                                      std::span<const std::string_view> names) {
+  const auto& declaration = *static_cast<const FunctionDeclaration*>(chosen.declaration);
   if (!names.empty()) {
     // Named arguments: put them in their places.
     std::vector<ExpressionPtr> ordered(declaration.arguments.size());
@@ -428,7 +458,6 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
     for (std::size_t i = 0; i < args.size(); ++i)
       if (args[i] == nullptr) args[i] = default_argument(declaration.arguments[i], call.location);
   }
-  ExpressionPtr out;
   if (chosen.variadic_expanded && declaration.variadic_element != 0 &&
       declaration.variadic_element != oid::kAny) {
     // The trailing arguments become one array.
@@ -449,28 +478,29 @@ ExpressionPtr Binder::function_call(const sql::FunctionCall& call, QueryLevel& l
                             chosen.arguments.begin() + static_cast<std::ptrdiff_t>(fixed));
     wanted.push_back(array->type.oid);
     args.push_back(std::move(array));
-    out = call_function(declaration, std::move(args), wanted, call.location);
-  } else {
-    out = call_function(declaration, std::move(args), chosen.arguments, call.location);
+    return call_function(declaration, std::move(args), wanted, call.location);
   }
-  if (!declaration.is(functions::kSetReturning)) return out;
+  return call_function(declaration, std::move(args), chosen.arguments, call.location);
+}
+
+ExpressionPtr Binder::set_returning_call(ExpressionPtr out, QueryLevel& level, std::int32_t location) {
   if (!level.allow_srf) {
     if (level.in_aggregate)
       throw error(sqlstate::kFeatureNotSupported,
                   "aggregate function calls cannot contain set-returning function calls")
-          .at(call.location);
+          .at(location);
     throw error(sqlstate::kFeatureNotSupported, "set-returning functions are not allowed in {}", level.clause)
-        .at(call.location);
+        .at(location);
   }
   // Set-returning calls become columns of a node below the projection.
   std::vector<std::pair<std::string, TypeRef>> columns;
   set_returning_columns(*out, columns);
   if (out->type.oid == oid::kRecord && columns.size() > 1 && level.clause == std::string_view{"SELECT"})
-    throw not_supported("a function returning several columns in the select list").at(call.location);
+    throw not_supported("a function returning several columns in the select list").at(location);
   QueryLevel::SrfCall srf;
   for (const auto& [column, type] : columns) srf.columns.push_back(add_column(column, type));
   srf.call = std::move(out);
-  auto ref = expression::make_column(srf.columns.front(), columns.front().second, call.location);
+  auto ref = expression::make_column(srf.columns.front(), columns.front().second, location);
   level.srfs.push_back(std::move(srf));
   return ref;
 }
