@@ -12,6 +12,8 @@ EngineMetrics::EngineMetrics(metrics::Registry& r)
                                          "Query execution duration in seconds",
                                          metrics::exponential_bounds(1e-4, 2, 20))),
       active_connections(r.gauge("rustbd_active_connections", "Number of active connections")),
+      statement_restarts(r.counter("rustbd_statement_restarts_total",
+                                   "Statements run again because of a concurrent update")),
       registry(r) {}
 
 void EngineMetrics::record_query(double seconds, std::string_view kind, std::string_view protocol,

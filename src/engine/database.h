@@ -58,6 +58,7 @@ struct EngineMetrics {
   metrics::Counter& queries_total;
   metrics::Histogram& query_duration_seconds;
   metrics::Gauge& active_connections;
+  metrics::Counter& statement_restarts;  // ExecutionPlan::may_restart
   metrics::Registry& registry;
   /// record_query_execution of the contract: one call per statement ended.
   void record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure);

@@ -265,10 +265,47 @@ void start_run(Session::Parts& parts, Portal& portal) {
   portal.run = exec::QueryRun::start(portal.plan, context);
 }
 
-Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
-                 std::span<const ResultColumn> columns) {
-  std::uint64_t sent = 0;
+namespace {
+
+/// Rows of a statement that may restart, held back until it cannot any more.
+class HeldRows {
+ public:
+  explicit HeldRows(std::uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
+  void add(const types::Chunk& chunk) {
+    for (std::uint32_t taken = 0; taken < chunk.selection.count;) {
+      if (buffers_.empty() || buffers_.back()->chunk().selection.count == types::kVectorSize) {
+        std::vector<types::Phys> columns;
+        for (std::uint32_t i = 0; i < chunk.column_count; ++i) columns.push_back(chunk[i].phys);
+        buffers_.push_back(std::make_unique<types::ChunkBuffer>(columns));
+        buffers_.back()->begin();
+        full_bytes_ += types::kVectorSize * columns.size() * sizeof(types::Datum);
+      }
+      taken += buffers_.back()->append(chunk, taken);
+      if (limit_bytes_ != 0 && full_bytes_ + buffers_.back()->arena().bytes_reserved() > limit_bytes_)
+        throw error(sqlstate::kOutOfMemory, "out of memory").with_detail("The locked rows do not fit.");
+    }
+  }
+  void clear() { buffers_.clear(); }
+  [[nodiscard]] std::span<const std::unique_ptr<types::ChunkBuffer>> buffers() const { return buffers_; }
+
+ private:
+  std::vector<std::unique_ptr<types::ChunkBuffer>> buffers_;
+  std::uint64_t full_bytes_ = 0;
+  const std::uint64_t limit_bytes_;
+};
+
+Task<> send(Session::Parts& parts, const types::Chunk& chunk, ResultSink& sink,
+            std::span<const ResultColumn> columns) {
   auto io = parts.session.io_context();
+  parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+  const auto token = sink.rows(chunk, columns, io);
+  if (!token.fired()) co_await wait(parts, token);
+}
+
+/// Pulls into `held`, or into the sink where it is nullptr. See drive().
+Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, HeldRows* held,
+                ResultSink& sink, std::span<const ResultColumn> columns) {
+  std::uint64_t sent = 0;
   auto& clock = *parts.database.environment().clock;
   auto turn_began = clock.monotonic_us();
   auto* const home = io::Lane::current();
@@ -305,13 +342,10 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
     if (flow.state == exec::State::kFinished) break;
     if (chunk.selection.count == 0) continue;
     if (!columns.empty() || !portal.plan->result.empty() || portal.plan->tag == plan::StatementTag::kSelect) {
-      parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
-      const auto token = sink.rows(chunk, columns, io);
-      sent += chunk.selection.count;
-      if (!token.fired()) co_await wait(parts, token);
-    } else {
-      sent += chunk.selection.count;
+      if (held != nullptr) held->add(chunk);
+      else co_await send(parts, chunk, sink, columns);
     }
+    sent += chunk.selection.count;
     if (max_rows != 0 && sent >= max_rows) {
       portal.rows += sent;
       co_return false;
@@ -324,6 +358,35 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
   portal.run.reset();
   portal.access.reset();
   co_return true;
+}
+
+}  // namespace
+
+Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
+                 std::span<const ResultColumn> columns) {
+  if (!portal.plan->may_restart || portal.rows != 0)
+    co_return co_await pull(parts, portal, max_rows, nullptr, sink, columns);
+  HeldRows held(parts.database.options().query_memory_bytes);
+  for (;;) {
+    const auto start = parts.transaction->savepoint();
+    bool restart = false, ended = false;
+    try {
+      ended = co_await pull(parts, portal, max_rows, &held, sink, columns);
+    } catch (const exec::StatementRestart&) {
+      restart = true;
+    }
+    if (!restart) {
+      for (const auto& buffer : held.buffers()) co_await send(parts, buffer->chunk(), sink, columns);
+      co_return ended;
+    }
+    parts.database.engine_metrics().statement_restarts.inc();
+    held.clear();
+    portal.run.reset();
+    portal.access.reset();
+    co_await parts.transaction->rollback_to(start);
+    parts.transaction->begin_statement();
+    start_run(parts, portal);
+  }
 }
 
 namespace {

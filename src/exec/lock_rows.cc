@@ -84,6 +84,7 @@ class LockRows final : public Operator {
           *keep = false;
           return Flow::need();
         }
+        if (plan_.recheck_needs_restart) throw StatementRestart{};
         local.fetching = true;
         local.fetched.reset(target.phys);
       }

@@ -218,8 +218,7 @@ class ModifySink final : public Sink {
   /// READ COMMITTED: the row changed after the snapshot. Its newest version must match again, then gets the
   /// new values.
   Flow fetch_newest(TaskContext& context, Local& local, const Chunk& in, std::uint32_t row, RowId id) {
-    if (modify_.recheck_needs_restart)
-      throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
+    if (modify_.recheck_needs_restart) throw StatementRestart{};
     local.fetched.begin();
     Flow flow = access_.fetch_newest(id, modify_.old_columns, true, local.fetched);
     if (flow.state == State::kBlocked) return flow;

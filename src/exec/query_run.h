@@ -22,6 +22,15 @@ struct QueryContext {
   bool collect_statistics = false;                // EXPLAIN ANALYZE
 };
 
+/// Thrown by QueryRun::next: a row changed after the snapshot, and only the whole statement can say whether
+/// it still matches (ExecutionPlan::may_restart, query.md §10.6). The owner takes back what the statement did
+/// and runs it again with a new snapshot; where it cannot, this is the error.
+struct StatementRestart : Error {
+  StatementRestart()
+      : Error(error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update")) {
+  }
+};
+
 struct NodeStatistics {
   std::uint64_t rows = 0, loops = 0, filtered = 0, chunks = 0;
   std::uint64_t first_ns = 0, total_ns = 0;

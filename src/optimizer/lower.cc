@@ -427,6 +427,7 @@ PlanNodePtr Lowering::lower_modify(LogicalNode& node, const ColumnSet& required)
     if (is_new || std::ranges::find(out->children[0]->output, id) != out->children[0]->output.end())
       out->output.push_back(id);
   }
+  planner_.may_restart |= modify.recheck_needs_restart;
   out->modify = std::move(node.modify);
   return out;
 }
@@ -438,6 +439,8 @@ PlanNodePtr Lowering::lower_lock_rows(LogicalNode& node, const ColumnSet& requir
   auto lock = over(NodeKind::kLockRows, lower(*node.children[0], below));
   lock->filter = std::move(node.condition);
   lock->locks = std::move(node.locks);
+  lock->recheck_needs_restart = node.recheck_needs_restart;
+  planner_.may_restart |= node.recheck_needs_restart;
   lock->output = select_columns(lock->children[0]->output, required);
   return lock;
 }

@@ -93,6 +93,7 @@ std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::Logica
   out->parameter_slots = planner.next_parameter;
   out->tag = logical->tag;
   out->read_only = logical->read_only;
+  out->may_restart = planner.may_restart;
   out->dependencies = std::move(logical->dependencies);
   out->privileges = std::move(logical->privileges);
   out->arena = logical->arena;

@@ -42,6 +42,7 @@ struct Planner {
   Settings settings;
   std::uint32_t next_parameter;  // the next binding's number
   std::uint64_t plans_considered = 0;
+  bool may_restart = false;               // ExecutionPlan::may_restart
   std::uint32_t disabled = 0, fired = 0;  // bits by Rule
 
   [[nodiscard]] bool enabled(Rule rule) const { return (disabled >> static_cast<unsigned>(rule) & 1) == 0; }

@@ -202,10 +202,11 @@ class SubqueryRemover {
       case LogicalKind::kFunctionScan: return remove_in_leaf(node);
       case LogicalKind::kLimit: return remove_in_leaf(node);
       case LogicalKind::kLockRows: {
-        // The locked row is checked again by what needs no other row.
+        // A locked row that changed is checked again here, if that needs no other row.
         Conjuncts kept;
         split(std::move(node->condition), kept);
-        std::erase_if(kept, [](const auto& e) { return expression::contains(*e, Kind::kSubquery); });
+        if (std::erase_if(kept, [](const auto& e) { return expression::contains(*e, Kind::kSubquery); }) != 0)
+          node->recheck_needs_restart = true;
         node->condition = kept.empty() ? nullptr : expression::make_and(std::move(kept));
         return;
       }

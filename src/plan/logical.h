@@ -116,6 +116,7 @@ struct LogicalNode {
   // kModify, kLockRows
   std::unique_ptr<Modify> modify;
   std::vector<RowLock> locks;
+  bool recheck_needs_restart = false;  // kLockRows: as in Modify
 };
 
 /// A column of the result.

@@ -54,7 +54,8 @@ struct Modify {
   std::vector<TargetColumn> old_columns;
   std::vector<TargetColumn> new_columns;  // all live columns
   ExpressionPtr recheck;                  // nullptr: always matches
-  bool recheck_needs_restart = false;     // the condition has a correlated subquery
+  /// The condition has a subquery: a row that changed after the snapshot restarts the statement.
+  bool recheck_needs_restart = false;
   std::vector<CheckedConstraint> checks;  // in name order
   std::vector<IndexExpressions> index_expressions;
   bool has_returning = false;

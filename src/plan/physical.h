@@ -124,6 +124,7 @@ struct PlanNode {
   // kModify, kLockRows
   std::unique_ptr<Modify> modify;
   std::vector<RowLock> locks;
+  bool recheck_needs_restart = false;  // kLockRows: as in Modify
 };
 
 struct PlanStatistics {
@@ -142,6 +143,8 @@ struct ExecutionPlan {
   std::uint32_t parameter_slots = 0;  // statement parameters and bindings together
   StatementTag tag = StatementTag::kSelect;
   bool read_only = true;
+  /// A node needs exec::StatementRestart on a READ COMMITTED conflict: results are held back to the end.
+  bool may_restart = false;
   double estimated_cost = 0, estimated_rows = 0;
   PlanStatistics statistics;
   std::vector<ObjectDependency> dependencies;
