@@ -120,6 +120,7 @@ const std::vector<ConfigKey>& config_keys() {
       {"tls.cert", kText, "", "", "certificate chain (PEM); empty: no TLS"},
       {"tls.key", kText, "", "", "private key (PEM)"},
       {"buffer.size", kBytes, "", "", "page buffer; empty: 25 % of memory"},
+      {"storage.compression", kChoice, "lz4", "lz4,zstd,none", "how pages are written from now on"},
       {"wal.sync", kChoice, "on", "on,off", "off: a commit is acknowledged before it is on disk"},
       {"wal.segment_size", kBytes, "64MiB", "", "size of one log file"},
       {"checkpoint.timeout", kDuration, "5m", "", "longest time between checkpoints"},

@@ -27,6 +27,10 @@ engine::DatabaseOptions database_options(const Config& config) {
   auto& s = o.storage;
   s.buffer_bytes = or_share("buffer.size", memory / 4);
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
+  const auto compression = config.text("storage.compression");
+  s.page_compression = compression == "lz4"    ? storage::PageCompression::kLz4
+                       : compression == "zstd" ? storage::PageCompression::kZstd
+                                               : storage::PageCompression::kNone;
   s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
   s.log_segment_bytes = log_segment_bytes(config);

@@ -768,6 +768,7 @@ void SystemParts::open_all() {
   storage_options.log_segment_bytes = options.log_segment_bytes;
   storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
+  storage_options.compression = options.page_compression;
   storage_options.direct_io = options.direct_io;
   storage_options.checkpoint_interval_us =
       options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;

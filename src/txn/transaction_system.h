@@ -13,6 +13,7 @@
 #include "rustbd/base/task.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
+#include "rustbd/storage/pages/extent_image.h"
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
@@ -26,6 +27,8 @@ struct TreeState;
 
 struct Options {
   std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
+  storage::PageCompression page_compression =
+      storage::PageCompression::kLz4;                             // of images written from now on
   std::uint64_t checkpoint_log_bytes = std::uint64_t{256} << 20;  // a checkpoint after that much log
   std::uint64_t checkpoint_interval_us = 300'000'000;
   std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;  // of a new database; others keep theirs

@@ -396,7 +396,8 @@ TEST(BuildIndexTest, CollectionMeanwhileLeavesNoStaleEntries) {
 }
 
 TEST_F(TxnTest, Savepoints) {
-  Session a(db, 1);
+  std::optional<Session> session(std::in_place, db, 1);
+  Session& a = *session;
   RowId row;
   Transaction& t = a.begin();
   ASSERT_TRUE(insert(t, 1, 10, &row).ok());
@@ -409,11 +410,13 @@ TEST_F(TxnTest, Savepoints) {
   EXPECT_EQ(values(t.view()), std::vector<std::int64_t>{10});
   ASSERT_TRUE(insert(t, 2, 21).ok());
   a.commit();
+  session.reset();
   table.reset();
   db.crash();
   db.open();
   table.emplace(db.table(ids));
-  EXPECT_EQ(values(a.begin().view()), (std::vector<std::int64_t>{10, 21}));
+  Session b(db, 2);
+  EXPECT_EQ(values(b.begin().view()), (std::vector<std::int64_t>{10, 21}));
 }
 
 }  // namespace

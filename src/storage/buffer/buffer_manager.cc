@@ -23,7 +23,8 @@ BufferManager::BufferManager(Parts parts, Options options)
       epochs_(*parts.epochs),
       pending_(*parts.pending),
       frames_(options.bytes),
-      counters_(std::make_unique<Counters[]>(kThreadSlots)) {}
+      counters_(std::make_unique<Counters[]>(kThreadSlots)),
+      compression_(options.compression) {}
 
 BufferManager::~BufferManager() { RUSTBD_ASSERT(!pool_thread_, "stop() comes first"); }
 
@@ -235,6 +236,7 @@ BufferStatistics BufferManager::statistics() const {
   out.misses = misses_.load(std::memory_order_relaxed);
   out.evictions = evictions_.load(std::memory_order_relaxed);
   out.page_writes = page_writes_.load(std::memory_order_relaxed);
+  out.written_blocks = written_blocks_.load(std::memory_order_relaxed);
   out.checksum_failures = checksum_failures();
   out.frames = frames_.count();
   out.free_frames = frames_.free_count();

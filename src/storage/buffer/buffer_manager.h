@@ -22,6 +22,7 @@
 #include "rustbd/storage/pages/action_gate.h"
 #include "rustbd/storage/pages/epoch.h"
 #include "rustbd/storage/pages/extent.h"
+#include "rustbd/storage/pages/extent_image.h"
 #include "rustbd/storage/pages/page.h"
 #include "rustbd/storage/pages/page_directory.h"
 #include "rustbd/storage/pages/pending_free.h"
@@ -57,6 +58,7 @@ enum class WriteAdmission : std::uint8_t { kOk, kNoSpace /*53100*/, kStopped /*5
 
 struct BufferStatistics {
   std::uint64_t hits = 0, misses = 0, evictions = 0, page_writes = 0, checksum_failures = 0;
+  std::uint64_t written_blocks = 0;  // of the images of page_writes, 4 KiB each
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
 };
 
@@ -78,6 +80,7 @@ class BufferManager {
   };
   struct Options {
     std::uint64_t bytes = 64ull << 20;  // buffer_pool_size: hard limit of the frames; at least 8 frames
+    PageCompression compression = PageCompression::kLz4;
   };
   BufferManager(Parts parts, Options options);
   ~BufferManager();  // after stop()
@@ -128,6 +131,11 @@ class BufferManager {
 
   // --- Operation.
   void set_write_strategy(WriteStrategy strategy);
+  /// Of images written from now on.
+  void set_compression(PageCompression compression) {
+    compression_.store(compression, std::memory_order_relaxed);
+  }
+  [[nodiscard]] PageCompression compression() const { return compression_.load(std::memory_order_relaxed); }
   /// Evicts up to `count` pages (clean or dirty). Blocking. Returns how many left.
   std::size_t evict(std::size_t count);
   [[nodiscard]] BufferStatistics statistics() const;
@@ -150,7 +158,8 @@ class BufferManager {
   std::size_t reclaim_freed(std::size_t limit);
   void set_next_page_id(std::uint64_t next, std::vector<std::uint64_t> free_ids);
   [[nodiscard]] std::uint64_t next_page_id() const { return next_page_id_.load(std::memory_order_acquire); }
-  void set_on_deferred_full(std::function<void()> callback);  // > 20 % of the file waits for a checkpoint
+  /// `callback`: more than 20 % of the file waits for a checkpoint. Before start().
+  void set_on_deferred_full(std::function<void()> callback);
   [[nodiscard]] std::uint64_t checksum_failures() const {
     return checksum_failures_.load(std::memory_order_relaxed);
   }
@@ -279,8 +288,10 @@ class BufferManager {
   std::atomic<std::uint64_t> next_page_id_{1};
   std::atomic<std::uint64_t> given_up_count_{0};
 
+  std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
-  std::atomic<std::uint64_t> misses_{0}, evictions_{0}, page_writes_{0}, checksum_failures_{0};
+  std::atomic<std::uint64_t> misses_{0}, evictions_{0}, page_writes_{0}, written_blocks_{0},
+      checksum_failures_{0};
   std::function<void()> on_deferred_full_;
 };
 

@@ -102,11 +102,14 @@ BufferManager::Staging BufferManager::stage_for_checkpoint(std::uint64_t id, Ima
     if (meta.writing.exchange(1, std::memory_order_acq_rel) != 0) {
       result = Staging::kLater;
     } else {
-      PageImage image{id, &entry, frame, LatchWord::version(word), dirty_epoch, 0, {}};
+      PageImage image;
+      image.page = id;
+      image.entry = &entry;
+      image.frame = frame;
+      image.version = LatchWord::version(word);
+      image.dirty_epoch = dirty_epoch;
       const std::byte* source = frames_.memory(copy != kNoFrameIndex ? copy : frame);
-      image.kind = load<PageHeader>(source).kind;
-      image.checksum = encode_page_image(PageId{id}, 0, running, {source, kPageBytes}, writer.next_staging());
-      writer.images.push_back(image);
+      writer.add(image, running, compression(), source);
       result = Staging::kStaged;
     }
   }
@@ -124,6 +127,7 @@ void BufferManager::finish_checkpoint_image(const PageImage& image) {
   if (!image.extent.none()) {
     ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, ledger_.running());
     page_writes_.fetch_add(1, std::memory_order_relaxed);
+    written_blocks_.fetch_add(image.blocks, std::memory_order_relaxed);
     const std::uint32_t copy = meta.checkpoint_copy.exchange(kNoFrameIndex, std::memory_order_acq_rel);
     if (copy != kNoFrameIndex) {
       give_frame(copy);

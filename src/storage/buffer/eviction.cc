@@ -130,14 +130,16 @@ bool BufferManager::stage_for_eviction(PageEntry& entry, std::uint64_t id, Image
                    meta.checkpoint_copy.load(std::memory_order_acquire) == kNoFrameIndex &&
                    meta.writing.exchange(1, std::memory_order_acq_rel) == 0;
   if (may) {
-    PageImage image{id, &entry, frame, version, meta.dirty_epoch.load(std::memory_order_acquire), 0, {}};
+    PageImage image;
+    image.page = id;
+    image.entry = &entry;
+    image.frame = frame;
+    image.version = version;
+    image.dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
     const std::uint64_t running = ledger_.running();
     const std::uint64_t epoch =
         running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
-    image.kind = load<PageHeader>(frames_.memory(frame)).kind;
-    image.checksum =
-        encode_page_image(PageId{id}, 0, epoch, {frames_.memory(frame), kPageBytes}, writer.next_staging());
-    writer.images.push_back(image);
+    writer.add(image, epoch, compression(), frames_.memory(frame));
   }
   unlatch_shared(entry);
   return may;
@@ -180,6 +182,7 @@ bool BufferManager::finish_eviction(const PageImage& image) {
   entry.clear(PageEntry::kDirty);
   dirty_count_.fetch_sub(1, std::memory_order_relaxed);
   page_writes_.fetch_add(1, std::memory_order_relaxed);
+  written_blocks_.fetch_add(image.blocks, std::memory_order_relaxed);
   evictions_.fetch_add(1, std::memory_order_relaxed);
   meta.writing.store(0, std::memory_order_release);
   give_frame(drop_frame(entry, image.frame, image.version));

@@ -9,6 +9,7 @@
 #include "rustbd/storage/pages/aligned_buffer.h"
 #include "rustbd/storage/pages/data_file.h"
 #include "rustbd/storage/pages/extent.h"
+#include "rustbd/storage/pages/extent_image.h"
 #include "rustbd/storage/pages/page_directory.h"
 #include "rustbd/storage/pages/space.h"
 
@@ -23,8 +24,9 @@ struct PageImage {
   std::uint64_t version = 0;      // of the page when it was encoded
   std::uint32_t dirty_epoch = 0;  // likewise
   std::uint64_t checksum = 0;
-  Extent extent;    // none: it could not be written
-  PageKind kind{};  // in its header: a root that was split has another one than before
+  std::uint32_t offset = 0, blocks = 0;  // in the staging memory, in blocks
+  Extent extent;                         // none: it could not be written
+  PageKind kind{};                       // in its header: a root that was split has another one than before
 };
 
 /// Threads: one.
@@ -40,10 +42,8 @@ class ImageWriter {
         staging_(at_once * kFrameBytes) {}
 
   [[nodiscard]] bool full() const { return images.size() == at_once_; }
-  /// Where the next image is encoded; then push it to `images`.
-  [[nodiscard]] std::span<std::byte> next_staging() {
-    return staging_.span().subspan(images.size() * kFrameBytes, kFrameBytes);
-  }
+  /// Encodes the page and pushes `image`, completed by checksum, kind and place. @pre !full().
+  void add(PageImage image, std::uint64_t epoch, PageCompression compression, const std::byte* page);
   /// Blocking. Writes all; an image whose extent cannot be written is tried on another extent once. The error
   /// is that of the first image that could not be written; its extent is none, and those of the others are
   /// good.
@@ -53,7 +53,10 @@ class ImageWriter {
 
  private:
   io::IoResult<> place();
-  io::IoResult<> write_again(std::size_t index);
+  io::IoResult<> write_again(PageImage& image);
+  [[nodiscard]] std::span<std::byte> bytes_of(const PageImage& image) {
+    return staging_.span().subspan(std::size_t{image.offset} * kBlockBytes, image.blocks * kBlockBytes);
+  }
 
   DataFile& file_;
   Space& space_;

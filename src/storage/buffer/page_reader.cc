@@ -42,7 +42,8 @@ BufferManager::Outcome BufferManager::read_page(std::uint64_t id, PageEntry& ent
   }
   // The entry's persisted fields are ours now. It may have been freed between the two looks.
   io::WaitToken frame_wait;
-  const bool readable = !entry.has(kUnreadable) && entry.extent != 0 && entry.page_class() == 0;
+  const bool readable = !entry.has(kUnreadable) && entry.extent != 0 && entry.page_class() == 0 &&
+                        Extent::unpack(entry.extent).bytes() <= kFrameBytes;
   const std::uint32_t frame = readable ? take_frame(frame_wait) : kNoFrameIndex;
   if (frame == kNoFrameIndex) {
     entry.state.store(LatchWord::make(LatchWord::kEvicted, version), std::memory_order_release);
@@ -74,16 +75,18 @@ void BufferManager::submit_read(const std::shared_ptr<ReadOperation>& read) {
   read->request.status = {};
   read->request.done = io::WaitToken::make(io::WaitReason::kPage);
   const io::WaitToken completed = read->request.done;
-  file_.read_async(read->extent.offset(), {frames_.memory(read->frame), kFrameBytes}, &read->request);
+  file_.read_async(read->extent.offset(), {frames_.memory(read->frame), read->extent.bytes()},
+                   &read->request);
   completed.then(environment_.executor->workers(), [this, read] { finish_read(read); });
 }
 
 void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
   std::byte* memory = frames_.memory(read->frame);
   const bool arrived = read->request.status.has_value();
-  const ImageProblem problem =
-      arrived ? verify_page_image(PageId{read->page}, 0, read->checksum, {memory, kFrameBytes})
-              : ImageProblem::kNone;
+  const ImageProblem problem = arrived
+                                   ? decode_page_image(PageId{read->page}, 0, read->checksum,
+                                                       {memory, read->extent.bytes()}, {memory, kPageBytes})
+                                   : ImageProblem::kNone;
   if (!arrived || problem != ImageProblem::kNone) {
     if (read->attempts <= kReadRetries) {
       submit_read(read);
@@ -97,7 +100,6 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
     end_read(*read);
     return;
   }
-  std::memmove(memory, memory + kExtentHeaderBytes, kPageBytes);
   FrameMeta& meta = frames_.meta(read->frame);
   meta.dirty_epoch.store(0, std::memory_order_relaxed);
   meta.page.store(read->page, std::memory_order_release);

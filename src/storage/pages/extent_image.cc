@@ -1,6 +1,10 @@
 #include "rustbd/storage/pages/extent_image.h"
 
+#include <lz4.h>
+#include <zstd.h>
+
 #include <cstring>
+#include <vector>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/base/bytes.h"
@@ -8,8 +12,49 @@
 
 namespace rustbd::storage {
 
-std::uint64_t encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
-                                std::span<const std::byte> page, std::span<std::byte> into) {
+namespace {
+
+constexpr int kZstdLevel = 1;
+
+// 0: does not fit `into`.
+std::size_t compress(PageCompression compression, std::span<const std::byte> page,
+                     std::span<std::byte> into) {
+  switch (compression) {
+    case PageCompression::kNone: return 0;
+    case PageCompression::kLz4:
+      return static_cast<std::size_t>(LZ4_compress_default(
+          reinterpret_cast<const char*>(page.data()), reinterpret_cast<char*>(into.data()),
+          static_cast<int>(page.size()), static_cast<int>(into.size())));
+    case PageCompression::kZstd: {
+      const auto written = ZSTD_compress(into.data(), into.size(), page.data(), page.size(), kZstdLevel);
+      return ZSTD_isError(written) ? 0 : written;
+    }
+  }
+  return 0;
+}
+
+bool decompress(std::uint8_t compression, std::span<const std::byte> stored, std::span<std::byte> page) {
+  if (compression == static_cast<std::uint8_t>(PageCompression::kLz4)) {
+    return LZ4_decompress_safe(reinterpret_cast<const char*>(stored.data()),
+                               reinterpret_cast<char*>(page.data()), static_cast<int>(stored.size()),
+                               static_cast<int>(page.size())) == static_cast<int>(page.size());
+  }
+  return ZSTD_decompress(page.data(), page.size(), stored.data(), stored.size()) == page.size();
+}
+
+/// Memory for the compressed bytes of an image that is decoded in place; one per thread, as large as needed
+/// so far.
+std::span<std::byte> scratch(std::size_t bytes) {
+  thread_local std::vector<std::byte> memory;
+  if (memory.size() < bytes) memory.resize(bytes);
+  return {memory.data(), bytes};
+}
+
+}  // namespace
+
+EncodedImage encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
+                               PageCompression compression, std::span<const std::byte> page,
+                               std::span<std::byte> into) {
   RUSTBD_ASSERT(page.size() == page_bytes(page_class) &&
                 into.size() == page_blocks(page_class) * kBlockBytes);
   ExtentHeader header{};
@@ -18,27 +63,44 @@ std::uint64_t encode_page_image(PageId id, PageClass page_class, std::uint64_t e
   header.page_class = page_class;
   header.page_id = id.raw();
   header.raw_len = static_cast<std::uint32_t>(page.size());
-  header.stored_len = header.raw_len;
   header.epoch = epoch;
+  const std::size_t stored = compress(
+      compression, page, into.subspan(kExtentHeaderBytes, into.size() - kBlockBytes - kExtentHeaderBytes));
+  if (stored != 0) header.compression = static_cast<std::uint8_t>(compression);
+  else std::memcpy(into.data() + kExtentHeaderBytes, page.data(), page.size());
+  header.stored_len = static_cast<std::uint32_t>(stored != 0 ? stored : page.size());
   store(into.data(), header);
-  std::memcpy(into.data() + kExtentHeaderBytes, page.data(), page.size());
-  return xxh3_64(into.data(), into.size());
+  const std::size_t end = kExtentHeaderBytes + header.stored_len;
+  EncodedImage image;
+  image.blocks = static_cast<std::uint32_t>((end + kBlockBytes - 1) / kBlockBytes);
+  std::memset(into.data() + end, 0, image.blocks * kBlockBytes - end);
+  image.checksum = xxh3_64(into.data(), image.blocks * kBlockBytes);
+  return image;
 }
 
-ImageProblem verify_page_image(PageId id, PageClass page_class, std::uint64_t checksum,
-                               std::span<const std::byte> image) {
+ImageProblem decode_page_image(PageId id, PageClass page_class, std::uint64_t checksum,
+                               std::span<const std::byte> image, std::span<std::byte> page) {
   if (page_class > kPageClassMax || image.size() < kExtentHeaderBytes) return ImageProblem::kClass;
   if (xxh3_64(image.data(), image.size()) != checksum) return ImageProblem::kChecksum;
   const auto header = load<ExtentHeader>(image.data());
   if (header.magic != kExtentMagic || header.version != kExtentVersion) return ImageProblem::kMagic;
   if (header.page_id != id.raw()) return ImageProblem::kPageId;
   if (header.page_class != page_class) return ImageProblem::kClass;
-  if (header.compression != 0 || header.encryption != 0) return ImageProblem::kCodec;
-  if (header.raw_len != page_bytes(page_class) || header.stored_len != header.raw_len ||
-      kExtentHeaderBytes + header.stored_len > image.size()) {
+  if (header.compression > static_cast<std::uint8_t>(PageCompression::kZstd) || header.encryption != 0)
+    return ImageProblem::kCodec;
+  if (header.raw_len != page_bytes(page_class) || page.size() != header.raw_len ||
+      header.stored_len > image.size() - kExtentHeaderBytes ||
+      (header.compression == 0 && header.stored_len != header.raw_len)) {
     return ImageProblem::kLength;
   }
-  return ImageProblem::kNone;
+  const auto stored = image.subspan(kExtentHeaderBytes, header.stored_len);
+  if (header.compression == 0) {
+    std::memmove(page.data(), stored.data(), stored.size());
+    return ImageProblem::kNone;
+  }
+  const auto copy = scratch(stored.size());
+  std::memcpy(copy.data(), stored.data(), stored.size());
+  return decompress(header.compression, copy, page) ? ImageProblem::kNone : ImageProblem::kPayload;
 }
 
 std::string_view to_text(ImageProblem problem) {
@@ -50,6 +112,7 @@ std::string_view to_text(ImageProblem problem) {
     case ImageProblem::kClass: return "wrong page class";
     case ImageProblem::kLength: return "wrong length";
     case ImageProblem::kCodec: return "unknown compression or encryption";
+    case ImageProblem::kPayload: return "cannot be decompressed";
   }
   return "?";
 }

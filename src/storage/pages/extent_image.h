@@ -1,6 +1,6 @@
-// The image of a page in its extent: 72 bytes of header, the payload, zero padding (storage.md §1.2).
-// Compression and encryption have their fields; so far comp = 0 and enc = 0 are the only values written and
-// read.
+// The image of a page in its extent: 72 bytes of header, the payload, zero padding (storage.md §1.2). The
+// codec chain: compress, (encrypt: the fields are there, enc = 0 is the only value so far), checksum over all
+// blocks.
 #pragma once
 
 #include <cstdint>
@@ -35,15 +35,34 @@ static_assert(offsetof(ExtentHeader, tag) == 56);
 inline constexpr std::uint32_t kExtentMagic = 0x58504452;  // "RDPX"
 inline constexpr std::uint8_t kExtentVersion = 1;
 
-/// Writes page_blocks(class) * 4096 bytes to `into` and returns their XXH3-64, which goes to the directory
-/// entry.
-std::uint64_t encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
-                                std::span<const std::byte> page, std::span<std::byte> into);
+/// How new images are written; each image says how it was. Values are those on disk.
+enum class PageCompression : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
 
-enum class ImageProblem : std::uint8_t { kNone, kChecksum, kMagic, kPageId, kClass, kLength, kCodec };
+struct EncodedImage {
+  std::uint64_t checksum = 0;  // XXH3-64 of all blocks: goes to the directory entry
+  std::uint32_t blocks = 0;    // 1..page_blocks(class)
+};
+/// Writes `blocks` * 4096 bytes to the front of `into`, which has room for page_blocks(class). Compressed
+/// only where that saves a block.
+EncodedImage encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
+                               PageCompression compression, std::span<const std::byte> page,
+                               std::span<std::byte> into);
+
+enum class ImageProblem : std::uint8_t {
+  kNone,
+  kChecksum,
+  kMagic,
+  kPageId,
+  kClass,
+  kLength,
+  kCodec,
+  kPayload
+};
 std::string_view to_text(ImageProblem problem);
-/// Checks the stored bytes against the entry. On kNone the page's bytes are image[72, 72 + raw_len).
-ImageProblem verify_page_image(PageId id, PageClass page_class, std::uint64_t checksum,
-                               std::span<const std::byte> image);
+/// Checks the stored bytes against the entry, then fills `page` (page_bytes(class) bytes), which may be the
+/// memory of `image`. Reads and writes nothing outside the two whatever the bytes are; on a problem `page` is
+/// undefined.
+ImageProblem decode_page_image(PageId id, PageClass page_class, std::uint64_t checksum,
+                               std::span<const std::byte> image, std::span<std::byte> page);
 
 }  // namespace rustbd::storage

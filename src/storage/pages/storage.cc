@@ -159,7 +159,9 @@ void Storage::Parts::build(const Superblock& superblock) {
   ledger = std::make_unique<EntryLedger>(directory, allocator);
   BufferManager::Parts parts{environment,  &directory, file.get(), &allocator, space.get(),
                              ledger.get(), &gate,      &epochs,    &pending};
-  buffer = std::make_unique<BufferManager>(parts, BufferManager::Options{options.buffer_bytes});
+  buffer = std::make_unique<BufferManager>(parts,
+                                           BufferManager::Options{options.buffer_bytes, options.compression});
+  buffer->set_on_deferred_full([queue = requests] { queue->request(CheckpointTrigger::kSpace); });
   roots = std::make_unique<RootMap>(*buffer);
 }
 
@@ -273,6 +275,15 @@ void Storage::Parts::register_metrics() {
       });
   add(false, "rustbd_buffer_dirty_pages", "Pages in memory that are newer than on disk", {},
       [pool] { return static_cast<double>(pool->dirty_count()); });
+  add(true, "rustbd_page_writes_total", "Page images written, by eviction and checkpoints", {},
+      [pool] { return static_cast<double>(pool->statistics().page_writes); });
+  add(false, "rustbd_compression_ratio", "Bytes of the pages written so far to those of their images", {},
+      [pool] {
+        const auto now = pool->statistics();
+        return now.written_blocks == 0 ? 1.0
+                                       : static_cast<double>(now.page_writes) * page_blocks(0) /
+                                             static_cast<double>(now.written_blocks);
+      });
   add(true, "rustbd_buffer_evictions_total", "Pages that left memory", {{"policy", "clock"}},
       [pool] { return static_cast<double>(pool->statistics().evictions); });
   add(true, "rustbd_checksum_failures_total", "Pages that could not be read or failed verification", {},
@@ -313,7 +324,6 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
     parts.checkpointer->set_source(&source);
   }
   parts.register_metrics();
-  parts.buffer->set_on_deferred_full([&parts] { parts.requests->request(CheckpointTrigger::kSpace); });
   parts.checkpoint_thread =
       environment.executor->start_background("checkpointer", [&parts] { parts.checkpoint_loop(); });
   return storage;

@@ -28,6 +28,7 @@ inline constexpr const char* kLockFileName = "LOCK";
 struct StorageOptions {
   std::uint64_t buffer_bytes = 64ull << 20;  // hard limit of the frames
   bool direct_io = false;
+  PageCompression compression = PageCompression::kLz4;
   bool create = true;                       // make the database if there is none
   bool take_lock = true;                    // LOCK held for the life of Storage; kBusy: 55006
   std::uint64_t grow_bytes = 64ull << 20;   // step by which the data file grows; a multiple of 4096

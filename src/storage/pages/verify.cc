@@ -21,7 +21,10 @@ namespace {
 class Verifier {
  public:
   Verifier(DataFile& file, VerifyReport& report)
-      : file_(file), report_(report), image_(kFrameBytes << kPageClassMax) {}
+      : file_(file),
+        report_(report),
+        image_(kFrameBytes << kPageClassMax),
+        page_(kFrameBytes << kPageClassMax) {}
 
   void run() {
     const auto blocks = file_.size_blocks();
@@ -101,10 +104,11 @@ class Verifier {
     if (!take(extent, name)) return;
     const auto bytes = image_.first(extent.bytes());
     if (!file_.read(extent.offset(), bytes)) return problem(name + ": cannot be read");
-    const ImageProblem found = verify_page_image(PageId{id}, page_class, stored.checksum, bytes);
+    const ImageProblem found = decode_page_image(PageId{id}, page_class, stored.checksum, bytes,
+                                                 page_.first(page_bytes(page_class)));
     if (found != ImageProblem::kNone) return problem(fmt::format("{}: {}", name, to_text(found)));
     const auto header = load<ExtentHeader>(image_.data());
-    const auto page = load<PageHeader>(image_.data() + kExtentHeaderBytes);
+    const auto page = load<PageHeader>(page_.data());
     if (header.epoch > superblock_.state.epoch)
       problem(name + ": image of a later epoch than the checkpoint's");
     if (page.page_id != id) problem(fmt::format("{}: its header says page {}", name, page.page_id));
@@ -124,7 +128,7 @@ class Verifier {
 
   DataFile& file_;
   VerifyReport& report_;
-  AlignedBuffer image_;
+  AlignedBuffer image_, page_;
   Superblock superblock_;
   ExtentAllocator allocator_;
 };

@@ -112,6 +112,12 @@ CrashClient::Next CrashClient::judge(const Outcome& outcome, const char* what) {
     case Status::kDeadlock:
     case Status::kLockNotAvailable:
     case Status::kNoMemory: return Next::kAbort;
+    case Status::kNoSpace:
+    case Status::kIoError:
+    case Status::kReadOnly:
+    case Status::kDamaged:
+      if (world_.disk_errors) return Next::kAbort;
+      break;
     default: break;
   }
   world_.problem(
@@ -518,9 +524,9 @@ Task<CrashClient::Next> CrashClient::advance_sequence() {
   try {
     value = co_await world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count);
   } catch (const Error& e) {
-    if (!world_.dead()) world_.problem("sequence: " + e.message);
+    if (!world_.dead() && !world_.disk_errors) world_.problem("sequence: " + e.message);
   }
-  if (!value) co_return Next::kDead;
+  if (!value) co_return world_.dead() ? Next::kDead : Next::kAbort;
   if (*value <= world_.sequence_seen) {
     world_.problem(fmt::format("sequence value {} after {} was shown", *value, world_.sequence_seen));
   }
@@ -534,7 +540,7 @@ Task<CrashClient::Next> CrashClient::pause() {
     try {
       co_await world_.system->checkpoint();
     } catch (const Error& e) {
-      if (!world_.dead()) world_.problem("checkpoint: " + e.message);
+      if (!world_.dead() && !world_.disk_errors) world_.problem("checkpoint: " + e.message);
     }
   } else {
     co_await world_.executor.after(std::chrono::microseconds(world_.random.below(5000)));
@@ -572,7 +578,10 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
   const bool sync = world_.chance(800);
   const Outcome o = co_await txn_->commit(sync ? CommitMode::kSync : CommitMode::kAsync);
   if (!o.ok()) {
-    if (o.status != Status::kNoMemory && !world_.dead()) {
+    const bool may_fail =
+        world_.disk_errors &&
+        (o.status == Status::kNoSpace || o.status == Status::kIoError || o.status == Status::kReadOnly);
+    if (o.status != Status::kNoMemory && !may_fail && !world_.dead()) {
       world_.problem(
           fmt::format("client {}: commit ended with status {}", number_, static_cast<int>(o.status)));
     }

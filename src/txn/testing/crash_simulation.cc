@@ -77,6 +77,7 @@ class Simulation {
     Options& o = system_options_;
     const std::uint64_t frames = world_.chance(500) ? 24 + random.below(40) : 64 + random.below(448);
     o.buffer_bytes = frames * storage::kFrameBytes;
+    o.page_compression = static_cast<storage::PageCompression>(random.below(3));
     o.log_segment_bytes = std::uint64_t{128 << 10} << random.below(4);
     o.log_ring_bytes =
         std::min<std::uint64_t>(o.log_segment_bytes / 2, std::uint64_t{256 << 10} << random.below(3));
@@ -90,13 +91,15 @@ class Simulation {
     o.preallocate_log = false;
     o.data_grow_bytes = 2 << 20;
     o.on_fatal = [this](std::string_view why) {
-      if (!world_.disk->crashed()) world_.problem(fmt::format("fatal without a crash: {}", why));
+      if (!world_.disk->crashed() && !world_.disk_errors)
+        world_.problem(fmt::format("fatal without a crash: {}", why));
+      say(fmt::format("fatal: {}", why));
       world_.fatal = true;
     };
     o.log_line = [this](std::string_view line) {
       if (options_.verbose) std::fprintf(stderr, "log: %.*s\n", static_cast<int>(line.size()), line.data());
     };
-    io::SimulatedFaults faults;
+    io::SimulatedFaults& faults = faults_;
     faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
     faults.latency_us_max = world_.chance(500) ? 300 : 0;
     world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
@@ -104,7 +107,28 @@ class Simulation {
         fmt::format("frames {} segment {} ring {} fragment {} spill {} background {} latency {}", frames,
                     o.log_segment_bytes, o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes,
                     o.background, faults.latency_us_max);
+    choose_errors();
     say(result_.settings);
+  }
+
+  /// A disk with errors of its own, for some seeds: each kind alone or several, rare or frequent, or too
+  /// small.
+  void choose_errors() {
+    errors_ = faults_;
+    world_.disk_errors = world_.has(kDiskErrors) && world_.chance(350);
+    if (!world_.disk_errors) return;
+    auto& random = world_.random;
+    const auto rate = [&](std::uint32_t per_mille) {
+      return world_.chance(per_mille) ? static_cast<std::uint32_t>(200u << random.below(8)) : 0;
+    };
+    errors_.read_error = rate(300);
+    errors_.write_error = rate(300);
+    errors_.sync_error = rate(100);
+    errors_.no_space = rate(300);
+    little_room_ = world_.chance(400);
+    result_.settings +=
+        fmt::format(" errors: read {} write {} sync {} space {} little room {}", errors_.read_error,
+                    errors_.write_error, errors_.sync_error, errors_.no_space, little_room_);
   }
 
   /// Opens, perhaps after crashes in the middle of it.
@@ -184,6 +208,10 @@ class Simulation {
   /// Lets clients work until they are done or the power fails; afterwards no client is left.
   void work(int transactions) {
     world_.stopping = false;
+    if (world_.disk_errors) {
+      if (little_room_) errors_.capacity_bytes = world_.disk->used_bytes() + world_.random.below(3 << 20);
+      world_.disk->set_faults(errors_);
+    }
     std::vector<std::unique_ptr<CrashClient>> clients;
     const std::uint64_t n = 1 + world_.random.below(6);
     std::size_t running = n;
@@ -213,6 +241,7 @@ class Simulation {
     }
     for (const auto& client : clients) world_.system->locks().release_all(client->locker());
     clients.clear();
+    if (world_.disk_errors) world_.disk->set_faults(faults_);
   }
 
   void crash() {
@@ -403,6 +432,8 @@ class Simulation {
   const CrashOptions options_;
   CrashWorld world_;
   Options system_options_;
+  bool little_room_ = false;
+  io::SimulatedFaults faults_, errors_;  // always; while clients work
   CrashResult result_;
 };
 

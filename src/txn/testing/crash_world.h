@@ -40,6 +40,7 @@ enum Feature : std::uint32_t {
   kCrashInRecovery = 32768,
   kTimeouts = 65536,
   kBulk = 131072,
+  kDiskErrors = 262144,  // EIO and ENOSPC while clients work
   kAllFeatures = 0xFFFFFFFF
 };
 
@@ -77,6 +78,7 @@ struct CrashWorld {
   std::int64_t bank_sum = 0;
   std::int64_t sequence_seen = 0;  // highest value shown by an acknowledged transaction
   TableId sequence;
+  bool disk_errors = false;  // this seed's disk fails now and then: statements may fail with 58030 and 53100
   bool fatal = false;
   bool stopping = false;
   std::uint64_t commits = 0, aborts = 0, rows_read = 0, duplicates = 0, layouts_changed = 0;
