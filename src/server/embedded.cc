@@ -27,6 +27,10 @@ engine::DatabaseOptions database_options(const Config& config) {
   auto& s = o.storage;
   s.buffer_bytes = or_share("buffer.size", memory / 4);
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
+  for (const auto policy : storage::kEvictionPolicyKinds)
+    if (to_text(policy) == config.text("buffer.eviction_policy")) s.eviction_policy = policy;
+  for (const auto strategy : storage::kWriteStrategies)
+    if (to_text(strategy) == config.text("buffer.write_strategy")) s.write_strategy = strategy;
   const auto compression = config.text("storage.compression");
   s.page_compression = compression == "lz4"    ? storage::PageCompression::kLz4
                        : compression == "zstd" ? storage::PageCompression::kZstd

@@ -769,6 +769,8 @@ void SystemParts::open_all() {
   storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.compression = options.page_compression;
+  storage_options.eviction_policy = options.eviction_policy;
+  storage_options.write_strategy = options.write_strategy;
   storage_options.direct_io = options.direct_io;
   storage_options.checkpoint_interval_us =
       options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;

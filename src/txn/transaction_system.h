@@ -13,6 +13,8 @@
 #include "rustbd/base/task.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
+#include "rustbd/storage/buffer/eviction_policy.h"
+#include "rustbd/storage/buffer/write_strategy.h"
 #include "rustbd/storage/pages/extent_image.h"
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
@@ -27,6 +29,8 @@ struct TreeState;
 
 struct Options {
   std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
+  storage::EvictionPolicyKind eviction_policy = storage::EvictionPolicyKind::kClock;
+  storage::WriteStrategy write_strategy = storage::WriteStrategy::kWriteBack;
   storage::PageCompression page_compression =
       storage::PageCompression::kLz4;                             // of images written from now on
   std::uint64_t checkpoint_log_bytes = std::uint64_t{256} << 20;  // a checkpoint after that much log

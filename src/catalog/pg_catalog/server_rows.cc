@@ -271,10 +271,10 @@ void fill_buffer_stats(VirtualContext& x, RowCollector& r) {
   const auto all = metric_map(x);
   const auto hits = metric(all, "rustbd_buffer_reads_total{result=\"hit\"}"),
              misses = metric(all, "rustbd_buffer_reads_total{result=\"miss\"}");
-  r.int8(hits)
-      .int8(misses)
-      .int8(metric(all, "rustbd_buffer_evictions_total{policy=\"clock\"}"))
-      .int8(metric(all, "rustbd_buffer_dirty_pages"));
+  std::int64_t evictions = 0;
+  for (const char* policy : {"clock", "lru", "random"})
+    evictions += metric(all, fmt::format("rustbd_buffer_evictions_total{{policy=\"{}\"}}", policy));
+  r.int8(hits).int8(misses).int8(evictions).int8(metric(all, "rustbd_buffer_dirty_pages"));
   r.int8(metric(all, "rustbd_checksum_failures_total"));
   if (hits + misses == 0) r.null();
   else r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));

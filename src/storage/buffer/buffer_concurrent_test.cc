@@ -149,8 +149,13 @@ TEST(BufferConcurrent, FixChangeEvictCheckpoint) {
   std::atomic<bool> over{false};
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { stress.run(t, 2000); });
-  std::thread checkpoints([&] {
-    while (!over) EXPECT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  std::thread checkpoints([&] {  // and every policy and write strategy in turn, changed while all work
+    for (std::size_t i = 0; !over; ++i) {
+      storage->buffer().set_eviction_policy(kEvictionPolicyKinds[i % kEvictionPolicyKinds.size()]);
+      storage->buffer().set_write_strategy(kWriteStrategies[i / 3 % kWriteStrategies.size()]);
+      storage->buffer().set_compression(static_cast<PageCompression>(i / 2 % 3));
+      EXPECT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+    }
   });
   for (std::thread& thread : threads) thread.join();
   over = true;

@@ -24,7 +24,13 @@ BufferManager::BufferManager(Parts parts, Options options)
       pending_(*parts.pending),
       frames_(options.bytes),
       counters_(std::make_unique<Counters[]>(kThreadSlots)),
-      compression_(options.compression) {}
+      policy_kind_(options.policy),
+      write_strategy_(options.strategy),
+      compression_(options.compression) {
+  for (const auto kind : kEvictionPolicyKinds)
+    policies_[static_cast<std::size_t>(kind)] = make_eviction_policy(kind, frames_);
+  set_eviction_policy(options.policy);
+}
 
 BufferManager::~BufferManager() { RUSTBD_ASSERT(!pool_thread_, "stop() comes first"); }
 
@@ -95,9 +101,9 @@ Fix<SharedGuard> BufferManager::try_fix_shared(PageId id) {
   Outcome otherwise{};
   const auto word = latch_shared(entry, id.raw(), otherwise);
   if (!word) return {otherwise.status, {}, std::move(otherwise.wait)};
-  count_hit();
-  fix.guard = SharedGuard(this, &entry, id, frames_.memory(entry.frame.load(std::memory_order_acquire)),
-                          LatchWord::version(*word));
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  count_hit(frame);
+  fix.guard = SharedGuard(this, &entry, id, frames_.memory(frame), LatchWord::version(*word));
   return fix;
 }
 
@@ -108,9 +114,9 @@ Fix<ExclusiveGuard> BufferManager::try_fix_exclusive(PageId id) {
   Outcome otherwise{};
   const auto word = latch_exclusive(entry, id.raw(), otherwise);
   if (!word) return {otherwise.status, {}, std::move(otherwise.wait)};
-  count_hit();
-  fix.guard = ExclusiveGuard(this, &entry, id, frames_.memory(entry.frame.load(std::memory_order_acquire)),
-                             LatchWord::version(*word));
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  count_hit(frame);
+  fix.guard = ExclusiveGuard(this, &entry, id, frames_.memory(frame), LatchWord::version(*word));
   return fix;
 }
 
@@ -122,9 +128,9 @@ Fix<OptimisticGuard> BufferManager::fix_optimistic_slow(PageId id) {
   Outcome otherwise{};
   const auto word = latch_shared(entry, id.raw(), otherwise);
   if (!word) return {otherwise.status, {}, std::move(otherwise.wait)};
-  count_hit();
-  fix.guard = OptimisticGuard(this, &entry, id, frames_.memory(entry.frame.load(std::memory_order_acquire)),
-                              LatchWord::version(*word));
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  count_hit(frame);
+  fix.guard = OptimisticGuard(this, &entry, id, frames_.memory(frame), LatchWord::version(*word));
   return fix;
 #else
   for (unsigned spins = 0; spins < kLatchSpins; ++spins) {
@@ -144,7 +150,7 @@ Fix<OptimisticGuard> BufferManager::fix_optimistic_slow(PageId id) {
           (latch_again > LatchWord::kSharedMax && latch_again != LatchWord::kMarked)) {
         continue;
       }
-      count_hit();
+      count_hit(frame);
       fix.guard = OptimisticGuard(this, &entry, id, frames_.memory(frame), LatchWord::version(word));
       return fix;
     }
@@ -224,8 +230,15 @@ std::optional<ExclusiveGuard> SharedGuard::upgrade() {
 
 DirtyResult ExclusiveGuard::mark_dirty() { return pool_->mark_dirty(*entry_, id_.raw()); }
 
-void BufferManager::set_write_strategy(WriteStrategy strategy) {
-  if (strategy != WriteStrategy::kWriteBack) throw not_supported("a write strategy other than write-back");
+void BufferManager::set_eviction_policy(EvictionPolicyKind kind) {
+  policy_kind_.store(kind, std::memory_order_relaxed);
+  follows_accesses_.store(policies_[static_cast<std::size_t>(kind)]->follows_accesses(),
+                          std::memory_order_relaxed);
+}
+
+void BufferManager::note_access(std::uint32_t frame) {
+  policies_[static_cast<std::size_t>(policy_kind_.load(std::memory_order_relaxed))]->on_access(
+      frames_.meta(frame));
 }
 
 BufferStatistics BufferManager::statistics() const {
@@ -234,7 +247,10 @@ BufferStatistics BufferManager::statistics() const {
     out.hits += counters_[slot].hits.load(std::memory_order_relaxed);
   }
   out.misses = misses_.load(std::memory_order_relaxed);
-  out.evictions = evictions_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < evictions_.size(); ++i) {
+    out.evictions_by[i] = evictions_[i].load(std::memory_order_relaxed);
+    out.evictions += out.evictions_by[i];
+  }
   out.page_writes = page_writes_.load(std::memory_order_relaxed);
   out.written_blocks = written_blocks_.load(std::memory_order_relaxed);
   out.checksum_failures = checksum_failures();

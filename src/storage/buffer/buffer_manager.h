@@ -3,6 +3,7 @@
 // (shadow paging).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -17,8 +18,10 @@
 
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/frame_pool.h"
 #include "rustbd/storage/buffer/page_guard.h"
+#include "rustbd/storage/buffer/write_strategy.h"
 #include "rustbd/storage/pages/action_gate.h"
 #include "rustbd/storage/pages/epoch.h"
 #include "rustbd/storage/pages/extent.h"
@@ -35,10 +38,6 @@ class ExtentAllocator;
 class ImageWriter;
 class Space;
 struct PageImage;
-
-/// When the shadow copy of a dirty page is written. Durability is the log's business in all three. Only
-/// kWriteBack (by eviction or checkpoint) is implemented; set_write_strategy() throws 0A000 for the others.
-enum class WriteStrategy : std::uint8_t { kWriteBack, kWriteThrough, kWriteBehind };
 
 enum class AllocStatus : std::uint8_t {
   kOk,
@@ -57,6 +56,7 @@ struct [[nodiscard]] Allocated {
 enum class WriteAdmission : std::uint8_t { kOk, kNoSpace /*53100*/, kStopped /*58030*/ };
 
 struct BufferStatistics {
+  std::array<std::uint64_t, kEvictionPolicyKinds.size()> evictions_by{};  // by policy
   std::uint64_t hits = 0, misses = 0, evictions = 0, page_writes = 0, checksum_failures = 0;
   std::uint64_t written_blocks = 0;  // of the images of page_writes, 4 KiB each
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
@@ -81,6 +81,8 @@ class BufferManager {
   struct Options {
     std::uint64_t bytes = 64ull << 20;  // buffer_pool_size: hard limit of the frames; at least 8 frames
     PageCompression compression = PageCompression::kLz4;
+    EvictionPolicyKind policy = EvictionPolicyKind::kClock;
+    WriteStrategy strategy = WriteStrategy::kWriteBack;
   };
   BufferManager(Parts parts, Options options);
   ~BufferManager();  // after stop()
@@ -96,7 +98,7 @@ class BufferManager {
       const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
       if (__builtin_expect(LatchWord::latch(word) <= LatchWord::kSharedMax && frame < frames_.count(), 1) &&
           entry.state.load(std::memory_order_acquire) == word) {
-        count_hit();
+        count_hit(frame);
         Fix<OptimisticGuard> fix;
         fix.guard = OptimisticGuard(this, &entry, id, frames_.memory(frame), LatchWord::version(word));
         return fix;
@@ -131,6 +133,7 @@ class BufferManager {
 
   // --- Operation.
   void set_write_strategy(WriteStrategy strategy);
+  void set_eviction_policy(EvictionPolicyKind kind);
   /// Of images written from now on.
   void set_compression(PageCompression compression) {
     compression_.store(compression, std::memory_order_relaxed);
@@ -192,7 +195,8 @@ class BufferManager {
   static constexpr std::size_t kInFlightShards = 16;
   static constexpr std::size_t kDirtyShards = 16;
 
-  void count_hit() {
+  void count_hit(std::uint32_t frame) {
+    if (__builtin_expect(follows_accesses_.load(std::memory_order_relaxed), 0)) note_access(frame);
     auto& hits = counters_[thread_slot()].hits;
     hits.store(hits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
@@ -226,8 +230,15 @@ class BufferManager {
   std::uint32_t drop_frame(PageEntry& entry, std::uint32_t frame, std::uint64_t version);
   bool drop_clean(PageEntry& entry, std::uint32_t frame);
   bool stage_for_eviction(PageEntry& entry, std::uint64_t id, ImageWriter& writer);
-  std::size_t finish_evictions(ImageWriter& writer);
-  bool finish_eviction(const PageImage& image);
+  bool stage_image(PageEntry& entry, std::uint64_t id, std::uint64_t version, ImageWriter& writer);
+  enum class AfterWrite : std::uint8_t { kDrop, kKeep };
+  std::size_t finish_images(ImageWriter& writer, AfterWrite after);
+  bool finish_image(const PageImage& image, AfterWrite after);
+  bool try_evict(std::uint32_t frame, const EvictionPolicy& policy, ImageWriter* writer);
+  void note_access(std::uint32_t frame);
+  void count_eviction() {
+    evictions_[static_cast<std::size_t>(policy_kind_.load(std::memory_order_relaxed))]++;
+  }
   void give_frame(std::uint32_t frame);
   void fire_frame_wait();
   void wake_pool();
@@ -235,6 +246,13 @@ class BufferManager {
   void pool_work(ImageWriter& writer);
   void note_write_failure(io::IoFailure failure);
   [[nodiscard]] std::uint64_t reserved_blocks() const;
+
+  // write_strategy.cc
+  void note_for_strategy(std::uint64_t id);
+  std::vector<std::uint64_t> pages_to_flush();
+  bool flush_pages(ImageWriter& writer);
+  void wake_for_sweep(const io::WaitToken& wake);
+  [[nodiscard]] bool many_dirty() const;
 
   // checkpoint_pages.cc
   DirtyResult mark_dirty(PageEntry& entry, std::uint64_t id);
@@ -263,7 +281,14 @@ class BufferManager {
   std::unique_ptr<Counters[]> counters_;  // one per thread slot, written by its thread only
 
   InFlight in_flight_[kInFlightShards];
-  std::atomic<std::uint32_t> clock_hand_{0};
+  std::array<std::unique_ptr<EvictionPolicy>, kEvictionPolicyKinds.size()> policies_;
+  std::atomic<EvictionPolicyKind> policy_kind_;
+  std::atomic<bool> follows_accesses_{false};  // of the present policy
+  std::atomic<WriteStrategy> write_strategy_;
+  std::mutex flush_mutex_;                     // protects flush_wanted_
+  std::vector<std::uint64_t> flush_wanted_;    // write-through: pages that became dirty
+  std::atomic<bool> sweep_wanted_{false};      // write-behind: a page is dirty, or was at the last sweep
+  io::WaitToken sweep_timer_;                  // fires when the next sweep is due; pool thread only
   std::mutex frame_mutex_;                     // protects frame_wait_, pool_wake_
   io::WaitToken frame_wait_;                   // fires when frames become free; empty: nobody waits
   io::WaitToken pool_wake_;                    // the pool thread sleeps on it; empty: it is awake
@@ -290,8 +315,8 @@ class BufferManager {
 
   std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
-  std::atomic<std::uint64_t> misses_{0}, evictions_{0}, page_writes_{0}, written_blocks_{0},
-      checksum_failures_{0};
+  std::atomic<std::uint64_t> misses_{0}, page_writes_{0}, written_blocks_{0}, checksum_failures_{0};
+  std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;
 };
 

@@ -315,6 +315,88 @@ TEST_F(BufferManagerTest, AgreesWithAMapInASmallPool) {
   }
 }
 
+TEST_F(BufferManagerTest, LruGivesUpTheOldest) {
+  open(64);
+  buffer().set_eviction_policy(EvictionPolicyKind::kLru);
+  std::vector<PageId> pages;
+  for (std::uint64_t i = 0; i < 12; ++i) pages.push_back(make_page(i));
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  std::vector<std::size_t> order{7, 3, 11, 0, 5, 9, 1, 10, 2, 8, 4, 6};
+  for (const std::size_t i : order) EXPECT_EQ(value(pages[i]), i);
+  EXPECT_EQ(buffer().evict(4), 4u);
+  for (std::size_t i = 0; i < order.size(); ++i)
+    EXPECT_EQ(buffer().resident(pages[order[i]]), i >= 4) << "number " << i << " of the order";
+  EXPECT_EQ(buffer().statistics().evictions_by[static_cast<std::size_t>(EvictionPolicyKind::kLru)], 4u);
+}
+
+TEST_F(BufferManagerTest, EveryPolicyAndStrategyKeepsTheValues) {
+  open(32);
+  std::map<std::uint64_t, std::uint64_t> model;
+  std::vector<PageId> pages;
+  io::SeededRandom random(5);
+  std::uint64_t next = 1;
+  for (unsigned round = 0; round < 9; ++round) {
+    const auto policy = kEvictionPolicyKinds[round % 3];
+    buffer().set_eviction_policy(policy);
+    buffer().set_write_strategy(kWriteStrategies[round / 3]);
+    const auto before = buffer().statistics();
+    for (unsigned i = 0; i < 300; ++i) {
+      if (pages.size() < 100) {
+        pages.push_back(make_page(next));
+        model[pages.back().raw()] = next++;
+      }
+      const PageId at = pages[random.below(pages.size())];
+      if (random.chance(300)) {
+        change(at, next);
+        model[at.raw()] = next++;
+      } else {
+        ASSERT_EQ(value(at), model[at.raw()]);
+      }
+      if (random.chance(10)) ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+    }
+    const auto after = buffer().statistics();
+    for (const auto kind : kEvictionPolicyKinds) {
+      const auto at = static_cast<std::size_t>(kind);
+      EXPECT_EQ(after.evictions_by[at] > before.evictions_by[at], kind == policy) << to_text(policy);
+    }
+  }
+  for (const PageId id : pages) EXPECT_EQ(value(id), model[id.raw()]);
+}
+
+TEST_F(BufferManagerTest, WriteStrategiesDecideWhenADirtyPageIsWritten) {
+  open(64);
+  const PageId id = make_page(1);
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  change(id, 2);
+  world.executor.run_for(std::chrono::seconds(2));
+  EXPECT_EQ(buffer().dirty_count(), 1u) << "write-back leaves it to eviction and checkpoints";
+  buffer().set_write_strategy(WriteStrategy::kWriteThrough);
+  change(id, 3);  // was dirty already: nothing new to write through
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  change(id, 4);
+  world.executor.run_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(buffer().dirty_count(), 0u);
+  buffer().set_write_strategy(WriteStrategy::kWriteBehind);
+  change(id, 5);
+  world.executor.run_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(buffer().dirty_count(), 1u);
+  world.executor.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(buffer().dirty_count(), 0u);
+  EXPECT_TRUE(buffer().resident(id));
+  EXPECT_EQ(value(id), 5u);
+  buffer().evict(1000);
+  EXPECT_EQ(value(id), 5u) << "the image that was written is the page";
+}
+
+/// Many changed pages do not wait for their half second.
+TEST_F(BufferManagerTest, WriteBehindStartsWhenAThirdOfThePoolIsDirty) {
+  open(64);
+  buffer().set_write_strategy(WriteStrategy::kWriteBehind);
+  for (std::uint64_t i = 0; i < 30; ++i) make_page(i);
+  world.executor.run_for(std::chrono::milliseconds(20));
+  EXPECT_LT(buffer().dirty_count(), 64u * 30 / 100 + 1);
+}
+
 TEST_F(BufferManagerTest, RootMapHoldsManyRoots) {
   open(64);
   std::map<std::uint32_t, std::uint64_t> roots;

@@ -34,7 +34,10 @@ DirtyResult BufferManager::mark_dirty(PageEntry& entry, std::uint64_t id) {
     dirty_count_.fetch_add(1, std::memory_order_relaxed);
   }
   meta.dirty_epoch.store(epoch, std::memory_order_release);
-  if (!entry.has(PageEntry::kTemp)) note_dirty(id);
+  if (!entry.has(PageEntry::kTemp)) {
+    note_dirty(id);
+    if (!dirty) note_for_strategy(id);
+  }
   return {};
 }
 

@@ -1,5 +1,5 @@
-// Frames for pages that come: the clock over the MARKED latch state, shadow writes of dirty pages, and the
-// pool thread (storage.md §2.1).
+// Frames for pages that come: eviction of what the policy names, shadow writes of dirty pages, and the pool
+// thread (storage.md §2.1).
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -14,6 +14,7 @@ namespace rustbd::storage {
 namespace {
 constexpr std::size_t kForegroundScan = 256;  // frames that a fix looks at itself when none is free
 constexpr std::size_t kEvictBatch = 64;
+constexpr std::size_t kPickBatch = kForegroundScan;  // candidates asked for at once
 constexpr unsigned kFruitlessRoundsMax =
     20;  // full sweeps of the pool thread before it says that nothing can go
 constexpr std::chrono::microseconds kFruitlessPause{500};
@@ -85,36 +86,51 @@ bool BufferManager::drop_clean(PageEntry& entry, std::uint32_t frame) {
     return false;
   }
   give_frame(drop_frame(entry, frame, version));
-  evictions_.fetch_add(1, std::memory_order_relaxed);
+  count_eviction();
   return true;
 }
 
-// Second chance: a free page is marked, a page that is still marked goes. `writer`: dirty ones too. Returns
-// how many went.
+// `writer`: dirty pages too. Returns how many went.
 std::size_t BufferManager::evict_round(std::size_t wanted, std::size_t scan, ImageWriter* writer) {
+  const auto kind = policy_kind_.load(std::memory_order_relaxed);
+  EvictionPolicy& policy = *policies_[static_cast<std::size_t>(kind)];
   std::size_t gone = 0;
+  std::vector<std::uint32_t> candidates;
   if (writer != nullptr) writer->images.clear();
-  for (std::size_t i = 0; i < scan; ++i) {
-    if (gone + (writer != nullptr ? writer->images.size() : 0) >= wanted) break;
-    const std::uint32_t frame = clock_hand_.fetch_add(1, std::memory_order_relaxed) % frames_.count();
-    const std::uint64_t id = frames_.meta(frame).page.load(std::memory_order_acquire);
-    if (id == 0 || frames_.meta(frame).pins.load(std::memory_order_relaxed) != 0) continue;
-    PageEntry& entry = directory_.entry(id);
-    std::uint64_t word = entry.state.load(std::memory_order_acquire);
-    if (LatchWord::latch(word) == LatchWord::kFree) {
-      (void)entry.state.compare_exchange_strong(
-          word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)), std::memory_order_acq_rel);
-    } else if (LatchWord::latch(word) == LatchWord::kMarked) {
-      if (!entry.has(PageEntry::kDirty)) {
-        gone += drop_clean(entry, frame) ? 1 : 0;
-      } else if (writer != nullptr) {
-        (void)stage_for_eviction(entry, id, *writer);
-        if (writer->full()) break;
-      }
+  const auto enough = [&] { return gone + (writer != nullptr ? writer->images.size() : 0) >= wanted; };
+  for (std::size_t tried = 0; tried < scan && !enough();) {
+    candidates.clear();
+    policy.pick(std::min(kPickBatch, scan - tried), candidates);
+    if (candidates.empty()) break;
+    tried += candidates.size();
+    for (const std::uint32_t frame : candidates) {
+      if (enough() || (writer != nullptr && writer->full())) break;
+      const std::size_t staged = writer != nullptr ? writer->images.size() : 0;
+      if (try_evict(frame, policy, writer)) ++gone;
+      else if (writer != nullptr && writer->images.size() == staged) policy.on_access(frames_.meta(frame));
     }
+    if (writer != nullptr && writer->full()) break;
   }
-  if (writer != nullptr && !writer->images.empty()) gone += finish_evictions(*writer);
+  if (writer != nullptr && !writer->images.empty()) gone += finish_images(*writer, AfterWrite::kDrop);
   return gone;
+}
+
+// True: its page went. A dirty one is staged in `writer` instead.
+bool BufferManager::try_evict(std::uint32_t frame, const EvictionPolicy& policy, ImageWriter* writer) {
+  const std::uint64_t id = frames_.meta(frame).page.load(std::memory_order_acquire);
+  if (id == 0 || frames_.meta(frame).pins.load(std::memory_order_relaxed) != 0) return false;
+  PageEntry& entry = directory_.entry(id);
+  std::uint64_t word = entry.state.load(std::memory_order_acquire);
+  if (LatchWord::latch(word) == LatchWord::kFree) {
+    const bool marked = entry.state.compare_exchange_strong(
+        word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)), std::memory_order_acq_rel);
+    if (!marked || policy.second_chance()) return false;
+  } else if (LatchWord::latch(word) != LatchWord::kMarked) {
+    return false;
+  }
+  if (!entry.has(PageEntry::kDirty)) return drop_clean(entry, frame);
+  if (writer != nullptr) (void)stage_for_eviction(entry, id, *writer);
+  return false;
 }
 
 bool BufferManager::stage_for_eviction(PageEntry& entry, std::uint64_t id, ImageWriter& writer) {
@@ -125,36 +141,47 @@ bool BufferManager::stage_for_eviction(PageEntry& entry, std::uint64_t id, Image
     return false;
   }
   const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
-  FrameMeta& meta = frames_.meta(frame);
-  const bool may = entry.has(PageEntry::kDirty) && meta.pins.load(std::memory_order_acquire) == 0 &&
-                   meta.checkpoint_copy.load(std::memory_order_acquire) == kNoFrameIndex &&
-                   meta.writing.exchange(1, std::memory_order_acq_rel) == 0;
-  if (may) {
-    PageImage image;
-    image.page = id;
-    image.entry = &entry;
-    image.frame = frame;
-    image.version = version;
-    image.dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
-    const std::uint64_t running = ledger_.running();
-    const std::uint64_t epoch =
-        running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
-    writer.add(image, epoch, compression(), frames_.memory(frame));
-  }
+  const bool staged = entry.has(PageEntry::kDirty) &&
+                      frames_.meta(frame).pins.load(std::memory_order_acquire) == 0 &&
+                      stage_image(entry, id, version, writer);
   unlatch_shared(entry);
-  return may;
+  return staged;
 }
 
-std::size_t BufferManager::finish_evictions(ImageWriter& writer) {
+// Shared latch held, page dirty. False: the running checkpoint still needs its copy, or an image is on its
+// way.
+bool BufferManager::stage_image(PageEntry& entry, std::uint64_t id, std::uint64_t version,
+                                ImageWriter& writer) {
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  FrameMeta& meta = frames_.meta(frame);
+  if (meta.checkpoint_copy.load(std::memory_order_acquire) != kNoFrameIndex ||
+      meta.writing.exchange(1, std::memory_order_acq_rel) != 0) {
+    return false;
+  }
+  PageImage image;
+  image.page = id;
+  image.entry = &entry;
+  image.frame = frame;
+  image.version = version;
+  image.dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
+  const std::uint64_t running = ledger_.running();
+  const std::uint64_t epoch =
+      running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
+  writer.add(image, epoch, compression(), frames_.memory(frame));
+  return true;
+}
+
+// How many were written and taken over.
+std::size_t BufferManager::finish_images(ImageWriter& writer, AfterWrite after) {
   if (auto written = writer.write(); !written) note_write_failure(written.error());
-  std::size_t gone = 0;
-  for (const PageImage& image : writer.images) gone += finish_eviction(image) ? 1 : 0;
+  std::size_t done = 0;
+  for (const PageImage& image : writer.images) done += finish_image(image, after) ? 1 : 0;
   writer.images.clear();
-  return gone;
+  return done;
 }
 
 // An image of a page that has changed since is worth nothing: nobody knows its extent, which is free again.
-bool BufferManager::finish_eviction(const PageImage& image) {
+bool BufferManager::finish_image(const PageImage& image, AfterWrite after) {
   const Action action(gate_);  // the epoch stands still
   PageEntry& entry = *image.entry;
   FrameMeta& meta = frames_.meta(image.frame);
@@ -167,12 +194,14 @@ bool BufferManager::finish_eviction(const PageImage& image) {
   const std::uint32_t dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
   const bool good = word && LatchWord::version(*word) == image.version && dirty_epoch == image.dirty_epoch &&
                     entry.has(PageEntry::kDirty);
+  const auto unlatch_unchanged = [&] {
+    entry.state.store(LatchWord::make(LatchWord::kFree, LatchWord::version(*word)),
+                      std::memory_order_release);
+  };
   if (!good) {
     allocator_.free(image.extent);
     meta.writing.store(0, std::memory_order_release);
-    if (word)
-      entry.state.store(LatchWord::make(LatchWord::kFree, LatchWord::version(*word)),
-                        std::memory_order_release);
+    if (word) unlatch_unchanged();
     return false;
   }
   const std::uint64_t running = ledger_.running();
@@ -183,8 +212,12 @@ bool BufferManager::finish_eviction(const PageImage& image) {
   dirty_count_.fetch_sub(1, std::memory_order_relaxed);
   page_writes_.fetch_add(1, std::memory_order_relaxed);
   written_blocks_.fetch_add(image.blocks, std::memory_order_relaxed);
-  evictions_.fetch_add(1, std::memory_order_relaxed);
   meta.writing.store(0, std::memory_order_release);
+  if (after == AfterWrite::kKeep) {
+    unlatch_unchanged();
+    return true;
+  }
+  count_eviction();
   give_frame(drop_frame(entry, image.frame, image.version));
   return true;
 }
@@ -245,6 +278,7 @@ void BufferManager::pool_loop() {
       if (pool_wanted_.load(std::memory_order_seq_cst) || stopping_.load(std::memory_order_seq_cst)) continue;
       wake = pool_wake_ = io::WaitToken::make(io::WaitReason::kTask);
     }
+    wake_for_sweep(wake);
     environment_.executor->block_on(wake);
   }
   fire_frame_wait();
@@ -268,6 +302,10 @@ void BufferManager::pool_work(ImageWriter& writer) {
     }
     environment_.executor->block_on(
         environment_.executor->after(kFruitlessPause));  // latches are held for microseconds
+  }
+  if (flush_pages(writer) && !stopping_.load(std::memory_order_seq_cst)) {
+    pool_wanted_.store(true, std::memory_order_seq_cst);
+    environment_.executor->block_on(environment_.executor->after(kFruitlessPause));
   }
   while (reclaim_freed(256) > 0) {}
   epochs_.collect(256);

@@ -24,8 +24,8 @@ struct FrameMeta {
                                          // set under X, taken under S by the one that set `writing`
   std::atomic<std::uint16_t> pins{0};    // > 0: never evicted
   std::atomic<std::uint8_t> writing{0};  // an image is on its way to disk: nobody else encodes, evicts, frees
-  std::uint8_t reserved = 0;
-  std::uint64_t unused = 0;
+  std::atomic<std::uint8_t> seen_dirty{0};    // write-behind's last sweep found the page dirty
+  std::atomic<std::uint64_t> last_access{0};  // LRU's time; older is smaller
 };
 static_assert(sizeof(FrameMeta) == 32);
 

@@ -66,7 +66,12 @@ Allocated BufferManager::alloc(PageKind kind, std::uint32_t owner, PageClass pag
   meta.page.store(id, std::memory_order_release);
   entry.frame.store(frame, std::memory_order_release);
   dirty_count_.fetch_add(1, std::memory_order_relaxed);
-  if (kind != PageKind::kTemp) note_dirty(id);
+  meta.seen_dirty.store(0, std::memory_order_relaxed);
+  note_access(frame);
+  if (kind != PageKind::kTemp) {
+    note_dirty(id);
+    note_for_strategy(id);
+  }
   Allocated out;
   out.guard = ExclusiveGuard(this, &entry, PageId{id}, memory, LatchWord::version(word));
   return out;

@@ -102,6 +102,8 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
   }
   FrameMeta& meta = frames_.meta(read->frame);
   meta.dirty_epoch.store(0, std::memory_order_relaxed);
+  meta.seen_dirty.store(0, std::memory_order_relaxed);
+  note_access(read->frame);
   meta.page.store(read->page, std::memory_order_release);
   read->entry->frame.store(read->frame, std::memory_order_release);
   read->entry->state.store(LatchWord::make(LatchWord::kFree, read->version + 1), std::memory_order_release);

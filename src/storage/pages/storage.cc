@@ -159,8 +159,9 @@ void Storage::Parts::build(const Superblock& superblock) {
   ledger = std::make_unique<EntryLedger>(directory, allocator);
   BufferManager::Parts parts{environment,  &directory, file.get(), &allocator, space.get(),
                              ledger.get(), &gate,      &epochs,    &pending};
-  buffer = std::make_unique<BufferManager>(parts,
-                                           BufferManager::Options{options.buffer_bytes, options.compression});
+  buffer = std::make_unique<BufferManager>(
+      parts, BufferManager::Options{options.buffer_bytes, options.compression, options.eviction_policy,
+                                    options.write_strategy});
   buffer->set_on_deferred_full([queue = requests] { queue->request(CheckpointTrigger::kSpace); });
   roots = std::make_unique<RootMap>(*buffer);
 }
@@ -284,8 +285,11 @@ void Storage::Parts::register_metrics() {
                                        : static_cast<double>(now.page_writes) * page_blocks(0) /
                                              static_cast<double>(now.written_blocks);
       });
-  add(true, "rustbd_buffer_evictions_total", "Pages that left memory", {{"policy", "clock"}},
-      [pool] { return static_cast<double>(pool->statistics().evictions); });
+  for (const auto policy : kEvictionPolicyKinds)
+    add(true, "rustbd_buffer_evictions_total", "Pages that left memory",
+        {{"policy", std::string(to_text(policy))}}, [pool, at = static_cast<std::size_t>(policy)] {
+          return static_cast<double>(pool->statistics().evictions_by[at]);
+        });
   add(true, "rustbd_checksum_failures_total", "Pages that could not be read or failed verification", {},
       [pool] { return static_cast<double>(pool->checksum_failures()); });
 }

@@ -29,6 +29,8 @@ struct StorageOptions {
   std::uint64_t buffer_bytes = 64ull << 20;  // hard limit of the frames
   bool direct_io = false;
   PageCompression compression = PageCompression::kLz4;
+  EvictionPolicyKind eviction_policy = EvictionPolicyKind::kClock;
+  WriteStrategy write_strategy = WriteStrategy::kWriteBack;
   bool create = true;                       // make the database if there is none
   bool take_lock = true;                    // LOCK held for the life of Storage; kBusy: 55006
   std::uint64_t grow_bytes = 64ull << 20;   // step by which the data file grows; a multiple of 4096

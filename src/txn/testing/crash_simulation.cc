@@ -78,6 +78,8 @@ class Simulation {
     const std::uint64_t frames = world_.chance(500) ? 24 + random.below(40) : 64 + random.below(448);
     o.buffer_bytes = frames * storage::kFrameBytes;
     o.page_compression = static_cast<storage::PageCompression>(random.below(3));
+    o.eviction_policy = storage::kEvictionPolicyKinds[random.below(storage::kEvictionPolicyKinds.size())];
+    o.write_strategy = storage::kWriteStrategies[random.below(storage::kWriteStrategies.size())];
     o.log_segment_bytes = std::uint64_t{128 << 10} << random.below(4);
     o.log_ring_bytes =
         std::min<std::uint64_t>(o.log_segment_bytes / 2, std::uint64_t{256 << 10} << random.below(3));
@@ -103,10 +105,10 @@ class Simulation {
     faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
     faults.latency_us_max = world_.chance(500) ? 300 : 0;
     world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
-    result_.settings =
-        fmt::format("frames {} segment {} ring {} fragment {} spill {} background {} latency {}", frames,
-                    o.log_segment_bytes, o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes,
-                    o.background, faults.latency_us_max);
+    result_.settings = fmt::format(
+        "{} {} frames {} segment {} ring {} fragment {} spill {} background {} latency {}",
+        to_text(o.eviction_policy), to_text(o.write_strategy), frames, o.log_segment_bytes, o.log_ring_bytes,
+        o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max);
     choose_errors();
     say(result_.settings);
   }
