@@ -113,8 +113,8 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges);
 /// Starts the run of a plan in the present transaction.
 void start_run(Session::Parts& parts, Portal& portal);
-/// Pulls rows into the sink: at most `max_rows` (0: all). True: the run has ended and portal.tag is set. A run
-/// that a conflict restarts (exec::StatementRestart) begins again, if no row of it was sent before this call.
+/// Pulls rows into the sink: at most `max_rows` (0: all). True: the run has ended and portal.tag is set.
+/// A run that a conflict restarts (exec::StatementRestart) begins again, if none of its rows was sent before.
 Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
                  std::span<const ResultColumn> columns);
 /// Awaits a token; afterwards throws 57014 and the like if the statement was cancelled.

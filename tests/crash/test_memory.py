@@ -38,7 +38,7 @@ def size_of(server) -> int:
 
 def test_data_five_times_the_pool(context):
     rng, versions = random.Random(5), {}
-    with harness.Rustbd(env={"RUSTBD_BUFFER_SIZE": "32MiB"}) as server:
+    with harness.Rustbd(env={"RUSTBD_BUFFER_SIZE": "32MiB", "RUSTBD_STORAGE_COMPRESSION": "none"}) as server:
         connection = connect(server)
         cursor = connection.cursor()
         cursor.execute("create table big (id int primary key, k int, v text)")

@@ -52,7 +52,8 @@ for s in [style('ISO, MDY'), style('ISO, DMY'), style('ISO, YMD'), style('SQL, M
   for v in dates: io('date', v, s)
   for v in stamps: io('timestamp', v, s); io('timestamptz', v, s)
 for v in times: io('time', v, style('ISO, MDY')); io('timetz', v, style('ISO, MDY', z='Asia/Kolkata'))
-for z in ['America/New_York', 'Europe/Berlin', 'Australia/Sydney', 'America/Sao_Paulo', 'Asia/Tehran', 'Africa/Casablanca', 'Pacific/Apia', 'Europe/Dublin', 'EST5EDT', '<+03>-03']:
+# No zone whose future is a forecast (Africa/Casablanca): it changes with each tzdata.
+for z in ['America/New_York', 'Europe/Berlin', 'Australia/Sydney', 'America/Sao_Paulo', 'Asia/Tehran', 'Pacific/Apia', 'Europe/Dublin', 'EST5EDT', '<+03>-03']:
   for _ in range(60):
     io('timestamptz', '%04d-%02d-%02d %02d:%02d:%02d' % (random.randint(1850, 2100), random.randint(1, 12), random.randint(1, 28), random.randint(0, 23), random.randint(0, 59), random.randint(0, 59)), style('ISO, MDY', z=z))
 for s in ['postgres', 'postgres_verbose', 'sql_standard', 'iso_8601']:
