@@ -162,6 +162,9 @@ TEST(BufferConcurrent, FixChangeEvictCheckpoint) {
   checkpoints.join();
   EXPECT_EQ(stress.sum(), stress.changes.load());
   EXPECT_GT(storage->buffer().statistics().evictions, 100u);
+  // A page that was given up stays pending while its image is on its way to disk.
+  while (storage->pending().size() > 0)
+    if (storage->buffer().reclaim_freed(1000) == 0) std::this_thread::yield();
   ASSERT_TRUE(storage->close().durable);
   storage.reset();
   const VerifyReport report = verify_pages(*world.disk);
