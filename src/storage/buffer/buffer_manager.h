@@ -234,6 +234,7 @@ class BufferManager {
   enum class AfterWrite : std::uint8_t { kDrop, kKeep };
   std::size_t finish_images(ImageWriter& writer, AfterWrite after);
   bool finish_image(const PageImage& image, AfterWrite after);
+  [[nodiscard]] std::uint64_t image_epoch(std::uint32_t dirty_epoch) const;
   bool try_evict(std::uint32_t frame, const EvictionPolicy& policy, ImageWriter* writer);
   void note_access(std::uint32_t frame);
   void count_eviction() {
@@ -253,6 +254,7 @@ class BufferManager {
   bool flush_pages(ImageWriter& writer);
   void wake_for_sweep(const io::WaitToken& wake);
   [[nodiscard]] bool many_dirty() const;
+  void want_flush(std::uint64_t id);
 
   // checkpoint_pages.cc
   DirtyResult mark_dirty(PageEntry& entry, std::uint64_t id);

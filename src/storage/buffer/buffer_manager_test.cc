@@ -388,6 +388,23 @@ TEST_F(BufferManagerTest, WriteStrategiesDecideWhenADirtyPageIsWritten) {
   EXPECT_EQ(value(id), 5u) << "the image that was written is the page";
 }
 
+/// A page that changes while its image is on the way to disk is written once more.
+TEST_F(BufferManagerTest, WriteThroughFollowsAPageThatKeepsChanging) {
+  open(64);
+  const PageId id = make_page(1);
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  world.disk.set_faults({.latency_us_max = 300});
+  buffer().set_write_strategy(WriteStrategy::kWriteThrough);
+  for (std::uint64_t i = 2; i < 60; ++i) {
+    change(id, i);
+    world.executor.run_for(std::chrono::microseconds(world.random.below(400)));
+  }
+  world.executor.run_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(buffer().dirty_count(), 0u);
+  buffer().evict(1000);
+  EXPECT_EQ(value(id), 59u);
+}
+
 /// Many changed pages do not wait for their half second.
 TEST_F(BufferManagerTest, WriteBehindStartsWhenAThirdOfThePoolIsDirty) {
   open(64);

@@ -164,11 +164,15 @@ bool BufferManager::stage_image(PageEntry& entry, std::uint64_t id, std::uint64_
   image.frame = frame;
   image.version = version;
   image.dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
-  const std::uint64_t running = ledger_.running();
-  const std::uint64_t epoch =
-      running != 0 && image.dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
-  writer.add(image, epoch, compression(), frames_.memory(frame));
+  writer.add(image, image_epoch(image.dirty_epoch), compression(), frames_.memory(frame));
   return true;
+}
+
+// storage.md §2.1: an image of a page that was last changed before the running checkpoint's epoch ended is
+// its.
+std::uint64_t BufferManager::image_epoch(std::uint32_t dirty_epoch) const {
+  const std::uint64_t running = ledger_.running();
+  return running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
 }
 
 // How many were written and taken over.
@@ -202,12 +206,10 @@ bool BufferManager::finish_image(const PageImage& image, AfterWrite after) {
     allocator_.free(image.extent);
     meta.writing.store(0, std::memory_order_release);
     if (word) unlatch_unchanged();
+    if (after == AfterWrite::kKeep && !image.extent.none()) want_flush(image.page);  // changed meanwhile
     return false;
   }
-  const std::uint64_t running = ledger_.running();
-  const std::uint64_t epoch =
-      running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
-  ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, epoch);
+  ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, image_epoch(dirty_epoch));
   entry.clear(PageEntry::kDirty);
   dirty_count_.fetch_sub(1, std::memory_order_relaxed);
   page_writes_.fetch_add(1, std::memory_order_relaxed);

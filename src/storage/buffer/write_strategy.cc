@@ -27,15 +27,18 @@ bool BufferManager::many_dirty() const {
   return dirty_count() * 100 > std::uint64_t{frames_.count()} * kDirtyPercentMax;
 }
 
+// Only write-through asks for single pages; write-behind's sweep finds them again.
+void BufferManager::want_flush(std::uint64_t id) {
+  if (write_strategy_.load(std::memory_order_relaxed) != WriteStrategy::kWriteThrough) return;
+  const std::lock_guard lock(flush_mutex_);
+  flush_wanted_.push_back(id);
+}
+
 // Called for a page that becomes dirty, with its exclusive latch.
 void BufferManager::note_for_strategy(std::uint64_t id) {
   switch (write_strategy_.load(std::memory_order_relaxed)) {
     case WriteStrategy::kWriteBack: return;
-    case WriteStrategy::kWriteThrough: {
-      const std::lock_guard lock(flush_mutex_);
-      flush_wanted_.push_back(id);
-      break;
-    }
+    case WriteStrategy::kWriteThrough: want_flush(id); break;
     case WriteStrategy::kWriteBehind:
       if (sweep_wanted_.exchange(true, std::memory_order_seq_cst) && !many_dirty()) return;
       break;
@@ -68,9 +71,8 @@ std::vector<std::uint64_t> BufferManager::pages_to_flush() {
   return pages;
 }
 
-// The pool thread. Returns whether pages are left that were latched just now.
+// The pool thread. Returns whether pages are left: latched just now, or changed while they were written.
 bool BufferManager::flush_pages(ImageWriter& writer) {
-  std::vector<std::uint64_t> later;
   writer.images.clear();
   for (const std::uint64_t id : pages_to_flush()) {
     PageEntry& entry = directory_.entry(id);
@@ -82,21 +84,19 @@ bool BufferManager::flush_pages(ImageWriter& writer) {
         !entry.state.compare_exchange_strong(
             word, LatchWord::make(marked ? 1 : latch + 1, LatchWord::version(word)),
             std::memory_order_acq_rel)) {
-      later.push_back(id);
+      want_flush(id);
       continue;
     }
     if (entry.has(PageEntry::kDirty) && !entry.has(PageEntry::kTemp) &&
         !stage_image(entry, id, LatchWord::version(word), writer)) {
-      later.push_back(id);
+      want_flush(id);
     }
     unlatch_shared(entry);
     if (writer.full()) (void)finish_images(writer, AfterWrite::kKeep);
   }
   if (!writer.images.empty()) (void)finish_images(writer, AfterWrite::kKeep);
-  if (write_strategy_.load(std::memory_order_relaxed) != WriteStrategy::kWriteThrough) return false;
   const std::lock_guard lock(flush_mutex_);
-  flush_wanted_.insert(flush_wanted_.end(), later.begin(), later.end());
-  return !later.empty();
+  return !flush_wanted_.empty();
 }
 
 // Write-behind sweeps although nobody wakes the pool thread.
