@@ -85,6 +85,9 @@ class Disk {
   virtual IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
   /// "io_uring", "threads", "simulated": for the log.
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// What files may still grow by, as the file system says it; others may take it first. 0: full, or not
+  /// known.
+  virtual std::uint64_t free_bytes() { return 0; }
 };
 
 enum class DiskBackend : std::uint8_t { kAutomatic, kUring, kThreads };

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -186,6 +187,12 @@ IoResult<std::unique_ptr<FileLock>> RealDisk::lock(const std::string& path) {
     return std::unexpected{failure_of(error_number)};
   }
   return std::make_unique<FlockLock>(fd);
+}
+
+std::uint64_t RealDisk::free_bytes() {
+  struct statvfs room {};
+  if (::statvfs(root_.c_str(), &room) != 0) return 0;
+  return std::uint64_t{room.f_bavail} * room.f_frsize;
 }
 
 std::unique_ptr<Disk> make_real_disk(std::string root, DiskBackend backend) {

@@ -47,6 +47,7 @@ class RealDisk : public Disk {
   IoResult<std::vector<std::string>> list(const std::string& path) override;
   bool exists(const std::string& path) override;
   IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+  std::uint64_t free_bytes() override;
 
  protected:
   virtual std::unique_ptr<File> make_file(int fd, bool aligned) = 0;

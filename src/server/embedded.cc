@@ -37,6 +37,11 @@ engine::DatabaseOptions database_options(const Config& config) {
                                                : storage::PageCompression::kNone;
   s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
+  s.recovery_target_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.recovery_target"));
+  const auto workers = config.count("recovery.workers");
+  s.recovery_workers =
+      static_cast<std::uint32_t>(workers != 0 ? workers : std::max(1u, std::thread::hardware_concurrency()));
+  s.relocation_bytes_per_second = config.bytes("storage.relocation_rate");
   s.log_segment_bytes = log_segment_bytes(config);
   const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
   o.query_memory_bytes =

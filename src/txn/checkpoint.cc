@@ -165,6 +165,12 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
   }
 }
 
+std::uint64_t SystemParts::checkpoint_log_limit() const {
+  if (options.recovery_target_us == 0) return options.checkpoint_log_bytes;
+  const double bytes = replay_bytes_per_second * static_cast<double>(options.recovery_target_us) * 1e-6;
+  return std::min(options.checkpoint_log_bytes, static_cast<std::uint64_t>(bytes));
+}
+
 bool SystemParts::wait_durable(Lsn lsn) {
   log->durable(lsn).wait_blocking();
   return log->is_durable(lsn);

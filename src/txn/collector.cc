@@ -336,8 +336,7 @@ void SystemParts::run_collector() {
     const bool dropped_some = drop_step();
     delay_us = dropped_some ? 100 : collected > 0 ? 5'000 : std::min<std::int64_t>(delay_us * 2, 200'000);
     const std::uint64_t written = log->tail().raw() - last_checkpoint_lsn.load(std::memory_order_acquire);
-    if (written > options.checkpoint_log_bytes &&
-        !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
+    if (written > checkpoint_log_limit() && !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
       storage->request_checkpoint(storage::CheckpointTrigger::kLogVolume);
     }
   }

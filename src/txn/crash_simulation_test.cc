@@ -58,7 +58,7 @@ TEST(CrashSimulation, EverySeedRecovers) {
   options.verbose = one != 0;
   const std::uint64_t first = one != 0 ? one : number_from("RUSTBD_TEST_FIRST_SEED", 1);
   const std::uint64_t last = one != 0 ? one : first + seed_count() - 1;
-  std::uint64_t commits = 0, crashes = 0, layouts = 0, rows = 0, aborts = 0, checkpoints = 0;
+  std::uint64_t commits = 0, crashes = 0, layouts = 0, rows = 0, aborts = 0, checkpoints = 0, moved = 0;
   int failed = 0;
   for (std::uint64_t seed = first; seed <= last && failed < 5; ++seed) {
     running_seed.store(seed, std::memory_order_relaxed);
@@ -69,6 +69,7 @@ TEST(CrashSimulation, EverySeedRecovers) {
     layouts += result.layouts_changed;
     rows += result.rows_read;
     checkpoints += result.checkpoints;
+    moved += result.pages_moved;
     if (result.problems.empty()) continue;
     ++failed;
     std::string text;
@@ -78,12 +79,12 @@ TEST(CrashSimulation, EverySeedRecovers) {
   }
   RecordProperty("commits", std::to_string(commits));
   std::printf(
-      "%llu seeds: %llu crashes, %llu commits, %llu aborts, %llu with DDL, %llu checkpoints, %llu rows "
-      "read\n",
+      "%llu seeds: %llu crashes, %llu commits, %llu aborts, %llu with DDL, %llu checkpoints, %llu pages "
+      "moved, %llu rows read\n",
       static_cast<unsigned long long>(last - first + 1), static_cast<unsigned long long>(crashes),
       static_cast<unsigned long long>(commits), static_cast<unsigned long long>(aborts),
       static_cast<unsigned long long>(layouts), static_cast<unsigned long long>(checkpoints),
-      static_cast<unsigned long long>(rows));
+      static_cast<unsigned long long>(moved), static_cast<unsigned long long>(rows));
   if (one == 0) EXPECT_GT(commits, 0u);
 }
 

@@ -42,11 +42,6 @@ const ComputedEntry* find_computed(const std::vector<ComputedEntry>& list, Index
 
 }  // namespace
 
-/// Worker of the event: rows of one block of 1024 always go to the same one, so per-row order is kept.
-std::uint32_t replay_partition(TableId table, RowId row, std::uint32_t workers) {
-  return static_cast<std::uint32_t>(hash_combine(hash_u64(table.raw()), row.raw() >> 10) % workers);
-}
-
 void SystemParts::check_recovery(const storage::Status& status, const char* what) {
   if (status) return;
   switch (status.outcome) {
@@ -171,8 +166,8 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
     check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }),
                    "writing an index entry");
   }
-  std::uint64_t next = tree->next_row.load();
-  if (next <= row.raw()) tree->next_row.store(row.raw() + 1);
+  std::uint64_t next = tree->next_row.load(std::memory_order_relaxed);
+  while (next <= row.raw() && !tree->next_row.compare_exchange_weak(next, row.raw() + 1)) {}
 }
 
 /// `backwards`: undo of an update, whose computed entries are the other way round.
@@ -552,122 +547,7 @@ void SystemParts::load_layouts() {
   for (const RowId row : rows) layout_row_changed(row);
 }
 
-// --- Replay ---
-
-void SystemParts::replay_event(const log::Event& event) {
-  if (event.op == log::EventOp::kSequence) {
-    log::SequenceBody body;
-    if (!log::read_sequence_body(event.body, body))
-      throw error(sqlstate::kDataCorrupted, "the log has a bad event");
-    Sequence& s = sequences[event.table];
-    s.value = s.logged = body.value;
-    s.called = body.called;
-    return;
-  }
-  if (event.op == log::EventOp::kTruncate) {
-    TableId now;
-    if (log::read_truncate_body(event.body, now)) raise_object_id(now.raw());
-    return;
-  }
-  if (event.op == log::EventOp::kDdl) {
-    log::DdlBody ddl;
-    if (!log::read_ddl_body(event.body, ddl) || ddl.kind != kDdlIndexEntries) return;
-    const auto tree = index_tree(IndexId{ddl.object});
-    ByteReader in(as_bytes(ddl.text));
-    while (tree != nullptr && in.ok() && !in.at_end()) {
-      const RowId row{in.varint()};
-      const ByteSpan key = as_bytes(in.text());
-      if (!in.ok()) break;
-      check_recovery(storage::run_blocking([&] { return tree->insert(key, row); }), "building an index");
-    }
-    return;
-  }
-  if (event.op == log::EventOp::kMessage) return;
-  const auto tree = tree_state(event.table);
-  const auto format = tree != nullptr ? tree->format() : nullptr;
-  const auto bad = [&] {
-    return error(sqlstate::kDataCorrupted, "the log has an event that does not fit table {}",
-                 event.table.raw());
-  };
-  if (format == nullptr) throw bad();
-  Arena arena(1024);
-  std::vector<ComputedEntry> computed;
-  std::vector<Cell> row, before, after;
-  std::vector<ColumnNumber> columns;
-  switch (event.op) {
-    case log::EventOp::kInsert:
-      if (!read_row_event(event.body, *format, arena, &row, &computed)) throw bad();
-      recover_insert(event.table, event.row, std::move(row), computed);
-      break;
-    case log::EventOp::kUpdate:
-      if (!read_update_event(event.body, *format, arena, &columns, &before, &after, &computed)) throw bad();
-      recover_update(event.table, event.row, columns, std::move(after), computed, false);
-      break;
-    case log::EventOp::kDelete:
-      if (!read_row_event(event.body, *format, arena, &row, &computed)) throw bad();
-      recover_remove(event.table, event.row, computed);
-      break;
-    default: throw bad();
-  }
-  if (event.table == kLayoutTable) layout_row_changed(event.row);
-}
-
-void SystemParts::replay() {
-  const log::Geometry geometry(storage->state().log_segment_bytes);
-  log::LogReader reader(*environment.disk, "wal", geometry);
-  const Lsn from = storage->state().positions.lsn;
-  if (from.is_none()) {
-    reader.seek(geometry.first_batch(0));
-  } else {
-    reader.seek(from);
-  }
-  open_done = true;  // layout changes from here on build their indexes
-  for (;;) {
-    const log::ReadOutcome got = reader.next();
-    if (got == log::ReadOutcome::kEnd) break;
-    if (got != log::ReadOutcome::kBatch) {
-      throw Error{got == log::ReadOutcome::kIoError ? sqlstate::kIoError : sqlstate::kDataCorrupted,
-                  reader.problem()};
-    }
-    const log::BatchView& batch = reader.batch();
-    if (batch.header.txid >= next_txid.load()) next_txid.store(batch.header.txid + 1);
-    if (batch.header.commit_ts > last_ts) last_ts = batch.header.commit_ts;
-    catalog_version.store(std::max(catalog_version.load(), batch.header.catalog_version));
-    switch (batch.header.kind) {
-      case log::BatchKind::kCommit:
-      case log::BatchKind::kCommitLarge:
-      case log::BatchKind::kNonTransactional:
-        if (!reader.for_each_event(batch, [&](const log::Event& e) { replay_event(e); })) {
-          throw error(sqlstate::kDataCorrupted,
-                      "the log is damaged: a large transaction's fragment cannot be read");
-        }
-        break;
-      default: break;
-    }
-  }
-  open_done = false;
-  const log::LogEnd end = reader.end();
-  log::LogStart start;
-  if (end.salt == 0 && end.last_crc == 0 && from.is_none()) {
-    start = log::fresh_log(*environment.random, storage->state().wal_uuid);
-  } else {
-    const auto closed_log = log::close_log(*environment.disk, *environment.random, "wal", geometry, end);
-    if (!closed_log)
-      throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
-    start = *closed_log;
-  }
-  start.last_ts = CommitTimestamp{last_ts};
-  log::LogOptions log_options;
-  log_options.segment_bytes = geometry.segment_bytes();
-  log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);
-  log_options.preallocate_zeros = options.preallocate_log;
-  log_options.on_fatal = [this](io::IoFailure why) {
-    options.on_fatal(fmt::format("the log cannot be written: {}", io::to_text(why)));
-  };
-  auto opened = log::LogWriter::open(environment, *registry, log_options, start);
-  if (!opened) throw error(sqlstate::kIoError, "the log cannot be opened: {}", io::to_text(opened.error()));
-  log = std::move(*opened);
-}
+// --- Start and end ---
 
 void SystemParts::bootstrap() {
   layout_table = layout_table_layout();
@@ -774,6 +654,7 @@ void SystemParts::open_all() {
   storage_options.direct_io = options.direct_io;
   storage_options.checkpoint_interval_us =
       options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;
+  storage_options.relocation_bytes_per_second = options.relocation_bytes_per_second;
   if (options.data_grow_bytes != 0) storage_options.grow_bytes = options.data_grow_bytes;
   storage_options.fatal = [this](std::string_view why) { options.on_fatal(why); };
   storage = storage::Storage::open(environment, storage_options, *this);

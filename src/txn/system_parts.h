@@ -123,6 +123,10 @@ struct SystemParts final : storage::CheckpointSource {
   bool created = false;
   bool open_done = false;
   double recovery_seconds = 0;
+  std::uint64_t replayed_bytes = 0;           // of log, by the last recovery
+  double replay_bytes_per_second = 16 << 20;  // measured by the last recovery that was long enough
+  /// A checkpoint is asked for after that much log: so that replaying it takes no longer than configured.
+  [[nodiscard]] std::uint64_t checkpoint_log_limit() const;
 
   // --- commit order (storage.md §4.4) ---
   std::mutex commit_mutex;  // protects last_ts, committed (pushes); taken inside the gate
@@ -287,7 +291,8 @@ struct SystemParts final : storage::CheckpointSource {
   void finish_recovery();
   void start_background();
   void stop_background();
-  // Rows in place, without versions; for one thread that may block, while nobody else is there. Throw XX001.
+  // Rows in place, without versions; for threads that may block, one at a time for each row, while no
+  // transaction runs. Throw XX001.
   void recover_insert(TableId table, RowId row, std::vector<Cell> cells,
                       const std::vector<ComputedEntry>& computed);
   void recover_update(TableId table, RowId row, const std::vector<ColumnNumber>& columns,
@@ -300,7 +305,12 @@ struct SystemParts final : storage::CheckpointSource {
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
   void recover_build_index(const TableFormat& format, const IndexPart& part);
+  void open_log(const log::Geometry& geometry, const log::LogEnd& end);
   void replay_event(const log::Event& event);
+  /// Of a row whose place among other rows' events does not matter: workers may replay it (replay_workers.h).
+  static bool is_row_event(const log::Event& event);
+  /// Of none of them, but it changes what rows' events find: all before it must be in the pages.
+  static bool needs_all_before(const log::Event& event);
   void check_recovery(const storage::Status& status, const char* what);
 };
 

@@ -33,6 +33,12 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
       &registry->histogram("rustbd_commit_duration_seconds", "From COMMIT to its acknowledgement");
   callbacks.push_back(registry->gauge_callback("rustbd_recovery_seconds", "Duration of the last recovery",
                                                [this] { return recovery_seconds; }));
+  callbacks.push_back(registry->gauge_callback("rustbd_recovery_log_bytes",
+                                               "Log that the last recovery has replayed",
+                                               [this] { return static_cast<double>(replayed_bytes); }));
+  callbacks.push_back(
+      registry->gauge_callback("rustbd_checkpoint_log_limit_bytes", "A checkpoint starts after that much log",
+                               [this] { return static_cast<double>(checkpoint_log_limit()); }));
   callbacks.push_back(registry->gauge_callback(
       "rustbd_version_chain_bytes", "Memory of undo records",
       [this] { return static_cast<double>(undo_total.load(std::memory_order_relaxed)); }));
@@ -187,6 +193,7 @@ Statistics TransactionSystem::statistics() const {
   s.undo_bytes = parts_->undo_total.load();
   s.versions = parts_->versions.size();
   s.recovery_seconds = parts_->recovery_seconds;
+  s.replayed_bytes = parts_->replayed_bytes;
   s.log_end = parts_->log->tail();
   s.durable_lsn = parts_->log->durable_lsn();
   return s;

@@ -42,8 +42,12 @@ struct Options {
                                    << 20;  // of one transaction: beyond it payloads go to TEMP pages
   std::uint64_t log_fragment_bytes = std::uint64_t{4}
                                      << 20;  // more events than that are written as FRAGMENTs
-  std::uint32_t bulk_rows_min = 512;  // of bulk_append(): fewer would leave most of a block's row ids unused
-  std::uint32_t recovery_workers = 1;
+  std::uint32_t bulk_rows_min = 512;   // of bulk_append(): fewer would leave most of a block's row ids unused
+  std::uint32_t recovery_workers = 1;  // threads that replay the log
+  /// A checkpoint starts early enough that replaying the log since it takes at most so long; 0: whatever it
+  /// takes.
+  std::uint64_t recovery_target_us = 30'000'000;
+  std::uint64_t relocation_bytes_per_second = std::uint64_t{32} << 20;  // to shrink the data file; 0: never
   bool background = true;  // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;  // `rustbd check`: nothing is written to the directory
   bool direct_io = false;
@@ -61,6 +65,7 @@ struct Statistics {
   std::uint64_t committed = 0, aborted = 0, active = 0, deadlocks = 0, checkpoints = 0;
   std::uint64_t undo_bytes = 0, versions = 0;
   double recovery_seconds = 0;
+  std::uint64_t replayed_bytes = 0;  // of log, by the last recovery
   Lsn log_end, durable_lsn;
 };
 

@@ -518,6 +518,13 @@ std::vector<std::byte> SimulatedDisk::content(const std::string& path) {
   return bytes;
 }
 
+std::uint64_t SimulatedDisk::free_bytes() {
+  std::lock_guard lock{state_->mutex};
+  const std::uint64_t capacity = state_->faults.capacity_bytes;
+  if (capacity == 0) return std::uint64_t{1} << 40;
+  return capacity > state_->used ? capacity - state_->used : 0;
+}
+
 std::uint64_t SimulatedDisk::used_bytes() const {
   std::lock_guard lock{state_->mutex};
   return state_->used;

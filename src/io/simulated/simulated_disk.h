@@ -55,6 +55,7 @@ class SimulatedDisk final : public Disk {
   bool exists(const std::string& path) override;
   IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) override;
   [[nodiscard]] std::string_view name() const override { return "simulated"; }
+  std::uint64_t free_bytes() override;
 
   /// Changing operations so far: write, datasync, allocate, truncate, create, remove, rename, sync_directory,
   /// mkdir.

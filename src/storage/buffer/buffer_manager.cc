@@ -253,6 +253,7 @@ BufferStatistics BufferManager::statistics() const {
   }
   out.page_writes = page_writes_.load(std::memory_order_relaxed);
   out.written_blocks = written_blocks_.load(std::memory_order_relaxed);
+  out.page_moves = page_moves_.load(std::memory_order_relaxed);
   out.checksum_failures = checksum_failures();
   out.frames = frames_.count();
   out.free_frames = frames_.free_count();

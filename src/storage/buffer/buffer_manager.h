@@ -59,6 +59,7 @@ struct BufferStatistics {
   std::array<std::uint64_t, kEvictionPolicyKinds.size()> evictions_by{};  // by policy
   std::uint64_t hits = 0, misses = 0, evictions = 0, page_writes = 0, checksum_failures = 0;
   std::uint64_t written_blocks = 0;  // of the images of page_writes, 4 KiB each
+  std::uint64_t page_moves = 0;      // images that were moved to shrink the file
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
 };
 
@@ -161,6 +162,12 @@ class BufferManager {
   std::size_t reclaim_freed(std::size_t limit);
   void set_next_page_id(std::uint64_t next, std::vector<std::uint64_t> free_ids);
   [[nodiscard]] std::uint64_t next_page_id() const { return next_page_id_.load(std::memory_order_acquire); }
+  /// Blocks that shall be available: what a checkpoint of now could need, and room for new writes.
+  [[nodiscard]] std::uint64_t room_wanted() const;
+  /// Moves the image of a clean page to the lowest place that lies before block `end`. Blocking. `buffer`: at
+  /// least a frame, aligned to blocks.
+  enum class Relocation : std::uint8_t { kMoved, kNotNow, kNoRoom };
+  Relocation relocate(std::uint64_t id, std::uint64_t end, std::span<std::byte> buffer);
   /// `callback`: more than 20 % of the file waits for a checkpoint. Before start().
   void set_on_deferred_full(std::function<void()> callback);
   [[nodiscard]] std::uint64_t checksum_failures() const {
@@ -247,6 +254,8 @@ class BufferManager {
   void pool_work(ImageWriter& writer);
   void note_write_failure(io::IoFailure failure);
   [[nodiscard]] std::uint64_t reserved_blocks() const;
+  [[nodiscard]] std::uint64_t write_margin() const;
+  void wake_for_room(const io::WaitToken& wake);
 
   // write_strategy.cc
   void note_for_strategy(std::uint64_t id);
@@ -291,6 +300,7 @@ class BufferManager {
   std::vector<std::uint64_t> flush_wanted_;    // write-through: pages that became dirty
   std::atomic<bool> sweep_wanted_{false};      // write-behind: a page is dirty, or was at the last sweep
   io::WaitToken sweep_timer_;                  // fires when the next sweep is due; pool thread only
+  io::WaitToken room_timer_;                   // fires when the file system is asked again; pool thread only
   std::mutex frame_mutex_;                     // protects frame_wait_, pool_wake_
   io::WaitToken frame_wait_;                   // fires when frames become free; empty: nobody waits
   io::WaitToken pool_wake_;                    // the pool thread sleeps on it; empty: it is awake
@@ -318,6 +328,7 @@ class BufferManager {
   std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
   std::atomic<std::uint64_t> misses_{0}, page_writes_{0}, written_blocks_{0}, checksum_failures_{0};
+  std::atomic<std::uint64_t> page_moves_{0};
   std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;
 };

@@ -18,8 +18,10 @@ constexpr std::size_t kPickBatch = kForegroundScan;  // candidates asked for at 
 constexpr unsigned kFruitlessRoundsMax =
     20;  // full sweeps of the pool thread before it says that nothing can go
 constexpr std::chrono::microseconds kFruitlessPause{500};
-constexpr std::uint64_t kMarginBlocksMax = 1024;  // 4 MiB of room that new writes must leave
-constexpr std::uint64_t kSnapshotBlocks = 256;    // room kept for the undo snapshot's first extent
+constexpr std::uint64_t kMarginBlocksMax = 1024;    // 4 MiB of room that new writes must leave
+constexpr std::uint64_t kSnapshotBlocks = 256;      // room kept for the undo snapshot's first extent
+constexpr std::uint64_t kDeferredBlocksMin = 8192;  // 32 MiB that wait for a checkpoint do not start one
+constexpr std::chrono::microseconds kRoomInterval{1'000'000};
 }  // namespace
 
 std::uint32_t BufferManager::take_frame(io::WaitToken& wait) {
@@ -239,8 +241,8 @@ std::size_t BufferManager::evict(std::size_t count) {
   return gone;
 }
 
-// Blocks that must stay free so that every dirty page and the directory can be written (ENOSPC: reads and
-// checkpoints go on).
+// Blocks that must be there so that every dirty page and the directory can be written, however little the
+// pages compress (ENOSPC: reads and checkpoints go on).
 std::uint64_t BufferManager::reserved_blocks() const {
   const std::uint64_t dirty = dirty_count();
   const std::uint64_t chunks = directory_.chunk_count();
@@ -248,12 +250,17 @@ std::uint64_t BufferManager::reserved_blocks() const {
          kSnapshotBlocks;
 }
 
+std::uint64_t BufferManager::room_wanted() const { return reserved_blocks() + write_margin() * 4; }
+
+std::uint64_t BufferManager::write_margin() const {
+  return std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
+}
+
 WriteAdmission BufferManager::admit_write() const {
   if (writes_stopped_.load(std::memory_order_relaxed)) return WriteAdmission::kStopped;
-  const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
-  if (__builtin_expect(allocator_.free_blocks() >= reserved_blocks() + margin * 2, 1))
-    return WriteAdmission::kOk;
-  const_cast<BufferManager*>(this)->wake_pool();  // it grows the file
+  const std::uint64_t margin = write_margin();
+  if (__builtin_expect(space_.available() >= reserved_blocks() + margin * 2, 1)) return WriteAdmission::kOk;
+  const_cast<BufferManager*>(this)->wake_pool();  // it asks the file system, or grows the file
   if (space_.full() && allocator_.free_blocks() < reserved_blocks() + margin) return WriteAdmission::kNoSpace;
   return WriteAdmission::kOk;
 }
@@ -281,6 +288,7 @@ void BufferManager::pool_loop() {
       wake = pool_wake_ = io::WaitToken::make(io::WaitReason::kTask);
     }
     wake_for_sweep(wake);
+    wake_for_room(wake);
     environment_.executor->block_on(wake);
   }
   fire_frame_wait();
@@ -311,11 +319,18 @@ void BufferManager::pool_work(ImageWriter& writer) {
   }
   while (reclaim_freed(256) > 0) {}
   epochs_.collect(256);
-  const std::uint64_t margin = std::min(kMarginBlocksMax, space_.grow_blocks() / 4);
-  (void)space_.keep_free(reserved_blocks() + margin * 4);
+  (void)space_.secure(room_wanted());
   const std::uint64_t deferred = allocator_.deferred_blocks();
-  if (on_deferred_full_ && deferred > kMarginBlocksMax && deferred * 5 > allocator_.file_blocks())
+  if (on_deferred_full_ && deferred > kDeferredBlocksMin && deferred * 5 > allocator_.file_blocks())
     on_deferred_full_();
+}
+
+// What the file system lends may be taken by others meanwhile: it is asked again while changed pages count on
+// it.
+void BufferManager::wake_for_room(const io::WaitToken& wake) {
+  if (allocator_.free_blocks() >= room_wanted()) return;
+  if (room_timer_.fired()) room_timer_ = environment_.executor->after(kRoomInterval);
+  room_timer_.then(environment_.executor->workers(), [wake] { wake.fire(); });
 }
 
 }  // namespace rustbd::storage

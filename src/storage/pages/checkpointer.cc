@@ -44,8 +44,8 @@ void Checkpointer::set_wal_uuid(std::uint64_t wal_uuid) {
 // Step 1.
 Checkpointer::Capture Checkpointer::capture(CheckpointResult& result) {
   Capture out;
+  const std::int64_t closed_at = parts_.environment.clock->monotonic_us();  // from here on writers wait
   parts_.gate->close();
-  const std::int64_t closed_at = parts_.environment.clock->monotonic_us();
   out.epoch = parts_.gate->epoch();
   if (parts_.source != nullptr) {
     out.positions = parts_.source->capture(out.epoch);

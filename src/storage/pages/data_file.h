@@ -37,6 +37,8 @@ class DataFile {
   io::IoResult<> extend(std::uint64_t from_blocks, std::uint64_t blocks) {
     return file_->allocate(from_blocks * 4096, (blocks - from_blocks) * 4096);
   }
+  /// Makes the file `blocks` blocks long and gives the room behind back.
+  io::IoResult<> cut(std::uint64_t blocks) { return file_->truncate(blocks * 4096); }
   io::IoResult<std::uint64_t> size_blocks() {
     auto size = file_->size();
     if (!size) return std::unexpected(size.error());

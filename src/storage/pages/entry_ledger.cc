@@ -75,6 +75,50 @@ void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, PageKind kind,
   fresh_[epoch & 1].push_back(page);
 }
 
+StoredEntry EntryLedger::image_of(std::uint64_t page) {
+  DirectoryChunk& chunk = directory_.chunk(page / kChunkEntries);
+  const std::lock_guard lock(chunk.mutex);
+  return stored_value(directory_.entry(page));
+}
+
+bool EntryLedger::move_image(std::uint64_t page, PageEntry& entry, const StoredEntry& image, Extent to,
+                             std::uint64_t epoch) {
+  DirectoryChunk& chunk = directory_.chunk(page / kChunkEntries);
+  const std::lock_guard lock(chunk.mutex);
+  if (stored_value(entry) != image) return false;
+  before_change(chunk, page, entry, epoch);
+  replace_extent(entry, epoch);
+  entry.extent = to.packed();
+  set_fresh(entry, fresh_tag(epoch));
+  const std::lock_guard fresh_lock(fresh_mutex_);
+  fresh_[epoch & 1].push_back(page);
+  return true;
+}
+
+std::vector<EntryLedger::Place> EntryLedger::images_behind(std::uint64_t end) {
+  std::vector<Place> found;
+  for (std::uint64_t number = 0; number < directory_.chunk_count(); ++number) {
+    const std::lock_guard lock(directory_.chunk(number).mutex);
+    for (std::uint64_t page = number * kChunkEntries; page < (number + 1) * kChunkEntries; ++page) {
+      const Extent extent = Extent::unpack(stored_value(directory_.entry(page)).extent);
+      if (extent.first_block + extent.blocks > end) found.push_back({extent.first_block, page});
+    }
+  }
+  return found;
+}
+
+std::size_t EntryLedger::rewrite_chunks_behind(std::uint64_t end, std::uint64_t epoch) {
+  std::size_t found = 0;
+  for (std::uint64_t number = 0; number < directory_.chunk_count(); ++number) {
+    DirectoryChunk& chunk = directory_.chunk(number);
+    const std::lock_guard lock(chunk.mutex);
+    if (chunk.extent.first_block + chunk.extent.blocks <= end) continue;
+    chunk.dirty[epoch & 1] = true;
+    ++found;
+  }
+  return found;
+}
+
 void EntryLedger::set_allocated(std::uint64_t page, PageEntry& entry, PageClass page_class, PageKind kind,
                                 std::uint64_t epoch) {
   DirectoryChunk& chunk = directory_.chunk(page / kChunkEntries);

@@ -33,6 +33,19 @@ class EntryLedger {
   /// `kind`: of the image, which may be another one than that of the image before.
   void set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent, std::uint64_t checksum,
                  std::uint64_t epoch);
+  /// What the entry says of the image on disk; no extent: there is none, or it is not for ever. No latch.
+  [[nodiscard]] StoredEntry image_of(std::uint64_t page);
+  /// Exclusive latch, page clean. If the entry still names `image`: its bytes stand at `to` now.
+  [[nodiscard]] bool move_image(std::uint64_t page, PageEntry& entry, const StoredEntry& image, Extent to,
+                                std::uint64_t epoch);
+  /// Pages whose image ends behind block `end`, with the block where it begins.
+  struct Place {
+    std::uint64_t block, page;
+  };
+  std::vector<Place> images_behind(std::uint64_t end);
+  /// Inside the gate, `epoch` the current one. The checkpoint of it writes directory chunks anew that end
+  /// behind block `end`. Returns how many.
+  std::size_t rewrite_chunks_behind(std::uint64_t end, std::uint64_t epoch);
   /// Exclusive latch. The entry becomes dirty and has no extent.
   void set_allocated(std::uint64_t page, PageEntry& entry, PageClass page_class, PageKind kind,
                      std::uint64_t epoch);

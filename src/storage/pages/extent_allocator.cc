@@ -33,6 +33,21 @@ void ExtentAllocator::set_file_blocks(std::uint64_t blocks) {
   file_blocks_.store(blocks, std::memory_order_relaxed);
 }
 
+std::uint64_t ExtentAllocator::cut_tail(std::uint64_t most, std::uint64_t least) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t before = file_blocks_.load(std::memory_order_relaxed);
+  std::uint64_t end = before;
+  while (end > least && before - end < most) {
+    const std::uint64_t block = end - 1;
+    const auto bit = static_cast<std::uint32_t>(block % kRegionBlocks);
+    if ((regions_[block / kRegionBlocks]->used[bit / 64] >> (bit % 64) & 1) != 0) break;
+    set_used({block, 1});
+    end = block;
+  }
+  file_blocks_.store(end, std::memory_order_relaxed);
+  return before - end;
+}
+
 void ExtentAllocator::set_free(Extent extent) {
   Region& region = *regions_[extent.first_block / kRegionBlocks];
   const auto first = static_cast<std::uint32_t>(extent.first_block % kRegionBlocks);
@@ -108,6 +123,18 @@ std::optional<Extent> ExtentAllocator::allocate(std::uint32_t blocks) {
   return std::nullopt;
 }
 
+std::optional<Extent> ExtentAllocator::allocate_before(std::uint32_t blocks, std::uint64_t end) {
+  RUSTBD_ASSERT(blocks > 0 && blocks <= kRegionBlocks);
+  const std::lock_guard lock(mutex_);
+  for (std::size_t region = low_region_; region < regions_.size(); ++region) {
+    const auto bit = find(*regions_[region], blocks, 0);
+    if (!bit) continue;
+    if (region * kRegionBlocks + *bit + blocks > end) return std::nullopt;
+    return take(region, *bit, blocks);
+  }
+  return std::nullopt;
+}
+
 void ExtentAllocator::free(Extent extent) {
   if (extent.none()) return;
   const std::lock_guard lock(mutex_);
@@ -141,6 +168,8 @@ void ExtentAllocator::defer(Extent extent, bool of_running) {
 void ExtentAllocator::begin_checkpoint() {
   const std::lock_guard lock(mutex_);
   RUSTBD_ASSERT(deferred_running_.empty(), "one checkpoint at a time");
+  run_region_ = 0;
+  run_bit_ = 0;
   deferred_running_.swap(deferred_);
 }
 

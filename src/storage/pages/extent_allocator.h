@@ -19,12 +19,19 @@ class ExtentAllocator {
  public:
   static constexpr std::uint32_t kRegionBlocks = 16384;  // 64 MiB
 
-  /// The file has this many blocks now (it never shrinks); new ones are free, except the superblock's slots.
+  /// The file has this many blocks now, not fewer than before; new ones are free, except the superblock's
+  /// slots.
   void set_file_blocks(std::uint64_t blocks);
+  /// The owner will cut the file: takes away up to `most` free blocks from its end, and leaves at least
+  /// `least`. Returns how many went.
+  std::uint64_t cut_tail(std::uint64_t most, std::uint64_t least);
   [[nodiscard]] std::uint64_t file_blocks() const { return file_blocks_.load(std::memory_order_relaxed); }
 
-  /// First fit for up to 16 blocks, next fit for runs. An extent never crosses a 64 MiB region.
+  /// First fit for up to 16 blocks, next fit for runs (from the file's beginning with each checkpoint). An
+  /// extent never crosses a 64 MiB region.
   [[nodiscard]] std::optional<Extent> allocate(std::uint32_t blocks);
+  /// The lowest place that lies wholly before block `end`: for what moves there.
+  [[nodiscard]] std::optional<Extent> allocate_before(std::uint32_t blocks, std::uint64_t end);
   void free(Extent extent);
   /// At start: takes these blocks. False: out of the file, or one of them is in use already (two extents
   /// overlap).

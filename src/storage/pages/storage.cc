@@ -19,6 +19,7 @@
 #include "rustbd/storage/pages/entry_ledger.h"
 #include "rustbd/storage/pages/extent_allocator.h"
 #include "rustbd/storage/pages/page_directory.h"
+#include "rustbd/storage/pages/shrinker.h"
 #include "rustbd/storage/pages/snapshot_stream.h"
 #include "rustbd/storage/pages/space.h"
 #include "rustbd/storage/pages/superblock.h"
@@ -82,6 +83,7 @@ struct Storage::Parts {
   std::unique_ptr<RootMap> roots;
   std::unique_ptr<Checkpointer> checkpointer;
   std::shared_ptr<CheckpointRequests> requests = std::make_shared<CheckpointRequests>();
+  std::unique_ptr<Shrinker> shrinker;
   std::unique_ptr<io::BackgroundThread> checkpoint_thread;
   CheckpointSource* source = nullptr;
   std::vector<ExtentPointer> snapshot;  // of the checkpoint that was opened, until it is delivered
@@ -91,6 +93,8 @@ struct Storage::Parts {
 
   // Instruments; all null without a registry.
   metrics::Histogram* duration = nullptr;
+  metrics::Histogram* gate_seconds = nullptr;
+  std::atomic<std::int64_t> gate_longest_us{0};
   std::vector<metrics::Registry::Callback> callbacks;
 
   void open_file();
@@ -100,6 +104,7 @@ struct Storage::Parts {
   void load(const Superblock& superblock);
   void publish_boot(Superblock superblock);
   void start_checkpointer(const Superblock& superblock, CheckpointSource* checkpoint_source);
+  void start_shrinker();
   void checkpoint_loop();
   void register_metrics();
   void stop();
@@ -154,8 +159,9 @@ bool Storage::Parts::read_superblock(Superblock& out) {
 
 void Storage::Parts::build(const Superblock& superblock) {
   gate.set_epoch(superblock.state.epoch + 1);
-  space = std::make_unique<Space>(*file, allocator,
-                                  std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512));
+  space = std::make_unique<Space>(
+      *file, allocator, std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, Space::kFileBlocksMin),
+      [disk = environment.disk] { return disk->free_bytes(); });
   ledger = std::make_unique<EntryLedger>(directory, allocator);
   BufferManager::Parts parts{environment,  &directory, file.get(), &allocator, space.get(),
                              ledger.get(), &gate,      &epochs,    &pending};
@@ -171,7 +177,7 @@ void Storage::Parts::create() {
   created = true;
   require(environment.disk->sync_directory(""), "sync the data directory");
   const std::uint64_t have = file->size_blocks().value_or(0);
-  const std::uint64_t blocks = std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, 512);
+  const std::uint64_t blocks = Space::kFileBlocksMin;
   if (have < blocks) require(file->extend(have, blocks), "extend the data file");
   AlignedBuffer zero(kSuperblockBytes);
   for (const std::uint64_t offset : kSuperblockOffsets)
@@ -230,6 +236,14 @@ void Storage::Parts::start_checkpointer(const Superblock& superblock, Checkpoint
       superblock, std::move(extents));
 }
 
+void Storage::Parts::start_shrinker() {
+  shrinker = std::make_unique<Shrinker>(
+      Shrinker::Parts{environment, space.get(), &allocator, ledger.get(), &gate, buffer.get(),
+                      [queue = requests] { queue->request(CheckpointTrigger::kSpace); }},
+      options.relocation_bytes_per_second);
+  shrinker->start();
+}
+
 void Storage::Parts::checkpoint_loop() {
   for (;;) {
     CheckpointRequests::Batch batch = requests->next(*environment.executor);
@@ -237,12 +251,15 @@ void Storage::Parts::checkpoint_loop() {
     const CheckpointResult result = checkpointer->run();
     if (duration != nullptr) {
       duration->observe(static_cast<double>(result.duration_us) / 1e6);
+      gate_seconds->observe(static_cast<double>(result.gate_closed_us) / 1e6);
+      gate_longest_us.store(std::max(gate_longest_us.load(), result.gate_closed_us));
       options.metrics
           ->labelled_counter("rustbd_checkpoints_total", "Checkpoints by what asked for them",
                              {{"trigger", std::string(to_text(batch.trigger))}})
           .inc();
     }
-    if (!result.durable) options.log("checkpoint failed: " + result.why);
+    if (result.durable) shrinker->checkpoint_done();
+    else options.log("checkpoint failed: " + result.why);
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {
       environment.executor->after(std::chrono::microseconds(options.checkpoint_interval_us))
@@ -256,6 +273,9 @@ void Storage::Parts::register_metrics() {
   metrics::Registry* registry = options.metrics;
   if (registry == nullptr) return;
   duration = &registry->histogram("rustbd_checkpoint_duration_seconds", "Duration of checkpoints");
+  gate_seconds = &registry->histogram("rustbd_checkpoint_gate_seconds",
+                                      "How long writers stood still while a checkpoint took its moment",
+                                      metrics::exponential_bounds(0.00001, 2, 16));
   const auto add = [&](bool counter, std::string name, std::string help, metrics::Labels labels,
                        std::function<double()> read) {
     callbacks.push_back(counter ? registry->counter_callback(name, help, std::move(read), std::move(labels))
@@ -290,11 +310,20 @@ void Storage::Parts::register_metrics() {
         {{"policy", std::string(to_text(policy))}}, [pool, at = static_cast<std::size_t>(policy)] {
           return static_cast<double>(pool->statistics().evictions_by[at]);
         });
+  add(false, "rustbd_checkpoint_gate_longest_seconds", "The longest of them since the start", {},
+      [this] { return static_cast<double>(gate_longest_us.load()) / 1e6; });
+  add(false, "rustbd_data_file_bytes", "Size of the data file", {},
+      [this] { return static_cast<double>(allocator.file_blocks() * kBlockBytes); });
+  add(false, "rustbd_data_free_bytes", "Free room inside the data file", {},
+      [this] { return static_cast<double>(allocator.free_blocks() * kBlockBytes); });
+  add(true, "rustbd_pages_moved_total", "Page images moved towards the beginning of the data file", {},
+      [pool] { return static_cast<double>(pool->statistics().page_moves); });
   add(true, "rustbd_checksum_failures_total", "Pages that could not be read or failed verification", {},
       [pool] { return static_cast<double>(pool->checksum_failures()); });
 }
 
 void Storage::Parts::stop() {
+  if (shrinker) shrinker->stop();
   if (checkpoint_thread) {
     requests->stop();
     checkpoint_thread->join();
@@ -328,6 +357,7 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
     parts.checkpointer->set_source(&source);
   }
   parts.register_metrics();
+  parts.start_shrinker();
   parts.checkpoint_thread =
       environment.executor->start_background("checkpointer", [&parts] { parts.checkpoint_loop(); });
   return storage;
@@ -380,6 +410,7 @@ void Storage::request_checkpoint(CheckpointTrigger trigger) {
 CheckpointResult Storage::close(bool final_checkpoint) {
   CheckpointResult result;
   if (std::exchange(parts_->closed, true)) return result;
+  parts_->shrinker->stop();
   if (final_checkpoint) result = checkpoint(CheckpointTrigger::kShutdown);
   parts_->stop();
   parts_->lock.reset();

@@ -31,9 +31,12 @@ struct StorageOptions {
   PageCompression compression = PageCompression::kLz4;
   EvictionPolicyKind eviction_policy = EvictionPolicyKind::kClock;
   WriteStrategy write_strategy = WriteStrategy::kWriteBack;
-  bool create = true;                       // make the database if there is none
-  bool take_lock = true;                    // LOCK held for the life of Storage; kBusy: 55006
-  std::uint64_t grow_bytes = 64ull << 20;   // step by which the data file grows; a multiple of 4096
+  bool create = true;                      // make the database if there is none
+  bool take_lock = true;                   // LOCK held for the life of Storage; kBusy: 55006
+  std::uint64_t grow_bytes = 64ull << 20;  // largest step by which the data file grows; a multiple of 4096
+  /// Rate at which pages move to the front of the data file after mass deletion, so that its end can be cut;
+  /// 0: they stay.
+  std::uint64_t relocation_bytes_per_second = 32ull << 20;
   std::int64_t checkpoint_interval_us = 0;  // > 0: a checkpoint this long after the last one (trigger "time")
   CheckpointPositions initial;              // what the superblock of a new database says
   std::uint64_t log_segment_bytes = 64ull << 20;  // likewise
@@ -53,7 +56,7 @@ struct CheckpointResult {
   std::string why;          // when not durable
   std::uint64_t pages = 0;  // images written
   std::int64_t duration_us = 0;
-  std::int64_t gate_closed_us = 0;
+  std::int64_t gate_closed_us = 0;  // how long writers stood still
 };
 
 /// What the superblock says about the last durable checkpoint.

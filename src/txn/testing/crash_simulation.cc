@@ -90,6 +90,8 @@ class Simulation {
     o.undo_spill_bytes = world_.has(kLarge) ? std::uint64_t{1024} << random.below(8) : std::uint64_t{1} << 30;
     o.background = world_.has(kBackground) && world_.chance(300);
     o.bulk_rows_min = 1;
+    o.recovery_workers = static_cast<std::uint32_t>(1 + random.below(4));
+    o.relocation_bytes_per_second = world_.chance(800) ? std::uint64_t{1} << (20 + random.below(12)) : 0;
     o.preallocate_log = false;
     o.data_grow_bytes = 2 << 20;
     o.on_fatal = [this](std::string_view why) {
@@ -104,11 +106,15 @@ class Simulation {
     io::SimulatedFaults& faults = faults_;
     faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
     faults.latency_us_max = world_.chance(500) ? 300 : 0;
+    // Never reached, but too little for the file system to lend anything: the data file holds the reserve.
+    if (world_.chance(400)) faults.capacity_bytes = std::uint64_t{1} << 30;
     world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
     result_.settings = fmt::format(
-        "{} {} frames {} segment {} ring {} fragment {} spill {} background {} latency {}",
+        "{} {} frames {} segment {} ring {} fragment {} spill {} background {} latency {} workers {} "
+        "relocation {} capacity {}",
         to_text(o.eviction_policy), to_text(o.write_strategy), frames, o.log_segment_bytes, o.log_ring_bytes,
-        o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max);
+        o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max, o.recovery_workers,
+        o.relocation_bytes_per_second, faults.capacity_bytes);
     choose_errors();
     say(result_.settings);
   }
@@ -249,15 +255,20 @@ class Simulation {
   void crash() {
     if (!world_.disk->crashed()) world_.disk->crash();
     ++result_.crashes;
-    result_.checkpoints += world_.system->statistics().checkpoints;
+    count_work();
     world_.system.reset();
     world_.disk->restart();
+  }
+
+  void count_work() {
+    result_.checkpoints += world_.system->statistics().checkpoints;
+    result_.pages_moved += world_.system->parts().buffer().statistics().page_moves;
   }
 
   /// How many pages are in use.
   std::uint64_t close_cleanly() {
     say("clean shutdown");
-    result_.checkpoints += world_.system->statistics().checkpoints;
+    count_work();
     world_.system->close();
     world_.system.reset();
     const auto report = storage::verify_pages(*world_.disk);

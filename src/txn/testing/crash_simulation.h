@@ -20,6 +20,7 @@ struct CrashResult {
   std::vector<std::string> problems;  // empty: all is well
   std::string settings;               // what the seed chose
   std::uint64_t commits = 0, aborts = 0, crashes = 0, rows_read = 0, layouts_changed = 0, checkpoints = 0;
+  std::uint64_t pages_moved = 0;  // to shrink the data file
 };
 
 CrashResult run_crash_seed(std::uint64_t seed, const CrashOptions& options = {});
