@@ -70,10 +70,19 @@ LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& regi
   RUSTBD_ASSERT(geometry_.first_batch(geometry_.segment_of(start.first)) == start.first,
                 "a start opens a new segment");
   segments_ = std::make_unique<SegmentStore>(
-      environment_, SegmentStore::Options{options_.directory, geometry_, options_.preallocate_zeros, [this] {
+      environment_, SegmentStore::Options{options_.directory, geometry_, options_.preallocate_zeros,
+                                          [this] { return kept_for_others(); }, options_.retention_us,
+                                          options_.retention_bytes,
+                                          [this] {
                                             wake_space_waiters();
                                             if (segments_->broken()) wake_log_thread();
                                           }});
+  if (options_.archive_disk != nullptr) {
+    archiver_ = std::make_unique<Archiver>(
+        environment_, registry,
+        Archiver::Options{options_.directory, geometry_, options_.archive_disk, options_.archive,
+                          options_.log_line, [this] { segments_->hold_changed(); }});
+  }
   position_metric_ = registry.gauge_callback("rustbd_wal_position_bytes", "Durable end of the log",
                                              [this] { return static_cast<double>(durable_lsn().raw()); });
   retained_metric_ = registry.gauge_callback("rustbd_wal_retained_bytes", "Size of the log's files", [this] {
@@ -95,11 +104,31 @@ io::IoResult<std::unique_ptr<LogWriter>> LogWriter::open(const io::Environment& 
     writer->segments_->stop();
     return std::unexpected{entered.error()};
   }
+  if (const auto archiving = writer->start_archiver(); !archiving) {
+    writer->stopped_ = true;
+    writer->segments_->stop();
+    return std::unexpected{archiving.error()};
+  }
   writer->thread_ = environment.executor->start_background("log", [w = writer.get()] { w->run(); });
   return writer;
 }
 
 LogWriter::~LogWriter() { stop(); }
+
+io::IoResult<> LogWriter::start_archiver() {
+  if (!archiver_) return {};
+  const auto existing = list_segments(*environment_.disk, options_.directory);
+  if (!existing) return std::unexpected{existing.error()};
+  archiver_->start(*existing, start_.first);
+  return {};
+}
+
+Lsn LogWriter::kept_for_others() const {
+  const Lsn asked = options_.hold ? options_.hold() : Lsn{};
+  const Lsn unarchived = archived_lsn();
+  if (asked.is_none()) return unarchived;
+  return unarchived.is_none() ? asked : std::min(asked, unarchived);
+}
 
 void LogWriter::stop() {
   if (stopped_) return;
@@ -107,6 +136,7 @@ void LogWriter::stop() {
   stopping_ = true;
   wake_log_thread();
   thread_->join();
+  if (archiver_) archiver_->stop();
   segments_->stop();
 }
 
@@ -348,6 +378,7 @@ void LogWriter::publish_durable() {
   const Lsn end = geometry_.to_lsn(flushed_);
   durable_lsn_.store(end.raw(), std::memory_order_release);
   durable_ts_.store(filled_ts_, std::memory_order_release);
+  if (archiver_) archiver_->durable(end);
   std::vector<Waiter> woken;
   {
     std::lock_guard lock{wait_mutex_};

@@ -26,6 +26,7 @@
 
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/log/archiver.h"
 #include "rustbd/log/format.h"
 #include "rustbd/log/segments.h"
 #include "rustbd/metrics/registry.h"
@@ -39,7 +40,13 @@ struct LogOptions {
   std::chrono::microseconds idle_pad_delay{
       8000};  // a PAD that records durable_lsn, this long after the last flush
   std::chrono::microseconds commit_delay{0};
-  bool preallocate_zeros = true;  // false: fallocate only (tests, small machines)
+  bool preallocate_zeros = true;      // false: fallocate only (tests, small machines)
+  std::function<Lsn()> hold;          // as SegmentStore::Options
+  std::uint64_t retention_us = 0;     // likewise
+  std::uint64_t retention_bytes = 0;  // likewise
+  io::Disk* archive_disk = nullptr;   // complete segments are copied there before they are used again
+  std::string archive;                // the directory on it
+  std::function<void(std::string_view)> log_line;
   /// Called on the log thread after all waiters are woken. Empty: message and exit code 70.
   std::function<void(io::IoFailure)> on_fatal;
 };
@@ -133,6 +140,10 @@ class LogWriter {
 
   /// Everything before `keep` may be recycled (I12). Called after the superblock that says so is durable.
   void set_keep_lsn(Lsn keep) { segments_->set_keep(keep); }
+  /// What `hold` says has changed: segments may be free for use.
+  void hold_changed() { segments_->hold_changed(); }
+  /// Up to where the log is in the archive; none: there is no archive.
+  [[nodiscard]] Lsn archived_lsn() const { return archiver_ ? archiver_->hold() : Lsn{}; }
 
   /// Makes everything assigned durable, ends the threads. No assign() afterwards. Blocks.
   void stop();
@@ -161,6 +172,8 @@ class LogWriter {
   LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
             const LogStart& start);
 
+  [[nodiscard]] Lsn kept_for_others() const;
+  io::IoResult<> start_archiver();
   void give_back(std::uint64_t bytes);
   void copy_to_ring(std::uint64_t at, ByteSpan bytes);
   void wake_space_waiters();
@@ -186,6 +199,7 @@ class LogWriter {
   const LogStart start_;
   Metrics metrics_;
   std::unique_ptr<SegmentStore> segments_;
+  std::unique_ptr<Archiver> archiver_;
   const AlignedBuffer ring_;     // stream position p lies at p % ring_bytes
   const AlignedBuffer staging_;  // small flushes and tail blocks; log thread only
   std::vector<Slot> slots_;      // batch n reports in slot n % size; more slots than batches fit

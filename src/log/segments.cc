@@ -99,7 +99,7 @@ io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
     const std::uint64_t number = options_.geometry.segment_of(lsn);
     if (options_.geometry.first_lsn(number) != lsn) continue;  // not of this geometry
     if (number < first) {
-      old_.push_back(number);
+      old_.push_back({number, environment_.clock->wall_us()});
       continue;
     }
     const auto file = disk.open(path(number), {.read_only = true});
@@ -163,10 +163,23 @@ io::IoResult<> SegmentStore::make_new(const std::string& to, bool zeros) {
   return made;
 }
 
+// mutex_ held. I12.
+bool SegmentStore::is_kept(const Old& old) const {
+  Lsn keep = keep_;
+  if (options_.hold) {
+    if (const Lsn hold = options_.hold(); !hold.is_none()) keep = std::min(keep, hold);
+  }
+  if (options_.geometry.first_lsn(old.number + 1) > keep) return true;
+  const auto age =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, environment_.clock->wall_us() - old.ended_us));
+  const std::uint64_t since = (current_ - old.number) * options_.geometry.segment_bytes();
+  return age < options_.retention_us && (options_.retention_bytes == 0 || since <= options_.retention_bytes);
+}
+
 std::optional<std::uint64_t> SegmentStore::take_unkept() {
   std::lock_guard lock{mutex_};
-  if (old_.empty() || options_.geometry.first_lsn(old_.front() + 1) > keep_) return std::nullopt;
-  const std::uint64_t number = old_.front();
+  if (old_.empty() || is_kept(old_.front())) return std::nullopt;
+  const std::uint64_t number = old_.front().number;
   old_.pop_front();
   return number;
 }
@@ -207,8 +220,8 @@ void SegmentStore::remove_surplus() {
     {
       std::lock_guard lock{mutex_};
       if (old_.size() <= kAhead) return;
-      if (options_.geometry.first_lsn(old_[kAhead] + 1) > keep_) return;
-      number = old_.front();
+      if (is_kept(old_[kAhead])) return;
+      number = old_.front().number;
       old_.pop_front();
     }
     if (!environment_.disk->remove(path(number)))
@@ -250,7 +263,8 @@ io::IoResult<std::unique_ptr<io::File>> SegmentStore::take(std::uint64_t number)
   auto file = environment_.disk->open(path(number), {.direct = true});
   {
     std::lock_guard lock{mutex_};
-    for (std::uint64_t passed = current_; passed < number; ++passed) old_.push_back(passed);
+    for (std::uint64_t passed = current_; passed < number; ++passed)
+      old_.push_back({passed, environment_.clock->wall_us()});
     current_ = number;
   }
   wake();

@@ -35,6 +35,9 @@ class SegmentStore {
     std::string directory;
     Geometry geometry;
     bool preallocate_zeros = true;
+    std::function<Lsn()> hold;       // the log from there on is kept for others; none, or empty: nothing is
+    std::uint64_t retention_us = 0;  // a segment is kept for so long after its end
+    std::uint64_t retention_bytes = 0;  // but no more than so much for that reason alone; 0: no limit
     std::function<void()> on_progress;  // a segment was prepared, or could not be; on the background thread
   };
   static constexpr std::uint64_t kAhead = 2;
@@ -58,6 +61,8 @@ class SegmentStore {
   /// A segment could not be made for another reason: the log cannot go on.
   [[nodiscard]] bool broken() const { return broken_.load(std::memory_order_acquire); }
   void set_keep(Lsn keep);
+  /// What `hold` says has changed.
+  void hold_changed() { wake(); }
   /// Bytes of the files that hold something kept, or are current or ahead.
   [[nodiscard]] std::uint64_t retained_bytes() const;
   void stop();
@@ -66,7 +71,12 @@ class SegmentStore {
   void run();
   bool prepare_next();  // false: enough are ready, or it failed
   io::IoResult<> prepare(std::uint64_t number);
+  struct Old {
+    std::uint64_t number;
+    std::int64_t ended_us;  // wall clock; of a segment of an earlier life: the start of this one
+  };
   std::optional<std::uint64_t> take_unkept();
+  [[nodiscard]] bool is_kept(const Old& old) const;
   io::IoResult<> make_new(const std::string& to, bool zeros);
   io::IoResult<> fill_with_zeros(io::File& file);
   io::IoResult<> zero_header(const std::string& path);
@@ -77,8 +87,8 @@ class SegmentStore {
 
   const io::Environment environment_;
   const Options options_;
-  mutable std::mutex mutex_;       // protects the ones below
-  std::deque<std::uint64_t> old_;  // existing segments before the current one, ascending
+  mutable std::mutex mutex_;  // protects the ones below
+  std::deque<Old> old_;       // existing segments before the current one, ascending
   std::uint64_t current_ = 0;
   Lsn keep_;
   io::WaitToken work_;    // the thread sleeps on it

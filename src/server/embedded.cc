@@ -1,6 +1,7 @@
 #include "rustbd/server/embedded.h"
 
 #include <bit>
+#include <filesystem>
 #include <thread>
 
 namespace rustbd::server {
@@ -41,6 +42,8 @@ engine::DatabaseOptions database_options(const Config& config) {
   const auto workers = config.count("recovery.workers");
   s.recovery_workers =
       static_cast<std::uint32_t>(workers != 0 ? workers : std::max(1u, std::thread::hardware_concurrency()));
+  s.log_retention_us = static_cast<std::uint64_t>(config.microseconds("wal.retention"));
+  s.log_retention_bytes = config.bytes("wal.retention_size");
   s.relocation_bytes_per_second = config.bytes("storage.relocation_rate");
   s.log_segment_bytes = log_segment_bytes(config);
   const auto rest = memory * 6 / 10 > s.buffer_bytes ? memory * 6 / 10 - s.buffer_bytes : memory / 8;
@@ -68,6 +71,13 @@ EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config
       directory_(open_data_directory(path, access == Access::kCreate)) {
   auto options = database_options(config);
   options.storage.read_only = access == Access::kReadOnly;
+  if (const auto& archive = config.text("wal.archive_to"); !archive.empty() && !options.storage.read_only) {
+    if (!std::filesystem::is_directory(archive))
+      throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
+    archive_ = io::make_real_disk(archive);
+    options.storage.archive_disk = archive_.get();
+    options.storage.archive_directory = ".";
+  }
   database_ = engine::Database::open(environment(), std::move(options));
 }
 EmbeddedDatabase::~EmbeddedDatabase() {

@@ -34,6 +34,7 @@ class EmbeddedDatabase {
   std::unique_ptr<io::Random> random_;
   std::unique_ptr<io::Executor> executor_;
   DataDirectory directory_;
+  std::unique_ptr<io::Disk> archive_;  // wal.archive_to; null: none
   std::unique_ptr<engine::Database> database_;
 };
 

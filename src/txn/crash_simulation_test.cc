@@ -85,7 +85,9 @@ TEST(CrashSimulation, EverySeedRecovers) {
       static_cast<unsigned long long>(commits), static_cast<unsigned long long>(aborts),
       static_cast<unsigned long long>(layouts), static_cast<unsigned long long>(checkpoints),
       static_cast<unsigned long long>(moved), static_cast<unsigned long long>(rows));
-  if (one == 0) EXPECT_GT(commits, 0u);
+  if (one == 0) {
+    EXPECT_GT(commits, 0u);
+  }
 }
 
 /// Visibility: every table and index scan, at both isolation levels, against the list of commits at the

@@ -192,12 +192,25 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
   log_options.segment_bytes = geometry.segment_bytes();
   log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);
   log_options.preallocate_zeros = options.preallocate_log;
+  log_options.hold = [this] { return consumers->hold(); };
+  log_options.retention_us = options.log_retention_us;
+  log_options.retention_bytes = options.log_retention_bytes;
+  log_options.archive_disk = options.archive_disk;
+  log_options.archive = options.archive_directory;
+  log_options.log_line = options.log_line;
   log_options.on_fatal = [this](io::IoFailure why) {
     options.on_fatal(fmt::format("the log cannot be written: {}", io::to_text(why)));
   };
+  consumers = std::make_unique<log::LogConsumers>(*environment.disk, "wal", geometry);
+  if (!consumers->load()) throw error(sqlstate::kDataCorrupted, "the list of log consumers is damaged");
   auto opened = log::LogWriter::open(environment, *registry, log_options, start);
   if (!opened) throw error(sqlstate::kIoError, "the log cannot be opened: {}", io::to_text(opened.error()));
   log = std::move(*opened);
+  callbacks.push_back(registry->gauge_callback(
+      "rustbd_wal_consumer_lag_bytes", "Log that is kept for the consumer that is farthest behind", [this] {
+        const Lsn hold = consumers->hold();
+        return hold.is_none() ? 0.0 : static_cast<double>(log->durable_lsn().raw() - hold.raw());
+      }));
 }
 
 }  // namespace rustbd::txn

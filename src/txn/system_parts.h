@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rustbd/io/executor.h"
+#include "rustbd/log/consumers.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/log/log_writer.h"
 #include "rustbd/metrics/registry.h"
@@ -118,6 +119,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::unique_ptr<metrics::Registry> own_metrics;
   metrics::Registry* registry = nullptr;
   std::unique_ptr<storage::Storage> storage;
+  std::unique_ptr<log::LogConsumers> consumers;
   std::unique_ptr<log::LogWriter> log;
   std::unique_ptr<LockTable> locks;
   bool created = false;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "rustbd/base/assert.h"
@@ -178,6 +179,50 @@ std::size_t TransactionSystem::collect_garbage() {
   const std::size_t n = parts_->collect_garbage();
   while (parts_->drop_step()) {}
   return n;
+}
+
+namespace {
+
+void require_consumer(log::ConsumerStatus status, const std::string& name) {
+  switch (status) {
+    case log::ConsumerStatus::kOk: return;
+    case log::ConsumerStatus::kExists:
+      throw error(sqlstate::kDuplicateObject, "replication slot \"{}\" already exists", name);
+    case log::ConsumerStatus::kNotFound:
+      throw error(sqlstate::kUndefinedObject, "replication slot \"{}\" does not exist", name);
+    case log::ConsumerStatus::kIoError:
+      throw error(sqlstate::kIoError, "the list of replication slots cannot be written");
+  }
+}
+
+}  // namespace
+
+Lsn TransactionSystem::create_log_consumer(const std::string& name) {
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (name.empty() || name.size() > 63)
+    throw error(sqlstate::kInvalidName, "replication slot name \"{}\" is too {}", name,
+                name.empty() ? "short" : "long");
+  if (!std::ranges::all_of(name, allowed))
+    throw error(sqlstate::kInvalidName, "replication slot name \"{}\" contains invalid character", name);
+  const Lsn position = parts_->log->durable_lsn();
+  require_consumer(parts_->consumers->create(name, position), name);
+  return position;
+}
+
+void TransactionSystem::advance_log_consumer(const std::string& name, Lsn position) {
+  require_consumer(parts_->consumers->advance(name, position), name);
+  parts_->log->hold_changed();
+}
+
+void TransactionSystem::drop_log_consumer(const std::string& name) {
+  require_consumer(parts_->consumers->drop(name), name);
+  parts_->log->hold_changed();
+}
+
+std::vector<TransactionSystem::LogConsumer> TransactionSystem::log_consumers() const {
+  std::vector<LogConsumer> out;
+  for (const auto& consumer : parts_->consumers->list()) out.push_back({consumer.name, consumer.position});
+  return out;
 }
 
 bool TransactionSystem::read_only() const {

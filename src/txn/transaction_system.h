@@ -47,6 +47,10 @@ struct Options {
   /// A checkpoint starts early enough that replaying the log since it takes at most so long; 0: whatever it
   /// takes.
   std::uint64_t recovery_target_us = 30'000'000;
+  std::uint64_t log_retention_us = 0;     // a log segment is kept for so long after its end
+  std::uint64_t log_retention_bytes = 0;  // but no more than so much for that reason alone; 0: no limit
+  io::Disk* archive_disk = nullptr;       // complete log segments are copied there before they are used again
+  std::string archive_directory;          // an existing directory on it
   std::uint64_t relocation_bytes_per_second = std::uint64_t{32} << 20;  // to shrink the data file; 0: never
   bool background = true;  // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;  // `rustbd check`: nothing is written to the directory
@@ -156,6 +160,19 @@ class TransactionSystem {
   std::size_t collect_garbage();
   /// True after an I/O error of a page write: reads go on, writes answer kReadOnly.
   [[nodiscard]] bool read_only() const;
+
+  // --- who needs the log (I12), by name; the base of replicas and subscriptions ---
+  struct LogConsumer {
+    std::string name;
+    Lsn position;  // it has all before
+  };
+  /// The log from now on is kept for it; returns that position. Durable. Throws 42602 (name), 42710, 58030.
+  Lsn create_log_consumer(const std::string& name);
+  /// It has all before `position`; never goes back. Throws 42704, 58030.
+  void advance_log_consumer(const std::string& name, Lsn position);
+  /// Durable. Throws 42704, 58030.
+  void drop_log_consumer(const std::string& name);
+  [[nodiscard]] std::vector<LogConsumer> log_consumers() const;
 
   // --- information ---
   [[nodiscard]] Statistics statistics() const;

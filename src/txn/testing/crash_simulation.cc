@@ -8,6 +8,7 @@
 #include "rustbd/base/error.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/crash_log.h"
 #include "rustbd/txn/testing/crash_world.h"
 
 namespace rustbd::txn::testing {
@@ -116,6 +117,7 @@ class Simulation {
         o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max, o.recovery_workers,
         o.relocation_bytes_per_second, faults.capacity_bytes);
     choose_errors();
+    if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
     say(result_.settings);
   }
 
@@ -246,6 +248,7 @@ class Simulation {
       }
       if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0)
         world_.system->collect_garbage();
+      if (world_.has(kLogWatch) && !world_.dead() && world_.random.below(500) == 0) log_watch_.act(world_);
     }
     for (const auto& client : clients) world_.system->locks().release_all(client->locker());
     clients.clear();
@@ -317,6 +320,7 @@ class Simulation {
       verify_table(when, *txn, layout, ts);
     }
     for (const auto& p : system.check()) world_.problem(when + ": " + p);
+    log_watch_.verify(world_, when);
   }
 
   void verify_table(const std::string& when, Transaction& txn, const LayoutPtr& layout, std::uint64_t ts) {
@@ -444,6 +448,7 @@ class Simulation {
 
   const CrashOptions options_;
   CrashWorld world_;
+  LogWatch log_watch_;
   Options system_options_;
   bool little_room_ = false;
   io::SimulatedFaults faults_, errors_;  // always; while clients work

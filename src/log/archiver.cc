@@ -1,0 +1,151 @@
+#include "rustbd/log/archiver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "rustbd/log/segments.h"
+
+namespace rustbd::log {
+namespace {
+constexpr std::size_t kCopyBytes = 1 << 20;
+constexpr std::chrono::seconds kRetry{1};
+}  // namespace
+
+Archiver::Archiver(const io::Environment& environment, metrics::Registry& registry, Options options)
+    : environment_(environment),
+      options_(std::move(options)),
+      archived_(registry.counter("rustbd_wal_archived_segments_total", "Log segments copied to the archive")),
+      failures_(registry.counter("rustbd_wal_archive_failures_total",
+                                 "Attempts to copy a log segment to the archive that failed")) {}
+
+Archiver::~Archiver() { stop(); }
+
+void Archiver::start(const std::vector<Lsn>& existing, Lsn end) {
+  const std::uint64_t complete = options_.geometry.segment_of(end);
+  std::uint64_t first = complete;
+  for (const Lsn lsn : existing) first = std::min(first, options_.geometry.segment_of(lsn));
+  set_next(first);
+  complete_ = complete;
+  thread_ = environment_.executor->start_background("log-archive", [this] { run(); });
+}
+
+void Archiver::set_next(std::uint64_t number) {
+  next_.store(number);
+  // Position 0 stands for none; segment 0 is held by any position inside it.
+  hold_.store(std::max<std::uint64_t>(1, options_.geometry.first_lsn(number).raw()),
+              std::memory_order_release);
+}
+
+void Archiver::stop() {
+  if (!thread_) return;
+  io::WaitToken work;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_.store(true);
+    work = std::exchange(work_, {});
+  }
+  work.fire();
+  thread_->join();
+  thread_.reset();
+}
+
+void Archiver::durable(Lsn end) {
+  const std::uint64_t complete = options_.geometry.segment_of(end);
+  io::WaitToken work;
+  {
+    const std::lock_guard lock(mutex_);
+    if (complete <= complete_) return;
+    complete_ = complete;
+    work = std::exchange(work_, {});
+  }
+  work.fire();
+}
+
+void Archiver::run() {
+  bool failed = false;
+  for (;;) {
+    const std::uint64_t number = next_.load();
+    io::WaitToken work;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_.load()) return;
+      if (failed || number >= complete_)
+        work = work_ =
+            failed ? environment_.executor->after(kRetry) : io::WaitToken::make(io::WaitReason::kTask);
+    }
+    if (work) {
+      environment_.executor->block_on(work);
+      failed = false;
+      continue;
+    }
+    const auto done = archive(number);
+    failed = !done;
+    if (failed) {
+      failures_.inc();
+      if (options_.log_line)
+        options_.log_line(fmt::format("the log segment {} cannot be archived: {}",
+                                      segment_name(options_.geometry.first_lsn(number)),
+                                      io::to_text(done.error())));
+      continue;
+    }
+    set_next(number + 1);
+    if (options_.on_progress) options_.on_progress();
+  }
+}
+
+io::IoResult<> Archiver::archive(std::uint64_t number) {
+  const std::string name = segment_name(options_.geometry.first_lsn(number));
+  const std::string path = options_.directory + "/" + name;
+  if (!environment_.disk->exists(path))
+    return {};  // before the oldest file: a gap in the numbers of old files
+  const auto from = environment_.disk->open(path, {.read_only = true});
+  if (!from) return std::unexpected{from.error()};
+  Bytes header(kSegmentHeaderBytes);
+  if (const auto read = (*from)->read(0, header); !read) return read;
+  const auto there = is_there(name, header);
+  if (!there) return std::unexpected{there.error()};
+  if (*there) return {};
+  if (const auto copied = copy(**from, name); !copied) return copied;
+  archived_.inc();
+  return {};
+}
+
+// An earlier life may have copied it. kExists: there is another log's segment of that name.
+io::IoResult<bool> Archiver::is_there(const std::string& name, ByteSpan header) {
+  const std::string path = options_.archive + "/" + name;
+  if (!options_.disk->exists(path)) return false;
+  const auto file = options_.disk->open(path, {.read_only = true});
+  if (!file) return std::unexpected{file.error()};
+  const auto size = (*file)->size();
+  if (!size) return std::unexpected{size.error()};
+  Bytes other(header.size());
+  if (*size != options_.geometry.segment_bytes() || !(*file)->read(0, other) ||
+      std::memcmp(other.data(), header.data(), header.size()) != 0) {
+    return std::unexpected{io::IoFailure::kExists};
+  }
+  if (const auto synced = options_.disk->sync_directory(options_.archive); !synced)
+    return std::unexpected{synced.error()};
+  return true;
+}
+
+io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
+  const std::string path = options_.archive + "/" + name, unfinished = path + ".tmp";
+  const auto to = options_.disk->open(unfinished, {.create = true});
+  if (!to) return std::unexpected{to.error()};
+  if (const auto cut = (*to)->truncate(0); !cut) return cut;
+  Bytes piece(std::min<std::uint64_t>(kCopyBytes, options_.geometry.segment_bytes()));
+  for (std::uint64_t at = 0; at < options_.geometry.segment_bytes(); at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(piece.size(), options_.geometry.segment_bytes() - at));
+    if (const auto read = from.read(at, piece); !read) return read;
+    if (const auto written = (*to)->write(at, piece); !written) return written;
+  }
+  if (const auto synced = (*to)->datasync(); !synced) return synced;
+  if (const auto renamed = options_.disk->rename(unfinished, path); !renamed) return renamed;
+  return options_.disk->sync_directory(options_.archive);
+}
+
+}  // namespace rustbd::log

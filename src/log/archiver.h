@@ -1,0 +1,67 @@
+// Archiver: copies complete segments to another directory before they may be used again; the base of
+// point-in-time recovery. A copy has the segment's name, and is whole when it has it: written under another
+// name, synced, renamed, directory synced.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rustbd/io/disk.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/log/format.h"
+#include "rustbd/metrics/registry.h"
+
+namespace rustbd::log {
+
+/// A segment is copied only when every batch that begins in it is durable: recovery will not change it any
+/// more. A failure is counted, said, and tried again; the segment stays meanwhile. A file of that name with
+/// another log's content is never overwritten: that is a failure too. Threads: durable() and hold() from any;
+/// one thread of its own copies.
+class Archiver {
+ public:
+  struct Options {
+    std::string directory;  // of the log, on environment.disk
+    Geometry geometry;
+    io::Disk* disk = nullptr;  // of the archive
+    std::string archive;       // a directory there that exists
+    std::function<void(std::string_view)> log_line;
+    std::function<void()> on_progress;  // hold() has moved; on the archiver's thread
+  };
+  Archiver(const io::Environment& environment, metrics::Registry& registry, Options options);
+  ~Archiver();  // stop()s
+
+  /// `existing`: first Lsns of the segment files, ascending. Those before `end` are copied first.
+  void start(const std::vector<Lsn>& existing, Lsn end);
+  /// The log is durable up to there, a batch's end.
+  void durable(Lsn end);
+  /// The log from there on is not archived yet.
+  [[nodiscard]] Lsn hold() const { return Lsn{hold_.load(std::memory_order_acquire)}; }
+  void stop();
+
+ private:
+  void run();
+  void set_next(std::uint64_t number);
+  io::IoResult<> archive(std::uint64_t number);
+  io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
+  io::IoResult<> copy(io::File& from, const std::string& name);
+
+  const io::Environment environment_;
+  const Options options_;
+  metrics::Counter& archived_;
+  metrics::Counter& failures_;
+  std::atomic<std::uint64_t> next_{0};  // segment; all before are archived
+  std::atomic<std::uint64_t> hold_{0};  // its first Lsn
+  std::mutex mutex_;                    // protects the following
+  std::uint64_t complete_ = 0;          // segments before this one are complete
+  io::WaitToken work_;                  // the thread sleeps on it
+  std::atomic<bool> stopping_{false};
+  std::unique_ptr<io::BackgroundThread> thread_;
+};
+
+}  // namespace rustbd::log

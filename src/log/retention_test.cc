@@ -1,0 +1,197 @@
+// What keeps the log: named consumers, the archive, time and size.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "rustbd/io/simulated/simulated_disk.h"
+#include "rustbd/log/consumers.h"
+#include "rustbd/log/log_reader.h"
+#include "rustbd/log/log_writer.h"
+
+namespace rustbd::log {
+namespace {
+
+constexpr std::uint64_t kSegment = 32 << 10, kRing = 8 << 10;
+const Geometry kGeometry{kSegment};
+
+class Retention : public ::testing::Test {
+ protected:
+  explicit Retention(std::uint64_t seed = 1) : executor(seed), disk(seed, {}, &executor), random(seed) {
+    options.segment_bytes = kSegment;
+    options.ring_bytes = kRing;
+    options.preallocate_zeros = false;
+    options.on_fatal = [](io::IoFailure) {};
+    EXPECT_TRUE(disk.make_directory("archive"));
+  }
+  ~Retention() override { close(); }
+  void close() {
+    if (writer) writer->stop();
+    writer.reset();
+  }
+  void open() {
+    auto made = LogWriter::open({&disk, &executor.clock(), &random, &executor}, registry, options,
+                                fresh_log(random, 7));
+    ASSERT_TRUE(made);
+    writer = std::move(*made);
+  }
+  void fill_segments(int count) {
+    const std::uint64_t until = kGeometry.segment_of(writer->tail()) + static_cast<std::uint64_t>(count);
+    while (kGeometry.segment_of(writer->tail()) < until) {
+      EventWriter events;
+      events.add_message("", as_bytes(std::string(1500, 'x')));
+      PreparedBatch batch =
+          prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
+      Reservation room;
+      ASSERT_EQ(writer->reserve_blocking(batch.ring_bytes(), &room), ReserveStatus::kReserved);
+      writer->assign(batch, CommitTimestamp{++ts});
+      writer->fill(batch, room);
+      executor.block_on(writer->durable(writer->end_of(batch)));
+    }
+    writer->set_keep_lsn(writer->durable_lsn());
+    executor.run_for(std::chrono::milliseconds(50));
+  }
+  [[nodiscard]] std::uint64_t oldest_segment() {
+    return kGeometry.segment_of(list_segments(disk, "wal")->front());
+  }
+  [[nodiscard]] std::vector<Lsn> archived() {
+    return list_segments(disk, "archive").value_or(std::vector<Lsn>{});
+  }
+
+  io::SimulatedExecutor executor;
+  io::SimulatedDisk disk;
+  io::SeededRandom random;
+  metrics::Registry registry;
+  LogOptions options;
+  std::unique_ptr<LogWriter> writer;
+  std::uint64_t ts = 1;
+};
+
+TEST_F(Retention, AConsumerHoldsTheLogUntilItAdvancesOrIsDropped) {
+  LogConsumers consumers(disk, "wal", kGeometry);
+  options.hold = [&] { return consumers.hold(); };
+  open();
+  ASSERT_EQ(consumers.create("a", writer->durable_lsn()), ConsumerStatus::kOk);
+  ASSERT_EQ(consumers.create("b", writer->durable_lsn()), ConsumerStatus::kOk);
+  EXPECT_EQ(consumers.create("a", writer->durable_lsn()), ConsumerStatus::kExists);
+  EXPECT_EQ(consumers.advance("c", writer->durable_lsn()), ConsumerStatus::kNotFound);
+  fill_segments(10);
+  EXPECT_EQ(oldest_segment(), 0u);
+  ASSERT_EQ(consumers.advance("a", writer->durable_lsn()), ConsumerStatus::kOk);
+  fill_segments(1);
+  EXPECT_EQ(oldest_segment(), 0u) << "b has not advanced";
+  ASSERT_EQ(consumers.advance("b", kGeometry.first_lsn(5)), ConsumerStatus::kOk);
+  ASSERT_EQ(consumers.advance("b", kGeometry.first_lsn(2)), ConsumerStatus::kOk);
+  EXPECT_EQ(consumers.hold(), kGeometry.first_lsn(5)) << "never back";
+  fill_segments(1);
+  EXPECT_GT(oldest_segment(), 2u);
+  EXPECT_LE(oldest_segment(), 5u);
+  ASSERT_EQ(consumers.drop("b"), ConsumerStatus::kOk);
+  EXPECT_EQ(consumers.drop("b"), ConsumerStatus::kNotFound);
+  fill_segments(4);
+  EXPECT_GT(oldest_segment(), 5u);
+}
+
+// The power fails at each operation of each change: what was acknowledged is there, and nothing is held less.
+TEST(LogConsumers, ChangesAreWholeAndDurable) {
+  for (std::uint64_t crash = 1; crash < 40; ++crash) {
+    io::SimulatedDisk disk(crash, {.torn_sector_per_mille = 300});
+    ASSERT_TRUE(disk.make_directory("wal"));
+    ASSERT_TRUE(disk.sync_directory(""));
+    disk.crash_at(crash);
+    std::map<std::string, std::uint64_t> acknowledged;
+    std::string in_doubt;
+    {
+      LogConsumers consumers(disk, "wal", kGeometry);
+      for (std::uint64_t step = 0; step < 8 && !disk.crashed(); ++step) {
+        const std::string name(1, static_cast<char>('a' + step % 3));
+        const Lsn at{(step + 1) * kSegment};
+        in_doubt = name;
+        if (step == 5) {
+          if (consumers.drop(name) == ConsumerStatus::kOk) acknowledged.erase(name);
+        } else if (const auto done =
+                       acknowledged.contains(name) ? consumers.advance(name, at) : consumers.create(name, at);
+                   done == ConsumerStatus::kOk) {
+          acknowledged[name] = at.raw();
+        }
+      }
+    }
+    if (!disk.crashed()) disk.crash();
+    disk.restart();
+    LogConsumers found(disk, "wal", kGeometry);
+    ASSERT_TRUE(found.load()) << crash;
+    std::map<std::string, std::uint64_t> positions;
+    for (const auto& c : found.list()) positions[c.name] = c.position.raw();
+    positions.erase(in_doubt);
+    acknowledged.erase(in_doubt);
+    EXPECT_EQ(positions, acknowledged) << crash;
+  }
+}
+
+TEST(LogConsumers, ADamagedListIsRefused) {
+  io::SimulatedDisk disk(1);
+  ASSERT_TRUE(disk.make_directory("wal"));
+  ASSERT_EQ(LogConsumers(disk, "wal", kGeometry).create("a", Lsn{kSegment}), ConsumerStatus::kOk);
+  for (std::uint64_t at = 0; at < disk.content("wal/consumers").size(); ++at) {
+    disk.corrupt("wal/consumers", at, 0x10);
+    EXPECT_FALSE(LogConsumers(disk, "wal", kGeometry).load()) << at;
+    disk.corrupt("wal/consumers", at, 0x10);
+  }
+  EXPECT_TRUE(LogConsumers(disk, "wal", kGeometry).load());
+}
+
+TEST_F(Retention, TimeAndSize) {
+  options.retention_us = 10'000'000;
+  options.retention_bytes = 6 * kSegment;
+  open();
+  fill_segments(4);
+  EXPECT_EQ(oldest_segment(), 0u) << "young";
+  fill_segments(8);
+  EXPECT_GE(oldest_segment(), 3u) << "at most six";
+  const std::uint64_t before = oldest_segment();
+  executor.run_for(std::chrono::seconds(11));
+  fill_segments(1);
+  EXPECT_GT(oldest_segment(), before + 1) << "old";
+}
+
+TEST_F(Retention, EverySegmentIsArchivedBeforeItIsUsedAgain) {
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  open();
+  fill_segments(3);
+  disk.set_faults({.write_error = 1'000'000,
+                   .applies_to = [](std::string_view path) { return path.starts_with("archive/"); }});
+  fill_segments(6);
+  EXPECT_LT(archived().size(), 6u) << "it fails";
+  EXPECT_LE(oldest_segment(), archived().size()) << "nothing is used again that is not archived";
+  EXPECT_EQ(registry.expose().find("rustbd_wal_archive_failures_total 0"), std::string::npos) << "counted";
+  disk.set_faults({});
+  executor.run_for(std::chrono::seconds(10));
+  fill_segments(3);
+  ASSERT_EQ(archived().size(), 12u);
+  EXPECT_GT(oldest_segment(), 6u);
+  // The archive alone is a log without a gap.
+  LogReader reader(disk, "archive", kGeometry);
+  reader.seek(kGeometry.first_batch(0));
+  std::uint64_t batches = 0;
+  while (reader.next() == ReadOutcome::kBatch) ++batches;
+  EXPECT_GT(kGeometry.segment_of(reader.position()) + 2, 12u);
+  EXPECT_GT(batches, 12 * 17u);
+}
+
+TEST_F(Retention, AnArchiveOfAnotherLogIsNotOverwritten) {
+  {
+    const auto file = disk.open("archive/" + segment_name(Lsn{0}), {.create = true});
+    ASSERT_TRUE((*file)->write(0, Bytes(kSegment)));
+  }
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  open();
+  fill_segments(6);
+  executor.run_for(std::chrono::seconds(3));
+  EXPECT_EQ(archived().size(), 1u);
+  EXPECT_EQ(oldest_segment(), 0u) << "kept";
+  EXPECT_EQ(disk.content("archive/" + segment_name(Lsn{0})), Bytes(kSegment));
+}
+
+}  // namespace
+}  // namespace rustbd::log
