@@ -19,6 +19,7 @@ BufferManager::BufferManager(Parts parts, Options options)
       allocator_(*parts.allocator),
       space_(*parts.space),
       ledger_(*parts.ledger),
+      keys_(parts.keys),
       gate_(*parts.gate),
       epochs_(*parts.epochs),
       pending_(*parts.pending),

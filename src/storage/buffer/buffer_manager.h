@@ -78,6 +78,7 @@ class BufferManager {
     ActionGate* gate;
     Epochs* epochs;
     PendingFree* pending;
+    const security::KeyRing* keys = nullptr;  // no encryption
   };
   struct Options {
     std::uint64_t bytes = 64ull << 20;  // buffer_pool_size: hard limit of the frames; at least 8 frames
@@ -168,6 +169,9 @@ class BufferManager {
   /// least a frame, aligned to blocks.
   enum class Relocation : std::uint8_t { kMoved, kNotNow, kNoRoom };
   Relocation relocate(std::uint64_t id, std::uint64_t end, std::span<std::byte> buffer);
+  /// Marks the page dirty, so that it gets a new image. Blocking, outside the gate. False: it is damaged, of
+  /// a transaction's own, or in use for long.
+  bool renew_image(PageId id);
   /// `callback`: more than 20 % of the file waits for a checkpoint. Before start().
   void set_on_deferred_full(std::function<void()> callback);
   [[nodiscard]] std::uint64_t checksum_failures() const {
@@ -285,6 +289,7 @@ class BufferManager {
   ExtentAllocator& allocator_;
   Space& space_;
   EntryLedger& ledger_;
+  const security::KeyRing* const keys_;
   ActionGate& gate_;
   Epochs& epochs_;
   PendingFree& pending_;

@@ -112,7 +112,7 @@ BufferManager::Staging BufferManager::stage_for_checkpoint(std::uint64_t id, Ima
       image.version = LatchWord::version(word);
       image.dirty_epoch = dirty_epoch;
       const std::byte* source = frames_.memory(copy != kNoFrameIndex ? copy : frame);
-      writer.add(image, running, compression(), source);
+      writer.add(std::move(image), running, compression(), source);
       result = Staging::kStaged;
     }
   }
@@ -128,7 +128,8 @@ void BufferManager::finish_checkpoint_image(const PageImage& image) {
   Outcome ignored{};
   while (!latch_shared(entry, image.page, ignored)) std::this_thread::yield();
   if (!image.extent.none()) {
-    ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, ledger_.running());
+    ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, image.key.get(),
+                      ledger_.running());
     page_writes_.fetch_add(1, std::memory_order_relaxed);
     written_blocks_.fetch_add(image.blocks, std::memory_order_relaxed);
     const std::uint32_t copy = meta.checkpoint_copy.exchange(kNoFrameIndex, std::memory_order_acq_rel);
@@ -161,7 +162,7 @@ void BufferManager::fire_copy_wait() {
 io::IoResult<> BufferManager::write_checkpoint_pages(std::vector<std::uint64_t> pages) {
   std::ranges::sort(pages);
   pages.erase(std::ranges::unique(pages).begin(), pages.end());
-  ImageWriter writer(file_, space_, allocator_,
+  ImageWriter writer(file_, space_, allocator_, keys_,
                      std::clamp<std::size_t>(pages.size(), 1, ImageWriter::kImagesMax));
   checkpoint_left_ = pages;  // until all are written
   std::size_t next = 0;

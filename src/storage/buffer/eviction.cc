@@ -166,7 +166,7 @@ bool BufferManager::stage_image(PageEntry& entry, std::uint64_t id, std::uint64_
   image.frame = frame;
   image.version = version;
   image.dirty_epoch = meta.dirty_epoch.load(std::memory_order_acquire);
-  writer.add(image, image_epoch(image.dirty_epoch), compression(), frames_.memory(frame));
+  writer.add(std::move(image), image_epoch(image.dirty_epoch), compression(), frames_.memory(frame));
   return true;
 }
 
@@ -211,7 +211,8 @@ bool BufferManager::finish_image(const PageImage& image, AfterWrite after) {
     if (after == AfterWrite::kKeep && !image.extent.none()) want_flush(image.page);  // changed meanwhile
     return false;
   }
-  ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, image_epoch(dirty_epoch));
+  ledger_.set_image(image.page, entry, image.kind, image.extent, image.checksum, image.key.get(),
+                    image_epoch(dirty_epoch));
   entry.clear(PageEntry::kDirty);
   dirty_count_.fetch_sub(1, std::memory_order_relaxed);
   page_writes_.fetch_add(1, std::memory_order_relaxed);
@@ -231,7 +232,8 @@ void BufferManager::note_write_failure(io::IoFailure failure) {
 }
 
 std::size_t BufferManager::evict(std::size_t count) {
-  ImageWriter writer(file_, space_, allocator_, std::clamp<std::size_t>(count, 1, ImageWriter::kImagesMax));
+  ImageWriter writer(file_, space_, allocator_, keys_,
+                     std::clamp<std::size_t>(count, 1, ImageWriter::kImagesMax));
   std::size_t gone = 0;
   for (unsigned fruitless = 0; gone < count && fruitless < 2;) {
     const std::size_t now = evict_round(count - gone, frames_.count(), &writer);
@@ -277,7 +279,7 @@ void BufferManager::wake_pool() {
 }
 
 void BufferManager::pool_loop() {
-  ImageWriter writer(file_, space_, allocator_);
+  ImageWriter writer(file_, space_, allocator_, keys_);
   while (!stopping_.load(std::memory_order_seq_cst)) {
     pool_wanted_.store(false, std::memory_order_seq_cst);
     pool_work(writer);

@@ -10,12 +10,13 @@ void ImageWriter::add(PageImage image, std::uint64_t epoch, PageCompression comp
                       const std::byte* page) {
   image.offset = images.empty() ? 0 : images.back().offset + images.back().blocks;
   image.kind = load<PageHeader>(page).kind;
+  if (keys_ != nullptr) image.key = keys_->current();
   const auto encoded =
-      encode_page_image(PageId{image.page}, 0, epoch, compression, {page, kPageBytes},
+      encode_page_image(PageId{image.page}, 0, epoch, compression, image.key.get(), {page, kPageBytes},
                         staging_.span().subspan(std::size_t{image.offset} * kBlockBytes, kFrameBytes));
   image.checksum = encoded.checksum;
   image.blocks = encoded.blocks;
-  images.push_back(image);
+  images.push_back(std::move(image));
 }
 
 // One run for the whole batch if the file has it; else extents one by one.

@@ -24,6 +24,7 @@ struct PageImage {
   std::uint64_t version = 0;      // of the page when it was encoded
   std::uint32_t dirty_epoch = 0;  // likewise
   std::uint64_t checksum = 0;
+  security::KeyUse key;                  // with which it is sealed
   std::uint32_t offset = 0, blocks = 0;  // in the staging memory, in blocks
   Extent extent;                         // none: it could not be written
   PageKind kind{};                       // in its header: a root that was split has another one than before
@@ -33,16 +34,18 @@ struct PageImage {
 class ImageWriter {
  public:
   static constexpr std::size_t kImagesMax = 64;
-  /// `at_once`: images of a batch, 1..kImagesMax.
-  ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator, std::size_t at_once = kImagesMax)
+  /// `keys`: nullptr without encryption. `at_once`: images of a batch, 1..kImagesMax.
+  ImageWriter(DataFile& file, Space& space, ExtentAllocator& allocator, const security::KeyRing* keys,
+              std::size_t at_once = kImagesMax)
       : file_(file),
         space_(space),
         allocator_(allocator),
+        keys_(keys),
         at_once_(at_once),
         staging_(at_once * kFrameBytes) {}
 
   [[nodiscard]] bool full() const { return images.size() == at_once_; }
-  /// Encodes the page and pushes `image`, completed by checksum, kind and place. @pre !full().
+  /// Encodes the page and pushes `image`, completed by checksum, kind, key and place. @pre !full().
   void add(PageImage image, std::uint64_t epoch, PageCompression compression, const std::byte* page);
   /// Blocking. Writes all; an image whose extent cannot be written is tried on another extent once. The error
   /// is that of the first image that could not be written; its extent is none, and those of the others are
@@ -61,6 +64,7 @@ class ImageWriter {
   DataFile& file_;
   Space& space_;
   ExtentAllocator& allocator_;
+  const security::KeyRing* const keys_;
   const std::size_t at_once_;
   AlignedBuffer staging_;
 };

@@ -83,10 +83,10 @@ void BufferManager::submit_read(const std::shared_ptr<ReadOperation>& read) {
 void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
   std::byte* memory = frames_.memory(read->frame);
   const bool arrived = read->request.status.has_value();
-  const ImageProblem problem = arrived
-                                   ? decode_page_image(PageId{read->page}, 0, read->checksum,
-                                                       {memory, read->extent.bytes()}, {memory, kPageBytes})
-                                   : ImageProblem::kNone;
+  const ImageProblem problem =
+      arrived ? decode_page_image(PageId{read->page}, 0, read->checksum, {memory, read->extent.bytes()},
+                                  {memory, kPageBytes}, keys_)
+              : ImageProblem::kNone;
   if (!arrived || problem != ImageProblem::kNone) {
     if (read->attempts <= kReadRetries) {
       submit_read(read);

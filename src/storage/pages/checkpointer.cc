@@ -147,7 +147,7 @@ std::string Checkpointer::sync(std::string_view what) {
 
 // Step 4. The page layer's own records come first: u64 page, u8 kind.
 std::string Checkpointer::write_snapshot(const Capture& captured, ExtentPointer& into) {
-  SnapshotWriter writer(*parts_.file, *parts_.space);
+  SnapshotWriter writer(*parts_.file, *parts_.space, parts_.keys);
   io::IoResult<> status;
   for (const PendingEntry& entry : captured.pending) {
     Bytes body;

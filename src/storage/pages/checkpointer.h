@@ -34,6 +34,7 @@ class Checkpointer {
     PendingFree* pending;
     CheckpointSource* source;  // nullptr: the empty state of a new database
     std::function<void(std::string_view)> fatal;
+    const security::KeyRing* keys;  // nullptr: no encryption
   };
   /// `current`: the superblock on disk; `snapshot`: extents of its undo snapshot.
   Checkpointer(Parts parts, Superblock current, std::vector<Extent> snapshot);

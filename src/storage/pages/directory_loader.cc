@@ -15,8 +15,17 @@ Error damaged(std::string_view what) {
   return error(sqlstate::kDataCorrupted, "the page directory is damaged: {}", what);
 }
 
+std::uint16_t key_index(std::uint64_t page, std::uint32_t key_id, const security::KeyRing* keys) {
+  if (key_id == 0) return 0;
+  const security::DataKey* key = keys != nullptr ? keys->find(key_id) : nullptr;
+  if (key == nullptr)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "page {} is sealed with encryption key {}, which is not in the table of keys", page, key_id);
+  return key->index();
+}
+
 void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byte* image,
-                PageDirectory& directory, ExtentAllocator& allocator) {
+                PageDirectory& directory, ExtentAllocator& allocator, const security::KeyRing* keys) {
   for (std::uint64_t index = 0; index < kChunkEntries; ++index) {
     const auto stored = load<StoredEntry>(image + index * sizeof(StoredEntry));
     const std::uint64_t id = number * kChunkEntries + index;
@@ -32,6 +41,7 @@ void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byt
     PageEntry& entry = directory.entry(id);
     entry.extent = stored.extent;
     entry.checksum = stored.checksum;
+    entry.key_index = key_index(id, stored.key_id, keys);
     entry.class_kind = stored.class_kind;
     entry.flags.store(0, std::memory_order_release);
   }
@@ -40,7 +50,8 @@ void load_chunk(std::uint64_t number, std::uint64_t next_page_id, const std::byt
 }  // namespace
 
 void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator,
-                    const Superblock& superblock, std::vector<std::uint64_t>& free_ids) {
+                    const Superblock& superblock, const security::KeyRing* keys,
+                    std::vector<std::uint64_t>& free_ids) {
   const std::uint64_t next = superblock.state.next_page_id;
   const std::uint64_t chunks = (next + kChunkEntries - 1) / kChunkEntries;
   const ExtentPointer& root_pointer = superblock.directory_root;
@@ -63,7 +74,7 @@ void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& a
         xxh3_64(image.data(), kChunkBytes) != chunk.checksum) {
       throw damaged(fmt::format("chunk {}", number));
     }
-    load_chunk(number, next, image.data(), directory, allocator);
+    load_chunk(number, next, image.data(), directory, allocator, keys);
   }
   for (std::uint64_t id = next; id-- > 1;) {
     if (directory.entry(id).has(PageEntry::kFreePage)) free_ids.push_back(id);

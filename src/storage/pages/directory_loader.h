@@ -11,9 +11,10 @@
 
 namespace rustbd::storage {
 
-/// Throws Error XX001: damaged, or two extents overlap. `free_ids`: descending, so that the lowest is used
-/// first.
+/// Throws Error XX001: damaged, or two extents overlap; 55000: a page is sealed with a key that is not there.
+/// `free_ids`: descending, so that the lowest is used first.
 void load_directory(DataFile& file, PageDirectory& directory, ExtentAllocator& allocator,
-                    const Superblock& superblock, std::vector<std::uint64_t>& free_ids);
+                    const Superblock& superblock, const security::KeyRing* keys,
+                    std::vector<std::uint64_t>& free_ids);
 
 }  // namespace rustbd::storage

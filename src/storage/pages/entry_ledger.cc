@@ -19,7 +19,7 @@ void set_fresh(PageEntry& entry, std::uint8_t tag) {
 
 }  // namespace
 
-StoredEntry EntryLedger::stored_value(const PageEntry& entry) {
+StoredEntry EntryLedger::stored_value(const PageEntry& entry) const {
   StoredEntry stored;
   if (entry.has(PageEntry::kFreePage | PageEntry::kTemp)) {
     stored.flags = PageEntry::kFreePage;
@@ -27,6 +27,7 @@ StoredEntry EntryLedger::stored_value(const PageEntry& entry) {
   }
   stored.extent = entry.extent;
   stored.checksum = entry.checksum;
+  if (entry.key_index != 0) stored.key_id = keys_->at(entry.key_index)->id();
   stored.class_kind = entry.class_kind;
   return stored;
 }
@@ -56,13 +57,15 @@ void EntryLedger::replace_extent(const PageEntry& entry, std::uint64_t epoch) {
 }
 
 void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent,
-                            std::uint64_t checksum, std::uint64_t epoch) {
+                            std::uint64_t checksum, const security::DataKey* key, std::uint64_t epoch) {
+  const std::uint16_t key_index = key != nullptr ? key->index() : 0;
   DirectoryChunk& chunk = directory_.chunk(page / kChunkEntries);
   const std::lock_guard lock(chunk.mutex);
   if (entry.has(PageEntry::kTemp)) {
     allocator_.free(Extent::unpack(entry.extent));
     entry.extent = extent.packed();
     entry.checksum = checksum;
+    entry.key_index = key_index;
     return;
   }
   before_change(chunk, page, entry, epoch);
@@ -70,6 +73,7 @@ void EntryLedger::set_image(std::uint64_t page, PageEntry& entry, PageKind kind,
   entry.class_kind = static_cast<std::uint8_t>(entry.page_class() << 4 | static_cast<std::uint8_t>(kind));
   entry.extent = extent.packed();
   entry.checksum = checksum;
+  entry.key_index = key_index;
   set_fresh(entry, fresh_tag(epoch));
   const std::lock_guard fresh_lock(fresh_mutex_);
   fresh_[epoch & 1].push_back(page);
@@ -107,6 +111,21 @@ std::vector<EntryLedger::Place> EntryLedger::images_behind(std::uint64_t end) {
   return found;
 }
 
+std::vector<std::uint64_t> EntryLedger::images_sealed(const std::function<bool(std::uint16_t)>& wanted,
+                                                      std::size_t most) {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t number = 0; number < directory_.chunk_count(); ++number) {
+    const std::lock_guard lock(directory_.chunk(number).mutex);
+    for (std::uint64_t page = number * kChunkEntries; page < (number + 1) * kChunkEntries; ++page) {
+      const PageEntry& entry = directory_.entry(page);
+      if (entry.has(PageEntry::kFreePage) || entry.extent == 0 || !wanted(entry.key_index)) continue;
+      found.push_back(page);
+      if (found.size() >= most) return found;
+    }
+  }
+  return found;
+}
+
 std::size_t EntryLedger::rewrite_chunks_behind(std::uint64_t end, std::uint64_t epoch) {
   std::size_t found = 0;
   for (std::uint64_t number = 0; number < directory_.chunk_count(); ++number) {
@@ -129,6 +148,7 @@ void EntryLedger::set_allocated(std::uint64_t page, PageEntry& entry, PageClass 
   entry.class_kind = static_cast<std::uint8_t>(page_class << 4 | static_cast<std::uint8_t>(kind));
   entry.extent = 0;
   entry.checksum = 0;
+  entry.key_index = 0;
   entry.flags.store(PageEntry::kDirty | (temporary ? PageEntry::kTemp : 0), std::memory_order_release);
 }
 
@@ -144,6 +164,7 @@ void EntryLedger::set_free(std::uint64_t page, PageEntry& entry, std::uint64_t e
   entry.class_kind = 0;
   entry.extent = 0;
   entry.checksum = 0;
+  entry.key_index = 0;
   entry.flags.store(PageEntry::kFreePage, std::memory_order_release);
 }
 

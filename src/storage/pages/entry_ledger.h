@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <vector>
 
+#include "rustbd/security/key_ring.h"
 #include "rustbd/storage/pages/extent.h"
 #include "rustbd/storage/pages/extent_allocator.h"
 #include "rustbd/storage/pages/page_directory.h"
@@ -23,16 +25,22 @@ namespace rustbd::storage {
 /// checkpointer.
 class EntryLedger {
  public:
-  EntryLedger(PageDirectory& directory, ExtentAllocator& allocator)
-      : directory_(directory), allocator_(allocator) {}
+  /// `keys`: nullptr without encryption.
+  EntryLedger(PageDirectory& directory, ExtentAllocator& allocator, const security::KeyRing* keys)
+      : directory_(directory), allocator_(allocator), keys_(keys) {}
+
+  /// Pages whose image is sealed with a key (DataKey::index(), 0: none) that `wanted` says; at most `most`.
+  std::vector<std::uint64_t> images_sealed(const std::function<bool(std::uint16_t)>& wanted,
+                                           std::size_t most = ~std::size_t{0});
 
   /// The running checkpoint's epoch; 0: none.
   [[nodiscard]] std::uint64_t running() const { return running_.load(std::memory_order_seq_cst); }
 
   /// Shared or exclusive latch, `FrameMeta.writing` set. The extent that is replaced becomes free by I9.
-  /// `kind`: of the image, which may be another one than that of the image before.
+  /// `kind`: of the image, which may be another one than that of the image before. `key`: with which it is
+  /// sealed; nullptr: none.
   void set_image(std::uint64_t page, PageEntry& entry, PageKind kind, Extent extent, std::uint64_t checksum,
-                 std::uint64_t epoch);
+                 const security::DataKey* key, std::uint64_t epoch);
   /// What the entry says of the image on disk; no extent: there is none, or it is not for ever. No latch.
   [[nodiscard]] StoredEntry image_of(std::uint64_t page);
   /// Exclusive latch, page clean. If the entry still names `image`: its bytes stand at `to` now.
@@ -68,10 +76,11 @@ class EntryLedger {
  private:
   void before_change(DirectoryChunk& chunk, std::uint64_t page, const PageEntry& entry, std::uint64_t epoch);
   void replace_extent(const PageEntry& entry, std::uint64_t epoch);
-  static StoredEntry stored_value(const PageEntry& entry);
+  [[nodiscard]] StoredEntry stored_value(const PageEntry& entry) const;
 
   PageDirectory& directory_;
   ExtentAllocator& allocator_;
+  const security::KeyRing* const keys_;
   std::atomic<std::uint64_t> running_{0};
   std::mutex fresh_mutex_;
   std::vector<std::uint64_t>

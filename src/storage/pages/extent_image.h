@@ -1,6 +1,6 @@
 // The image of a page in its extent: 72 bytes of header, the payload, zero padding (storage.md §1.2). The
-// codec chain: compress, (encrypt: the fields are there, enc = 0 is the only value so far), checksum over all
-// blocks.
+// codec chain: compress, seal, checksum over all blocks. Sealed: the payload is encrypted, the header's first
+// 40 bytes are authenticated with it.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "rustbd/base/ids.h"
+#include "rustbd/security/key_ring.h"
 #include "rustbd/storage/pages/page.h"
 
 namespace rustbd::storage {
@@ -43,10 +44,10 @@ struct EncodedImage {
   std::uint32_t blocks = 0;    // 1..page_blocks(class)
 };
 /// Writes `blocks` * 4096 bytes to the front of `into`, which has room for page_blocks(class). Compressed
-/// only where that saves a block.
+/// only where that saves a block; sealed if there is a key.
 EncodedImage encode_page_image(PageId id, PageClass page_class, std::uint64_t epoch,
-                               PageCompression compression, std::span<const std::byte> page,
-                               std::span<std::byte> into);
+                               PageCompression compression, const security::DataKey* key,
+                               std::span<const std::byte> page, std::span<std::byte> into);
 
 enum class ImageProblem : std::uint8_t {
   kNone,
@@ -56,13 +57,16 @@ enum class ImageProblem : std::uint8_t {
   kClass,
   kLength,
   kCodec,
-  kPayload
+  kPayload,
+  kKey,  // sealed with a key that is not in the ring
+  kSeal
 };
 std::string_view to_text(ImageProblem problem);
 /// Checks the stored bytes against the entry, then fills `page` (page_bytes(class) bytes), which may be the
 /// memory of `image`. Reads and writes nothing outside the two whatever the bytes are; on a problem `page` is
-/// undefined.
+/// undefined. `keys`: nullptr where there is no encryption.
 ImageProblem decode_page_image(PageId id, PageClass page_class, std::uint64_t checksum,
-                               std::span<const std::byte> image, std::span<std::byte> page);
+                               std::span<const std::byte> image, std::span<std::byte> page,
+                               const security::KeyRing* keys);
 
 }  // namespace rustbd::storage

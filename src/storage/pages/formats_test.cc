@@ -8,6 +8,8 @@
 
 #include "rustbd/base/crc32c.h"
 #include "rustbd/base/hash.h"
+#include "rustbd/io/simulated/simulated_disk.h"
+#include "rustbd/io/simulated/simulated_executor.h"
 #include "rustbd/storage/pages/aligned_buffer.h"
 #include "rustbd/storage/pages/data_file.h"
 #include "rustbd/storage/pages/extent_image.h"
@@ -80,7 +82,7 @@ TEST(ExtentImageFormat, FieldsStandWhereTheDocumentSays) {
   std::vector<std::byte> page(kPageBytes);
   testing::fill_page(page.data(), 5);
   std::vector<std::byte> image(kFrameBytes);
-  const auto written = encode_page_image(PageId{0x1234}, 0, 77, PageCompression::kNone, page, image);
+  const auto written = encode_page_image(PageId{0x1234}, 0, 77, PageCompression::kNone, nullptr, page, image);
   EXPECT_EQ(written.blocks, page_blocks(0));
   EXPECT_EQ(std::memcmp(image.data(), "RDPX", 4), 0);
   EXPECT_EQ(image[4], std::byte{1});
@@ -93,13 +95,56 @@ TEST(ExtentImageFormat, FieldsStandWhereTheDocumentSays) {
   EXPECT_EQ(std::memcmp(image.data() + 72, page.data(), page.size()), 0);
   EXPECT_EQ(written.checksum, xxh3_64(image.data(), image.size()));
   std::vector<std::byte> out(kPageBytes);
-  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, written.checksum, image, out), ImageProblem::kNone);
+  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, written.checksum, image, out, nullptr), ImageProblem::kNone);
   EXPECT_EQ(out, page);
-  EXPECT_EQ(decode_page_image(PageId{0x1235}, 0, written.checksum, image, out), ImageProblem::kPageId);
-  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, written.checksum + 1, image, out), ImageProblem::kChecksum);
+  EXPECT_EQ(decode_page_image(PageId{0x1235}, 0, written.checksum, image, out, nullptr),
+            ImageProblem::kPageId);
+  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, written.checksum + 1, image, out, nullptr),
+            ImageProblem::kChecksum);
   image[6] = std::byte{1};
-  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, xxh3_64(image.data(), image.size()), image, out),
+  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, xxh3_64(image.data(), image.size()), image, out, nullptr),
+            ImageProblem::kKey);
+  image[6] = std::byte{3};
+  EXPECT_EQ(decode_page_image(PageId{0x1234}, 0, xxh3_64(image.data(), image.size()), image, out, nullptr),
             ImageProblem::kCodec);
+}
+
+TEST(PageImage, SealedImagesOpenWithTheirKeyAlone) {
+  for (const auto cipher : {security::Cipher::kAes256Gcm, security::Cipher::kChaCha20Poly1305}) {
+    io::SimulatedDisk disk(1);
+    io::SimulatedExecutor executor(2);
+    const io::Environment environment{&disk, &executor.clock(), &executor.random(), &executor};
+    security::KeyBytes bytes{};
+    const auto ring = security::KeyRing::open(environment, security::MasterKey{bytes}, cipher, true);
+    io::SeededRandom random(7);
+    for (int round = 0; round < 60; ++round) {
+      const auto compression = static_cast<PageCompression>(round % 3);
+      std::vector<std::byte> page(kPageBytes), image(kFrameBytes), out(kPageBytes);
+      random.fill(std::span{page}.first(random.below(kPageBytes)));
+      const security::KeyUse key = ring->current();
+      const auto written = encode_page_image(PageId{9}, 0, 1, compression, key.get(), page, image);
+      image.resize(written.blocks * kBlockBytes);
+      EXPECT_EQ(load<ExtentHeader>(image.data()).key_id, key->id());
+      const auto stored = image;
+      ASSERT_EQ(decode_page_image(PageId{9}, 0, written.checksum, stored, out, ring.get()),
+                ImageProblem::kNone);
+      EXPECT_EQ(out, page);
+      image.resize(kFrameBytes);  // in place, as the page reader does it
+      ASSERT_EQ(decode_page_image(PageId{9}, 0, written.checksum, std::span{image}.first(stored.size()),
+                                  {image.data(), kPageBytes}, ring.get()),
+                ImageProblem::kNone);
+      EXPECT_EQ(std::memcmp(image.data(), page.data(), page.size()), 0);
+      EXPECT_EQ(decode_page_image(PageId{9}, 0, written.checksum, stored, out, nullptr), ImageProblem::kKey);
+      // A forger who knows the checksum, but not the key: each changed bit of header or payload shows.
+      auto forged = stored;
+      const auto header = load<ExtentHeader>(stored.data());
+      const std::size_t at = round % 2 == 0 ? 32 + random.below(8) : 72 + random.below(header.stored_len);
+      forged[at] ^= std::byte{1};
+      EXPECT_EQ(
+          decode_page_image(PageId{9}, 0, xxh3_64(forged.data(), forged.size()), forged, out, ring.get()),
+          ImageProblem::kSeal);
+    }
+  }
 }
 
 /// A page of which about `percent` can be guessed.
@@ -116,7 +161,7 @@ TEST(ExtentImageFormat, CompressedImagesComeBackAndSaveBlocks) {
     for (unsigned percent = 0; percent <= 100; percent += 4) {
       const auto page = page_of(random, percent);
       std::vector<std::byte> image(kFrameBytes, std::byte{0xEE});
-      const auto written = encode_page_image(PageId{9}, 0, 1, compression, page, image);
+      const auto written = encode_page_image(PageId{9}, 0, 1, compression, nullptr, page, image);
       const auto header = load<ExtentHeader>(image.data());
       if (percent == 0) EXPECT_EQ(header.compression, 0) << "noise does not shrink";
       if (percent == 100) EXPECT_EQ(written.blocks, 1u);
@@ -126,11 +171,12 @@ TEST(ExtentImageFormat, CompressedImagesComeBackAndSaveBlocks) {
         ASSERT_EQ(image[at], std::byte{0}) << "padding";
       std::vector<std::byte> out(kPageBytes);
       const std::span<const std::byte> stored{image.data(), written.blocks * kBlockBytes};
-      ASSERT_EQ(decode_page_image(PageId{9}, 0, written.checksum, stored, out), ImageProblem::kNone);
+      ASSERT_EQ(decode_page_image(PageId{9}, 0, written.checksum, stored, out, nullptr), ImageProblem::kNone);
       EXPECT_EQ(out, page);
       // In place, as the page reader does it.
-      ASSERT_EQ(decode_page_image(PageId{9}, 0, written.checksum, stored, {image.data(), kPageBytes}),
-                ImageProblem::kNone);
+      ASSERT_EQ(
+          decode_page_image(PageId{9}, 0, written.checksum, stored, {image.data(), kPageBytes}, nullptr),
+          ImageProblem::kNone);
       EXPECT_EQ(std::memcmp(image.data(), page.data(), page.size()), 0);
     }
   }
@@ -144,7 +190,7 @@ TEST(ExtentImageFormat, ForgedPayloadsAreRefused) {
     const auto compression = round % 2 == 0 ? PageCompression::kLz4 : PageCompression::kZstd;
     const auto page = page_of(random, 95);
     std::vector<std::byte> whole(kFrameBytes);
-    const auto written = encode_page_image(PageId{9}, 0, 1, compression, page, whole);
+    const auto written = encode_page_image(PageId{9}, 0, 1, compression, nullptr, page, whole);
     std::vector<std::byte> image(whole.begin(), whole.begin() + written.blocks * kBlockBytes);
     auto header = load<ExtentHeader>(image.data());
     if (round % 4 < 2) {
@@ -154,7 +200,8 @@ TEST(ExtentImageFormat, ForgedPayloadsAreRefused) {
       image[kExtentHeaderBytes + random() % header.stored_len] ^= std::byte(1 + random() % 255);
     }
     std::vector<std::byte> out(kPageBytes);
-    const auto found = decode_page_image(PageId{9}, 0, xxh3_64(image.data(), image.size()), image, out);
+    const auto found =
+        decode_page_image(PageId{9}, 0, xxh3_64(image.data(), image.size()), image, out, nullptr);
     if (found != ImageProblem::kNone) ++refused;
   }
   EXPECT_GT(refused, 800u);

@@ -46,9 +46,9 @@ struct PageEntry {
   std::atomic<std::uint32_t> frame;  // changed by whoever holds the exclusive latch
   std::uint8_t class_kind;  // class << 4 | kind of the last image; changed under a latch and the chunk's lock
   std::atomic<std::uint8_t> flags;
-  std::uint16_t key_index;
-  std::uint64_t extent;    // Extent::packed(); changed under a latch and the chunk's lock
-  std::uint64_t checksum;  // XXH3-64 of the extent's blocks
+  std::uint16_t key_index;  // DataKey::index() of the extent's key, 0: not sealed; changed as extent is
+  std::uint64_t extent;     // Extent::packed(); changed under a latch and the chunk's lock
+  std::uint64_t checksum;   // XXH3-64 of the extent's blocks
 
   [[nodiscard]] PageClass page_class() const { return class_kind >> 4; }
   [[nodiscard]] PageKind kind() const { return static_cast<PageKind>(class_kind & 15); }

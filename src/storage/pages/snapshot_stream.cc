@@ -18,10 +18,31 @@ struct RecordHeader {
 };
 static_assert(sizeof(RecordHeader) == 8);
 
+std::size_t header_bytes(bool sealed) { return kSnapshotHeaderBytes + (sealed ? kSnapshotSealBytes : 0); }
+
+/// Decrypts the content of an extent that has been read.
+bool unseal(const ExtentPointer& pointer, const security::KeyRing* keys, AlignedBuffer& buffer) {
+  if (pointer.encryption == 0) return true;
+  const std::size_t header = header_bytes(true);
+  const security::DataKey* key = keys != nullptr ? keys->find(pointer.key_id) : nullptr;
+  security::Seal seal;
+  seal.counter = load<std::uint64_t>(buffer.data() + kSnapshotHeaderBytes);
+  seal.tag = load<security::Tag>(buffer.data() + kSnapshotHeaderBytes + sizeof seal.counter);
+  return key != nullptr && pointer.raw_len >= header &&
+         static_cast<std::uint8_t>(key->cipher()) == pointer.encryption &&
+         key->open(security::Purpose::kSnapshot, seal, buffer.first(kSnapshotHeaderBytes),
+                   buffer.span().subspan(header, pointer.raw_len - header));
+}
+
 }  // namespace
 
-SnapshotWriter::SnapshotWriter(DataFile& file, Space& space)
-    : file_(file), space_(space), buffer_(kSnapshotExtentBlocks * 4096) {}
+SnapshotWriter::SnapshotWriter(DataFile& file, Space& space, const security::KeyRing* keys)
+    : file_(file),
+      space_(space),
+      key_(keys != nullptr ? keys->current() : security::KeyUse{}),
+      buffer_(kSnapshotExtentBlocks * 4096),
+      header_bytes_(header_bytes(static_cast<bool>(key_))),
+      used_(header_bytes_) {}
 
 void SnapshotWriter::append(const void* data, std::size_t bytes) {
   const auto* from = static_cast<const std::byte*>(data);
@@ -39,16 +60,29 @@ io::IoResult<> SnapshotWriter::flush() {
   const auto blocks = static_cast<std::uint32_t>((used_ + 4095) / 4096);
   std::memset(buffer_.data() + used_, 0, std::size_t{blocks} * 4096 - used_);
   store(buffer_.data(), kSnapshotMagic);
-  store(buffer_.data() + 4, static_cast<std::uint32_t>(used_ - kSnapshotHeaderBytes));
+  store(buffer_.data() + 4, static_cast<std::uint32_t>(used_ - header_bytes_));
   store(buffer_.data() + 8, previous_);
+  seal();
   const auto extent = space_.allocate(blocks);
   if (!extent) return std::unexpected(io::IoFailure::kNoSpace);
   extents_.push_back(*extent);
   if (auto done = file_.write(extent->offset(), buffer_.first(extent->bytes())); !done) return done;
   previous_ = ExtentPointer{extent->first_block, blocks, static_cast<std::uint32_t>(used_),
                             xxh3_64(buffer_.data(), extent->bytes())};
-  used_ = kSnapshotHeaderBytes;
+  if (key_) {
+    previous_.key_id = key_->id();
+    previous_.encryption = static_cast<std::uint8_t>(key_->cipher());
+  }
+  used_ = header_bytes_;
   return {};
+}
+
+void SnapshotWriter::seal() {
+  if (!key_) return;
+  const auto sealed = key_->seal(security::Purpose::kSnapshot, buffer_.first(kSnapshotHeaderBytes),
+                                 buffer_.span().subspan(header_bytes_, used_ - header_bytes_));
+  store(buffer_.data() + kSnapshotHeaderBytes, sealed.counter);
+  store(buffer_.data() + kSnapshotHeaderBytes + sizeof sealed.counter, sealed.tag);
 }
 
 io::IoResult<> SnapshotWriter::add(SnapshotRecord kind, ByteSpan body) {
@@ -67,7 +101,7 @@ io::IoResult<ExtentPointer> SnapshotWriter::finish() {
     const RecordHeader header{kEndRecord, {}, 4};
     append(&header, sizeof header);
     append(&crc_, 4);
-    if (status_ && used_ > kSnapshotHeaderBytes) status_ = flush();
+    if (status_ && used_ > header_bytes_) status_ = flush();
   }
   if (!status_) return std::unexpected(status_.error());
   return previous_;
@@ -91,7 +125,7 @@ bool snapshot_extents(DataFile& file, const ExtentPointer& last, std::vector<Ext
   return true;
 }
 
-bool read_snapshot(DataFile& file, const std::vector<ExtentPointer>& extents,
+bool read_snapshot(DataFile& file, const std::vector<ExtentPointer>& extents, const security::KeyRing* keys,
                    const std::function<void(SnapshotRecord, ByteSpan)>& take) {
   if (extents.empty()) return true;
   AlignedBuffer buffer(kSnapshotExtentBlocks * 4096);
@@ -101,8 +135,9 @@ bool read_snapshot(DataFile& file, const std::vector<ExtentPointer>& extents,
   for (const ExtentPointer& pointer : extents) {
     if (ended || !read_checked(file, pointer, buffer)) return false;
     const auto bytes = load<std::uint32_t>(buffer.data() + 4);
-    if (kSnapshotHeaderBytes + bytes != pointer.raw_len) return false;
-    pending.insert(pending.end(), buffer.data() + kSnapshotHeaderBytes, buffer.data() + pointer.raw_len);
+    const std::size_t header = header_bytes(pointer.encryption != 0);
+    if (header + bytes != pointer.raw_len || !unseal(pointer, keys, buffer)) return false;
+    pending.insert(pending.end(), buffer.data() + header, buffer.data() + pointer.raw_len);
     std::size_t at = 0;
     while (pending.size() - at >= sizeof(RecordHeader)) {
       const auto header = load<RecordHeader>(pending.data() + at);

@@ -3,8 +3,10 @@
 // points to; a reader collects the list and then reads it backwards.
 //
 // Extent: u32 magic 'RDUS', u32 content bytes, ExtentPointer to the one before (32 B), content, zeros to the
-// block. Content: records {u8 kind, u8[3] 0, u32 length, body}, running over extent ends; the last is END
-// (255) with the CRC-32C of all bytes before it.
+// block. Sealed (key_id and encryption of the pointer to it): before the content u64 counter of the nonce and
+// u8[16] tag; the content is encrypted, the first 40 bytes are authenticated with it. Content: records {u8
+// kind, u8[3] 0, u32 length, body}, running over extent ends; the last is END (255) with the CRC-32C of all
+// bytes before it.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "rustbd/base/bytes.h"
+#include "rustbd/security/key_ring.h"
 #include "rustbd/storage/pages/aligned_buffer.h"
 #include "rustbd/storage/pages/checkpoint_source.h"
 #include "rustbd/storage/pages/data_file.h"
@@ -23,11 +26,13 @@ namespace rustbd::storage {
 
 inline constexpr std::uint32_t kSnapshotMagic = 0x53554452;  // "RDUS"
 inline constexpr std::size_t kSnapshotHeaderBytes = 40;
+inline constexpr std::size_t kSnapshotSealBytes = 24;
 inline constexpr std::uint32_t kSnapshotExtentBlocks = 256;  // 1 MiB
 
 class SnapshotWriter final : public SnapshotSink {
  public:
-  SnapshotWriter(DataFile& file, Space& space);
+  /// `keys`: nullptr without encryption.
+  SnapshotWriter(DataFile& file, Space& space, const security::KeyRing* keys);
   io::IoResult<> add(SnapshotRecord kind, ByteSpan body) override;
   /// Writes END. A stream without records has no extent at all.
   io::IoResult<ExtentPointer> finish();
@@ -36,11 +41,14 @@ class SnapshotWriter final : public SnapshotSink {
  private:
   void append(const void* data, std::size_t bytes);
   io::IoResult<> flush();
+  void seal();
 
   DataFile& file_;
   Space& space_;
+  const security::KeyUse key_;
   AlignedBuffer buffer_;
-  std::size_t used_ = kSnapshotHeaderBytes;
+  const std::size_t header_bytes_;
+  std::size_t used_;
   std::uint32_t crc_ = 0;
   bool any_ = false;
   io::IoResult<> status_;
@@ -50,8 +58,8 @@ class SnapshotWriter final : public SnapshotSink {
 
 /// The extents of the stream, the first written first. False: damaged.
 bool snapshot_extents(DataFile& file, const ExtentPointer& last, std::vector<ExtentPointer>& out);
-/// Calls `take` for each record. False: damaged.
-bool read_snapshot(DataFile& file, const std::vector<ExtentPointer>& extents,
+/// Calls `take` for each record. False: damaged, or sealed with a key that is not there.
+bool read_snapshot(DataFile& file, const std::vector<ExtentPointer>& extents, const security::KeyRing* keys,
                    const std::function<void(SnapshotRecord, ByteSpan)>& take);
 /// Reads the blocks and checks XXH3-64.
 bool read_checked(DataFile& file, const ExtentPointer& pointer, AlignedBuffer& into);

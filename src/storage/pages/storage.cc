@@ -19,6 +19,7 @@
 #include "rustbd/storage/pages/entry_ledger.h"
 #include "rustbd/storage/pages/extent_allocator.h"
 #include "rustbd/storage/pages/page_directory.h"
+#include "rustbd/storage/pages/resealer.h"
 #include "rustbd/storage/pages/shrinker.h"
 #include "rustbd/storage/pages/snapshot_stream.h"
 #include "rustbd/storage/pages/space.h"
@@ -28,6 +29,7 @@ namespace rustbd::storage {
 namespace {
 
 constexpr int kFatalExitCode = 70;
+constexpr std::uint32_t kFlagEncrypted = 1;  // of db_flags
 
 [[noreturn]] void end_process(std::string_view why) {
   fmt::print(stderr, "rustbd: {}; the outcome of waiting commits is unknown\n", why);
@@ -60,6 +62,7 @@ std::string_view to_text(CheckpointTrigger trigger) {
     case CheckpointTrigger::kSpace: return "space";
     case CheckpointTrigger::kShutdown: return "shutdown";
     case CheckpointTrigger::kRecovery: return "recovery";
+    case CheckpointTrigger::kKeyRotation: return "key_rotation";
   }
   return "?";
 }
@@ -72,6 +75,7 @@ struct Storage::Parts {
   StorageOptions options;
   std::unique_ptr<io::FileLock> lock;
   std::unique_ptr<DataFile> file;
+  std::unique_ptr<security::KeyRing> keys;  // null without encryption
   PageDirectory directory;
   ExtentAllocator allocator;
   std::unique_ptr<Space> space;
@@ -84,6 +88,7 @@ struct Storage::Parts {
   std::unique_ptr<Checkpointer> checkpointer;
   std::shared_ptr<CheckpointRequests> requests = std::make_shared<CheckpointRequests>();
   std::unique_ptr<Shrinker> shrinker;
+  std::unique_ptr<Resealer> resealer;  // null without encryption
   std::unique_ptr<io::BackgroundThread> checkpoint_thread;
   CheckpointSource* source = nullptr;
   std::vector<ExtentPointer> snapshot;  // of the checkpoint that was opened, until it is delivered
@@ -99,12 +104,14 @@ struct Storage::Parts {
 
   void open_file();
   bool read_superblock(Superblock& out);
+  void open_keys(bool encrypted);
   void build(const Superblock& superblock);
   void create();
   void load(const Superblock& superblock);
   void publish_boot(Superblock superblock);
   void start_checkpointer(const Superblock& superblock, CheckpointSource* checkpoint_source);
   void start_shrinker();
+  void start_resealer();
   void checkpoint_loop();
   void register_metrics();
   void stop();
@@ -157,14 +164,26 @@ bool Storage::Parts::read_superblock(Superblock& out) {
   return true;
 }
 
+// `encrypted`: what the superblock says. The key of this start is durable before anything is written.
+void Storage::Parts::open_keys(bool encrypted) {
+  if (!options.encryption.master_key) {
+    if (!encrypted) return;
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the data directory is encrypted, and there is no master key")
+        .with_hint("Set encryption.enabled and encryption.key_source.");
+  }
+  keys = security::KeyRing::open(environment, *options.encryption.master_key, options.encryption.cipher,
+                                 !encrypted);
+}
+
 void Storage::Parts::build(const Superblock& superblock) {
   gate.set_epoch(superblock.state.epoch + 1);
   space = std::make_unique<Space>(
       *file, allocator, std::max<std::uint64_t>(options.grow_bytes / kBlockBytes, Space::kFileBlocksMin),
       [disk = environment.disk] { return disk->free_bytes(); });
-  ledger = std::make_unique<EntryLedger>(directory, allocator);
+  ledger = std::make_unique<EntryLedger>(directory, allocator, keys.get());
   BufferManager::Parts parts{environment,  &directory, file.get(), &allocator, space.get(),
-                             ledger.get(), &gate,      &epochs,    &pending};
+                             ledger.get(), &gate,      &epochs,    &pending,   keys.get()};
   buffer = std::make_unique<BufferManager>(
       parts, BufferManager::Options{options.buffer_bytes, options.compression, options.eviction_policy,
                                     options.write_strategy});
@@ -187,6 +206,7 @@ void Storage::Parts::create() {
   superblock.state.uuid = random_uuid(*environment.random);
   superblock.state.wal_uuid = environment.random->next_u64();
   superblock.state.log_segment_bytes = options.log_segment_bytes;
+  if (keys) superblock.state.db_flags |= kFlagEncrypted;
   superblock.state.positions = options.initial;
   build(superblock);
   RUSTBD_ASSERT(directory.grow(1));
@@ -201,7 +221,7 @@ void Storage::Parts::create() {
 void Storage::Parts::load(const Superblock& superblock) {
   build(superblock);
   std::vector<std::uint64_t> free_ids;
-  load_directory(*file, directory, allocator, superblock, free_ids);
+  load_directory(*file, directory, allocator, superblock, keys.get(), free_ids);
   if (!snapshot_extents(*file, superblock.undo_snapshot, snapshot)) {
     throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");
   }
@@ -217,6 +237,7 @@ void Storage::Parts::load(const Superblock& superblock) {
 void Storage::Parts::publish_boot(Superblock superblock) {
   ++superblock.state.generation;
   ++superblock.state.boot_count;
+  if (keys) superblock.state.db_flags |= kFlagEncrypted;
   superblock.file_blocks = allocator.file_blocks();
   require(write_superblock(*file, superblock), "write the superblock");
   require(file->datasync(), "sync the data file");
@@ -232,7 +253,7 @@ void Storage::Parts::start_checkpointer(const Superblock& superblock, Checkpoint
   for (const ExtentPointer& pointer : snapshot) extents.push_back(pointer.extent());
   checkpointer = std::make_unique<Checkpointer>(
       Checkpointer::Parts{environment, file.get(), space.get(), &allocator, &directory, ledger.get(), &gate,
-                          buffer.get(), &pending, checkpoint_source, options.fatal},
+                          buffer.get(), &pending, checkpoint_source, options.fatal, keys.get()},
       superblock, std::move(extents));
 }
 
@@ -242,6 +263,15 @@ void Storage::Parts::start_shrinker() {
                       [queue = requests] { queue->request(CheckpointTrigger::kSpace); }},
       options.relocation_bytes_per_second);
   shrinker->start();
+}
+
+void Storage::Parts::start_resealer() {
+  if (!keys) return;
+  resealer = std::make_unique<Resealer>(
+      Resealer::Parts{environment, keys.get(), ledger.get(), buffer.get(),
+                      [queue = requests] { queue->request(CheckpointTrigger::kKeyRotation); }, options.log},
+      options.encryption.reseal_bytes_per_second);
+  resealer->start();
 }
 
 void Storage::Parts::checkpoint_loop() {
@@ -259,6 +289,7 @@ void Storage::Parts::checkpoint_loop() {
           .inc();
     }
     if (result.durable) shrinker->checkpoint_done();
+    if (result.durable && resealer) resealer->checkpoint_done(checkpointer->superblock().state.log_keep_lsn);
     else options.log("checkpoint failed: " + result.why);
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {
@@ -318,12 +349,25 @@ void Storage::Parts::register_metrics() {
       [this] { return static_cast<double>(allocator.free_blocks() * kBlockBytes); });
   add(true, "rustbd_pages_moved_total", "Page images moved towards the beginning of the data file", {},
       [pool] { return static_cast<double>(pool->statistics().page_moves); });
+  if (keys) {
+    add(false, "rustbd_keys", "Data keys that something may be sealed with", {},
+        [this] { return static_cast<double>(keys->keys().size()); });
+    add(false, "rustbd_key_age_seconds", "Age of the data key that seals", {}, [this] {
+      return static_cast<double>(environment.clock->wall_us() - keys->current()->created_us()) / 1e6;
+    });
+    add(false, "rustbd_key_rotation_progress", "Part of the pages that the last rotation has sealed anew", {},
+        [this] {
+          const auto now = resealer->progress();
+          return now.pages == 0 ? 1.0 : 1.0 - static_cast<double>(now.left) / static_cast<double>(now.pages);
+        });
+  }
   add(true, "rustbd_checksum_failures_total", "Pages that could not be read or failed verification", {},
       [pool] { return static_cast<double>(pool->checksum_failures()); });
 }
 
 void Storage::Parts::stop() {
   if (shrinker) shrinker->stop();
+  if (resealer) resealer->stop();
   if (checkpoint_thread) {
     requests->stop();
     checkpoint_thread->join();
@@ -346,7 +390,9 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
   parts.source = &source;
   parts.open_file();
   Superblock superblock;
-  if (parts.read_superblock(superblock)) {
+  const bool exists = parts.read_superblock(superblock);
+  parts.open_keys((superblock.state.db_flags & kFlagEncrypted) != 0);
+  if (exists) {
     parts.load(superblock);
     parts.publish_boot(superblock);
     parts.buffer->start();
@@ -358,6 +404,7 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
   }
   parts.register_metrics();
   parts.start_shrinker();
+  parts.start_resealer();
   parts.checkpoint_thread =
       environment.executor->start_background("checkpointer", [&parts] { parts.checkpoint_loop(); });
   return storage;
@@ -366,14 +413,15 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
 void Storage::deliver_undo_snapshot() {
   RUSTBD_ASSERT(!parts_->delivered.load(), "the undo snapshot is delivered once");
   std::map<std::uint64_t, PendingKind> pending;  // the source and the list of pages may name one page both
-  const bool good = read_snapshot(*parts_->file, parts_->snapshot, [&](SnapshotRecord kind, ByteSpan body) {
-    if (kind != SnapshotRecord::kFree) {
-      parts_->source->restore(kind, body);
-    } else if (body.size() == 9) {
-      pending[load<std::uint64_t>(body.data())] =
-          static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8));
-    }
-  });
+  const bool good = read_snapshot(*parts_->file, parts_->snapshot, parts_->keys.get(),
+                                  [&](SnapshotRecord kind, ByteSpan body) {
+                                    if (kind != SnapshotRecord::kFree) {
+                                      parts_->source->restore(kind, body);
+                                    } else if (body.size() == 9) {
+                                      pending[load<std::uint64_t>(body.data())] =
+                                          static_cast<PendingKind>(load<std::uint8_t>(body.data() + 8));
+                                    }
+                                  });
   if (!good) throw error(sqlstate::kDataCorrupted, "the undo snapshot is damaged");
   for (const auto& [page, kind] : pending) free_after_restart({PageId{page}, kind});
   parts_->snapshot.clear();
@@ -411,6 +459,7 @@ CheckpointResult Storage::close(bool final_checkpoint) {
   CheckpointResult result;
   if (std::exchange(parts_->closed, true)) return result;
   parts_->shrinker->stop();
+  if (parts_->resealer) parts_->resealer->stop();
   if (final_checkpoint) result = checkpoint(CheckpointTrigger::kShutdown);
   parts_->stop();
   parts_->lock.reset();
@@ -424,6 +473,24 @@ Epochs& Storage::epochs() { return parts_->epochs; }
 RootMap& Storage::roots() { return *parts_->roots; }
 PendingFree& Storage::pending() { return parts_->pending; }
 DatabaseState Storage::state() const { return parts_->checkpointer->superblock().state; }
+security::KeyRing* Storage::keys() { return parts_->keys.get(); }
+
+void Storage::rotate_data_key() {
+  if (!parts_->keys)
+    throw error(sqlstate::kObjectNotInPrerequisiteState, "the data directory is not encrypted");
+  parts_->keys->rotate(parts_->options.encryption.cipher);
+  parts_->resealer->wake();
+}
+
+Storage::KeyRotation Storage::key_rotation() const {
+  KeyRotation out;
+  if (!parts_->resealer) return out;
+  const auto progress = parts_->resealer->progress();
+  out.pages = progress.pages;
+  out.left = progress.left;
+  out.running = !parts_->keys->retiring().empty();
+  return out;
+}
 void Storage::set_wal_uuid(std::uint64_t wal_uuid) { parts_->checkpointer->set_wal_uuid(wal_uuid); }
 std::uint64_t Storage::file_blocks() const { return parts_->allocator.file_blocks(); }
 std::uint64_t Storage::free_blocks() const { return parts_->allocator.free_blocks(); }

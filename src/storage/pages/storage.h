@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
+#include "rustbd/security/key_ring.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/pages/action_gate.h"
 #include "rustbd/storage/pages/checkpoint_source.h"
@@ -25,7 +27,15 @@ namespace rustbd::storage {
 inline constexpr const char* kDataFileName = "rustbd.db";
 inline constexpr const char* kLockFileName = "LOCK";
 
+/// Encryption of pages and log. A directory that was opened with a master key once needs it from then on.
+struct EncryptionOptions {
+  std::optional<security::MasterKey> master_key;        // none: no encryption
+  security::Cipher cipher = security::Cipher::kNone;    // of new data keys; kNone: the CPU's fastest
+  std::uint64_t reseal_bytes_per_second = 32ull << 20;  // after a rotation
+};
+
 struct StorageOptions {
+  EncryptionOptions encryption;
   std::uint64_t buffer_bytes = 64ull << 20;  // hard limit of the frames
   bool direct_io = false;
   PageCompression compression = PageCompression::kLz4;
@@ -48,7 +58,15 @@ struct StorageOptions {
   std::function<void(std::string_view)> log;
 };
 
-enum class CheckpointTrigger : std::uint8_t { kRequest, kLogVolume, kTime, kSpace, kShutdown, kRecovery };
+enum class CheckpointTrigger : std::uint8_t {
+  kRequest,
+  kLogVolume,
+  kTime,
+  kSpace,
+  kShutdown,
+  kRecovery,
+  kKeyRotation
+};
 std::string_view to_text(CheckpointTrigger trigger);
 
 struct CheckpointResult {
@@ -113,6 +131,18 @@ class Storage {
   /// (restore, fork).
   void set_wal_uuid(std::uint64_t wal_uuid);
 
+  // --- Encryption ---
+  /// nullptr: none.
+  [[nodiscard]] security::KeyRing* keys();
+  /// A new data key seals from now on; what older ones have sealed is sealed anew in the background. Blocks
+  /// while keys.tab is written. Throws Error 55000 without encryption, 58030, 53100.
+  void rotate_data_key();
+  struct KeyRotation {
+    std::uint64_t pages = 0, left = 0;  // to seal anew since the last rotation (or start)
+    bool running = false;               // there are keys that retire
+  };
+  [[nodiscard]] KeyRotation key_rotation() const;
+
   [[nodiscard]] std::uint64_t file_blocks() const;
   [[nodiscard]] std::uint64_t free_blocks() const;
   [[nodiscard]] std::uint64_t deferred_blocks() const;  // free once the next checkpoint is durable
@@ -134,6 +164,7 @@ struct VerifyReport {
 };
 /// Superblock copies, directory, every page image (checksum, id, class, epoch: P7), extents disjoint (P6),
 /// undo snapshot.
-VerifyReport verify_pages(io::Disk& disk, const std::string& path = kDataFileName);
+/// `keys`: nullptr without encryption.
+VerifyReport verify_pages(io::Disk& disk, const security::KeyRing* keys = nullptr);
 
 }  // namespace rustbd::storage

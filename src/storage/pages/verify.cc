@@ -20,8 +20,9 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(DataFile& file, VerifyReport& report)
+  Verifier(DataFile& file, VerifyReport& report, const security::KeyRing* keys)
       : file_(file),
+        keys_(keys),
         report_(report),
         image_(kFrameBytes << kPageClassMax),
         page_(kFrameBytes << kPageClassMax) {}
@@ -105,7 +106,7 @@ class Verifier {
     const auto bytes = image_.first(extent.bytes());
     if (!file_.read(extent.offset(), bytes)) return problem(name + ": cannot be read");
     const ImageProblem found = decode_page_image(PageId{id}, page_class, stored.checksum, bytes,
-                                                 page_.first(page_bytes(page_class)));
+                                                 page_.first(page_bytes(page_class)), keys_);
     if (found != ImageProblem::kNone) return problem(fmt::format("{}: {}", name, to_text(found)));
     const auto header = load<ExtentHeader>(image_.data());
     const auto page = load<PageHeader>(page_.data());
@@ -122,11 +123,12 @@ class Verifier {
     if (!snapshot_extents(file_, superblock_.undo_snapshot, extents))
       return problem("undo snapshot: checksum mismatch");
     for (const ExtentPointer& pointer : extents) (void)take(pointer.extent(), "undo snapshot");
-    if (!read_snapshot(file_, extents, [](SnapshotRecord, ByteSpan) {}))
+    if (!read_snapshot(file_, extents, keys_, [](SnapshotRecord, ByteSpan) {}))
       problem("undo snapshot: damaged stream");
   }
 
   DataFile& file_;
+  const security::KeyRing* keys_;
   VerifyReport& report_;
   AlignedBuffer image_, page_;
   Superblock superblock_;
@@ -135,7 +137,8 @@ class Verifier {
 
 }  // namespace
 
-VerifyReport verify_pages(io::Disk& disk, const std::string& path) {
+VerifyReport verify_pages(io::Disk& disk, const security::KeyRing* keys) {
+  const std::string path = kDataFileName;
   VerifyReport report;
   auto opened = disk.open(path, {.read_only = true});
   if (!opened) {
@@ -143,7 +146,7 @@ VerifyReport verify_pages(io::Disk& disk, const std::string& path) {
     return report;
   }
   DataFile file(std::move(*opened), nullptr);
-  Verifier(file, report).run();
+  Verifier(file, report, keys).run();
   return report;
 }
 

@@ -1,0 +1,129 @@
+#include "rustbd/storage/pages/resealer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "rustbd/base/error.h"
+
+namespace rustbd::storage {
+namespace {
+constexpr std::uint64_t kPauseBytes = 256 << 10;  // sealed between two pauses
+constexpr std::chrono::seconds kNoRoomPause{1};
+}  // namespace
+
+Resealer::Resealer(Parts parts, std::uint64_t bytes_per_second)
+    : parts_(std::move(parts)), bytes_per_second_(std::max<std::uint64_t>(bytes_per_second, kFrameBytes)) {}
+
+Resealer::~Resealer() { stop(); }
+
+void Resealer::start() {
+  thread_ = parts_.environment.executor->start_background("resealer", [this] { run(); });
+}
+
+void Resealer::stop() {
+  if (!thread_) return;
+  stopping_.store(true, std::memory_order_seq_cst);
+  wake();
+  thread_->join();
+  thread_.reset();
+}
+
+void Resealer::wake() {
+  io::WaitToken wake;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = true;
+    wake = std::exchange(wake_, {});
+  }
+  wake.fire();
+}
+
+Resealer::Progress Resealer::progress() const {
+  return {pages_.load(std::memory_order_relaxed), left_.load(std::memory_order_relaxed)};
+}
+
+bool Resealer::stale(std::uint16_t key_index) const {
+  return key_index == 0 || parts_.keys->retires(key_index);
+}
+
+void Resealer::wait_for_work() {
+  io::WaitToken wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(wanted_, false)) return;
+    wake = wake_ = io::WaitToken::make(io::WaitReason::kTask);
+  }
+  parts_.environment.executor->block_on(wake);
+}
+
+void Resealer::run() {
+  while (!stopping_.load(std::memory_order_seq_cst)) {
+    if (round() > 0) parts_.request_checkpoint();
+    wait_for_work();
+  }
+}
+
+std::uint64_t Resealer::round() {
+  const auto is_stale = [this](std::uint16_t key_index) { return stale(key_index); };
+  std::vector<std::uint64_t> pages = parts_.ledger->images_sealed(is_stale);
+  pages_.store(pages.size(), std::memory_order_relaxed);
+  left_.store(pages.size(), std::memory_order_relaxed);
+  std::uint64_t marked = 0, since_pause = 0;
+  io::Executor& executor = *parts_.environment.executor;
+  for (const std::uint64_t page : pages) {
+    while (parts_.buffer->admit_write() != WriteAdmission::kOk &&
+           !stopping_.load(std::memory_order_relaxed)) {
+      executor.block_on(executor.after(kNoRoomPause));
+    }
+    if (stopping_.load(std::memory_order_relaxed)) break;
+    if (parts_.buffer->renew_image(PageId{page})) ++marked;
+    left_.fetch_sub(1, std::memory_order_relaxed);
+    since_pause += kFrameBytes;
+    if (since_pause < kPauseBytes) continue;
+    executor.block_on(executor.after(std::chrono::microseconds(since_pause * 1'000'000 / bytes_per_second_)));
+    since_pause = 0;
+  }
+  return marked;
+}
+
+void Resealer::checkpoint_done(Lsn log_keep) {
+  const std::vector<security::KeyInfo> keys = parts_.keys->keys();
+  if (keys.size() < 2) return;
+  std::vector<std::uint32_t> unused;
+  for (const security::KeyInfo& info : keys) {
+    const security::DataKey* key = parts_.keys->find(info.id);
+    // Uses before entries: what was on its way and has arrived is found in its entry.
+    if (info.current || key->in_use() || parts_.keys->log_end(*key) > log_keep) continue;
+    const auto has_it = [key](std::uint16_t index) { return index == key->index(); };
+    if (parts_.ledger->images_sealed(has_it, 1).empty()) unused.push_back(info.id);
+  }
+  std::vector<std::uint32_t> going;
+  std::ranges::set_intersection(unused, unused_, std::back_inserter(going));
+  try {
+    if (!going.empty()) {
+      parts_.keys->destroy(going);
+      parts_.log(fmt::format("{} encryption key{} destroyed: nothing is sealed with {} any more",
+                             going.size(), going.size() == 1 ? "" : "s", going.size() == 1 ? "it" : "them"));
+    }
+  } catch (const Error& e) {
+    parts_.log("an encryption key could not be destroyed: " + e.message);
+    going.clear();
+  }
+  // A retiring key that is found unused for the first time goes with the next checkpoint.
+  bool again = false, stale_left = false;
+  for (const security::KeyInfo& info : keys) {
+    if (info.state != security::KeyState::kRetiring) continue;
+    const bool free = std::ranges::binary_search(unused, info.id);
+    again |= free && !std::ranges::binary_search(unused_, info.id);
+    stale_left |= !free;
+  }
+  std::erase_if(unused, [&](std::uint32_t id) { return std::ranges::binary_search(going, id); });
+  unused_ = std::move(unused);
+  if (again) parts_.request_checkpoint();
+  else if (stale_left && left_.load(std::memory_order_relaxed) == 0) wake();
+}
+
+}  // namespace rustbd::storage

@@ -1,0 +1,71 @@
+// Resealer: after a rotation of the data key, and after encryption was switched on, seals anew what older
+// keys (or none) have sealed, at a limited rate, and has the keys destroyed that nothing needs any more.
+//
+// A page is sealed anew by being marked dirty: the next image of it, written by eviction or a checkpoint as
+// always, has the current key. A key goes when three things hold: no entry of the directory and no image on
+// its way had it before a checkpoint began, that checkpoint is durable, and the log that it has sealed is not
+// kept. Nothing of this is stored but the keys' states in keys.tab: a restart begins where the images say.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "rustbd/io/executor.h"
+#include "rustbd/security/key_ring.h"
+#include "rustbd/storage/buffer/buffer_manager.h"
+#include "rustbd/storage/pages/entry_ledger.h"
+
+namespace rustbd::storage {
+
+/// Threads: checkpoint_done() by the checkpoint thread; all else any.
+class Resealer {
+ public:
+  struct Parts {
+    io::Environment environment;
+    security::KeyRing* keys;
+    EntryLedger* ledger;
+    BufferManager* buffer;
+    std::function<void()> request_checkpoint;
+    std::function<void(std::string_view)> log;
+  };
+  Resealer(Parts parts, std::uint64_t bytes_per_second);
+  ~Resealer();  // stop()s
+
+  void start();
+  void stop();
+  /// A key retires: begins a round.
+  void wake();
+  /// A checkpoint is durable, and the log before `log_keep` is not needed. Blocks while keys.tab is written.
+  void checkpoint_done(Lsn log_keep);
+
+  struct Progress {
+    std::uint64_t pages = 0;  // that the rounds since the last rotation (or the start) had to seal anew
+    std::uint64_t left = 0;
+  };
+  [[nodiscard]] Progress progress() const;
+
+ private:
+  void run();
+  [[nodiscard]] bool stale(std::uint16_t key_index) const;
+  /// How many pages were marked.
+  std::uint64_t round();
+  void wait_for_work();
+
+  const Parts parts_;
+  const std::uint64_t bytes_per_second_;
+  std::vector<std::uint32_t> unused_;  // checkpoint thread: keys that nothing had when the last one ended
+  std::atomic<std::uint64_t> pages_{0}, left_{0};
+
+  std::mutex mutex_;    // protects the following
+  bool wanted_ = true;  // a round; the first one looks for what the last run has left
+  io::WaitToken wake_;  // the thread sleeps on it
+  std::atomic<bool> stopping_{false};
+  std::unique_ptr<io::BackgroundThread> thread_;
+};
+
+}  // namespace rustbd::storage
