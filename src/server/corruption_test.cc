@@ -298,7 +298,7 @@ const char* const kQuestions[] = {
     "'late7049')",
     "select count(*), md5(string_agg(v, ',' order by id)) from other",
     "select count(*), min(id), max(id) from other where id > 100",
-    "select last_value from numbers",
+    "select nextval('numbers') > 50",  // a crash skips values, and gives none out twice
 };
 
 TEST_F(Corruption, RandomBitsAreReportedOrHarmless) {
