@@ -64,7 +64,7 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
 
 void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present) {
   const IndexId id = part.layout->id;
-  {
+  if (any_damaged_index.load(std::memory_order_relaxed)) {
     std::lock_guard lock(damage_mutex);
     if (damaged_indexes.contains(id)) return;
   }
@@ -76,6 +76,7 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
   if (!rebuild) return check_recovery(status, present ? "writing an index entry" : "removing an index entry");
   std::lock_guard lock(damage_mutex);
   damaged_indexes.insert(id);
+  any_damaged_index.store(true, std::memory_order_relaxed);
 }
 
 // --- Rows in place ---

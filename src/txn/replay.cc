@@ -154,7 +154,8 @@ void SystemParts::replay() {
     if (got != log::ReadOutcome::kBatch) {
       if (!options.examine) {
         throw Error{sqlstate::kDataCorrupted, reader.problem()}.with_hint(
-            "\"rustbd log dump\" shows what can be read. Restore from a backup or a replica; or give up every "
+            "\"rustbd log dump\" shows what can be read. Restore from a backup or a replica; or give up "
+            "every "
             "commit from there on with \"rustbd log truncate\", which says what it drops.");
       }
       std::lock_guard lock(damage_mutex);
@@ -185,8 +186,8 @@ void SystemParts::replay() {
 // After the end that recovery found: what was read is made final, and the log goes on behind it.
 void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end) {
   log::LogStart start;
-  const bool fresh = !options.replay_log ||
-                     (end.salt == 0 && end.last_crc == 0 && storage->state().positions.lsn.is_none());
+  const bool fresh =
+      !options.replay_log || (end.salt == 0 && end.last_crc == 0 && storage->state().positions.lsn.is_none());
   if (fresh) {
     start = log::fresh_log(*environment.random, storage->state().wal_uuid);
   } else {

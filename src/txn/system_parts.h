@@ -301,6 +301,7 @@ struct SystemParts final : storage::CheckpointSource {
   void rebuild_damaged_indexes();
   std::mutex damage_mutex;            // protects the two below while recovery runs on several threads
   std::set<IndexId> damaged_indexes;  // recovery
+  std::atomic<bool> any_damaged_index{false};
   std::vector<std::string> findings;  // recovery with Options::examine
   /// Runs `step`; with Options::examine its XX001 becomes a finding.
   template <class Step>
