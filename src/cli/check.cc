@@ -1,16 +1,19 @@
-// `rustbd check`: every page, index and the log of a stopped directory.
+// `rustbd check`: pages and log of a stopped directory; with --deep tables and indexes too.
+#include <algorithm>
 #include <cstdio>
 
 #include "rustbd/base/error.h"
+#include "rustbd/catalog/store.h"
+#include "rustbd/catalog/tree_names.h"
 #include "rustbd/cli/commands.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/server/data_directory.h"
 #include "rustbd/server/overlay_disk.h"
+#include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/transaction_system.h"
 
 namespace rustbd::cli {
 
-namespace {
 std::string json_text(std::string_view s) {
   std::string out = "\"";
   for (const char c : s) {
@@ -21,19 +24,70 @@ std::string json_text(std::string_view s) {
   return out + '"';
 }
 
-int report(const CheckOptions& options, const std::vector<std::string>& findings, std::string_view position) {
-  if (options.json) {
-    std::string list;
-    for (const auto& f : findings) list += (list.empty() ? "" : ",") + json_text(f);
-    fmt::print("{{\"data\":{},\"log_position\":{},\"ok\":{},\"findings\":[{}]}}\n", json_text(options.data),
-               json_text(position), findings.empty(), list);
-  } else {
-    for (const auto& f : findings) fmt::print("{}\n", f);
-    if (findings.empty()) fmt::print("{}: no damage found, log up to {}\n", options.data, position);
-    else fmt::print("{}: {} finding{}\n", options.data, findings.size(), findings.size() == 1 ? "" : "s");
+namespace {
+
+struct Findings {
+  std::vector<std::string> damage, warnings;
+  std::string position;  // end of the log
+
+  void add(std::vector<std::string> more) {
+    for (auto& f : more)
+      if (std::find(damage.begin(), damage.end(), f) == damage.end()) damage.push_back(std::move(f));
   }
-  return findings.empty() ? kOk : kDamage;
+};
+
+std::string json_list(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const auto& t : texts) list += (list.empty() ? "" : ",") + json_text(t);
+  return '[' + list + ']';
 }
+
+int report(const CheckOptions& options, const Findings& found) {
+  const auto& damage = found.damage;
+  if (options.json) {
+    fmt::print(
+        "{{\"data\":{},\"mode\":\"{}\",\"log_position\":{},\"ok\":{},\"findings\":{},\"warnings\":{}}}\n",
+        json_text(options.data), options.deep ? "deep" : "fast", json_text(found.position), damage.empty(),
+        json_list(damage), json_list(found.warnings));
+  } else {
+    for (const auto& w : found.warnings) fmt::print("warning: {}\n", w);
+    for (const auto& f : damage) fmt::print("{}\n", f);
+    if (!damage.empty())
+      fmt::print("{}: {} finding{}\n", options.data, damage.size(), damage.size() == 1 ? "" : "s");
+    else
+      fmt::print("{}: no damage found{}, log up to {}\n", options.data,
+                 options.deep ? "" : " in pages and log (--deep also verifies tables and indexes)",
+                 found.position);
+  }
+  return damage.empty() ? kOk : kDamage;
+}
+
+/// Recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a finding.
+void check_tables(io::Environment environment, Findings* found) {
+  const auto disk = server::make_overlay_disk(*environment.disk);
+  environment.disk = disk.get();
+  txn::Options o;
+  o.read_only = o.examine = true;
+  o.background = false;
+  o.preallocate_log = false;
+  const auto system = txn::TransactionSystem::open(environment, o);
+  std::unique_ptr<catalog::CatalogStore> catalog;
+  try {
+    if (system->layout_of(0, catalog::CatalogStore::kObjectTable) != nullptr) {
+      catalog = std::make_unique<catalog::CatalogStore>(
+          *system, std::vector<std::shared_ptr<const catalog::Relation>>{});
+      system->name_trees_by(
+          [&catalog](std::uint32_t id) { return catalog::describe_tree(*catalog->committed(), id); });
+    }
+  } catch (const Error& e) {
+    found->add({"the catalog cannot be read, tables have numbers only: " + e.message});
+  }
+  found->add(system->recovery_findings());
+  found->add(system->check());
+  found->position = system->log_position_text();
+  system->name_trees_by({});
+}
+
 }  // namespace
 
 int run_check(const CheckOptions& options) {
@@ -42,22 +96,25 @@ int run_check(const CheckOptions& options) {
   const auto executor = io::make_thread_executor(1);
   try {
     const auto directory = server::open_data_directory(options.data, false);
-    auto findings = txn::TransactionSystem::check_stored_pages(*directory.disk);
-    // Recovery runs as at a start, but what it writes stays in memory.
-    const auto disk = server::make_overlay_disk(*directory.disk);
-    txn::Options o;
-    o.read_only = true;
-    o.background = false;
-    o.preallocate_log = false;
-    const auto system =
-        txn::TransactionSystem::open({disk.get(), clock.get(), random.get(), executor.get()}, o);
-    for (auto& f : system->check()) findings.push_back(std::move(f));
-    return report(options, findings, system->log_position_text());
+    auto lock = directory.disk->lock(storage::kLockFileName);
+    if (!lock && lock.error() == io::IoFailure::kBusy)
+      throw error(sqlstate::kObjectInUse, "data directory is in use by another server");
+    Findings found;
+    found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, &found.warnings));
+    found.add(txn::TransactionSystem::check_log(*directory.disk, &found.position));
+    if (options.deep) {
+      if (lock) lock->reset();  // the open takes it again
+      try {
+        check_tables({directory.disk.get(), clock.get(), random.get(), executor.get()}, &found);
+      } catch (const Error& e) {
+        if (e.state != sqlstate::kDataCorrupted) throw;
+        found.add({"the database cannot be opened, tables and indexes were not verified: " + e.message});
+      }
+    }
+    return report(options, found);
   } catch (const Error& e) {
-    if (e.state == sqlstate::kDataCorrupted)
-      return report(options, {e.message + (e.detail.empty() ? "" : ": " + e.detail)}, "");
     fmt::print(stderr, "rustbd check: {}\n", e.message);
-    return kFailed;
+    return e.state == sqlstate::kDataCorrupted ? kDamage : kFailed;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rustbd/server/config.h"
@@ -28,9 +29,28 @@ int run_sql(const SqlOptions& options);
 
 struct CheckOptions {
   std::string data = "./data";
+  bool deep = false;  // tables and indexes too, after a recovery in memory
   bool json = false;
 };
 int run_check(const CheckOptions& options);
+
+struct LogDumpOptions {
+  std::string data = "./data";
+  std::string from, to;  // positions, `A/1B2C` or decimal; empty: all that is kept
+  std::string table;     // name, schema.name or id; empty: all
+  bool json = false;     // one object a line
+};
+int run_log_dump(const LogDumpOptions& options);
+
+struct LogTruncateOptions {
+  std::string data = "./data";
+  std::string at;            // the first position that goes
+  bool really_drop = false;  // without: only says what would go
+};
+int run_log_truncate(const LogTruncateOptions& options);
+
+/// A JSON string literal.
+std::string json_text(std::string_view s);
 
 /// `rustbd config`: every key with its value and where it came from.
 int run_config(const server::Config& config, bool json);

@@ -84,6 +84,43 @@ void add_sql(CLI::App& sql, rustbd::cli::SqlOptions& o) {
   sql.add_flag("--timing", o.timing, "show how long statements take");
 }
 
+void add_json_format(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "as JSON");
+  command
+      .add_option_function<std::string>(
+          "--format", [&json](const std::string& format) { json = format == "json"; }, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+}
+
+void add_check(CLI::App& check, rustbd::cli::CheckOptions& o) {
+  check.add_option("--data", o.data, "data directory")->capture_default_str();
+  auto* deep = check.add_flag("--deep", o.deep,
+                              "also every tree, row, long value and index entry, and the account of space");
+  check.add_flag("--fast")
+      ->description("superblock, page directory, page images and log only (the default)")
+      ->excludes(deep);
+  add_json_format(check, o.json);
+}
+
+CLI::App* add_log_dump(CLI::App& log, rustbd::cli::LogDumpOptions& o) {
+  auto* dump = log.add_subcommand("dump", "print the log's batches and events; changes nothing");
+  dump->add_option("--data", o.data, "data directory")->capture_default_str();
+  dump->add_option("--from", o.from, "first position, like 0/3A1F08 or decimal");
+  dump->add_option("--to", o.to, "end before this position");
+  dump->add_option("--table", o.table, "only events of this table: name, schema.name or id");
+  add_json_format(*dump, o.json);
+  return dump;
+}
+
+CLI::App* add_log_truncate(CLI::App& log, rustbd::cli::LogTruncateOptions& o) {
+  auto* truncate = log.add_subcommand(
+      "truncate", "give up the end of a damaged log; says what goes, and drops it only with --drop");
+  truncate->add_option("--data", o.data, "data directory")->capture_default_str();
+  truncate->add_option("--at", o.at, "the first position that goes")->required();
+  truncate->add_flag("--drop", o.really_drop, "do it: the commits are lost for good");
+  return truncate;
+}
+
 /// The shell's defaults are psql's variables, then RustBD's own port.
 void fill_defaults(rustbd::cli::SqlOptions& o) {
   if (!o.url.empty() || !o.data.empty()) return;
@@ -116,9 +153,14 @@ int main(int argc, char** argv) {
   serve->add_flag("--insecure", insecure, "no password and no TLS; loopback addresses only");
   auto* sql = app.add_subcommand("sql", "SQL shell on a running server or on a data directory");
   add_sql(*sql, sql_options);
-  auto* check = app.add_subcommand("check", "verify a stopped data directory: pages, indexes, log");
-  check->add_option("--data", check_options.data, "data directory")->capture_default_str();
-  check->add_flag("--json", check_options.json, "report as JSON");
+  auto* check = app.add_subcommand("check", "verify a stopped data directory: pages and log, or everything");
+  add_check(*check, check_options);
+  auto* log = app.add_subcommand("log", "the event log of a data directory");
+  log->require_subcommand(1);
+  rustbd::cli::LogDumpOptions dump_options;
+  rustbd::cli::LogTruncateOptions truncate_options;
+  auto* log_dump = add_log_dump(*log, dump_options);
+  auto* log_truncate = add_log_truncate(*log, truncate_options);
   auto* config =
       app.add_subcommand("config", "print every configuration key, its value and where that came from");
   add_serve(*config, serve_flags);
@@ -133,6 +175,8 @@ int main(int argc, char** argv) {
     return rustbd::cli::run_sql(sql_options);
   }
   if (check->parsed()) return rustbd::cli::run_check(check_options);
+  if (log_dump->parsed()) return rustbd::cli::run_log_dump(dump_options);
+  if (log_truncate->parsed()) return rustbd::cli::run_log_truncate(truncate_options);
   try {
     const auto settings = read_config(serve_flags);
     if (config->parsed()) return rustbd::cli::run_config(settings, config_json);

@@ -1,6 +1,7 @@
 #include "rustbd/engine/database.h"
 
 #include "rustbd/catalog/pg_catalog/virtual_relation.h"
+#include "rustbd/catalog/tree_names.h"
 #include "rustbd/engine/session.h"
 #include "rustbd/engine/session_parts.h"
 
@@ -64,6 +65,9 @@ std::unique_ptr<Database> Database::open(io::Environment environment, DatabaseOp
   std::vector<std::shared_ptr<const catalog::Relation>> builtin;
   for (const auto& v : catalog::virtual_relations()) builtin.push_back(v.relation);
   db->catalog_ = std::make_unique<catalog::CatalogStore>(*db->transactions_, std::move(builtin));
+  db->transactions_->name_trees_by([&catalog = *db->catalog_](std::uint32_t id) {
+    return catalog::describe_tree(*catalog.committed(), id);
+  });
   return db;
 }
 
@@ -73,6 +77,7 @@ Database::~Database() {
 }
 
 void Database::close() {
+  transactions_->name_trees_by({});
   catalog_.reset();
   transactions_->close();
 }

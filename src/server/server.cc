@@ -250,7 +250,11 @@ int serve(ServeOptions options) {
   try {
     return Running{std::move(options), logger}.run();
   } catch (const Error& e) {
-    logger.error(fmt::format("could not start: {}{}", e.message, e.hint.empty() ? "" : " (" + e.hint + ")"));
+    std::string hint = e.hint;
+    if (hint.empty() && e.state == sqlstate::kDataCorrupted)
+      hint =
+          "\"rustbd check --deep\" lists what is damaged. Restore the directory from a backup or a replica.";
+    logger.error(fmt::format("could not start: {}{}", e.message, hint.empty() ? "" : " (" + hint + ")"));
   } catch (const std::exception& e) {
     logger.error(fmt::format("could not start: {}", e.what()));
   }

@@ -1,113 +1,404 @@
-// Deep check: trees, and tables against their indexes both ways (`rustbd check`). Nothing else may run.
+// Deep check: trees, rows, overflow chains, tables against their indexes both ways, and the account of space
+// (`rustbd check --deep`). Nothing else may run.
+//
+// Memory, whatever the size of the tables: 4 bytes a page for the account, 32 KiB an index. A table and an
+// index agree if the sums of their entries' hashes do, in each of 1024 parts; only the entries of parts that
+// differ are then held, at most kEntriesMax of them.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <set>
 
-#include "rustbd/txn/system_parts.h"
+#include "rustbd/base/hash.h"
+#include "rustbd/txn/deep_check.h"
 #include "rustbd/txn/tables/table.h"
 
 namespace rustbd::txn {
 
-namespace {
+void DeepCheck::tree_problems(const std::string& name, const storage::TreeReport& report) {
+  for (const auto& p : report.problems) problem(name, p);
+  incomplete_ = incomplete_ || !report.problems.empty();
+}
 
-void check_index(SystemParts& parts, TreeState& state, const TableFormat& format, const IndexPart& part,
-                 std::vector<std::string>* problems) {
-  std::vector<std::pair<Bytes, RowId>> entries;
-  const storage::TreeReport report = part.tree->check(&entries);
-  for (const auto& p : report.problems)
-    problems->push_back(fmt::format("index {}: {}", part.layout->id.raw(), p));
-  if (part.computed) return;
-  std::map<std::uint64_t, std::vector<Bytes>> by_row;
-  for (auto& [key, row] : entries) by_row[row.raw()].push_back(std::move(key));
-  std::map<std::string, std::uint64_t> unique;
+void DeepCheck::own(PageId page, std::uint32_t owner) {
+  if (page.raw() >= owners_.size()) return;
+  auto& known = owners_[page.raw()];
+  if (known != 0)
+    problem(owner_name(owner), fmt::format("page {} belongs to {} too", page.raw(), owner_name(known)));
+  known = owner;
+}
+
+std::string DeepCheck::owner_name(std::uint32_t owner) const {
+  if (owner == kRootMap) return "the root map";
+  if (owner == kPendingFree) return "the list of pages to be freed";
+  return system_.tree_name(owner);
+}
+
+// --- Overflow chains ---
+
+/// Every page of the chain is read: kind, owner, lengths; and belongs to this value alone.
+void DeepCheck::check_chain(TableId table, RowId row, const storage::OverflowRef& ref) {
+  std::uint64_t bytes = 0, pages = 0;
+  for (PageId at = ref.first; !at.is_none(); ++pages) {
+    auto fix = parts_.buffer().fix_shared(at);
+    const auto chain_problem = [&](std::string_view what) {
+      problem(system_.tree_name(table.raw()),
+              fmt::format("page {} of a long value of row {}: {}", at.raw(), row.raw(), what));
+      incomplete_ = true;
+    };
+    if (!fix) return chain_problem("cannot be read");
+    const auto header = fix->header();
+    if (header.kind != storage::PageKind::kOverflow || header.owner != table.raw())
+      return chain_problem("is no page of a long value of this table");
+    own(at, table.raw());
+    bytes += storage::overflow_bytes(fix->data());
+    if (pages > owners_.size()) return chain_problem("the chain has a loop");
+    at = PageId{header.right_sibling};
+  }
+  if (bytes != ref.bytes) {
+    problem(system_.tree_name(table.raw()),
+            fmt::format("a long value of row {} has {} bytes, not {}", row.raw(), bytes, ref.bytes));
+  }
+}
+
+// --- Rows ---
+
+/// Fills key columns that stand in chains.
+storage::Status DeepCheck::fill_keys(const TableFormat& format, std::vector<Cell>& row, Arena& arena) {
+  for (std::size_t c = 0; c < row.size(); ++c) {
+    if (!format.key_columns[c] || row[c].kind != CellKind::kOverflow) continue;
+    const auto ref = row[c].overflow_ref();
+    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+    storage::OverflowRead read(ref, to);
+    if (auto s = storage::run_blocking([&] { return read.run(parts_.buffer()); }); !s) return s;
+    row[c] = Cell::stored({to, ref.bytes});
+  }
+  return {};
+}
+
+/// Calls visit(row id, cells, tombstone) for every row; goes on behind a leaf that cannot be read. False:
+/// some could not.
+bool DeepCheck::each_row(TreeState& state, const TableFormat& format,
+                         const std::function<void(RowId, std::vector<Cell>&, bool tombstone)>& visit) {
+  bool whole = true;
   RowId next{1};
-  for (bool end = false; !end;) {
-    const auto status = storage::run_blocking([&]() -> storage::Status {
-      const auto pin = parts.epochs().pin();
-      storage::SharedGuard leaf;
-      if (auto s = state.tree->fix_leaf(next, &leaf); !s) return s;
-      storage::LeafView view;
-      if (!storage::LeafView::open(leaf.data(), format.rows, &view))
-        return storage::Status::damaged(leaf.page_id());
-      Arena arena(4096);
-      std::vector<Cell> row(format.phys.size());
-      for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
-        const std::uint64_t id = view.rowid(slot).raw();
-        if (view.tombstone(slot)) {
-          by_row.erase(id);
-          continue;
-        }
-        if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
-        for (const auto& p : part.layout->parts) {
-          if (row[p.column].kind != CellKind::kOverflow) continue;
-          const auto ref = row[p.column].overflow_ref();
-          char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-          storage::OverflowRead read(ref, to);
-          if (auto s = storage::run_blocking([&] { return read.run(parts.buffer()); }); !s) return s;
-          row[p.column] = Cell::stored({to, ref.bytes});
-        }
-        Bytes key;
-        bool null = false;
-        append_entry_key(format, *part.layout, row, arena, key, &null);
-        auto at = by_row.find(id);
-        if (at == by_row.end() || std::find(at->second.begin(), at->second.end(), key) == at->second.end()) {
-          problems->push_back(fmt::format("index {}: row {} has no entry", part.layout->id.raw(), id));
-        } else {
-          std::erase(at->second, key);
-          const bool versions = !parts.versions.head(state.id, RowId{id}).empty();
-          if (!at->second.empty() && !versions) {
-            problems->push_back(fmt::format("index {}: row {} has a stale entry", part.layout->id.raw(), id));
-          }
-          by_row.erase(at);
-        }
-        if (part.layout->unique && (!null || part.layout->nulls_not_distinct) &&
-            !unique.emplace(std::string(as_chars(key)), id).second) {
-          problems->push_back(
-              fmt::format("index {}: the key of row {} is there twice", part.layout->id.raw(), id));
-        }
-      }
-      end = view.high_fence() == storage::kNoHighFence;
-      if (!end) next = RowId{view.high_fence()};
-      return {};
-    });
-    if (!status) {
-      problems->push_back(fmt::format("table {}: page {} cannot be read", state.id.raw(), status.page.raw()));
-      return;
-    }
-  }
-  for (const auto& [row, keys] : by_row) {
-    if (parts.versions.head(state.id, RowId{row}).empty()) {
-      problems->push_back(
-          fmt::format("index {}: entry of row {}, which is not there", part.layout->id.raw(), row));
-    }
-  }
-}
-
-}  // namespace
-
-std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk) {
-  return storage::verify_pages(disk).problems;
-}
-
-std::vector<std::string> TransactionSystem::check() {
-  SystemParts& parts = *parts_;
-  std::vector<std::string> problems;
-  auto all = layouts();
-  all.push_back(parts.layout_table);
-  for (const auto& layout : all) {
-    const auto state = parts.tree_state(layout->table);
-    if (state == nullptr) {
-      problems.push_back(fmt::format("table {} has no tree", layout->table.raw()));
+  while (!next.is_none()) {
+    storage::SharedGuard leaf;
+    const auto pin = parts_.epochs().pin();
+    const auto found = storage::run_blocking([&] { return state.tree->fix_leaf(next, &leaf); });
+    storage::LeafView view;
+    if (!found || !storage::LeafView::open(leaf.data(), format.rows, &view)) {
+      leaf.release();
+      whole = false;
+      std::vector<storage::LeafRange> leaves;
+      RowId after;
+      const auto around = storage::run_blocking([&] {
+        leaves.clear();
+        return state.tree->leaves_from(next, 2, &leaves, &after);
+      });
+      if (!around) return false;
+      next = leaves.size() > 1 ? leaves[1].first_rowid : after;
       continue;
     }
-    const auto format = parts.format_of(layout);
-    const auto report = state->tree->check(format->rows);
-    for (const auto& p : report.problems)
-      problems.push_back(fmt::format("table {}: {}", layout->table.raw(), p));
-    for (const IndexPart& part : format->indexes) check_index(parts, *state, *format, part, &problems);
+    std::vector<Cell> row(format.phys.size());
+    for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
+      if (view.row(slot, row)) {
+        visit(view.rowid(slot), row, view.tombstone(slot));
+      } else {
+        whole = false;
+        problem(system_.tree_name(state.id.raw()),
+                fmt::format("page {}: row {} cannot be read", leaf.page_id().raw(), view.rowid(slot).raw()));
+      }
+    }
+    next = view.high_fence() == storage::kNoHighFence ? RowId{} : RowId{view.high_fence()};
   }
-  return problems;
+  return whole;
 }
+
+bool DeepCheck::has_versions(TableId table, RowId row) const {
+  return !parts_.versions.head(table, row).empty();
+}
+
+// --- A table against its indexes ---
+
+std::uint64_t DeepCheck::hash_entry(ByteSpan key, RowId row) {
+  return hash_combine(xxh3_64(key.data(), key.size()), hash_u64(row.raw()));
+}
+
+void DeepCheck::entry_of_row(const TableFormat& format, const IndexPart& part, std::vector<Cell>& row,
+                             Arena& arena, Bytes* key, bool* null) {
+  key->clear();
+  *null = false;
+  // Of a computed key the row id alone stands for the entry.
+  if (!part.computed) append_entry_key(format, *part.layout, row, arena, *key, null);
+}
+
+void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& layout) {
+  const std::string name = system_.tree_name(layout->table.raw());
+  const auto state = parts_.tree_state(layout->table);
+  if (state == nullptr) return problem(name, "has no tree");
+  for (const auto& index : layout->indexes)
+    if (parts_.index_tree(index.id) == nullptr)
+      return problem(system_.tree_name(index.id.raw()), "has no tree");
+  const auto format = parts_.format_of(layout);
+  static_cast<void>(storage::run_blocking([&] { return state->tree->settle(); }));
+  const auto report = state->tree->check(format->rows);
+  tree_problems(name, report);
+  for (const PageId page : report.pages) own(page, layout->table.raw());
+
+  std::vector<Side> table_side(format->indexes.size());
+  tombstones_.clear();
+  std::uint64_t rows = 0;
+  Arena arena(4096);
+  Bytes key;
+  bool readable = true;
+  const bool whole = each_row(*state, *format, [&](RowId id, std::vector<Cell>& row, bool tombstone) {
+    ++rows;
+    arena.reset();
+    for (const Cell& cell : row)
+      if (cell.kind == CellKind::kOverflow) check_chain(layout->table, id, cell.overflow_ref());
+    if (tombstone) {
+      tombstones_.insert(id.raw());
+      return;
+    }
+    if (!fill_keys(*format, row, arena)) {
+      readable = false;
+      return;
+    }
+    for (std::size_t i = 0; i < format->indexes.size(); ++i) {
+      const IndexPart& part = format->indexes[i];
+      bool null = false;
+      entry_of_row(*format, part, row, arena, &key, &null);
+      if (!has_versions(layout->table, id)) {
+        table_side[i].add(hash_entry(key, id));
+      } else if (!part.computed) {
+        bool found = false;
+        const auto status = storage::run_blocking([&] { return part.tree->contains(key, id, &found); });
+        if (status && !found)
+          problem(system_.tree_name(part.layout->id.raw()), fmt::format("row {} has no entry", id.raw()));
+      }
+    }
+  });
+  if (report.problems.empty() && whole && rows != report.entries)
+    problem(name, fmt::format("has {} rows, its leaves say {}", rows, report.entries));
+  for (std::size_t i = 0; i < format->indexes.size(); ++i)
+    check_index(*state, *format, format->indexes[i], table_side[i], whole && readable);
+}
+
+void DeepCheck::check_index(TreeState& state, const TableFormat& format, const IndexPart& part,
+                            const Side& table_side, bool table_whole) {
+  const std::string name = system_.tree_name(part.layout->id.raw());
+  static_cast<void>(storage::run_blocking([&] { return part.tree->settle(); }));
+  const auto report = part.tree->check();
+  tree_problems(name, report);
+  for (const PageId page : report.pages) own(page, part.layout->id.raw());
+  Side side;
+  Bytes last_key;
+  RowId last_row;
+  bool doubled = false;
+  const bool whole = each_entry(part, [&](ByteSpan key, RowId row) {
+    if (tombstones_.contains(row.raw()) || has_versions(state.id, row)) return;
+    side.add(hash_entry(part.computed ? ByteSpan{} : key, row));
+    if (part.layout->unique && !last_row.is_none() && as_chars(last_key) == as_chars(key) && !doubled &&
+        counts_as_double(state, format, part, last_row)) {
+      problem(name, fmt::format("rows {} and {} have the same key", last_row.raw(), row.raw()));
+      doubled = true;  // one is enough to say
+    }
+    last_key.assign(key.begin(), key.end());
+    last_row = row;
+  });
+  if (!whole && report.problems.empty()) problem(name, "cannot be read to its end");
+  if (!whole || !table_whole) return;
+  if (part.computed && part.layout->partial) {
+    // Which rows belong is known to the executor only: every entry must have a row.
+    name_strays(state, format, part);
+  } else if (side != table_side) {
+    name_differences(state, format, part, [&](std::uint64_t hash) {
+      return Side::part_of(hash, side) != Side::part_of(hash, table_side);
+    });
+  }
+}
+
+/// Entries in order. False: it could not be read to its end.
+bool DeepCheck::each_entry(const IndexPart& part, const std::function<void(ByteSpan, RowId)>& visit) {
+  storage::IndexCursor cursor(*part.tree, {}, false, true);
+  storage::IndexBatch batch;
+  for (;;) {
+    if (!storage::run_blocking([&] { return cursor.next(&batch); })) return false;
+    if (batch.entries.empty()) return true;
+    for (const auto& entry : batch.entries) visit(batch.key(entry), entry.rowid);
+  }
+}
+
+/// Equal keys are allowed where a part is null, unless nulls are not distinct.
+bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, const IndexPart& part,
+                                 RowId id) {
+  if (part.layout->nulls_not_distinct) return true;
+  if (part.computed) return false;  // not known here whether a part is null
+  Arena arena(1024);
+  Bytes key;
+  bool null = true, tombstone = false;
+  std::vector<Cell> row;
+  if (!parts_.recover_row(state, format, id, &row, arena, &tombstone) || !fill_keys(format, row, arena))
+    return false;
+  entry_of_row(format, part, row, arena, &key, &null);
+  return !null;
+}
+
+/// Entries of rows that are not there: one look-up an entry.
+void DeepCheck::name_strays(TreeState& state, const TableFormat& format, const IndexPart& part) {
+  const std::string name = system_.tree_name(part.layout->id.raw());
+  std::uint64_t strays = 0;
+  each_entry(part, [&](ByteSpan, RowId row) {
+    if (tombstones_.contains(row.raw()) || has_versions(state.id, row)) return;
+    std::vector<Cell> cells;
+    Arena arena(1024);
+    bool tombstone = false;
+    if (parts_.recover_row(state, format, row, &cells, arena, &tombstone)) return;
+    if (strays++ < kNamedMax) problem(name, fmt::format("entry of row {}, which is not there", row.raw()));
+  });
+}
+
+/// Holds the entries whose hash is `wanted` of both sides and names those that only one has.
+void DeepCheck::name_differences(TreeState& state, const TableFormat& format, const IndexPart& part,
+                                 const std::function<bool(std::uint64_t)>& wanted) {
+  const std::string name = system_.tree_name(part.layout->id.raw());
+  std::map<std::pair<std::uint64_t, std::uint64_t>, int>
+      balance;  // (row, hash): of the table less of the index
+  bool more = false;
+  const auto count = [&](RowId row, std::uint64_t hash, int by) {
+    if (!wanted(hash)) return;
+    if (balance.size() >= kEntriesMax) {
+      more = true;
+      return;
+    }
+    auto [at, fresh] = balance.try_emplace({row.raw(), hash}, 0);
+    if ((at->second += by) == 0) balance.erase(at);
+  };
+  Arena arena(4096);
+  Bytes key;
+  each_row(state, format, [&](RowId id, std::vector<Cell>& row, bool tombstone) {
+    arena.reset();
+    bool null = false;
+    if (tombstone || has_versions(state.id, id) || !fill_keys(format, row, arena)) return;
+    entry_of_row(format, part, row, arena, &key, &null);
+    count(id, hash_entry(key, id), 1);
+  });
+  each_entry(part, [&](ByteSpan entry, RowId row) {
+    if (!tombstones_.contains(row.raw()) && !has_versions(state.id, row))
+      count(row, hash_entry(part.computed ? ByteSpan{} : entry, row), -1);
+  });
+  std::uint64_t missing = 0, stale = 0;
+  for (const auto& [entry, n] : balance) {
+    auto& so_far = n > 0 ? missing : stale;
+    if (so_far++ >= kNamedMax) continue;
+    problem(name, n > 0 ? fmt::format("row {} has no entry", entry.first)
+                        : fmt::format("an entry of row {} is not that of the row", entry.first));
+  }
+  if (missing > kNamedMax || stale > kNamedMax || more)
+    problem(name, fmt::format("{}{} rows without entry, {}{} entries without row", more ? "at least " : "",
+                              missing, more ? "at least " : "", stale));
+}
+
+// --- The account of space ---
+
+void DeepCheck::check_space() {
+  own_chain(storage::kCatalogRootPage, kRootMap);
+  for (const auto& entry : parts_.storage->pending().list()) {
+    if (entry.kind == storage::PendingKind::kPage) own(entry.first_page, kPendingFree);
+    else own_chain(entry.first_page, kPendingFree);
+  }
+  std::map<std::uint32_t, std::vector<PageId>> lost;
+  for (std::uint64_t id = 1; id < owners_.size(); ++id) {
+    const PageId page{id};
+    const bool stored = parts_.buffer().stored(page);
+    if (owners_[id] != 0 && owners_[id] != kPendingFree &&
+        !stored)  // the pool frees what is pending meanwhile
+      problem(owner_name(owners_[id]), fmt::format("page {} is free and in use at once", id));
+    if (owners_[id] != 0 || !stored) continue;
+    auto fix = parts_.buffer().fix_shared(page);
+    lost[fix ? fix->header().owner : 0].push_back(page);
+  }
+  for (const auto& [owner, pages] : lost) {
+    problem(owner_name(owner),
+            fmt::format("{} page{} in use that nothing refers to, the first is page {}{}", pages.size(),
+                        pages.size() == 1 ? "" : "s", pages[0].raw(),
+                        incomplete_ ? " (what is damaged may have referred to them)" : ""));
+  }
+}
+
+void DeepCheck::own_chain(PageId first, std::uint32_t owner) {
+  std::uint64_t pages = 0;
+  for (PageId at = first; !at.is_none() && pages < owners_.size(); ++pages) {
+    own(at, owner);
+    auto fix = parts_.buffer().fix_shared(at);
+    if (!fix) {
+      incomplete_ = true;
+      return problem(owner_name(owner), fmt::format("page {} cannot be read", at.raw()));
+    }
+    at = PageId{fix->header().right_sibling};
+  }
+}
+
+std::vector<std::string> DeepCheck::run() {
+  const auto quiet = [&] {  // no transaction and no old version refers to pages outside the tables
+    std::scoped_lock lock(parts_.active_mutex, parts_.queue_mutex);
+    return parts_.active.empty() && parts_.committed.empty();
+  };
+  if (quiet()) {
+    // What is on its way out goes first.
+    for (int rounds = 0; rounds < 1000 && (system_.collect_garbage() != 0 || parts_.drop_step()); ++rounds) {}
+  }
+  owners_.resize(parts_.buffer().next_page_id());
+  auto all = system_.layouts();
+  all.push_back(parts_.layout_table);
+  for (const auto& layout : all) check_table(layout);
+  std::size_t dropped = 0;
+  {
+    std::lock_guard lock(parts_.drop_mutex);
+    dropped = parts_.dropped.size();
+  }
+  if (quiet() && dropped == 0) check_space();
+  return std::move(problems_);
+}
+
+std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk,
+                                                               std::vector<std::string>* warnings) {
+  auto report = storage::verify_pages(disk);
+  if (warnings != nullptr) *warnings = std::move(report.warnings);
+  return std::move(report.problems);
+}
+
+std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, std::string* end) {
+  std::vector<std::string> findings;
+  const auto state = storage::read_database_state(disk);
+  if (!state) return {"the log cannot be found: no good superblock says where it begins"};
+  const log::Geometry geometry(state->log_segment_bytes);
+  log::LogReader reader(disk, "wal", geometry);
+  const Lsn kept = state->log_keep_lsn.is_none() ? state->positions.lsn : state->log_keep_lsn;
+  reader.seek(kept.is_none() ? geometry.first_batch(0) : kept);
+  for (;;) {
+    const auto got = reader.next();
+    if (got != log::ReadOutcome::kBatch) {
+      if (got != log::ReadOutcome::kEnd) findings.push_back("log: " + reader.problem());
+      break;
+    }
+    const auto kind = reader.batch().header.kind;
+    if (kind != log::BatchKind::kCommit && kind != log::BatchKind::kCommitLarge &&
+        kind != log::BatchKind::kNonTransactional)
+      continue;
+    // A fragment from before the checkpoint counts only for a transaction that recovery replays.
+    const Lsn at = reader.batch().start;
+    if (!reader.for_each_event(reader.batch(), [](const log::Event&) {}) && at >= state->positions.lsn)
+      findings.push_back(fmt::format("log: batch at {}: {}", lsn_text(at), reader.problem()));
+  }
+  *end = lsn_text(reader.position());
+  return findings;
+}
+
+const std::vector<std::string>& TransactionSystem::recovery_findings() const { return parts_->findings; }
+
+std::vector<std::string> TransactionSystem::check() { return DeepCheck(*this).run(); }
 
 }  // namespace rustbd::txn

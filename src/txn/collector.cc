@@ -103,7 +103,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   const bool removal = record.op == UndoOp::kDelete;
   std::vector<EntryLatches::Emptied> emptied;
   std::vector<storage::OverflowRef> chains;
-  bool leaf_empty = false, later = false;
+  bool leaf_empty = false, later = false, damaged = false;
   const auto status = storage::run_blocking([&]() -> storage::Status {
     emptied.clear();
     chains.clear();
@@ -122,8 +122,13 @@ bool SystemParts::purge_record(UndoRec& record) {
     if (auto s = old_keys(format, record, view, kAborted, &keys, &reachable); !s) return s;
     if (!reachable) return {};
     EntryLatches entries(keys.size());
-    for (const OldKey& k : keys)
-      if (auto s = entries.remove(*k.tree, k.key, row); !s) return s;
+    for (const OldKey& k : keys) {
+      auto s = entries.remove(*k.tree, k.key, row);
+      // An entry in a bad page is not readable either. Those in the other indexes must go all the same: once
+      // the chain is cut, they would count as right.
+      if (s.outcome == storage::Outcome::kDamaged) damaged = true;
+      else if (!s) return s;
+    }
     if (removal) {
       if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
     }
@@ -152,7 +157,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (later) return false;
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
   if (!status && tree->upkeep_format() != format_ref) return purge_record(record);
-  if (!status && options.log_line) options.log_line("collection met a damaged page");
+  if ((!status || damaged) && options.log_line) options.log_line("collection met a damaged page");
   for (const auto& e : emptied)
     static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
   if (leaf_empty)

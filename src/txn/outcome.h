@@ -19,7 +19,7 @@ enum class Status : std::uint8_t {
   kDuplicate,         // 23505: `index`, `row` tell which; `row_state` for ON CONFLICT
   kDeadlock,          // 40P01; detail text in the transaction
   kLockNotAvailable,  // 55P03: NOWAIT or lock_timeout
-  kDamaged,           // XX001: `page`
+  kDamaged,           // XX001: `page`, `owner`
   kNoSpace,           // 53100
   kNoMemory,          // 53200
   kIoError,           // 58030
@@ -36,6 +36,7 @@ struct Outcome {
   RowId row{};
   PageId page{};
   ConflictState row_state = ConflictState::kNone;
+  std::uint32_t owner = 0;  // kDamaged: id of the table or index that `page` belongs to; 0: not known
   [[nodiscard]] bool ok() const { return status == Status::kOk; }
   [[nodiscard]] bool blocked() const { return status == Status::kBlocked; }
   static Outcome blocked_on(io::WaitToken token) { return {Status::kBlocked, std::move(token)}; }

@@ -10,6 +10,7 @@
 
 namespace rustbd::txn {
 
+using storage::Action;
 using storage::LeafPage;
 using storage::LeafView;
 using storage::Room;
@@ -42,7 +43,7 @@ const ComputedEntry* find_computed(const std::vector<ComputedEntry>& list, Index
 
 }  // namespace
 
-void SystemParts::check_recovery(const storage::Status& status, const char* what) {
+void SystemParts::check_recovery(const storage::Status& status, const char* what, TableId table) {
   if (status) return;
   switch (status.outcome) {
     case storage::Outcome::kNoSpace: throw error(sqlstate::kDiskFull, "recovery: no space left ({})", what);
@@ -51,8 +52,31 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
     case storage::Outcome::kNoFrame:
       throw error(sqlstate::kOutOfMemory, "recovery: buffer pool too small ({})", what);
     default:
-      throw error(sqlstate::kDataCorrupted, "recovery: page {} is damaged ({})", status.page.raw(), what);
+      const std::uint32_t owner = status.owner != 0 ? status.owner : table.raw();
+      throw error(sqlstate::kDataCorrupted, "recovery: page {} of {} {} is damaged ({})", status.page.raw(),
+                  is_index(owner) ? "index" : "table", owner, what)
+          .with_hint(
+              "\"rustbd check --deep\" names everything that is damaged. What the log says about this page "
+              "cannot "
+              "be brought in: restore the directory from a backup or a replica.");
   }
+}
+
+void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present) {
+  const IndexId id = part.layout->id;
+  if (any_damaged_index.load(std::memory_order_relaxed)) {
+    std::lock_guard lock(damage_mutex);
+    if (damaged_indexes.contains(id)) return;
+  }
+  const auto status = storage::run_blocking(
+      [&] { return present ? part.tree->insert(key, row) : part.tree->remove(key, row); });
+  // What a caller computed is not known here: such an index cannot be built anew before the catalog is there.
+  const bool rebuild = status.outcome == storage::Outcome::kDamaged && !part.computed && !options.examine &&
+                       id != kLayoutIndex;
+  if (!rebuild) return check_recovery(status, present ? "writing an index entry" : "removing an index entry");
+  std::lock_guard lock(damage_mutex);
+  damaged_indexes.insert(id);
+  any_damaged_index.store(true, std::memory_order_relaxed);
 }
 
 // --- Rows in place ---
@@ -163,8 +187,7 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
     } else {
       key = entry_key(*this, *format, part, full, arena);
     }
-    check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }),
-                   "writing an index entry");
+    recover_entry(part, key, row, true);
   }
   std::uint64_t next = tree->next_row.load(std::memory_order_relaxed);
   while (next <= row.raw() && !tree->next_row.compare_exchange_weak(next, row.raw() + 1)) {}
@@ -234,12 +257,10 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
     }
     if (had && has && before == after) continue;
     if (had) {
-      check_recovery(storage::run_blocking([&] { return part.tree->remove(before, row); }),
-                     "removing an index entry");
+      recover_entry(part, before, row, false);
     }
     if (has) {
-      check_recovery(storage::run_blocking([&] { return part.tree->insert(after, row); }),
-                     "writing an index entry");
+      recover_entry(part, after, row, true);
     }
   }
   for (std::size_t i = 0; i < old_row.size(); ++i) {
@@ -268,8 +289,7 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
     } else {
       key = entry_key(*this, *format, part, old_row, arena);
     }
-    check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }),
-                   "removing an index entry");
+    recover_entry(part, key, row, false);
   }
   check_recovery(storage::run_blocking([&]() -> storage::Status {
                    const auto pin = epochs().pin();
@@ -353,8 +373,7 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
         const Bytes present = entry_key(*this, *format, part, cells, arena);
         if (as_chars(present) == as_chars(key)) continue;
       }
-      check_recovery(storage::run_blocking([&] { return part.tree->remove(key, row); }),
-                     "removing an index entry");
+      recover_entry(part, key, row, false);
     }
   } else if (kind == storage::SnapshotRecord::kActive) {
     in.varint();
@@ -518,7 +537,7 @@ void SystemParts::recover_build_index(const TableFormat& format, const IndexPart
                    }),
                    "reading a table for an index");
     for (const auto& [key, row] : entries) {
-      check_recovery(storage::run_blocking([&] { return part.tree->insert(key, row); }), "building an index");
+      recover_entry(part, key, row, true);
     }
   }
 }
@@ -544,7 +563,7 @@ void SystemParts::load_layouts() {
                    }),
                    "reading the layouts");
   }
-  for (const RowId row : rows) layout_row_changed(row);
+  for (const RowId row : rows) examined([&] { layout_row_changed(row); });
 }
 
 // --- Start and end ---
@@ -554,6 +573,47 @@ void SystemParts::bootstrap() {
   check_recovery(storage::run_blocking([&] { return make_trees(layout_table); }),
                  "making the built-in table");
   set_newest(layout_table);
+}
+
+/// Once all rows are in place: what recover_entry() has left out comes from them.
+void SystemParts::rebuild_damaged_indexes() {
+  for (const auto& [key, layout] : layouts) {
+    bool any = false;
+    for (const auto& index : layout->indexes) {
+      if (!damaged_indexes.contains(index.id)) continue;
+      if (options.log_line) {
+        options.log_line(fmt::format("index {} of table {} has a damaged page: building it anew",
+                                     index.id.raw(), layout->table.raw()));
+      }
+      any = true;
+      const PageId root = storage->roots().get(index.id.raw());
+      for (io::WaitToken wait;; wait.wait_blocking()) {
+        const Action action(gate());
+        const auto erased = storage->roots().try_erase(index.id.raw());
+        if (erased) {
+          storage->pending().add(root, storage::PendingKind::kIndexTree);
+          break;
+        }
+        if (erased.status == storage::RootStatus::kNoSpace)
+          throw error(sqlstate::kDiskFull, "recovery: no space left (building an index)");
+        wait = erased.wait;
+      }
+      std::unique_lock lock(tables_mutex);
+      index_trees.erase(index.id);
+    }
+    if (!any) continue;
+    check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making an index");
+    const auto state = tree_state(layout->table);
+    {
+      std::lock_guard lock(state->mutex);
+      state->newest = state->upkeep = nullptr;
+    }
+    set_newest(layout);
+    const auto format = state->format();
+    for (const IndexPart& part : format->indexes)
+      if (damaged_indexes.erase(part.layout->id) != 0) recover_build_index(*format, part);
+  }
+  damaged_indexes.clear();
 }
 
 /// Frees trees that no layout names, sets the row counters.
@@ -605,38 +665,40 @@ void SystemParts::finish_recovery() {
   {
     std::unique_lock lock(tables_mutex);
     for (const auto& d : dropped) {
-      trees.erase(TableId{d.id});
-      index_trees.erase(IndexId{d.id});
+      if (!named.contains(d.id)) trees.erase(TableId{d.id});
+      if (!named.contains(d.id)) index_trees.erase(IndexId{d.id});  // else it was built anew
     }
   }
   std::vector<std::shared_ptr<TreeState>> all;
   for (const auto& [id, tree] : trees) all.push_back(tree);
   for (const auto& tree : all) {
     if (tree->format() == nullptr) continue;
-    if (!find_next_row(*tree)) throw error(sqlstate::kDataCorrupted, "table {} is damaged", tree->id.raw());
+    // A damaged page is met again by the statements that need it; the row counter is also in the checkpoint.
+    if (!find_next_row(*tree)) {
+      if (options.log_line)
+        options.log_line(
+            fmt::format("table {} has a damaged page; the other tables are not affected", tree->id.raw()));
+      continue;
+    }
     // An estimate: leaves times the rows of the first one.
     std::vector<storage::LeafRange> leaves;
     RowId next{1};
     for (int rounds = 0; rounds < 64 && !next.is_none(); ++rounds) {
       RowId after;
-      check_recovery(
-          storage::run_blocking([&] { return tree->tree->leaves_from(next, 4096, &leaves, &after); }),
-          "counting leaves");
-      next = after;
+      const auto status =
+          storage::run_blocking([&] { return tree->tree->leaves_from(next, 4096, &leaves, &after); });
+      next = status ? after : RowId{};
     }
     std::uint32_t in_first = 0;
     const auto format = tree->format();
-    check_recovery(storage::run_blocking([&]() -> storage::Status {
-                     const auto pin = epochs().pin();
-                     storage::SharedGuard leaf;
-                     if (auto s = tree->tree->fix_leaf(RowId{1}, &leaf); !s) return s;
-                     LeafView view;
-                     if (!LeafView::open(leaf.data(), format->rows, &view))
-                       return storage::Status::damaged(leaf.page_id());
-                     in_first = view.rows();
-                     return {};
-                   }),
-                   "counting rows");
+    static_cast<void>(storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      storage::SharedGuard leaf;
+      if (auto s = tree->tree->fix_leaf(RowId{1}, &leaf); !s) return s;
+      LeafView view;
+      if (LeafView::open(leaf.data(), format->rows, &view)) in_first = view.rows();
+      return {};
+    }));
     tree->live_rows.store(static_cast<std::int64_t>(in_first) *
                           static_cast<std::int64_t>(std::max<std::size_t>(1, leaves.size())));
   }
@@ -652,6 +714,7 @@ void SystemParts::open_all() {
   storage_options.eviction_policy = options.eviction_policy;
   storage_options.write_strategy = options.write_strategy;
   storage_options.direct_io = options.direct_io;
+  storage_options.take_lock = options.replay_log;
   storage_options.checkpoint_interval_us =
       options.background ? static_cast<std::int64_t>(options.checkpoint_interval_us) : 0;
   storage_options.relocation_bytes_per_second = options.relocation_bytes_per_second;
@@ -670,6 +733,7 @@ void SystemParts::open_all() {
   replay();
   published_ts.store(last_ts);
   horizon.store(last_ts);
+  rebuild_damaged_indexes();
   finish_recovery();
   if (!layouts.empty()) created = false;
   last_checkpoint_lsn.store(log->tail().raw());

@@ -147,12 +147,20 @@ void SystemParts::replay() {
   Progress progress(*this, geometry, first);
   ReplayWorkers workers(*this, options.recovery_workers);
   open_done = true;  // layout changes from here on build their indexes
-  for (;;) {
+  while (options.replay_log) {
     const log::ReadOutcome got = reader.next();
     if (got == log::ReadOutcome::kEnd) break;
+    if (got == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
     if (got != log::ReadOutcome::kBatch) {
-      throw Error{got == log::ReadOutcome::kIoError ? sqlstate::kIoError : sqlstate::kDataCorrupted,
-                  reader.problem()};
+      if (!options.examine) {
+        throw Error{sqlstate::kDataCorrupted, reader.problem()}.with_hint(
+            "\"rustbd log dump\" shows what can be read. Restore from a backup or a replica; or give up "
+            "every "
+            "commit from there on with \"rustbd log truncate\", which says what it drops.");
+      }
+      std::lock_guard lock(damage_mutex);
+      findings.push_back(reader.problem());
+      break;
     }
     const log::BatchView& batch = reader.batch();
     if (batch.header.txid >= next_txid.load()) next_txid.store(batch.header.txid + 1);
@@ -178,7 +186,8 @@ void SystemParts::replay() {
 // After the end that recovery found: what was read is made final, and the log goes on behind it.
 void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end) {
   log::LogStart start;
-  const bool fresh = end.salt == 0 && end.last_crc == 0 && storage->state().positions.lsn.is_none();
+  const bool fresh =
+      !options.replay_log || (end.salt == 0 && end.last_crc == 0 && storage->state().positions.lsn.is_none());
   if (fresh) {
     start = log::fresh_log(*environment.random, storage->state().wal_uuid);
   } else {

@@ -41,7 +41,7 @@ ReplayWorkers::~ReplayWorkers() {
 void ReplayWorkers::replay(const log::Event& event) {
   if (workers_.empty() || !SystemParts::is_row_event(event)) {
     if (SystemParts::needs_all_before(event)) barrier();
-    parts_.replay_event(event);
+    parts_.examined([&] { parts_.replay_event(event); });
     return;
   }
   Worker& worker =
@@ -122,7 +122,7 @@ void ReplayWorkers::replay_chunk(const Chunk& chunk) {
       event.table = item.table;
       event.row = item.row;
       event.body = ByteSpan(chunk.bodies).subspan(item.offset, item.bytes);
-      parts_.replay_event(event);
+      parts_.examined([&] { parts_.replay_event(event); });
     }
   } catch (...) {
     const std::lock_guard lock(failure_mutex_);

@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "rustbd/base/error.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/consumers.h"
 #include "rustbd/log/log_reader.h"
@@ -129,6 +131,7 @@ struct SystemParts final : storage::CheckpointSource {
   double replay_bytes_per_second = 16 << 20;  // measured by the last recovery that was long enough
   /// A checkpoint is asked for after that much log: so that replaying it takes no longer than configured.
   [[nodiscard]] std::uint64_t checkpoint_log_limit() const;
+  std::function<std::string(std::uint32_t)> tree_names;  // set before sessions come
 
   // --- commit order (storage.md §4.4) ---
   std::mutex commit_mutex;  // protects last_ts, committed (pushes); taken inside the gate
@@ -230,6 +233,7 @@ struct SystemParts final : storage::CheckpointSource {
   /// The trees' state; made from the root map, or nullptr if the id has no root.
   std::shared_ptr<TreeState> tree_state(TableId id);
   std::shared_ptr<storage::IndexTree> index_tree(IndexId id);
+  [[nodiscard]] bool is_index(std::uint32_t id) const;  // of a tree that is known by now
   /// Format of exactly this layout (the newest one's is shared).
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
   /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes
@@ -291,6 +295,17 @@ struct SystemParts final : storage::CheckpointSource {
   void load_layouts();
   void replay();
   void finish_recovery();
+  /// Index entries in recovery. An index that has a damaged page is left alone from then on and built anew at
+  /// the end.
+  void recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present);
+  void rebuild_damaged_indexes();
+  std::mutex damage_mutex;            // protects the two below while recovery runs on several threads
+  std::set<IndexId> damaged_indexes;  // recovery
+  std::atomic<bool> any_damaged_index{false};
+  std::vector<std::string> findings;  // recovery with Options::examine
+  /// Runs `step`; with Options::examine its XX001 becomes a finding.
+  template <class Step>
+  void examined(Step&& step);
   void start_background();
   void stop_background();
   // Rows in place, without versions; for threads that may block, one at a time for each row, while no
@@ -313,10 +328,23 @@ struct SystemParts final : storage::CheckpointSource {
   static bool is_row_event(const log::Event& event);
   /// Of none of them, but it changes what rows' events find: all before it must be in the pages.
   static bool needs_all_before(const log::Event& event);
-  void check_recovery(const storage::Status& status, const char* what);
+  void check_recovery(const storage::Status& status, const char* what, TableId table = {});
 };
 
-/// Maps a storage status to the caller's. `*restart`: nothing to report, try again at once.
-Outcome to_outcome(const storage::Status& status, bool* restart);
+template <class Step>
+void SystemParts::examined(Step&& step) {
+  if (!options.examine) return step();
+  try {
+    step();
+  } catch (const Error& e) {
+    if (e.state != sqlstate::kDataCorrupted) throw;
+    std::lock_guard lock(damage_mutex);
+    findings.push_back(e.message);
+  }
+}
+
+/// Maps a storage status to the caller's. `*restart`: nothing to report, try again at once. `table`: whose
+/// page it is if the status does not say (overflow chains).
+Outcome to_outcome(const storage::Status& status, bool* restart, TableId table = {});
 
 }  // namespace rustbd::txn

@@ -20,7 +20,7 @@ std::uint32_t SnapshotRegistry::claim(std::uint32_t hint) {
   }
 }
 
-Outcome to_outcome(const storage::Status& status, bool* restart) {
+Outcome to_outcome(const storage::Status& status, bool* restart, TableId table) {
   *restart = false;
   Outcome out;
   switch (status.outcome) {
@@ -37,6 +37,7 @@ Outcome to_outcome(const storage::Status& status, bool* restart) {
     case storage::Outcome::kDamaged:
       out.status = Status::kDamaged;
       out.page = status.page;
+      out.owner = status.owner != 0 ? status.owner : table.raw();
       break;
     case storage::Outcome::kTooLarge: out.status = Status::kTooLarge; break;
   }
@@ -71,6 +72,11 @@ std::shared_ptr<storage::IndexTree> SystemParts::index_tree(IndexId id) {
   auto& tree = index_trees[id];
   if (tree == nullptr) tree = std::make_shared<storage::IndexTree>(buffer(), id, root);
   return tree;
+}
+
+bool SystemParts::is_index(std::uint32_t id) const {
+  std::shared_lock lock(tables_mutex);
+  return index_trees.contains(IndexId{id});
 }
 
 std::shared_ptr<const TableFormat> SystemParts::format_of(

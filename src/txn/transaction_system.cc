@@ -255,9 +255,22 @@ std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   return out;
 }
 
-std::string TransactionSystem::log_position_text() const {
-  const std::uint64_t lsn = parts_->log->tail().raw();
-  return fmt::format("{:X}/{:X}", lsn >> 32, lsn & 0xFFFFFFFFu);
+std::string TransactionSystem::log_position_text() const { return lsn_text(parts_->log->tail()); }
+
+std::string TransactionSystem::lsn_text(Lsn lsn) {
+  return fmt::format("{:X}/{:X}", lsn.raw() >> 32, lsn.raw() & 0xFFFFFFFFu);
+}
+
+void TransactionSystem::name_trees_by(std::function<std::string(std::uint32_t)> names) {
+  parts_->tree_names = std::move(names);
+}
+
+std::string TransactionSystem::tree_name(std::uint32_t id) const {
+  std::string name = parts_->tree_names ? parts_->tree_names(id) : std::string();
+  if (!name.empty()) return name;
+  if (id == 0) return "the database";
+  if (id == kLayoutTable.raw() || id == kLayoutIndex.raw()) return "the built-in table of layouts";
+  return fmt::format("{} {}", parts_->is_index(id) ? "index" : "table", id);
 }
 
 void TransactionSystem::throw_outcome(const Outcome& outcome, const Locker* locker) const {
@@ -272,7 +285,13 @@ void TransactionSystem::throw_outcome(const Outcome& outcome, const Locker* lock
     }
     case Status::kLockNotAvailable:
       throw error(sqlstate::kLockNotAvailable, "canceling statement due to lock timeout");
-    case Status::kDamaged: throw error(sqlstate::kDataCorrupted, "page {} is damaged", outcome.page.raw());
+    case Status::kDamaged:
+      throw error(sqlstate::kDataCorrupted, "page {} of {} is damaged", outcome.page.raw(),
+                  tree_name(outcome.owner))
+          .with_hint(parts_->is_index(outcome.owner)
+                         ? "REINDEX builds the index anew from its table."
+                         : "Only statements that need this page fail; \"rustbd check --deep\" on the stopped "
+                           "directory lists everything that is damaged.");
     case Status::kNoSpace:
       throw error(sqlstate::kDiskFull, "could not extend the database: no space left on device");
     case Status::kNoMemory: throw error(sqlstate::kOutOfMemory, "out of memory");

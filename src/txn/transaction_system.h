@@ -54,6 +54,12 @@ struct Options {
   std::uint64_t relocation_bytes_per_second = std::uint64_t{32} << 20;  // to shrink the data file; 0: never
   bool background = true;  // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;  // `rustbd check`: nothing is written to the directory
+  /// `rustbd check`: damage that recovery meets is a finding of check(), and recovery goes on without what it
+  /// cannot read. Never for a database that is to be used.
+  bool examine = false;
+  /// False (`rustbd log dump`, with an overlay disk): the tables as the last checkpoint left them; the lock
+  /// is not taken.
+  bool replay_log = true;
   bool direct_io = false;
   bool preallocate_log = true;           // zero-fill segments ahead (off for tests)
   std::uint64_t data_grow_bytes = 0;     // step by which the data file grows; 0: the default
@@ -178,12 +184,25 @@ class TransactionSystem {
   [[nodiscard]] Statistics statistics() const;
   [[nodiscard]] std::vector<ActiveTransaction> active_transactions() const;
   [[nodiscard]] std::string log_position_text() const;
+  /// What the open with Options::examine met.
+  [[nodiscard]] const std::vector<std::string>& recovery_findings() const;
+  /// `A/1B2C`, as PostgreSQL writes a pg_lsn.
+  [[nodiscard]] static std::string lsn_text(Lsn lsn);
   /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks;
   /// nothing else may run. Returns the findings (empty: all is well).
   std::vector<std::string> check();
+  /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event. Returns the
+  /// findings; `*end`: where it ends.
+  static std::vector<std::string> check_log(io::Disk& disk, std::string* end);
   /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
   /// image of every page. Reads only. Returns the findings.
-  static std::vector<std::string> check_stored_pages(io::Disk& disk);
+  static std::vector<std::string> check_stored_pages(io::Disk& disk,
+                                                     std::vector<std::string>* warnings = nullptr);
+  /// How messages call a tree of a table or index id; empty: its number is shown. Set once, before sessions
+  /// come.
+  void name_trees_by(std::function<std::string(std::uint32_t)> names);
+  /// `table "public.t"`, or `table or index 16500` where nobody knows a name.
+  [[nodiscard]] std::string tree_name(std::uint32_t id) const;
   /// Throws the Error (PostgreSQL's text) that a failed outcome stands for; kDuplicate, kConflict, kGone,
   /// kSelfModified and kEnd are the caller's and give XX000.
   [[noreturn]] void throw_outcome(const Outcome& outcome, const Locker* locker = nullptr) const;

@@ -112,15 +112,15 @@ def test_script_on_directory_and_check(context):
         done = sql("--data", data, "-c", "select nothing from from_server")
         assert done.returncode == 3 and "LINE 1: select nothing from" in done.stderr, done
 
-        check = subprocess.run([harness.binary(), "check", "--data", data, "--json"], capture_output=True, text=True, timeout=300)
+        check = subprocess.run([harness.binary(), "check", "--deep", "--data", data, "--json"], capture_output=True, text=True, timeout=300)
         report = json.loads(check.stdout)
         assert check.returncode == 0 and report["ok"] and report["findings"] == [], check
         files = sorted((p for p in pathlib.Path(data).rglob("*") if p.is_file()), key=lambda p: -p.stat().st_size)
         before = {p: p.stat().st_mtime_ns for p in files}
-        assert subprocess.run([harness.binary(), "check", "--data", data], capture_output=True, timeout=300).returncode == 0
+        assert subprocess.run([harness.binary(), "check", "--deep", "--data", data], capture_output=True, timeout=300).returncode == 0
         assert before == {p: p.stat().st_mtime_ns for p in files}, "check wrote something"
         damage(data)
-        check = subprocess.run([harness.binary(), "check", "--data", data, "--json"], capture_output=True, text=True, timeout=300)
+        check = subprocess.run([harness.binary(), "check", "--deep", "--data", data, "--json"], capture_output=True, text=True, timeout=300)
         assert check.returncode == 4 and json.loads(check.stdout)["findings"], check
     finally:
         shutil.rmtree(data, ignore_errors=True)

@@ -132,7 +132,7 @@ def test_kill_under_load(context):
                 history = now
             assert len(ledger.acknowledged) >= ROUNDS and history > ROUNDS, "too little work to prove anything"
             server.stop()
-            checked = subprocess.run([harness.binary(), "check", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
+            checked = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
             assert checked.returncode == 0, checked.stdout + checked.stderr
         except BaseException:
             print(f"RUSTBD_KILL_SEED={seed}, kill {turn + 1}; {len(ledger.acknowledged)} acknowledged, history {history}", file=sys.stderr)

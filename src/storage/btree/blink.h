@@ -70,7 +70,7 @@ class Blink {
         case FixStatus::kOk: *guard = std::move(fix.guard); return Status::ok();
         case FixStatus::kMiss: return Status::miss(std::move(fix.wait));
         case FixStatus::kBusy: spin_pause(round); break;
-        case FixStatus::kDamaged: return Status::damaged(id);
+        case FixStatus::kDamaged: return Status::damaged(id, owner_);
         case FixStatus::kNoFrame: return {Outcome::kNoFrame, {}, {}};
       }
     }
@@ -88,12 +88,12 @@ class Blink {
       PageId next;
       const Route route = Ops::route(guard.data(), key, side, &next);
       if (!guard.check()) continue;
-      if (!sound(facts)) return Status::damaged(at);
+      if (!sound(facts)) return Status::damaged(at, owner_);
       if (facts.level < level) {
         *page = PageId{};
         return Status::ok();
       }
-      if (route == Route::kLeft || route == Route::kBad) return Status::damaged(at);
+      if (route == Route::kLeft || route == Route::kBad) return Status::damaged(at, owner_);
       if (route == Route::kRight) {
         at = next;
       } else if (facts.level == level) {
@@ -102,7 +102,7 @@ class Blink {
       } else {
         at = next;
       }
-      if (at.is_none()) return Status::damaged(guard.page_id());
+      if (at.is_none()) return Status::damaged(guard.page_id(), owner_);
     }
     return Status::restart();
   }
@@ -278,13 +278,13 @@ class Blink {
           return Status::ok();
         }
       }
-      if (!sound(facts)) return Status::damaged(at);
+      if (!sound(facts)) return Status::damaged(at, owner_);
       if (facts.level != level) {  // the root has grown meanwhile
         *again = true;
         return Status::ok();
       }
       if (route == Route::kHere || route == Route::kChild) return Status::ok();
-      if (route != Route::kRight || next.is_none()) return Status::damaged(at);
+      if (route != Route::kRight || next.is_none()) return Status::damaged(at, owner_);
       if constexpr (std::is_same_v<Guard, ExclusiveGuard>) note_missing(*guard, level, next);
       at = next;
     }
@@ -482,24 +482,32 @@ class Blink {
     return Status::ok();
   }
 
-  /// Frees the leftmost page that has no children; the root at the end.
+  /// Frees the leftmost page that has no children; the root at the end. A page that cannot be read goes
+  /// unread: what only it led to stays allocated.
   template <class BeforeLeaf>
   Status free_one(BeforeLeaf&& before_leaf, bool* done) {
     ExclusiveGuard parent, page;
-    if (Status s = fix(root_, &page); !s) return s;
+    if (Status s = fix(root_, &page); !s) {
+      if (s.outcome != Outcome::kDamaged) return s;
+      buffer_.free_unread(root_);
+      *done = true;
+      return Status::ok();
+    }
     while (page.header().level > 0 && page.header().count > 0) {
       const PageId first = Ops::child(page.data(), 0);
       parent = std::move(page);
-      if (Status s = fix(first, &page); !s) return s;
-      if (!sound(facts_of(page.data()))) return Status::damaged(first);
+      Status s = fix(first, &page);
+      if (s && !sound(facts_of(page.data()))) return Status::damaged(first, owner_);
+      if (s.outcome == Outcome::kDamaged) return free_damaged(parent, first);
+      if (!s) return s;
     }
     if (parent.held()) {
+      const PageId right{page.header().right_sibling};
       PageId next;
-      if (Status s = child_after(parent, &next); !s) return s;
+      if (Status s = child_after(parent, right, &next); !s) return s;
       if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
       if (page.header().level == 0)
         if (Status s = before_leaf(page); !s) return s;
-      const PageId right{page.header().right_sibling};
       if (!right.is_none() && right != next) {
         Ops::set_child(parent.mutable_bytes(), 0, right);  // a leaf that its parent does not know
       } else {
@@ -514,15 +522,27 @@ class Blink {
     return Status::ok();
   }
 
-  Status child_after(const ExclusiveGuard& parent, PageId* next) {
+  Status free_damaged(ExclusiveGuard& parent, PageId child) {
+    if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    Ops::remove_child(parent.mutable_bytes(), 0);
+    buffer_.free_unread(child);
+    return Status::ok();
+  }
+
+  /// `right`: the first child's right neighbour; taken for the next child where that cannot be known.
+  Status child_after(const ExclusiveGuard& parent, PageId right, PageId* next) {
     if (parent.header().count > 1) {
       *next = Ops::child(parent.data(), 1);
       return Status::ok();
     }
-    const PageId right{parent.header().right_sibling};
-    if (right.is_none()) return Status::ok();
+    const PageId neighbour_id{parent.header().right_sibling};
+    if (neighbour_id.is_none()) return Status::ok();
     ExclusiveGuard neighbour;
-    if (Status s = fix(right, &neighbour); !s) return s;
+    if (Status s = fix(neighbour_id, &neighbour); !s) {
+      if (s.outcome != Outcome::kDamaged) return s;
+      *next = right;
+      return Status::ok();
+    }
     if (neighbour.header().count > 0) *next = Ops::child(neighbour.data(), 0);
     return Status::ok();
   }

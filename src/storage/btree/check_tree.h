@@ -69,7 +69,12 @@ class TreeCheck {
       Fix<SharedGuard> fix = buffer_.fix_shared(at);
       if (!fix) {
         problem(at, "cannot be read");
-        return {};
+        report_.pages.push_back(at);
+        if (next_expected < expected.size() && expected[next_expected].page == at) ++next_expected;
+        if (next_expected == expected.size()) return below;
+        at = expected[next_expected].page;  // what the parent knows to come next
+        lower = expected[next_expected].lower;
+        continue;
       }
       const PageHeader header = fix->header();
       if (*level < 0) *level = header.level;

@@ -35,7 +35,8 @@ bool has_entry(const IndexView& view, ByteSpan entry, std::uint32_t* place) {
 }
 
 Status open_latched(const ExclusiveGuard& guard, IndexView* view) {
-  return IndexView::open(guard.data(), view) ? Status::ok() : Status::damaged(guard.page_id());
+  return IndexView::open(guard.data(), view) ? Status::ok()
+                                             : Status::damaged(guard.page_id(), guard.header().owner);
 }
 
 /// Last 8 bytes of prefix ‖ rest as a rowid.
@@ -189,7 +190,7 @@ Status IndexTree::contains(ByteSpan key, RowId rowid, bool* found) {
     *found = sound && place < view.count() && view.suffix(place, &rest) &&
              compare_keys(rest, ByteSpan{entry}.subspan(std::min(view.prefix().size(), entry.size()))) == 0;
     if (!leaf.check()) continue;
-    return sound ? Status::ok() : Status::damaged(leaf.page_id());
+    return sound ? Status::ok() : Status::damaged(leaf.page_id(), index_.raw());
   }
   return Status::restart();
 }
@@ -311,7 +312,7 @@ Status IndexTree::read_forward(IndexCursor& cursor, IndexBatch* batch, std::size
     batch->clear();
     return Status::ok();
   }
-  if (!sound) return Status::damaged(leaf.page_id());
+  if (!sound) return Status::damaged(leaf.page_id(), index_.raw());
   cursor.done_ = last && !limited;
   if (!cursor.done_) cursor.low_ = std::move(position);
   cursor.hint_ = hint;
@@ -347,7 +348,7 @@ Status IndexTree::read_backward(IndexCursor& cursor, IndexBatch* batch, std::siz
     batch->clear();
     return Status::ok();
   }
-  if (!sound) return Status::damaged(leaf.page_id());
+  if (!sound) return Status::damaged(leaf.page_id(), index_.raw());
   cursor.done_ = last && !limited;
   cursor.high_ = std::move(position);
   return Status::ok();
@@ -392,7 +393,7 @@ Status UniqueProbe::collect(std::vector<RowId>* rowids) {
     for (; place < view.count(); ++place) {
       Bytes entry;
       if (!view.key(place, &entry) || entry.size() < kRowidBytes)
-        return Status::damaged(leaves_[leaf].page_id());
+        return Status::damaged(leaves_[leaf].page_id(), tree_->index_.raw());
       if (compare_keys(entry, highest) > 0) return Status::ok();
       if (entry.size() != highest.size())
         continue;  // normalised keys are prefix-free; others cannot stand between

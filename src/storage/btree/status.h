@@ -23,15 +23,16 @@ enum class Outcome : std::uint8_t {
 
 struct [[nodiscard]] Status {
   Outcome outcome = Outcome::kOk;
-  io::WaitToken wait{};  // with kMiss; may be empty: restart at once
-  PageId page{};         // with kDamaged
+  io::WaitToken wait{};     // with kMiss; may be empty: restart at once
+  PageId page{};            // with kDamaged
+  std::uint32_t owner = 0;  // with kDamaged: id of the table or index to which the page belongs; 0: not known
 
   explicit operator bool() const { return outcome == Outcome::kOk; }
   static Status ok() { return {}; }
   static Status miss(io::WaitToken wait) { return {Outcome::kMiss, std::move(wait), {}}; }
   static Status restart() { return {Outcome::kRestart, {}, {}}; }
   static Status full() { return {Outcome::kFull, {}, {}}; }
-  static Status damaged(PageId page) { return {Outcome::kDamaged, {}, page}; }
+  static Status damaged(PageId page, std::uint32_t owner = 0) { return {Outcome::kDamaged, {}, page, owner}; }
   static Status too_large() { return {Outcome::kTooLarge, {}, {}}; }
 };
 

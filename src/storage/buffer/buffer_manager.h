@@ -114,6 +114,10 @@ class BufferManager {
   /// Starts the read if the page is not resident. Never waits.
   void prefetch(PageId id);
   [[nodiscard]] bool resident(PageId id) const;
+  /// Whether the id belongs to a page that checkpoints carry (for the account of space).
+  [[nodiscard]] bool stored(PageId id) const {
+    return known(id) && !directory_.entry(id.raw()).has(PageEntry::kFreePage | PageEntry::kTemp);
+  }
 
   // --- Waiting forms, for recovery, checkpoints, tools. kOk, kDamaged or kNoFrame.
   [[nodiscard]] Fix<SharedGuard> fix_shared(PageId id);

@@ -162,6 +162,8 @@ struct VerifyReport {
   std::uint64_t pages = 0, free_pages = 0, blocks_used = 0, file_blocks = 0;
   DatabaseState state;
 };
+/// What the newest good superblock says; nullopt: there is none. Reads only.
+std::optional<DatabaseState> read_database_state(io::Disk& disk, const std::string& path = kDataFileName);
 /// Superblock copies, directory, every page image (checksum, id, class, epoch: P7), extents disjoint (P6),
 /// undo snapshot.
 /// `keys`: nullptr without encryption.

@@ -137,6 +137,16 @@ class Verifier {
 
 }  // namespace
 
+std::optional<DatabaseState> read_database_state(io::Disk& disk, const std::string& path) {
+  auto opened = disk.open(path, {.read_only = true});
+  if (!opened) return std::nullopt;
+  DataFile file(std::move(*opened), nullptr);
+  const auto blocks = file.size_blocks();
+  if (!blocks) return std::nullopt;
+  const SuperblockReading reading = read_superblocks(file, *blocks * kBlockBytes);
+  return reading.newest ? std::optional(reading.newest->state) : std::nullopt;
+}
+
 VerifyReport verify_pages(io::Disk& disk, const security::KeyRing* keys) {
   const std::string path = kDataFileName;
   VerifyReport report;

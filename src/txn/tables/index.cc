@@ -168,11 +168,12 @@ Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan ke
 Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out) {
   SystemParts& parts = table.system().parts();
   const IndexPart& part = part_of(table.format(), index);
+  bool restart = false;
   auto root = parts.buffer().try_fix_shared(part.tree->root());
   if (!root) {
     if (root.status == storage::FixStatus::kMiss) return Outcome::blocked_on(root.wait);
     if (root.status == storage::FixStatus::kBusy) return Outcome::blocked_on({});
-    return {Status::kDamaged};
+    return to_outcome(storage::Status::damaged(part.tree->root(), index.raw()), &restart);
   }
   out->height = root->header().level;
   double key_bytes = 12;
@@ -306,9 +307,9 @@ storage::Status add_older_version(SystemParts& parts, TreeState& state, const Ta
 }
 
 /// Awaits what a storage status asks for; false: it is final and `*out` says why.
-Task<bool> again(storage::Status status, Outcome* out) {
+Task<bool> again(storage::Status status, TableId table, Outcome* out) {
   bool restart = false;
-  *out = to_outcome(status, &restart);
+  *out = to_outcome(status, &restart, table);
   if (restart) co_return true;
   if (!out->blocked()) co_return false;
   co_await out->token;
@@ -325,7 +326,7 @@ Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const Tab
     if (status) continue;
     more = true;
     if (status.outcome == storage::Outcome::kFull) status = part.tree->split(full, row);
-    if (!status && !co_await again(status, &outcome)) co_return outcome;
+    if (!status && !co_await again(status, state.id, &outcome)) co_return outcome;
   }
   co_return Outcome{};
 }
@@ -408,7 +409,7 @@ Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, Compute
     RowId next{1};
     for (bool end = false; !end;) {
       const storage::Status status = read_leaf(parts, state, table.format(), part, &next, &end, &run);
-      if (!status && !co_await again(status, &outcome)) co_return outcome;
+      if (!status && !co_await again(status, state.id, &outcome)) co_return outcome;
     }
   }
   std::sort(run.entries.begin(), run.entries.end(), [&](const BuildEntry& a, const BuildEntry& b) {
@@ -435,14 +436,14 @@ Task<Outcome> build_index(Table& table, IndexId index, Transaction& txn, Compute
     }
     storage::Status status = builder.add(as_bytes(run.key(e)), e.row);
     while (!status) {
-      if (!co_await again(status, &outcome)) co_return outcome;
+      if (!co_await again(status, state.id, &outcome)) co_return outcome;
       status = builder.flush();
     }
   }
   for (;;) {
     const storage::Status status = builder.flush();
     if (status) break;
-    if (!co_await again(status, &outcome)) co_return outcome;
+    if (!co_await again(status, state.id, &outcome)) co_return outcome;
   }
   for (const RowId row : run.chained) {
     outcome = co_await add_older_versions(parts, state, table.format(), part, row);

@@ -202,7 +202,7 @@ RowFetcher::Result RowFetcher::add(RowId row, std::uint32_t at, const IndexHit* 
     if (status) return added ? Result::kAdded : Result::kSkipped;
     leaf_.release();
     bool restart = false;
-    *outcome = to_outcome(status, &restart);
+    *outcome = to_outcome(status, &restart, state_.id);
     if (!restart) return Result::kStop;
     if (tries % 64 == 0) std::this_thread::yield();
   }

@@ -37,7 +37,9 @@ storage::Status EntryLatches::insert_probed(storage::UniqueProbe&& probe, storag
 
 storage::Status EntryLatches::remove(storage::IndexTree& tree, ByteSpan key, RowId row) {
   removes_.push_back({&tree, Bytes(key.begin(), key.end()), row, {}});
-  return tree.prepare_remove(key, row, &removes_.back().remove);
+  storage::Status status = tree.prepare_remove(key, row, &removes_.back().remove);
+  if (status.outcome == storage::Outcome::kDamaged) removes_.pop_back();
+  return status;
 }
 
 storage::DirtyResult EntryLatches::mark_dirty() {
@@ -67,7 +69,7 @@ RowWriter::RowWriter(Table& table, Transaction& txn)
 
 RowWriter::Step RowWriter::status_step(const storage::Status& status, Outcome* out) {
   bool restart = false;
-  *out = to_outcome(status, &restart);
+  *out = to_outcome(status, &restart, state_.id);
   return restart ? Step::kRestart : Step::kReturn;
 }
 
@@ -390,6 +392,7 @@ RowWriter::Step RowWriter::check_others(const IndexPart& part, ByteSpan key, Row
       if (!guard.check()) return Step::kRestart;
       out->status = Status::kDamaged;
       out->page = guard.page_id();
+      out->owner = state_.id.raw();
       return Step::kReturn;
     }
     const ChainHead chain = parts_.versions.head(state_.id, other);

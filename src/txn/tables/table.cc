@@ -148,7 +148,7 @@ Outcome Table::morsel_boundaries(std::uint32_t wanted, std::vector<std::uint64_t
     const auto status = state_->tree->leaves_from(from, 1024, &leaves, &next);
     if (!status) {
       bool restart = false;
-      Outcome o = to_outcome(status, &restart);
+      Outcome o = to_outcome(status, &restart, layout_->table);
       if (restart) continue;
       return o;
     }
@@ -194,7 +194,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     storage::SharedGuard leaf;
     if (const auto status = state.tree->fix_leaf(RowId{next_row_}, &leaf); !status) {
       bool restart = false;
-      Outcome o = to_outcome(status, &restart);
+      Outcome o = to_outcome(status, &restart, state.id);
       if (restart) continue;
       return o;
     }
@@ -255,7 +255,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     }
     if (!status) {
       bool restart = false;
-      Outcome o = to_outcome(status, &restart);
+      Outcome o = to_outcome(status, &restart, state.id);
       if (restart) continue;
       return o;
     }
@@ -277,7 +277,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
             break;
           }
           bool restart = false;
-          Outcome o = to_outcome(status, &restart);
+          Outcome o = to_outcome(status, &restart, state.id);
           if (!restart) return o;
           restarted = true;
           break;

@@ -1,0 +1,144 @@
+"""Damage on disk as operators meet it: what statements, `rustbd check`, `rustbd log` and the next start say and do."""
+import hashlib
+import json
+import re
+import subprocess
+import urllib.request
+
+import harness
+
+PLAIN = {"RUSTBD_STORAGE_COMPRESSION": "none"}  # the test looks for the text of a row
+
+
+def rustbd(*arguments):
+    return subprocess.run([harness.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def flip_behind(path, text: bytes, every=True):
+    """Turns a bit of the byte before `text`, wherever it stands in the file. How many times."""
+    content = path.read_bytes()
+    at, count = content.find(text), 0
+    with open(path, "r+b") as file:
+        while at >= 0:
+            file.seek(at)
+            file.write(bytes([content[at] ^ 2]))
+            count += 1
+            at = content.find(text, at + 1) if every else -1
+    return count
+
+
+def fails(server, sql):
+    done = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", "-v", "VERBOSITY=verbose", "-c", sql],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+def test_one_table_is_hurt_the_others_work(context):
+    with harness.Rustbd(env=PLAIN) as server:
+        server.sql("create table hurt (i int primary key, t text); create index hurt_t on hurt (t)")
+        server.sql("create table sound (i int primary key, t text)")
+        server.sql("insert into hurt select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g")
+        server.sql("insert into sound select g, 'fine' || g from generate_series(1, 5000) g")
+        server.stop()
+        assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1  # in the table and in its index
+        server.start()
+        said = fails(server, "select count(*), max(t) from hurt")
+        page = re.search(r'XX001: page (\d+) of table "public\.hurt" is damaged', said)
+        assert page, said
+        assert server.sql("select count(*), max(i) from sound") == "5000|5000"
+        server.sql("update sound set t = t || '!'; checkpoint")
+        assert server.sql("select i from hurt where i = 1") == "1"
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.http}/metrics", timeout=30).read().decode()
+        assert re.search(r"^rustbd_checksum_failures_total [1-9]", metrics, re.M), "the metric does not count"
+        server.stop()
+        fast, deep = rustbd("check", "--data", server.data), rustbd("check", "--deep", "--format", "json", "--data", server.data)
+        assert fast.returncode == 4 and f"page {page[1]}: " in fast.stdout, fast
+        report = json.loads(deep.stdout)
+        assert deep.returncode == 4 and not report["ok"] and report["mode"] == "deep", deep
+        assert f'table "public.hurt": page {page[1]}: cannot be read' in report["findings"], report
+        assert not [f for f in report["findings"] if "sound" in f], report
+        server.start()
+        server.sql("drop table hurt")
+        assert server.sql("select count(*) from sound") == "5000"
+
+
+def test_an_index_is_built_anew(context):
+    key = hashlib.md5(b"15000").hexdigest()
+    with harness.Rustbd(env=PLAIN) as server:
+        server.sql("create table t (i int primary key, k text)")
+        server.sql("insert into t select g, md5(g::text) from generate_series(1, 20000) g")
+        server.sql("create unique index t_k on t (k desc)")
+        server.sql("analyze t")
+        server.stop()
+        # Behind what the keys of a page have in common. Bytes of descending keys are inverted: the table has them not.
+        assert flip_behind(server.data / "rustbd.db", bytes(255 - b for b in key[8:].encode())) >= 1
+        server.start()
+        look = f"select i from t where k = '{key}'"
+        assert 'of index "public.t_k" is damaged' in fails(server, look)
+        assert server.sql(f"select i from t where k || '' = '{key}'") == "15000"
+        server.sql("begin; reindex index t_k; rollback")
+        assert "XX001" in fails(server, look), "the old index is there again"
+        server.sql("reindex index t_k")
+        assert server.sql(look) == "15000"
+        server.kill()
+        server.start()
+        assert server.sql(look) == "15000"
+        server.stop()
+        checked = rustbd("check", "--deep", "--data", server.data)
+        assert checked.returncode == 0 and "no damage found" in checked.stdout, checked
+
+
+def test_log_dump(context):
+    with harness.Rustbd() as server:
+        server.sql("create table money (id int primary key, amount numeric, note text)")
+        server.sql("insert into money values (1, 12.50, 'first'), (2, null, 'zweite Zeile \"x\"')")
+        server.sql("update money set amount = 13.75 where id = 1")
+        server.sql("delete from money where id = 2")
+        live = rustbd("log", "dump", "--data", server.data, "--table", "public.money")
+        assert live.returncode == 0, live  # read-only on a running one
+        server.kill()
+        text = rustbd("log", "dump", "--data", server.data)
+        assert text.returncode == 0, text
+        assert 'INSERT public.money row 1 id="1", amount="12.50", note="first"' in text.stdout, text.stdout[-3000:]
+        assert re.search(r'UPDATE public.money row 1 from amount="12.50" to amount="13.75"', text.stdout), text.stdout[-3000:]
+        assert re.search(r'DELETE public.money row 2 had id="2", amount=null', text.stdout), text.stdout[-3000:]
+        assert "the log ends at" in text.stdout
+        lines = [json.loads(line) for line in rustbd("log", "dump", "--data", server.data, "--format", "json", "--table", "money").stdout.splitlines()]
+        assert [e["op"] for b in lines[:-1] for e in b["events"]] == ["INSERT", "INSERT", "UPDATE", "DELETE"], lines
+        update = lines[1]
+        assert update["events"][0]["after"] == {"amount": "13.75"} and update["kind"] == "COMMIT" and update["txid"] > 0, update
+        part = rustbd("log", "dump", "--data", server.data, "--format", "json", "--table", "money", "--from", update["lsn"], "--to", update["end"])
+        assert [json.loads(line)["lsn"] for line in part.stdout.splitlines()] == [update["lsn"]], part
+        assert rustbd("log", "dump", "--data", server.data, "--from", "nonsense").returncode == 1
+
+
+def test_damage_in_the_middle_of_the_log(context):
+    with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB"}) as server:
+        server.sql("create table t (i int, t text)")
+        for i in range(6):
+            server.sql(f"insert into t values ({i}, 'entry number {i} of the log')")
+        assert server.sql("select count(*) from t") == "6"
+        server.kill()
+        hit = [s for s in sorted((server.data / "wal").iterdir()) if flip_behind(s, b"entry number 3 of", every=False)]
+        assert len(hit) == 1, hit
+        server.start(wait=False)
+        assert server.process.wait(60) != 0
+        said = server.log()
+        place = re.search(r"log damaged at (\d+)", said)
+        assert place and "log truncate" in said and "backup" in said, said[-2000:]
+        dump = rustbd("log", "dump", "--data", server.data)
+        assert dump.returncode == 4 and f"log damaged at {place[1]}" in dump.stdout and "a start refuses" in dump.stdout, dump
+        assert rustbd("check", "--data", server.data).returncode == 4
+        before = {p: p.read_bytes() for p in server.data.rglob("*") if p.is_file()}
+        told = rustbd("log", "truncate", "--data", server.data, "--at", place[1])
+        assert told.returncode == 0 and told.stdout.count("drops ") >= 2 and "nothing was changed" in told.stdout, told
+        assert before == {p: p.read_bytes() for p in server.data.rglob("*") if p.is_file()}
+        assert rustbd("log", "truncate", "--data", server.data, "--at", str(int(place[1]) + 8), "--drop").returncode == 1
+        done = rustbd("log", "truncate", "--data", server.data, "--at", place[1], "--drop")
+        assert done.returncode == 0 and "the log ends at" in done.stdout, done
+        server.start()
+        assert server.sql("select string_agg(i::text, ',' order by i) from t") == "0,1,2"
+        server.sql("insert into t values (9, 'and on')")
+        server.stop()
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 0
