@@ -22,8 +22,27 @@ std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t bo
   return body_bytes == 0 ? head : crc32c_combine(head, body_crc, body_bytes);
 }
 
-PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events,
-                            Fragment fragment) {
+namespace {
+// The batch has no place yet, so that many can be sealed at once; what it gets with its place is not
+// authenticated.
+void seal(PreparedBatch& batch, security::KeyUse key) {
+  batch.key = std::move(key);
+  batch.header.flags |= kFlagEncrypted;
+  batch.header.key_id = batch.key->id();
+  Bytes associated;
+  ByteWriter{associated}.fixed(sealed_header(batch.header));
+  associated.insert(associated.end(), batch.prefix.begin(), batch.prefix.begin() + batch.prefix_bytes);
+  batch.sealed.assign(batch.events.begin(), batch.events.end());
+  const security::Seal seal = batch.key->seal(security::Purpose::kLog, associated, batch.sealed);
+  store(batch.prefix.data() + batch.prefix_bytes, seal.counter);
+  store(batch.prefix.data() + batch.prefix_bytes + sizeof seal.counter, seal.tag);
+  batch.prefix_bytes += kSealBytes;
+  batch.events = batch.sealed;
+}
+}  // namespace
+
+PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events, Fragment fragment,
+                            security::KeyUse key) {
   PreparedBatch batch;
   if (has_fragment(info.kind)) {
     store_fragment(fragment, batch.prefix.data());
@@ -33,14 +52,23 @@ PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_
   }
   RUSTBD_ASSERT(events.size() < (1u << 30));
   batch.events = events;
-  batch.body_crc = crc32c(crc32c(0, batch.prefix.data(), batch.prefix_bytes), events.data(), events.size());
   batch.header.kind = info.kind;
   batch.header.txid = info.txid.raw();
   batch.header.role_oid = info.role_oid;
   batch.header.catalog_version = info.catalog_version;
   batch.header.n_events = n_events;
-  batch.header.len = static_cast<std::uint32_t>(sizeof(BatchHeader) + batch.prefix_bytes + events.size());
+  if (key) seal(batch, std::move(key));
+  batch.header.len =
+      static_cast<std::uint32_t>(sizeof(BatchHeader) + batch.prefix_bytes + batch.events.size());
+  batch.body_crc =
+      crc32c(crc32c(0, batch.prefix.data(), batch.prefix_bytes), batch.events.data(), batch.events.size());
   return batch;
+}
+
+BatchHeader sealed_header(BatchHeader header) {
+  header.lsn = header.commit_ts = header.wall_clock_us = header.durable_lsn = header.leader_epoch = 0;
+  header.len = header.crc = header.prev_crc = header.group = 0;
+  return header;
 }
 
 std::string segment_name(Lsn first_lsn) { return fmt::format("{:020}.wal", first_lsn.raw()); }

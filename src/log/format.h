@@ -4,6 +4,11 @@
 // bytes are its header. Batches start at multiples of 8 and may cross a segment end: they go on at byte 4096
 // of the next one. "Stream position": the same position without the header bytes; batches are contiguous
 // there. A PAD's checksum covers its header alone, and its body is skipped, whatever it holds.
+//
+// A sealed batch (kFlagEncrypted, key_id) has u64 counter of the nonce and u8[16] tag before its events,
+// which are encrypted; the header as it was before the batch got its place, and the fragment, are
+// authenticated with them. The checksum covers the sealed bytes, so that the end of the log is found without
+// any key.
 #pragma once
 
 #include <array>
@@ -13,6 +18,7 @@
 
 #include "rustbd/base/bytes.h"
 #include "rustbd/base/ids.h"
+#include "rustbd/security/key_ring.h"
 
 namespace rustbd::log {
 
@@ -91,6 +97,7 @@ struct Fragment {
   bool operator==(const Fragment&) const = default;
 };
 inline constexpr std::size_t kFragmentBytes = 12;
+inline constexpr std::size_t kSealBytes = 24;
 void store_fragment(const Fragment& fragment, std::byte* to);
 Fragment load_fragment(const std::byte* from);
 [[nodiscard]] constexpr bool has_fragment(BatchKind kind) {
@@ -137,12 +144,17 @@ std::uint32_t batch_crc(std::uint64_t salt, BatchHeader header, std::uint32_t bo
                         std::size_t body_bytes);
 
 /// A finished batch before it has its place in the log. Borrows the events: they stay until LogWriter::fill()
-/// is over.
+/// is over. Moved, not copied.
 struct PreparedBatch {
+  PreparedBatch() = default;
+  PreparedBatch(PreparedBatch&&) = default;
+  PreparedBatch& operator=(PreparedBatch&&) = default;
   BatchHeader header;  // kind, txid, role_oid, catalog_version, n_events, len are set
-  std::array<std::byte, kFragmentBytes> prefix{};
-  std::uint32_t prefix_bytes = 0;  // 0 or kFragmentBytes
-  ByteSpan events;
+  std::array<std::byte, kFragmentBytes + kSealBytes> prefix{};
+  std::uint32_t prefix_bytes = 0;  // fragment, seal
+  ByteSpan events;                 // sealed: those in `sealed`
+  security::KeyUse key;            // until it stands in the log; empty: not sealed
+  Bytes sealed;
   std::uint32_t body_crc = 0;
   std::uint64_t sequence = 0;  // of all batches of this writer; set by LogWriter::assign()
   [[nodiscard]] std::uint64_t ring_bytes() const { return Geometry::padded(header.len); }
@@ -154,9 +166,13 @@ struct BatchInfo {
   std::uint32_t role_oid = 0;
   std::uint64_t catalog_version = 0;
 };
-/// Sums the body once; O(bytes), so call it before the commit mutex. `fragment` only for kinds that have one.
+/// Seals (with a key) and sums the body; O(bytes), so call it before the commit mutex. `fragment` only for
+/// kinds that have one.
 PreparedBatch prepare_batch(const BatchInfo& info, ByteSpan events, std::uint32_t n_events,
-                            Fragment fragment = {});
+                            Fragment fragment = {}, security::KeyUse key = {});
+
+/// Of a sealed batch's header: what is authenticated.
+[[nodiscard]] BatchHeader sealed_header(BatchHeader header);
 
 /// A batch read back. Spans live until the reader moves on.
 struct BatchView {

@@ -13,10 +13,16 @@ namespace rustbd::log {
 namespace {
 constexpr std::uint64_t kWindowBytes = 256u << 10;
 constexpr std::size_t kOpenSegmentsMax = 4;
+
+/// What stands before the events.
+std::size_t prefix_bytes(const BatchHeader& header) {
+  return (has_fragment(header.kind) ? kFragmentBytes : 0) +
+         ((header.flags & kFlagEncrypted) != 0 ? kSealBytes : 0);
+}
 }  // namespace
 
-LogReader::LogReader(io::Disk& disk, std::string directory, Geometry geometry)
-    : disk_(disk), directory_(std::move(directory)), geometry_(geometry) {}
+LogReader::LogReader(io::Disk& disk, std::string directory, Geometry geometry, const security::KeyRing* keys)
+    : disk_(disk), directory_(std::move(directory)), geometry_(geometry), keys_(keys) {}
 LogReader::~LogReader() = default;
 
 void LogReader::seek(Lsn start) {
@@ -92,12 +98,11 @@ bool LogReader::plausible(const BatchHeader& header, Lsn at) const {
   if (header.magic != kBatchMagic || header.lsn != at.raw() || kind < 1 || kind > 12) return false;
   if (header.len < sizeof header || header.flags != 0) return false;
   if (header.kind == BatchKind::kPad) return header.len <= 2 * geometry_.payload_bytes();
-  return header.len <= geometry_.payload_bytes() &&
-         header.len >= sizeof header + (has_fragment(header.kind) ? kFragmentBytes : 0);
+  return header.len <= geometry_.payload_bytes() && header.len >= sizeof header + prefix_bytes(header);
 }
 
 // Everything but the chain.
-LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view) {
+LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view, bool open_seal) {
   const std::uint64_t stream = geometry_.to_stream(at);
   BatchHeader header;
   Check read = read_stream(stream, {reinterpret_cast<std::byte*>(&header), sizeof header});
@@ -123,8 +128,29 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view) {
   view.end = geometry_.next_batch(at, header.len);
   view.header = header;
   view.fragment = has_fragment(header.kind) ? load_fragment(into.data()) : Fragment{};
-  view.events = ByteSpan{into}.subspan(has_fragment(header.kind) ? kFragmentBytes : 0);
-  return Check::kValid;
+  view.events = header.kind == BatchKind::kPad ? ByteSpan{} : ByteSpan{into}.subspan(prefix_bytes(header));
+  return open_seal && (header.flags & kFlagEncrypted) != 0 ? unseal(into, view) : Check::kValid;
+}
+
+LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
+  const security::DataKey* key = keys_ != nullptr ? keys_->find(view.header.key_id) : nullptr;
+  if (key == nullptr) {
+    problem_ = fmt::format("the batch at {} is sealed with encryption key {}, which is not there",
+                           view.start.raw(), view.header.key_id);
+    return Check::kSealed;
+  }
+  const std::size_t prefix = prefix_bytes(view.header);
+  const std::byte* at = into.data() + prefix - kSealBytes;
+  security::Seal seal;
+  seal.counter = load<std::uint64_t>(at);
+  seal.tag = load<security::Tag>(at + sizeof seal.counter);
+  Bytes associated;
+  ByteWriter{associated}.fixed(sealed_header(view.header));
+  associated.insert(associated.end(), into.data(), at);
+  if (key->open(security::Purpose::kLog, seal, associated, std::span{into}.subspan(prefix)))
+    return Check::kValid;
+  problem_ = fmt::format("the batch at {} is not what was sealed", view.start.raw());
+  return Check::kSealed;
 }
 
 // 0 stands for "unknown": in a PAD by which recovery closed a log of which it had read no batch, and in the
@@ -142,6 +168,7 @@ ReadOutcome LogReader::next() {
     const Check check = load_batch(position_, buffer_, batch_);
     if (check == Check::kIoError)
       return broken(check, fmt::format("log cannot be read at {}", position_.raw()));
+    if (check == Check::kSealed) return ReadOutcome::kDamaged;
     if (check == Check::kInvalid || !continues_chain(batch_.header, position_)) return judge_end();
     chain_ = batch_.header.crc;
     position_ = batch_.end;
@@ -197,7 +224,7 @@ LogReader::Check LogReader::is_proof(Lsn candidate, Lsn end, bool has_salt) {
   BatchView view;
   if (has_salt) {
     Bytes body;
-    const Check check = load_batch(candidate, body, view);
+    const Check check = load_batch(candidate, body, view, false);
     return check == Check::kValid && Lsn{view.header.durable_lsn} <= end ? Check::kInvalid : check;
   }
   BatchHeader first, second;
@@ -256,6 +283,7 @@ LogEnd LogReader::end() const {
 bool LogReader::read_at(Lsn lsn, Bytes& into, BatchView& view) {
   const Check check = load_batch(lsn, into, view);
   if (check == Check::kValid) return true;
+  if (check == Check::kSealed) return false;
   (void)broken(check, fmt::format("no valid batch at {}", lsn.raw()));
   return false;
 }

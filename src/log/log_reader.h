@@ -47,8 +47,9 @@ struct FragmentRef {
 
 class LogReader {
  public:
-  /// `directory` and `geometry` as the writer's.
-  LogReader(io::Disk& disk, std::string directory, Geometry geometry);
+  /// `directory` and `geometry` as the writer's. Without `keys` a sealed batch is told as kDamaged.
+  LogReader(io::Disk& disk, std::string directory, Geometry geometry,
+            const security::KeyRing* keys = nullptr);
   ~LogReader();
 
   /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
@@ -81,12 +82,18 @@ class LogReader {
     std::optional<SegmentHeader> header;
     bool damaged = false;  // the header is neither valid nor zeroed
   };
-  enum class Check : std::uint8_t { kValid, kInvalid, kIoError };
+  enum class Check : std::uint8_t {
+    kValid,
+    kInvalid,
+    kIoError,
+    kSealed /* cannot be opened: see problem_ */
+  };
 
   OpenSegment* segment(std::uint64_t number);  // nullptr: I/O error; its file is null where there is none
   Check read_stream(std::uint64_t from, std::span<std::byte> into);  // kInvalid: the files end before
   Check fill_window(std::uint64_t from);
-  Check load_batch(Lsn at, Bytes& into, BatchView& view);
+  Check load_batch(Lsn at, Bytes& into, BatchView& view, bool open_seal = true);
+  Check unseal(Bytes& into, BatchView& view);
   [[nodiscard]] bool plausible(const BatchHeader& header, Lsn at) const;
   [[nodiscard]] bool continues_chain(const BatchHeader& header, Lsn at) const;
   ReadOutcome judge_end();
@@ -97,6 +104,7 @@ class LogReader {
   io::Disk& disk_;
   const std::string directory_;
   const Geometry geometry_;
+  const security::KeyRing* const keys_;
   std::vector<std::unique_ptr<OpenSegment>> open_;  // a few, most recent last
   Bytes buffer_;                                    // content of batch_
   Bytes window_;                                    // read-ahead: stream bytes [window_start_, +size)

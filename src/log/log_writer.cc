@@ -200,6 +200,7 @@ Lsn LogWriter::assign(PreparedBatch& batch, CommitTimestamp commit_ts) {
   prev_crc_ = header.crc;
   tail_ += bytes;
   batch.sequence = batches_++;
+  if (batch.key) batch.key->note_log_end(geometry_.to_lsn(tail_));
   return Lsn{header.lsn};
 }
 

@@ -363,19 +363,20 @@ std::vector<std::string> DeepCheck::run() {
   return std::move(problems_);
 }
 
-std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk,
+std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk, const security::KeyRing* keys,
                                                                std::vector<std::string>* warnings) {
-  auto report = storage::verify_pages(disk);
+  auto report = storage::verify_pages(disk, keys);
   if (warnings != nullptr) *warnings = std::move(report.warnings);
   return std::move(report.problems);
 }
 
-std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, std::string* end) {
+std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const security::KeyRing* keys,
+                                                      std::string* end) {
   std::vector<std::string> findings;
   const auto state = storage::read_database_state(disk);
   if (!state) return {"the log cannot be found: no good superblock says where it begins"};
   const log::Geometry geometry(state->log_segment_bytes);
-  log::LogReader reader(disk, "wal", geometry);
+  log::LogReader reader(disk, "wal", geometry, keys);
   const Lsn kept = state->log_keep_lsn.is_none() ? state->positions.lsn : state->log_keep_lsn;
   reader.seek(kept.is_none() ? geometry.first_batch(0) : kept);
   for (;;) {

@@ -708,6 +708,8 @@ void SystemParts::open_all() {
   const std::int64_t began = environment.clock->monotonic_us();
   storage::StorageOptions storage_options;
   storage_options.log_segment_bytes = options.log_segment_bytes;
+  storage_options.encryption = options.encryption;
+  storage_options.log = options.log_line;
   storage_options.metrics = registry;
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.compression = options.page_compression;

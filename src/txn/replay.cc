@@ -140,7 +140,7 @@ void SystemParts::replay_event(const log::Event& event) {
 
 void SystemParts::replay() {
   const log::Geometry geometry(storage->state().log_segment_bytes);
-  log::LogReader reader(*environment.disk, "wal", geometry);
+  log::LogReader reader(*environment.disk, "wal", geometry, storage->keys());
   const Lsn from = storage->state().positions.lsn;
   const Lsn first = from.is_none() ? geometry.first_batch(0) : from;
   reader.seek(first);
@@ -197,6 +197,7 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
     start = *closed_log;
   }
   start.last_ts = CommitTimestamp{last_ts};
+  if (storage->keys() != nullptr) storage->keys()->set_log_start(start.first);
   log::LogOptions log_options;
   log_options.segment_bytes = geometry.segment_bytes();
   log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);

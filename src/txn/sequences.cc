@@ -44,7 +44,7 @@ std::uint64_t log_value(SystemParts& parts, TableId sequence, std::int64_t value
   log::EventWriter events;
   events.add_sequence(sequence, value, called);
   auto batch = log::prepare_batch({log::BatchKind::kNonTransactional, {}, 0, parts.catalog_version.load()},
-                                  events.bytes(), events.count());
+                                  events.bytes(), events.count(), {}, parts.log_key());
   parts.log->append(batch, reservation);
   return parts.log->end_of(batch).raw();
 }

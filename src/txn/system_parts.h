@@ -121,6 +121,11 @@ struct SystemParts final : storage::CheckpointSource {
   std::unique_ptr<metrics::Registry> own_metrics;
   metrics::Registry* registry = nullptr;
   std::unique_ptr<storage::Storage> storage;
+  /// What seals the batch that is made now; empty without encryption.
+  [[nodiscard]] security::KeyUse log_key() const {
+    const security::KeyRing* keys = storage->keys();
+    return keys != nullptr ? keys->current() : security::KeyUse{};
+  }
   std::unique_ptr<log::LogConsumers> consumers;
   std::unique_ptr<log::LogWriter> log;
   std::unique_ptr<LockTable> locks;

@@ -156,7 +156,7 @@ namespace {
 /// A batch with that many bytes of events, and one more event with a body of that size.
 std::size_t batch_bytes(std::size_t events, std::size_t body) {
   constexpr std::size_t kEventHeader = 32;
-  return sizeof(log::BatchHeader) + log::kFragmentBytes + events + body + kEventHeader;
+  return sizeof(log::BatchHeader) + log::kFragmentBytes + log::kSealBytes + events + body + kEventHeader;
 }
 }  // namespace
 
@@ -178,7 +178,8 @@ Outcome Transaction::flush_fragment() {
   const log::BatchInfo info{log::BatchKind::kFragment, TransactionId{state.id}, options_.role,
                             parts.catalog_version.load(std::memory_order_relaxed)};
   const log::Fragment previous = state.fragments.empty() ? log::Fragment{} : state.fragments.back();
-  log::PreparedBatch batch = log::prepare_batch(info, state.events.bytes(), state.events.count(), previous);
+  log::PreparedBatch batch =
+      log::prepare_batch(info, state.events.bytes(), state.events.count(), previous, parts.log_key());
   log::Reservation reservation;
   const log::ReserveOutcome room = parts.log->reserve(batch.ring_bytes(), &reservation);
   switch (room.status) {
@@ -381,7 +382,7 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
   log::PreparedBatch batch;
   log::Reservation reservation;
   for (bool reserved = false; !reserved;) {
-    if (state.events.bytes().size() + log::kFragmentBytes + sizeof(log::BatchHeader) + 8 >
+    if (state.events.bytes().size() + log::kFragmentBytes + log::kSealBytes + sizeof(log::BatchHeader) + 8 >
         parts.log->batch_bytes_max()) {
       if (Outcome o = flush_fragment(); o.blocked()) co_await o.token;
       else if (!o.ok()) co_return o;
@@ -392,7 +393,7 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
                               TransactionId{state.id}, options_.role,
                               parts.catalog_version.load(std::memory_order_relaxed)};
     batch = log::prepare_batch(info, state.events.bytes(), state.events.count(),
-                               large ? state.fragments.back() : log::Fragment{});
+                               large ? state.fragments.back() : log::Fragment{}, parts.log_key());
     const log::ReserveOutcome room = parts.log->reserve(batch.ring_bytes(), &reservation);
     switch (room.status) {
       case log::ReserveStatus::kReserved: reserved = true; break;
@@ -450,7 +451,7 @@ Task<> Transaction::abort() {
     co_await undo_to(0);
     if (!state->fragments.empty()) {
       const log::BatchInfo info{log::BatchKind::kAbortLarge, TransactionId{state->id}, options_.role, 0};
-      log::PreparedBatch batch = log::prepare_batch(info, {}, 0, state->fragments.back());
+      log::PreparedBatch batch = log::prepare_batch(info, {}, 0, state->fragments.back(), parts.log_key());
       log::Reservation reservation;
       if (parts.log->reserve(batch.ring_bytes(), &reservation).status == log::ReserveStatus::kReserved) {
         parts.log->append(batch,

@@ -244,6 +244,23 @@ Statistics TransactionSystem::statistics() const {
   return s;
 }
 
+void TransactionSystem::rotate_data_key() { parts_->storage->rotate_data_key(); }
+
+void TransactionSystem::change_master_key(const security::MasterKey& master) {
+  if (parts_->storage->keys() == nullptr)
+    throw error(sqlstate::kObjectNotInPrerequisiteState, "the data directory is not encrypted");
+  parts_->storage->keys()->rewrap(master);
+}
+
+std::vector<security::KeyInfo> TransactionSystem::keys() const {
+  const security::KeyRing* ring = parts_->storage->keys();
+  return ring != nullptr ? ring->keys() : std::vector<security::KeyInfo>{};
+}
+
+storage::Storage::KeyRotation TransactionSystem::key_rotation() const {
+  return parts_->storage->key_rotation();
+}
+
 std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   std::vector<ActiveTransaction> out;
   std::lock_guard lock(parts_->active_mutex);

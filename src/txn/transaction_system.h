@@ -16,6 +16,7 @@
 #include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/write_strategy.h"
 #include "rustbd/storage/pages/extent_image.h"
+#include "rustbd/storage/pages/storage.h"
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
@@ -28,6 +29,7 @@ struct SystemParts;  // implementation, txn/system_parts.h
 struct TreeState;
 
 struct Options {
+  storage::EncryptionOptions encryption;
   std::uint64_t buffer_bytes = std::uint64_t{256} << 20;
   storage::EvictionPolicyKind eviction_policy = storage::EvictionPolicyKind::kClock;
   storage::WriteStrategy write_strategy = storage::WriteStrategy::kWriteBack;
@@ -180,6 +182,15 @@ class TransactionSystem {
   void drop_log_consumer(const std::string& name);
   [[nodiscard]] std::vector<LogConsumer> log_consumers() const;
 
+  // --- encryption ---
+  /// A new data key seals from now on; what older ones have sealed is sealed anew in the background. Blocks.
+  /// Throws Error 55000 without encryption, 58030, 53100.
+  void rotate_data_key();
+  /// Wraps the data keys with another master key. Blocks. Errors as above.
+  void change_master_key(const security::MasterKey& master);
+  [[nodiscard]] std::vector<security::KeyInfo> keys() const;
+  [[nodiscard]] storage::Storage::KeyRotation key_rotation() const;
+
   // --- information ---
   [[nodiscard]] Statistics statistics() const;
   [[nodiscard]] std::vector<ActiveTransaction> active_transactions() const;
@@ -196,7 +207,8 @@ class TransactionSystem {
   static std::vector<std::string> check_log(io::Disk& disk, std::string* end);
   /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
   /// image of every page. Reads only. Returns the findings.
-  static std::vector<std::string> check_stored_pages(io::Disk& disk,
+  /// `keys`: nullptr without encryption.
+  static std::vector<std::string> check_stored_pages(io::Disk& disk, const security::KeyRing* keys,
                                                      std::vector<std::string>* warnings = nullptr);
   /// How messages call a tree of a table or index id; empty: its number is shown. Set once, before sessions
   /// come.
