@@ -78,11 +78,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def servers(options):
+def servers(options, rustbd_env=None, postgres_options=()):
     """RustBD and a PostgreSQL 15, each new and empty, both durable (fsync on), with the same buffer size if one is asked for."""
     with contextlib.ExitStack() as stack:
-        env = {"RUSTBD_BUFFER_SIZE": options.buffer} if options.buffer else {}
-        postgres_settings = ["fsync=on"]
+        env = {**(rustbd_env or {}), **({"RUSTBD_BUFFER_SIZE": options.buffer} if options.buffer else {})}
+        postgres_settings = ["fsync=on", *postgres_options]
         if options.buffer:
             postgres_settings.append("shared_buffers=" + options.buffer.replace("iB", "B"))
         rustbd = stack.enter_context(harness.Rustbd(None, env=env))
