@@ -8,6 +8,7 @@
 #include "rustbd/cli/commands.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/server/data_directory.h"
+#include "rustbd/server/embedded.h"
 #include "rustbd/server/overlay_disk.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/transaction_system.h"
@@ -63,11 +64,13 @@ int report(const CheckOptions& options, const Findings& found) {
 }
 
 /// Recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a finding.
-void check_tables(io::Environment environment, Findings* found) {
+void check_tables(io::Environment environment, const storage::EncryptionOptions& encryption,
+                  Findings* found) {
   const auto disk = server::make_overlay_disk(*environment.disk);
   environment.disk = disk.get();
   txn::Options o;
   o.read_only = o.examine = true;
+  o.encryption = encryption;
   o.background = false;
   o.preallocate_log = false;
   const auto system = txn::TransactionSystem::open(environment, o);
@@ -99,13 +102,16 @@ int run_check(const CheckOptions& options) {
     auto lock = directory.disk->lock(storage::kLockFileName);
     if (!lock && lock.error() == io::IoFailure::kBusy)
       throw error(sqlstate::kObjectInUse, "data directory is in use by another server");
+    const io::Environment environment{directory.disk.get(), clock.get(), random.get(), executor.get()};
+    const auto encryption = server::encryption_options(server::config_of(options.data));
+    const auto keys = server::open_keys(environment, encryption);
     Findings found;
-    found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, &found.warnings));
-    found.add(txn::TransactionSystem::check_log(*directory.disk, &found.position));
+    found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, keys.get(), &found.warnings));
+    found.add(txn::TransactionSystem::check_log(*directory.disk, keys.get(), &found.position));
     if (options.deep) {
       if (lock) lock->reset();  // the open takes it again
       try {
-        check_tables({directory.disk.get(), clock.get(), random.get(), executor.get()}, &found);
+        check_tables(environment, encryption, &found);
       } catch (const Error& e) {
         if (e.state != sqlstate::kDataCorrupted) throw;
         found.add({"the database cannot be opened, tables and indexes were not verified: " + e.message});

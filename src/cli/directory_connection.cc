@@ -29,7 +29,7 @@ ShellError to_shell(const Error& e, Severity severity, std::string_view text) {
 class DirectoryConnection final : public Connection {
  public:
   explicit DirectoryConnection(const SqlOptions& o)
-      : data_(o.data), embedded_(o.data, config(), server::EmbeddedDatabase::Access::kOpen) {
+      : data_(o.data), embedded_(o.data, server::config_of(o.data), server::EmbeddedDatabase::Access::kOpen) {
     engine::SessionOptions s;
     if (!o.user.empty()) s.user = o.user;
     if (!o.database.empty()) s.database = o.database;
@@ -68,11 +68,6 @@ class DirectoryConnection final : public Connection {
   std::string place() override { return fmt::format("data directory \"{}\"", data_); }
 
  private:
-  static server::Config config() {
-    server::Config c;
-    c.read_environment(environ);
-    return c;
-  }
   const std::string data_;
   std::string user_, database_;
   server::EmbeddedDatabase embedded_;

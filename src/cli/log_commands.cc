@@ -13,6 +13,7 @@
 #include "rustbd/io/executor.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/server/data_directory.h"
+#include "rustbd/server/embedded.h"
 #include "rustbd/server/overlay_disk.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/log_decoder.h"
@@ -65,11 +66,13 @@ struct LogPlace {
 /// The tables of a directory as the last checkpoint left them, or as recovery would; for names and layouts.
 class Tables {
  public:
-  Tables(io::Environment environment, bool replay) : disk_(server::make_overlay_disk(*environment.disk)) {
+  Tables(io::Environment environment, const storage::EncryptionOptions& encryption, bool replay)
+      : disk_(server::make_overlay_disk(*environment.disk)) {
     environment.disk = disk_.get();
     txn::Options o;
     o.buffer_bytes = std::uint64_t{32} << 20;
     o.read_only = o.examine = true;
+    o.encryption = encryption;
     o.replay_log = replay;
     o.background = o.preallocate_log = false;
     system = txn::TransactionSystem::open(environment, o);
@@ -87,9 +90,10 @@ class Tables {
 };
 
 /// nullptr: they cannot be read; `*why` says what is missing then.
-std::unique_ptr<Tables> open_tables(io::Environment environment, bool replay, std::string* why) {
+std::unique_ptr<Tables> open_tables(io::Environment environment, const storage::EncryptionOptions& encryption,
+                                    bool replay, std::string* why) {
   try {
-    return std::make_unique<Tables>(environment, replay);
+    return std::make_unique<Tables>(environment, encryption, replay);
   } catch (const Error& e) {
     *why = e.message;
     return nullptr;
@@ -229,12 +233,14 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
     return !lock && lock.error() == io::IoFailure::kBusy;
   }();
   const LogPlace place(disk);
+  const auto encryption = server::encryption_options(server::config_of(options.data));
+  const auto keys = server::open_keys(environment, encryption);
   std::string why, no_names;
-  const auto begin = open_tables(environment, false, &why);
+  const auto begin = open_tables(environment, encryption, false, &why);
   if (begin == nullptr)
     fmt::print(stderr, "rustbd log dump: values are raw, no layout can be read: {}\n", why);
   // Names of tables that are younger than the checkpoint.
-  const auto now = running ? nullptr : open_tables(environment, true, &no_names);
+  const auto now = running ? nullptr : open_tables(environment, encryption, true, &no_names);
   const auto* catalog = now != nullptr && now->catalog != nullptr ? now->catalog.get()
                         : begin != nullptr                        ? begin->catalog.get()
                                                                   : nullptr;
@@ -242,7 +248,7 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
   Dumper dumper(options, decoder, catalog);
   const Lsn from = options.from.empty() ? place.kept : parse_lsn(options.from);
   const Lsn to = options.to.empty() ? Lsn{~std::uint64_t{0}} : parse_lsn(options.to);
-  log::LogReader reader(disk, kLogDirectory, place.geometry);
+  log::LogReader reader(disk, kLogDirectory, place.geometry, keys.get());
   reader.seek(place.kept);
   for (;;) {
     const auto got = reader.next();
@@ -272,6 +278,7 @@ Dropped find_dropped(io::Disk& disk, const LogPlace& place, Lsn at) {
   }
   std::sort(numbers.begin(), numbers.end());
   log::LogReader reader(disk, kLogDirectory, place.geometry);
+  reader.leave_sealed();
   for (const std::uint64_t number : numbers) {
     const Lsn first = place.geometry.first_lsn(number);
     if (number != home) out.segments.push_back(first);
@@ -331,6 +338,7 @@ int truncate(const LogTruncateOptions& options, io::Disk& disk) {
     throw error(sqlstate::kInvalidParameterValue, "the last checkpoint needs the log up to {}",
                 lsn_text(place.checkpoint));
   log::LogReader reader(disk, kLogDirectory, place.geometry);
+  reader.leave_sealed();
   reader.seek(place.kept);
   while (reader.position() < at && reader.next() == log::ReadOutcome::kBatch) {}
   if (reader.position() != at) {

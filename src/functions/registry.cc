@@ -47,6 +47,9 @@ struct CastRow {
 #define FUNCTION(...) {__VA_ARGS__},
 const FunctionRow kFunctionRows[] = {
 #include "rustbd/functions/postgres_rows.inc"
+    // The server's own. Oids below 10000 that PostgreSQL doesn't use.
+    {9010, "rustbd_rotate_keys", "rustbd_rotate_keys", "25", 2278, "sv", 0, 0, "scope"},
+    {9011, "rustbd_rotate_keys", "rustbd_rotate_keys_source", "25 25", 2278, "sv", 0, 0, "scope key_source"},
 };
 #undef FUNCTION
 #undef AGGREGATE

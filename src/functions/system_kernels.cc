@@ -301,6 +301,8 @@ void add_forwarded(KernelTable& t) {
                                       "pg_cancel_backend",
                                       "pg_terminate_backend",
                                       "pg_reload_conf",
+                                      "rustbd_rotate_keys",
+                                      "rustbd_rotate_keys_source",
                                       "pg_notify",
                                       "pg_current_xact_id",
                                       "pg_current_xact_id_if_assigned",

@@ -96,7 +96,7 @@ LogReader::Check LogReader::read_stream(std::uint64_t from, std::span<std::byte>
 bool LogReader::plausible(const BatchHeader& header, Lsn at) const {
   const auto kind = static_cast<std::uint8_t>(header.kind);
   if (header.magic != kBatchMagic || header.lsn != at.raw() || kind < 1 || kind > 12) return false;
-  if (header.len < sizeof header || header.flags != 0) return false;
+  if (header.len < sizeof header || (header.flags & ~kFlagEncrypted) != 0) return false;
   if (header.kind == BatchKind::kPad) return header.len <= 2 * geometry_.payload_bytes();
   return header.len <= geometry_.payload_bytes() && header.len >= sizeof header + prefix_bytes(header);
 }
@@ -129,7 +129,10 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view, boo
   view.header = header;
   view.fragment = has_fragment(header.kind) ? load_fragment(into.data()) : Fragment{};
   view.events = header.kind == BatchKind::kPad ? ByteSpan{} : ByteSpan{into}.subspan(prefix_bytes(header));
-  return open_seal && (header.flags & kFlagEncrypted) != 0 ? unseal(into, view) : Check::kValid;
+  if ((header.flags & kFlagEncrypted) == 0 || !open_seal) return Check::kValid;
+  if (!leave_sealed_) return unseal(into, view);
+  view.events = {};
+  return Check::kValid;
 }
 
 LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
@@ -146,7 +149,7 @@ LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
   seal.tag = load<security::Tag>(at + sizeof seal.counter);
   Bytes associated;
   ByteWriter{associated}.fixed(sealed_header(view.header));
-  associated.insert(associated.end(), into.data(), at);
+  associated.insert(associated.end(), static_cast<const std::byte*>(into.data()), at);
   if (key->open(security::Purpose::kLog, seal, associated, std::span{into}.subspan(prefix)))
     return Check::kValid;
   problem_ = fmt::format("the batch at {} is not what was sealed", view.start.raw());

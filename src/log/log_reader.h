@@ -54,6 +54,9 @@ class LogReader {
 
   /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
   void seek(Lsn start);
+  /// Sealed batches are handed out as they are, their events empty: for who wants to know the log's
+  /// structure.
+  void leave_sealed() { leave_sealed_ = true; }
   /// Stop there, however much follows. For readers of a log that is being written: limit = durable_lsn.
   void set_limit(Lsn limit);
   /// PADs are skipped.
@@ -109,6 +112,7 @@ class LogReader {
   Bytes buffer_;                                    // content of batch_
   Bytes window_;                                    // read-ahead: stream bytes [window_start_, +size)
   std::uint64_t window_start_ = 0;
+  bool leave_sealed_ = false;
   BatchView batch_;
   Lsn position_;
   Lsn limit_;

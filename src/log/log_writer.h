@@ -140,6 +140,8 @@ class LogWriter {
 
   /// Everything before `keep` may be recycled (I12). Called after the superblock that says so is durable.
   void set_keep_lsn(Lsn keep) { segments_->set_keep(keep); }
+  /// As SegmentStore::kept_from().
+  [[nodiscard]] Lsn kept_from() const { return segments_->kept_from(); }
   /// What `hold` says has changed: segments may be free for use.
   void hold_changed() { segments_->hold_changed(); }
   /// Up to where the log is in the archive; none: there is no archive.

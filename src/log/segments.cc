@@ -279,6 +279,17 @@ void SegmentStore::set_keep(Lsn keep) {
   wake();
 }
 
+Lsn SegmentStore::kept_from() const {
+  std::lock_guard lock{mutex_};
+  Lsn from = keep_;
+  if (options_.hold) {
+    if (const Lsn hold = options_.hold(); !hold.is_none()) from = std::min(from, hold);
+  }
+  for (const Old& old : old_)
+    if (is_kept(old)) from = std::min(from, options_.geometry.first_lsn(old.number));
+  return from;
+}
+
 std::uint64_t SegmentStore::retained_bytes() const {
   std::lock_guard lock{mutex_};
   return (old_.size() + prepared_until_.load() - current_ + 1) * options_.geometry.segment_bytes();

@@ -63,6 +63,8 @@ class SegmentStore {
   void set_keep(Lsn keep);
   /// What `hold` says has changed.
   void hold_changed() { wake(); }
+  /// Where the log that anybody may still ask for begins: by set_keep(), `hold` and retention.
+  [[nodiscard]] Lsn kept_from() const;
   /// Bytes of the files that hold something kept, or are current or ahead.
   [[nodiscard]] std::uint64_t retained_bytes() const;
   void stop();

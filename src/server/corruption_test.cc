@@ -365,8 +365,8 @@ TEST_F(Corruption, RandomBitsAreReportedOrHarmless) {
     const auto fresh = make_overlay_disk(*disk_);
     flip(*fresh, file, offset, mask);
     std::string position;
-    const auto found = txn::TransactionSystem::check_stored_pages(*fresh);
-    ASSERT_FALSE(found.empty() && txn::TransactionSystem::check_log(*fresh, &position).empty())
+    const auto found = txn::TransactionSystem::check_stored_pages(*fresh, nullptr);
+    ASSERT_FALSE(found.empty() && txn::TransactionSystem::check_log(*fresh, nullptr, &position).empty())
         << "check must see what a statement sees";
   }
   RecordProperty("reported", reported);

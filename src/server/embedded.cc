@@ -19,6 +19,34 @@ std::uint64_t log_segment_bytes(const Config& config) {
 
 }  // namespace
 
+Config config_of(const std::string& data) {
+  Config config;
+  const std::string file = data + "/rustbd.toml";
+  if (std::filesystem::exists(file)) config.read_file(file);
+  config.read_environment(environ);
+  return config;
+}
+
+storage::EncryptionOptions encryption_options(const Config& config) {
+  storage::EncryptionOptions o;
+  if (!config.boolean("encryption.enabled")) return o;
+  o.master_key = security::read_master_key(config.text("encryption.key_source"));
+  o.cipher =
+      security::cipher_from_text(config.text("encryption.algorithm")).value_or(security::Cipher::kNone);
+  o.reseal_bytes_per_second = config.bytes("encryption.reseal_rate");
+  return o;
+}
+
+std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
+                                             const storage::EncryptionOptions& options) {
+  if (!environment.disk->exists(security::kKeyFileName)) return nullptr;
+  if (!options.master_key)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the data directory is encrypted, and there is no master key")
+        .with_hint("Set encryption.enabled and encryption.key_source.");
+  return security::KeyRing::open_read_only(environment, *options.master_key);
+}
+
 engine::DatabaseOptions database_options(const Config& config) {
   engine::DatabaseOptions o;
   const auto memory = available_memory();
@@ -26,6 +54,7 @@ engine::DatabaseOptions database_options(const Config& config) {
     return config.text(key).empty() ? share : config.bytes(key);
   };
   auto& s = o.storage;
+  s.encryption = encryption_options(config);
   s.buffer_bytes = or_share("buffer.size", memory / 4);
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
   for (const auto policy : storage::kEvictionPolicyKinds)

@@ -10,6 +10,16 @@
 
 namespace rustbd::server {
 
+/// The configuration of a data directory as `rustbd serve` without flags has it: its rustbd.toml, then the
+/// environment.
+Config config_of(const std::string& data);
+/// Reads the master key if encryption is on. Throws Error as security::read_master_key.
+storage::EncryptionOptions encryption_options(const Config& config);
+/// For tools that only read: nullptr where the directory is not encrypted. Throws Error 55000: it is, and
+/// there is no master key; and as security::KeyRing.
+std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
+                                             const storage::EncryptionOptions& options);
+
 /// Sizes and settings that a configuration gives to the engine.
 engine::DatabaseOptions database_options(const Config& config);
 

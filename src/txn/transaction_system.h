@@ -204,7 +204,7 @@ class TransactionSystem {
   std::vector<std::string> check();
   /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event. Returns the
   /// findings; `*end`: where it ends.
-  static std::vector<std::string> check_log(io::Disk& disk, std::string* end);
+  static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end);
   /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
   /// image of every page. Reads only. Returns the findings.
   /// `keys`: nullptr without encryption.

@@ -280,6 +280,19 @@ void fill_buffer_stats(VirtualContext& x, RowCollector& r) {
   else r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
   r.end_row();
 }
+void fill_keys(VirtualContext& x, RowCollector& r) {
+  for (const auto& key : x.server.transactions().keys()) {
+    const bool retires = key.state == security::KeyState::kRetiring;
+    r.int8(key.id).text(to_text(key.cipher)).text(key.current ? "current" : retires ? "retiring" : "old");
+    put_time(r, key.created_us).end_row();
+  }
+}
+void fill_key_rotation(VirtualContext& x, RowCollector& r) {
+  if (x.server.transactions().keys().empty()) return;
+  const auto now = x.server.transactions().key_rotation();
+  r.text(now.running ? "running" : "done").int8(static_cast<std::int64_t>(now.pages));
+  r.int8(static_cast<std::int64_t>(now.left)).end_row();
+}
 void fill_stat_database(VirtualContext& x, RowCollector& r) {
   const auto all = metric_map(x);
   const auto statistics = x.server.transactions().statistics();
@@ -340,6 +353,8 @@ constexpr NamedFill kFills[] = {
     {"rustbd_transactions", &fill_transactions},
     {"rustbd_metrics", &fill_metrics},
     {"rustbd_buffer_stats", &fill_buffer_stats},
+    {"rustbd_keys", &fill_keys},
+    {"rustbd_key_rotation_progress", &fill_key_rotation},
 };
 
 }  // namespace

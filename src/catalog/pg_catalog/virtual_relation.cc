@@ -49,11 +49,20 @@ constexpr StaticColumn kOwnColumns[] = {
     {"start_time", types::oid::kTimestamptz, false},
     {"undo_records", kInt8, false},
     {"query", kText, false},
+    {"key_id", kInt8, false},  // rustbd_keys
+    {"algorithm", kText, false},
+    {"state", kText, false},
+    {"created", types::oid::kTimestamptz, false},
+    {"state", kText, false},  // rustbd_key_rotation_progress
+    {"pages_total", kInt8, false},
+    {"pages_left", kInt8, false},
 };
 constexpr StaticRelation kOwnRelations[] = {
     {9100, 0, oid::kPgCatalog, "rustbd_metrics", 'v', false, 0, 2},
     {9101, 0, oid::kPgCatalog, "rustbd_buffer_stats", 'v', false, 2, 6},
     {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 8, 6},
+    {9103, 0, oid::kPgCatalog, "rustbd_keys", 'v', false, 14, 4},
+    {9104, 0, oid::kPgCatalog, "rustbd_key_rotation_progress", 'v', false, 18, 3},
 };
 
 std::shared_ptr<const Relation> make_relation(const StaticRelation& from,

@@ -153,6 +153,23 @@ bool signal_backend(const CatalogCall& c) {
   }
   return c.put(c.parts().database.signal(pid, terminate));
 }
+
+/// rustbd_rotate_keys('data') or ('master', source of the new master key).
+bool rotate_keys(const CatalogCall& c) {
+  if (!c.parts().is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege, "must be superuser to rotate encryption keys");
+  const std::string_view scope = c.text(0);
+  const bool has_source = c.args.size() == 2;
+  if (scope == "data" && !has_source) {
+    c.context.transactions().rotate_data_key();
+  } else if (scope == "master" && has_source) {
+    c.context.transactions().change_master_key(security::read_master_key(c.text(1)));
+  } else {
+    throw error(sqlstate::kInvalidParameterValue, "invalid scope of a key rotation: \"{}\"", scope)
+        .with_hint("Use rustbd_rotate_keys('data') or rustbd_rotate_keys('master', 'file:PATH').");
+  }
+  return c.put(std::string_view{});
+}
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
   for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))
@@ -274,6 +291,7 @@ constexpr CatalogFunction kFunctions[] = {
     {"pg_cancel_backend", &signal_backend},
     {"pg_terminate_backend", &signal_backend},
     {"pg_blocking_pids", &blocking_pids},
+    {"rustbd_rotate_keys", &rotate_keys},
     {"acldefault", &acl_default},
     {"pg_advisory_lock", &lock_advisory},
     {"pg_advisory_lock_shared", &lock_advisory},

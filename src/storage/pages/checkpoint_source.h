@@ -69,6 +69,9 @@ class CheckpointSource {
   /// Else it failed (`why`), the one before it stays. The hold ends in both cases.
   virtual void finished(bool durable, Lsn log_keep, const std::string& why) = 0;
 
+  /// After a durable checkpoint: where the log that anybody may still ask for begins.
+  virtual Lsn log_kept_from() = 0;
+
   /// At open, in the order of the stream: see Storage::deliver_undo_snapshot(). The buffer manager works,
   /// there are no other users, no checkpoint runs. May throw Error; the open then fails.
   virtual void restore(SnapshotRecord kind, ByteSpan body) = 0;

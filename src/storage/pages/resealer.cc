@@ -61,8 +61,8 @@ void Resealer::wait_for_work() {
 
 void Resealer::run() {
   while (!stopping_.load(std::memory_order_seq_cst)) {
-    if (round() > 0) parts_.request_checkpoint();
     wait_for_work();
+    if (!stopping_.load(std::memory_order_seq_cst) && round() > 0) parts_.request_checkpoint();
   }
 }
 
@@ -89,14 +89,15 @@ std::uint64_t Resealer::round() {
   return marked;
 }
 
-void Resealer::checkpoint_done(Lsn log_keep) {
+void Resealer::checkpoint_done(Lsn log_kept) {
+  if (!std::exchange(recovered_, true)) wake();
   const std::vector<security::KeyInfo> keys = parts_.keys->keys();
   if (keys.size() < 2) return;
   std::vector<std::uint32_t> unused;
   for (const security::KeyInfo& info : keys) {
     const security::DataKey* key = parts_.keys->find(info.id);
     // Uses before entries: what was on its way and has arrived is found in its entry.
-    if (info.current || key->in_use() || parts_.keys->log_end(*key) > log_keep) continue;
+    if (info.current || key->in_use() || parts_.keys->log_end(*key) > log_kept) continue;
     const auto has_it = [key](std::uint16_t index) { return index == key->index(); };
     if (parts_.ledger->images_sealed(has_it, 1).empty()) unused.push_back(info.id);
   }

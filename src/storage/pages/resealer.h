@@ -40,8 +40,9 @@ class Resealer {
   void stop();
   /// A key retires: begins a round.
   void wake();
-  /// A checkpoint is durable, and the log before `log_keep` is not needed. Blocks while keys.tab is written.
-  void checkpoint_done(Lsn log_keep);
+  /// A checkpoint is durable, and nobody asks for the log before `log_kept`. The first one begins
+  /// a round for what the last run has left: recovery is over. Blocks while keys.tab is written.
+  void checkpoint_done(Lsn log_kept);
 
   struct Progress {
     std::uint64_t pages = 0;  // that the rounds since the last rotation (or the start) had to seal anew
@@ -59,11 +60,12 @@ class Resealer {
   const Parts parts_;
   const std::uint64_t bytes_per_second_;
   std::vector<std::uint32_t> unused_;  // checkpoint thread: keys that nothing had when the last one ended
+  bool recovered_ = false;             // checkpoint thread
   std::atomic<std::uint64_t> pages_{0}, left_{0};
 
-  std::mutex mutex_;    // protects the following
-  bool wanted_ = true;  // a round; the first one looks for what the last run has left
-  io::WaitToken wake_;  // the thread sleeps on it
+  std::mutex mutex_;     // protects the following
+  bool wanted_ = false;  // a round
+  io::WaitToken wake_;   // the thread sleeps on it
   std::atomic<bool> stopping_{false};
   std::unique_ptr<io::BackgroundThread> thread_;
 };

@@ -289,7 +289,7 @@ void Storage::Parts::checkpoint_loop() {
           .inc();
     }
     if (result.durable) shrinker->checkpoint_done();
-    if (result.durable && resealer) resealer->checkpoint_done(checkpointer->superblock().state.log_keep_lsn);
+    if (result.durable && resealer) resealer->checkpoint_done(source->log_kept_from());
     else options.log("checkpoint failed: " + result.why);
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {

@@ -64,7 +64,8 @@ void LogWatch::verify_consumer(CrashWorld& world, const std::string& when,
   const auto known = consumers_.find(found.name);
   if (!in_doubt_.contains(found.name) && (known == consumers_.end() || found.position > known->second))
     world.problem(fmt::format("{}: consumer {} is at {}", when, found.name, found.position.raw()));
-  log::LogReader reader(*world.disk, "wal", world.system->parts().log->geometry());
+  log::LogReader reader(*world.disk, "wal", world.system->parts().log->geometry(),
+                        world.system->parts().storage->keys());
   const Lsn end = world.system->durable_lsn();
   reader.seek(found.position);
   reader.set_limit(end);

@@ -116,9 +116,31 @@ class Simulation {
         to_text(o.eviction_policy), to_text(o.write_strategy), frames, o.log_segment_bytes, o.log_ring_bytes,
         o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max, o.recovery_workers,
         o.relocation_bytes_per_second, faults.capacity_bytes);
+    choose_encryption();
     choose_errors();
     if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
     say(result_.settings);
+  }
+
+  void choose_encryption() {
+    if (!world_.has(kEncryption) || !world_.chance(400)) return;
+    security::KeyBytes bytes;
+    world_.random.fill(bytes);
+    system_options_.encryption.master_key = security::MasterKey{bytes};
+    system_options_.encryption.cipher =
+        world_.chance(500) ? security::Cipher::kAes256Gcm : security::Cipher::kChaCha20Poly1305;
+    system_options_.encryption.reseal_bytes_per_second = std::uint64_t{1} << (20 + world_.random.below(12));
+    result_.settings += fmt::format(" {}", to_text(system_options_.encryption.cipher));
+  }
+
+  /// A key rotation while clients work, or the master key changes.
+  void rotate() {
+    try {
+      if (world_.chance(200)) world_.system->change_master_key(*system_options_.encryption.master_key);
+      else world_.system->rotate_data_key();
+    } catch (const Error& e) {
+      if (!world_.disk_errors && !world_.dead()) world_.problem("a rotation failed: " + e.message);
+    }
   }
 
   /// A disk with errors of its own, for some seeds: each kind alone or several, rare or frequent, or too
@@ -248,6 +270,7 @@ class Simulation {
       }
       if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0)
         world_.system->collect_garbage();
+      if (system_options_.encryption.master_key && !world_.dead() && world_.random.below(3000) == 0) rotate();
       if (world_.has(kLogWatch) && !world_.dead() && world_.random.below(500) == 0) log_watch_.act(world_);
     }
     for (const auto& client : clients) world_.system->locks().release_all(client->locker());
@@ -274,7 +297,13 @@ class Simulation {
     count_work();
     world_.system->close();
     world_.system.reset();
-    const auto report = storage::verify_pages(*world_.disk);
+    std::unique_ptr<security::KeyRing> keys;
+    if (const auto& master = system_options_.encryption.master_key) {
+      keys = security::KeyRing::open_read_only(
+          {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor},
+          *master);
+    }
+    const auto report = storage::verify_pages(*world_.disk, keys.get());
     for (const auto& p : report.problems) world_.problem("after a shutdown: " + p);
     return report.pages;
   }

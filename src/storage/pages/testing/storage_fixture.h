@@ -44,6 +44,7 @@ class FakeSource final : public CheckpointSource {
   }
   bool wait_durable(Lsn) override { return log_works; }
   Lsn log_keep_lsn() override { return captured_; }
+  Lsn log_kept_from() override { return captured_; }
   void finished(bool durable, Lsn, const std::string&) override {
     ++(durable ? finished_count : failed_count);
     if (durable) durable_lsn = captured_.raw();
