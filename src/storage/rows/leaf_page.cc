@@ -28,6 +28,11 @@ bool fits(const LeafLayout& layout, const LeafPage::Fit& fit, std::uint32_t slac
   return capacity_of(layout, fit) >= fit.rows + slack_rows;
 }
 
+// A page is compacted only where it then has room for more changes, else a nearly full one would be compacted
+// each time.
+constexpr std::uint32_t kManyRows = 32, kUpdateSlackBytes = 256;
+std::uint32_t insert_slack_rows(const LeafPage::Fit& fit) { return fit.rows / kManyRows; }
+
 }  // namespace
 
 /// Copies rows from one page to another, column by column.
@@ -172,14 +177,14 @@ Room LeafPage::room_for_insert(RowId rowid, std::span<const Cell> row) const {
       heap_lo_ - layout_->arrays_end(capacity_) >= change.fit.heap - before.heap) {
     return Room::kFits;
   }
-  return fits(format_->current(), change.fit, change.fit.rows / 32) ? Room::kRebuild : Room::kFull;
+  return fits(format_->current(), change.fit, insert_slack_rows(change.fit)) ? Room::kRebuild : Room::kFull;
 }
 
 bool LeafPage::room_for_any(RowId rowid) const {
   Change change;
   if (!insert_change(rowid, {}, &change)) return false;
-  change.fit.heap += kRowInLeafBytesMax;
-  return fits(format_->current(), change.fit, 0);
+  change.fit.heap += kRowInLeafBytesMax + kUpdateSlackBytes;
+  return fits(format_->current(), change.fit, insert_slack_rows(change.fit));
 }
 
 void LeafPage::rebuild(const RowFormat& target, std::uint64_t base, const Fit& fit) {
@@ -231,10 +236,9 @@ Room LeafPage::room_for_update(std::uint32_t slot, std::span<const ColumnNumber>
   if (current_version() && heap_lo_ - layout_->arrays_end(capacity_) >= grown) return Room::kFits;
   Fit fit = live(*format_, 0, rows_);
   fit.heap = fit.heap + taken - given;
-  constexpr std::uint32_t kManyRows = 32,
-                          kSlackBytes = 256;  // else a nearly full page would be compacted each time
   if (rows_ >= kManyRows && grown > 0) {
-    return fits(format_->current(), {fit.rows, fit.heap + kSlackBytes}, 0) ? Room::kRebuild : Room::kFull;
+    return fits(format_->current(), {fit.rows, fit.heap + kUpdateSlackBytes}, 0) ? Room::kRebuild
+                                                                                 : Room::kFull;
   }
   return fits(format_->current(), fit, 0) ? Room::kRebuild : Room::kFull;
 }

@@ -218,6 +218,37 @@ TEST(LeafPage, NarrowTableFillsThePage) {
   EXPECT_EQ(rows, 2320u);  // 2 + 1 + 4 bytes a row, each array 8-aligned
 }
 
+/// A writer that finds the leaf full splits it, which is not done where any row would find room: the two must
+/// agree, or the writer tries for ever.
+TEST(LeafPage, AFullLeafHasNoRoomForAny) {
+  TableLayout table;
+  table.columns.resize(1);
+  table.columns[0].type = type_of(Phys::kStr);
+  table.columns[0].bitmap_since = ColumnLayout::kNoBitmap;
+  const RowFormat format = format_of(table);
+  LoosePage page(3);
+  LeafPage::init(page.span(), format, 1, kNoHighFence, PageId{}, 0);
+  const std::string text(kRowInLeafBytesMax - 64, 'x');
+  const auto cell_of_bytes = [&](std::size_t bytes) { return Cell::stored({text.data(), bytes}); };
+  int full = 0;
+  for (std::uint64_t row = 1;; ++row) {
+    LeafPage leaf(page.span(), format);
+    for (std::size_t bytes = 0; bytes <= text.size(); bytes += 5) {
+      const Cell cell = cell_of_bytes(bytes);
+      const ColumnNumber column = 0;
+      const bool insert_full = leaf.room_for_insert(RowId{row}, {&cell, 1}) == Room::kFull;
+      const bool update_full = row > 1 && leaf.room_for_update(0, {&column, 1}, {&cell, 1}) == Room::kFull;
+      if (!insert_full && !update_full) continue;
+      ++full;
+      ASSERT_FALSE(leaf.room_for_any(RowId{row})) << row << " rows, " << bytes << " bytes";
+    }
+    const Cell small = cell_of_bytes(8);
+    if (leaf.room_for_insert(RowId{row}, {&small, 1}) == Room::kFull) break;
+    leaf.insert(RowId{row}, {&small, 1});
+  }
+  EXPECT_GT(full, 1000);
+}
+
 TEST(LeafPage, AddedColumnsAreMissingInOldLeavesAndStoredAfterTheFirstWrite) {
   TableLayout before = sample_table();
   TableLayout after = before;
