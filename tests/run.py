@@ -86,6 +86,8 @@ def unit():
     if build("dev", "unit_tests", "concurrent_tests"):
         for name in list_of("dev", "unit_tests") + list_of("dev", "concurrent_tests"):
             run_binary("dev", name)
+    if build("dev", "rustbd-sim"):
+        run_binary("dev", "rustbd-sim", "--seeds", "200", label=" (200 seeds)")
     for preset in ("tsan", "release"):
         if build(preset, "concurrent_tests"):
             for name in list_of(preset, "concurrent_tests"):
@@ -135,9 +137,8 @@ def style():
 
 
 def crash():
-    # The crash simulation is the unit test of txn in an optimised build: thousands of seeds instead of hundreds.
-    if build("release", "txn_test"):
-        run_binary("release", "txn_test", "--gtest_filter=*CrashSimulation*", label=" (2,000 seeds)")
+    if build("release", "rustbd-sim"):
+        run_binary("release", "rustbd-sim", "--seeds", "2000", label=" (2,000 seeds)")
     if release():
         run_files("crash")
 
@@ -159,7 +160,6 @@ def one(name: str) -> bool:
 
 def main():
     names = sys.argv[1:] or ["all"]
-    os.environ.setdefault("RUSTBD_TEST_SEEDS", "")
     for name in names:
         if name == "all":
             style()

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <set>
 
@@ -42,7 +43,9 @@ class Simulation {
 
   CrashResult run() {
     choose_settings();
-    const auto crashes = 1 + world_.random.below(4);
+    auto crashes = 1 + world_.random.below(4);
+    if (options_.long_form) crashes = 50;
+    if (options_.crashes_max != 0) crashes = std::min<std::uint64_t>(crashes, options_.crashes_max);
     for (std::uint64_t round = 0; round <= crashes && world_.problems.empty(); ++round) {
       if (!open(round > 0)) break;
       if (round == 0) make_bank();
@@ -245,7 +248,10 @@ class Simulation {
       world_.disk->set_faults(errors_);
     }
     std::vector<std::unique_ptr<CrashClient>> clients;
-    const std::uint64_t n = 1 + world_.random.below(6);
+    std::uint64_t n = 1 + world_.random.below(6);
+    if (options_.clients_max != 0) n = std::min<std::uint64_t>(n, options_.clients_max);
+    if (options_.transactions_max != 0)
+      transactions = std::min(transactions, static_cast<int>(options_.transactions_max));
     std::size_t running = n;
     for (std::uint64_t i = 0; i < n; ++i) {
       clients.push_back(std::make_unique<CrashClient>(world_, static_cast<std::int32_t>(i + 1)));

@@ -14,6 +14,8 @@ struct CrashOptions {
   bool crashes = true;                  // false: clean shutdowns only
   std::uint32_t reads_per_mille = 150;  // of the operations
   bool verbose = false;                 // what happens goes to standard error
+  bool long_form = false;               // 50 crashes instead of 1 to 4
+  std::uint32_t crashes_max = 0, clients_max = 0, transactions_max = 0;  // 0: as the seed chooses
 };
 
 struct CrashResult {

@@ -40,10 +40,10 @@ enum Feature : std::uint32_t {
   kCrashInRecovery = 32768,
   kTimeouts = 65536,
   kBulk = 131072,
-  kLogWatch = 524288,     // consumers and the archive of the log
-  kDiskErrors = 262144,   // EIO and ENOSPC while clients work
-  kEncryption = 4194304,  // sealed pages and log, rotations of the data key
-  kAllFeatures = 0xFFFFFFFF
+  kDiskErrors = 262144,               // EIO and ENOSPC while clients work
+  kLogWatch = 524288,                 // consumers and the archive of the log
+  kEncryption = 4194304,              // sealed pages and log, rotations of the data key
+  kAllFeatures = 2 * kEncryption - 1  // up to the last one
 };
 
 /// Values of one row as constant vectors.
