@@ -103,7 +103,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   const bool removal = record.op == UndoOp::kDelete;
   std::vector<EntryLatches::Emptied> emptied;
   std::vector<storage::OverflowRef> chains;
-  bool leaf_empty = false, later = false, damaged = false;
+  bool leaf_empty = false, later = false, changed = false, damaged = false;
   const auto status = storage::run_blocking([&]() -> storage::Status {
     emptied.clear();
     chains.clear();
@@ -116,6 +116,10 @@ bool SystemParts::purge_record(UndoRec& record) {
     storage::ExclusiveGuard leaf;
     if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
     LeafView view;
+    // An index may have been built since the format was looked up: it has entries of this very version. One
+    // that is built from now on finds the chain cut.
+    changed = tree->upkeep_format() != format_ref;
+    if (changed) return {};
     if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
     std::vector<OldKey> keys;
     bool reachable = false;
@@ -156,7 +160,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   });
   if (later) return false;
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
-  if (!status && tree->upkeep_format() != format_ref) return purge_record(record);
+  if (changed || (!status && tree->upkeep_format() != format_ref)) return purge_record(record);
   if ((!status || damaged) && options.log_line) options.log_line("collection met a damaged page");
   for (const auto& e : emptied)
     static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
