@@ -288,9 +288,12 @@ void Storage::Parts::checkpoint_loop() {
                              {{"trigger", std::string(to_text(batch.trigger))}})
           .inc();
     }
-    if (result.durable) shrinker->checkpoint_done();
-    if (result.durable && resealer) resealer->checkpoint_done(source->log_kept_from());
-    else options.log("checkpoint failed: " + result.why);
+    if (result.durable) {
+      shrinker->checkpoint_done();
+      if (resealer) resealer->checkpoint_done(source->log_kept_from());
+    } else {
+      options.log("checkpoint failed: " + result.why);
+    }
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {
       environment.executor->after(std::chrono::microseconds(options.checkpoint_interval_us))
