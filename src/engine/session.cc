@@ -220,9 +220,9 @@ Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {
   auto& parts = *parts_;
   RunningStatement running{*this, parts, *activity_, text, sink};
   parts.portals.erase("");
+  Arena arena{16384};  // `current` lies in it
   const sql::Node* current = nullptr;
   auto failure = co_await guarded(parts, [&]() -> Task<> {
-    Arena arena{16384};
     std::vector<Notice> notices;
     const auto statements = sql::parse(text, arena, &notices);
     for (auto& n : notices) sink.notice(n);

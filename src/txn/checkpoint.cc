@@ -178,7 +178,7 @@ bool SystemParts::wait_durable(Lsn lsn) {
 
 Lsn SystemParts::log_keep_lsn() { return Lsn{captured_keep}; }
 
-void SystemParts::finished(bool durable, Lsn log_keep, const std::string& why) {
+void SystemParts::finished(bool durable, Lsn log_keep, const std::string&) {
   for (const Captured& c : captured_active) c.state->holds.fetch_sub(1, std::memory_order_acq_rel);
   for (const auto& [state, from] : captured_committed) state->holds.fetch_sub(1, std::memory_order_acq_rel);
   captured_active.clear();
@@ -188,8 +188,6 @@ void SystemParts::finished(bool durable, Lsn log_keep, const std::string& why) {
     last_checkpoint_lsn.store(captured_lsn, std::memory_order_release);
     checkpoints.fetch_add(1, std::memory_order_relaxed);
     if (log != nullptr) log->set_keep_lsn(log_keep);
-  } else if (options.log_line) {
-    options.log_line("checkpoint failed: " + why);
   }
   checkpoint_asked.store(false, std::memory_order_release);
 }
