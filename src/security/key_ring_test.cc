@@ -1,0 +1,137 @@
+#include "rustbd/security/key_ring.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+
+#include "rustbd/base/error.h"
+#include "rustbd/io/simulated/simulated_disk.h"
+#include "rustbd/io/simulated/simulated_executor.h"
+
+namespace rustbd::security {
+namespace {
+
+Bytes from_hex(std::string_view text) {
+  Bytes out;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
+    out.push_back(static_cast<std::byte>(std::stoi(std::string{text.substr(i, 2)}, nullptr, 16)));
+  return out;
+}
+template <class Array>
+Array array_of(std::string_view hex) {
+  Array out{};
+  const Bytes bytes = from_hex(hex);
+  EXPECT_EQ(bytes.size(), out.size());
+  std::memcpy(out.data(), bytes.data(), out.size());
+  return out;
+}
+
+TEST(Aead, KnownAnswers) {
+  // The Galois/Counter Mode of Operation (McGrew and Viega 2005), test case 14.
+  Bytes text(16);
+  Tag tag = aead_seal(Cipher::kAes256Gcm, KeyBytes{}, Nonce{}, {}, text);
+  EXPECT_EQ(text, from_hex("cea7403d4d606b6e074ec5d3baf39d18"));
+  EXPECT_EQ(tag, array_of<Tag>("d0d1c8a799996bf0265b98b5d48ab919"));
+  ASSERT_TRUE(aead_open(Cipher::kAes256Gcm, KeyBytes{}, Nonce{}, {}, tag, text));
+  EXPECT_EQ(text, Bytes(16));
+  // RFC 8439, 2.8.2.
+  const std::string_view plain =
+      "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+      "sunscreen would be it.";
+  const auto key = array_of<KeyBytes>("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
+  const auto nonce = array_of<Nonce>("070000004041424344454647");
+  const Bytes associated = from_hex("50515253c0c1c2c3c4c5c6c7");
+  text.assign(as_bytes(plain).begin(), as_bytes(plain).end());
+  tag = aead_seal(Cipher::kChaCha20Poly1305, key, nonce, associated, text);
+  EXPECT_EQ(Bytes(text.begin(), text.begin() + 16), from_hex("d31a8d34648e60db7b86afbc53ef7ec2"));
+  EXPECT_EQ(tag, array_of<Tag>("1ae10b594f09e26a7e902ecbd0600691"));
+  text[3] ^= std::byte{1};
+  EXPECT_FALSE(aead_open(Cipher::kChaCha20Poly1305, key, nonce, associated, tag, text));
+}
+
+TEST(MasterKey, FormsAndSources) {
+  const std::string hex = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+  const auto wanted = array_of<KeyBytes>(hex);
+  EXPECT_EQ(parse_master_key(hex + "\n").bytes(), wanted);
+  EXPECT_EQ(parse_master_key(as_chars(wanted)).bytes(), wanted);
+  EXPECT_EQ(parse_master_key(" AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= ").bytes(), wanted);
+  for (const char* bad : {"", "0011", "zz", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})
+    EXPECT_THROW(parse_master_key(bad), Error) << bad;
+  EXPECT_EQ(read_master_key("cmd:printf " + hex).bytes(), wanted);
+  for (const char* bad : {"", "file:", "file:/no/such/file", "env:NO_SUCH_VARIABLE_HERE", "cmd:false", "x:y"})
+    EXPECT_THROW(read_master_key(bad), Error) << bad;
+}
+
+class KeyRingTest : public ::testing::Test {
+ protected:
+  io::SimulatedExecutor executor_{1};
+  io::SimulatedDisk disk_{2};
+  MasterKey master_{KeyBytes{}};
+  io::Environment environment() { return {&disk_, &executor_.clock(), &executor_.random(), &executor_}; }
+  std::unique_ptr<KeyRing> open(bool make) {
+    return KeyRing::open(environment(), master_, Cipher::kNone, make);
+  }
+};
+
+TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
+  const auto state_of = [&](const MasterKey& master) {
+    try {
+      (void)KeyRing::open_read_only(environment(), master);
+    } catch (const Error& e) {
+      return std::string{e.state.text()};
+    }
+    return std::string{"good"};
+  };
+  EXPECT_EQ(state_of(master_), "55000");
+  const std::uint32_t id = open(true)->current()->id();
+  EXPECT_EQ(state_of(master_), "good");
+  KeyBytes other{};
+  other[5] = std::byte{1};
+  EXPECT_EQ(state_of(MasterKey{other}), "28000");
+  disk_.corrupt(kKeyFileName, 70, 0xFF);
+  EXPECT_EQ(state_of(master_), "good") << "the other copy is read";
+  EXPECT_NE(KeyRing::open_read_only(environment(), master_)->find(id), nullptr);
+  disk_.corrupt(kKeyFileName, 4096 + 70, 0xFF);
+  EXPECT_EQ(state_of(master_), "XX001");
+}
+
+/// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
+TEST_F(KeyRingTest, SurvivesAPowerCutAnywhere) {
+  std::set<std::uint32_t> sealed;  // keys that have been current and were not to be destroyed
+  std::set<std::uint32_t> seen;
+  const auto note = [&](const KeyRing& ring) {
+    const std::uint32_t id = ring.current()->id();
+    if (!sealed.contains(id)) EXPECT_TRUE(seen.insert(id).second) << "key " << id << " is there twice";
+    sealed.insert(id);
+  };
+  note(*open(true));
+  int crashes = 0;
+  for (std::uint64_t at = 1; at < 60; ++at) {
+    disk_.crash_at(at);
+    try {
+      const auto ring = open(false);
+      note(*ring);
+      ring->rotate(Cipher::kNone);
+      note(*ring);
+      std::vector<std::uint32_t> going;
+      for (const DataKey* key : ring->retiring()) going.push_back(key->id());
+      going.resize(std::min<std::size_t>(going.size(), 2));
+      for (const auto id : going) sealed.erase(id);
+      ring->destroy(going);
+      for (const auto id : going) EXPECT_EQ(ring->find(id), nullptr);
+      ring->rewrap(master_);
+    } catch (const Error&) {
+      EXPECT_TRUE(disk_.crashed());
+    }
+    crashes += disk_.crashed() ? 1 : 0;
+    if (!disk_.crashed()) disk_.crash();
+    disk_.restart();
+    const auto ring = KeyRing::open_read_only(environment(), master_);
+    for (const auto id : sealed) EXPECT_NE(ring->find(id), nullptr) << "key " << id;
+  }
+  EXPECT_GT(crashes, 20);
+}
+
+}  // namespace
+}  // namespace rustbd::security
