@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "rustbd/base/crc32c.h"
+#include "rustbd/io/replace_file.h"
 
 namespace rustbd::log {
 namespace {
@@ -55,17 +56,7 @@ ConsumerStatus LogConsumers::save(Map next) {
     for (const char c : name) out.fixed(static_cast<std::uint8_t>(c));
   }
   out.fixed(crc32c(0, bytes.data(), bytes.size()));
-  const std::string path = directory_ + "/consumers", unfinished = path + ".tmp";
-  const auto write = [&]() -> io::IoResult<> {
-    const auto file = disk_.open(unfinished, {.create = true});
-    if (!file) return std::unexpected{file.error()};
-    if (const auto cut = (*file)->truncate(0); !cut) return cut;
-    if (const auto written = (*file)->write(0, bytes); !written) return written;
-    if (const auto synced = (*file)->datasync(); !synced) return synced;
-    if (const auto renamed = disk_.rename(unfinished, path); !renamed) return renamed;
-    return disk_.sync_directory(directory_);
-  };
-  if (!write()) return ConsumerStatus::kIoError;
+  if (!io::replace_file(disk_, directory_ + "/consumers", bytes)) return ConsumerStatus::kIoError;
   const std::lock_guard lock(mutex_);
   for (auto& [name, state] : next) {  // it may have advanced meanwhile
     if (const auto now = consumers_.find(name); now != consumers_.end())

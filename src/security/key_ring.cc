@@ -8,6 +8,7 @@
 #include "rustbd/base/assert.h"
 #include "rustbd/base/crc32c.h"
 #include "rustbd/base/error.h"
+#include "rustbd/io/replace_file.h"
 #include "rustbd/security/digest.h"
 
 namespace rustbd::security {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr char kMagic[8] = {'R', 'U', 'S', 'T', 'B', 'D', 'K', 'T'};
 constexpr std::uint32_t kVersion = 1;
-constexpr const char* kNewFileName = "keys.tab.new";
 constexpr std::size_t kAlignment = 4096;  // of each of the two copies
 
 struct TableHeader {
@@ -158,8 +158,10 @@ void KeyRing::parse(ByteSpan table) {
     std::memcpy(entry.wrapped.data(), stored.wrapped, sizeof stored.wrapped);
     std::memcpy(entry.tag.data(), stored.tag, sizeof stored.tag);
     const auto cipher = static_cast<Cipher>(stored.cipher);
-    if ((cipher != Cipher::kAes256Gcm && cipher != Cipher::kChaCha20Poly1305) ||
-        entries_.size() + 1 >= kKeysMax)
+    if (entries_.size() + 1 >= kKeysMax)
+      throw error(sqlstate::kDataCorrupted, "the table of encryption keys has more than {} entries",
+                  kKeysMax);
+    if (cipher != Cipher::kAes256Gcm && cipher != Cipher::kChaCha20Poly1305)
       throw error(sqlstate::kFeatureNotSupported, "encryption key {} has an unknown cipher", stored.id);
     const auto index = static_cast<std::uint16_t>(entries_.size() + 1);
     // A key without its secret yet, for its context; then the whole one.
@@ -285,17 +287,9 @@ Bytes KeyRing::encode() const {
 }
 
 void KeyRing::write(ByteSpan table) const {
-  io::Disk& disk = *environment_.disk;
-  {
-    const auto file = disk.open(kNewFileName, {.create = true});
-    require(file ? io::IoResult<>{} : std::unexpected{file.error()}, "make");
-    require((*file)->truncate(0), "write");
-    require((*file)->write(0, table), "write");
-    require((*file)->write(table.size(), table), "write");
-    require((*file)->datasync(), "sync");
-  }
-  require(disk.rename(kNewFileName, kKeyFileName), "rename");
-  require(disk.sync_directory(""), "sync");
+  Bytes twice(table.begin(), table.end());
+  twice.insert(twice.end(), table.begin(), table.end());
+  require(io::replace_file(*environment_.disk, kKeyFileName, twice), "write");
 }
 
 KeyUse KeyRing::current() const {
