@@ -47,6 +47,17 @@ std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
   return security::KeyRing::open_read_only(environment, *options.master_key);
 }
 
+std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& options) {
+  const auto& archive = config.text("wal.archive_to");
+  if (archive.empty()) return nullptr;
+  if (!std::filesystem::is_directory(archive))
+    throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
+  auto disk = io::make_real_disk(archive);
+  options.archive_disk = disk.get();
+  options.archive_directory = ".";
+  return disk;
+}
+
 engine::DatabaseOptions database_options(const Config& config) {
   engine::DatabaseOptions o;
   const auto memory = available_memory();
@@ -100,13 +111,7 @@ EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config
       directory_(open_data_directory(path, access == Access::kCreate)) {
   auto options = database_options(config);
   options.storage.read_only = access == Access::kReadOnly;
-  if (const auto& archive = config.text("wal.archive_to"); !archive.empty() && !options.storage.read_only) {
-    if (!std::filesystem::is_directory(archive))
-      throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
-    archive_ = io::make_real_disk(archive);
-    options.storage.archive_disk = archive_.get();
-    options.storage.archive_directory = ".";
-  }
+  if (!options.storage.read_only) archive_ = open_archive(config, options.storage);
   database_ = engine::Database::open(environment(), std::move(options));
 }
 EmbeddedDatabase::~EmbeddedDatabase() {

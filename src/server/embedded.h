@@ -20,7 +20,11 @@ storage::EncryptionOptions encryption_options(const Config& config);
 std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
                                              const storage::EncryptionOptions& options);
 
-/// Sizes and settings that a configuration gives to the engine.
+/// The directory of wal.archive_to, which `options` then name; outlives the database. nullptr: none is
+/// configured. Throws Error 58P01: it is not there.
+std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& options);
+
+/// Sizes and settings that a configuration gives to the engine; without what open_archive() adds.
 engine::DatabaseOptions database_options(const Config& config);
 
 /// Real disk, clock, threads, and the database on them; closed (final checkpoint) when destroyed. No session

@@ -88,6 +88,7 @@ class Running {
   // In order of dependence: the last one goes first.
   std::unique_ptr<io::Executor> executor_;
   DataDirectory directory_;
+  std::unique_ptr<io::Disk> archive_;  // wal.archive_to; null: none
   std::unique_ptr<net::Network> network_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<net::http::HttpServer> http_;
@@ -156,6 +157,7 @@ void Running::open_database() {
   directory_ = open_data_directory(options_.data, true);
   const io::Environment environment{directory_.disk.get(), clock_.get(), random_.get(), executor_.get()};
   auto o = database_options(options_.config);
+  archive_ = open_archive(options_.config, o.storage);
   o.storage.metrics = &metrics_;
   o.storage.log_line = [this](std::string_view line) { logger_.info(line); };
   o.storage.on_fatal = [this](std::string_view line) {

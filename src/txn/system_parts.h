@@ -228,7 +228,8 @@ struct SystemParts final : storage::CheckpointSource {
   void write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) override;
   bool wait_durable(Lsn lsn) override;
   Lsn log_keep_lsn() override;
-  Lsn log_kept_from() override { return log->kept_from(); }
+  /// The archive's copies are for later: all log counts as asked for, so that no key that sealed some goes.
+  Lsn log_kept_from() override { return options.archive_disk != nullptr ? Lsn{1} : log->kept_from(); }
   void finished(bool durable, Lsn log_keep, const std::string& why) override;
   void restore(storage::SnapshotRecord kind, ByteSpan body) override;
 
