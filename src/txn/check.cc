@@ -350,16 +350,18 @@ std::vector<std::string> DeepCheck::run() {
     // What is on its way out goes first.
     for (int rounds = 0; rounds < 1000 && (system_.collect_garbage() != 0 || parts_.drop_step()); ++rounds) {}
   }
+  // From here on nothing goes: pages that leave a tree after it was walked would seem to be in two places.
+  const std::scoped_lock turns(parts_.collecting, parts_.dropping);
   owners_.resize(parts_.buffer().next_page_id());
   auto all = system_.layouts();
   all.push_back(parts_.layout_table);
   for (const auto& layout : all) check_table(layout);
-  std::size_t dropped = 0;
+  bool dropping = false;
   {
     std::lock_guard lock(parts_.drop_mutex);
-    dropped = parts_.dropped.size();
+    dropping = !parts_.dropped.empty();
   }
-  if (quiet() && dropped == 0) check_space();
+  if (quiet() && !dropping) check_space();
   return std::move(problems_);
 }
 

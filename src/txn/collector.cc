@@ -224,7 +224,8 @@ void SystemParts::old_chains(const UndoRec& record, std::vector<storage::Overflo
 }
 
 std::size_t SystemParts::collect_garbage() {
-  if (collecting.exchange(true, std::memory_order_acq_rel)) return 0;
+  const std::unique_lock turn(collecting, std::try_to_lock);
+  if (!turn) return 0;
   std::size_t collected = 0;
   std::uint64_t limit = std::min(published_ts.load(std::memory_order_seq_cst), log->durable_ts().raw());
   std::uint64_t now = 0;
@@ -267,7 +268,6 @@ std::size_t SystemParts::collect_garbage() {
     storage::OverflowFree free(ref);
     static_cast<void>(storage::run_blocking([&] { return free.run(buffer(), storage->pending()); }));
   }
-  collecting.store(false, std::memory_order_release);
   return collected;
 }
 

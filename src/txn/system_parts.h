@@ -24,6 +24,7 @@
 #include "rustbd/storage/rows/table_tree.h"
 #include "rustbd/txn/row_codec.h"
 #include "rustbd/txn/transaction_system.h"
+#include "rustbd/txn/turn.h"
 #include "rustbd/txn/txn_state.h"
 #include "rustbd/txn/version_store.h"
 
@@ -153,8 +154,8 @@ struct SystemParts final : storage::CheckpointSource {
   std::atomic<std::uint64_t> undo_total{0};
   std::mutex active_mutex;  // protects active; never held while entering the gate
   std::vector<TxnState*> active;
-  std::atomic<bool> collecting{false};  // one collection at a time
-  std::atomic<bool> dropping{false};    // drop_step() runs
+  Turn collecting;  // one collection at a time
+  Turn dropping;    // one drop_step() at a time; after collecting
   std::atomic<bool> snapshot_pending{
       false};                       // set with the gate closed: no purge until the undo snapshot is written
   std::mutex queue_mutex;           // protects committed, ended; after commit_mutex

@@ -238,10 +238,8 @@ void SystemParts::publish_layout(Oid database, Oid relation,
 
 bool SystemParts::drop_step() {
   // One at a time: the collector's thread, VACUUM and the end of a DROP all come here.
-  if (dropping.exchange(true, std::memory_order_acq_rel)) return false;
-  const bool more = free_front_tree();
-  dropping.store(false, std::memory_order_release);
-  return more;
+  const std::unique_lock turn(dropping, std::try_to_lock);
+  return turn && free_front_tree();
 }
 
 bool SystemParts::free_front_tree() {
