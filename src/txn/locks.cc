@@ -551,9 +551,11 @@ Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPoli
     drop_if_empty(shard, key);
     return {Status::kLockNotAvailable};
   }
-  if (mine !=
-      queue.waiters.end()) {  // it had the right of way, but met somebody else after all: to the same place
+  if (mine != queue.waiters.end()) {
+    // It had the right of way, but met somebody else after all: its reservation goes, for whoever waited for
+    // it.
     queue.waiters.erase(mine);
+    grant_waiters(queue, key.kind);
   }
   return enqueue(shard, queue, key, {&who, raw, false, false, running, running_locker});
 }
