@@ -1,7 +1,9 @@
 // Many threads share one disk: what each wrote, each reads.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
+#include <functional>
 #include <thread>
 
 #include "rustbd/io/disk.h"
@@ -42,6 +44,94 @@ TEST_P(DiskConcurrent, ThreadsDoNotDisturbEachOther) {
   std::filesystem::remove_all(root);
 }
 
+// Requests of a lane's thread are submitted together, but never too late.
+class PuttingOffReads : public DiskConcurrent {
+ protected:
+  static constexpr std::size_t kPiece = 512;
+  PuttingOffReads() {
+    std::string name = (std::filesystem::temp_directory_path() / "rustbd-io-XXXXXX").string();
+    root_ = mkdtemp(name.data());
+    disk_ = make_real_disk(root_, GetParam());
+    file_ = std::move(disk_->open("a", {.create = true}).value());
+    for (std::uint64_t i = 0; i < 64; ++i) {
+      const std::vector<std::byte> piece(kPiece, static_cast<std::byte>(i));
+      EXPECT_TRUE(file_->write(i * kPiece, piece));
+    }
+  }
+  ~PuttingOffReads() override {
+    file_.reset();
+    disk_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  struct Read {
+    IoRequest request{.status = {}, .done = WaitToken::make(WaitReason::kPage)};
+    std::vector<std::byte> into = std::vector<std::byte>(kPiece);
+  };
+  void start(Read& read, std::uint64_t piece) { file_->read_async(piece * kPiece, read.into, &read.request); }
+  std::string root_;
+  std::unique_ptr<Disk> disk_;
+  std::unique_ptr<File> file_;
+};
+
+TEST_P(PuttingOffReads, ManyJobsReadAtOnce) {
+  const auto executor = make_thread_executor(2);
+  constexpr std::uint64_t kReaders = 40;
+  std::atomic<std::uint64_t> wrong{0}, ended{0};
+  const WaitToken all = WaitToken::make(WaitReason::kTask);
+  std::vector<std::unique_ptr<Read>> reads(kReaders);
+  std::function<void(std::uint64_t, int)> go = [&](std::uint64_t reader, int rounds) {
+    reads[reader] = std::make_unique<Read>();
+    Read* read = reads[reader].get();
+    const std::uint64_t piece = (reader * 7 + static_cast<std::uint64_t>(rounds)) % 64;
+    start(*read, piece);
+    const WaitToken done = read->request.done;
+    done.then(executor->workers(), [&, reader, rounds, read, piece] {
+      if (!read->request.status ||
+          read->into != std::vector<std::byte>(kPiece, static_cast<std::byte>(piece)))
+        ++wrong;
+      if (rounds > 0) go(reader, rounds - 1);
+      else if (++ended == kReaders) all.fire();
+    });
+  };
+  for (std::uint64_t i = 0; i < kReaders; ++i) executor->workers().post([&, i] { go(i, 20); });
+  all.wait_blocking();
+  executor->stop();
+  EXPECT_EQ(wrong, 0u);
+}
+
+TEST_P(PuttingOffReads, AThreadThatWaitsSubmitsFirst) {
+  const auto executor = make_thread_executor(1);
+  Read read;
+  const WaitToken end = WaitToken::make(WaitReason::kTask);
+  executor->workers().post([&] {
+    start(read, 5);
+    read.request.done.wait_blocking();
+    end.fire();
+  });
+  end.wait_blocking();
+  EXPECT_EQ(read.into[0], std::byte{5});
+  executor->stop();
+}
+
+TEST_P(PuttingOffReads, AThreadThatIsNeverIdleSubmitsToo) {
+  const auto executor = make_thread_executor(1);
+  Read read;
+  const WaitToken end = WaitToken::make(WaitReason::kTask);
+  std::function<void()> again = [&] {
+    if (read.request.done.fired()) end.fire();
+    else executor->workers().post([&] { again(); });
+  };
+  executor->workers().post([&] {
+    start(read, 9);
+    again();
+  });
+  end.wait_blocking();
+  EXPECT_EQ(read.into[0], std::byte{9});
+  executor->stop();
+}
+
+INSTANTIATE_TEST_SUITE_P(Disks, PuttingOffReads,
+                         testing::Values(DiskBackend::kThreads, DiskBackend::kAutomatic));
 INSTANTIATE_TEST_SUITE_P(Disks, DiskConcurrent,
                          testing::Values(DiskBackend::kThreads, DiskBackend::kAutomatic));
 

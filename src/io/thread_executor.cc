@@ -8,6 +8,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/io/put_off.h"
 
 namespace rustbd::io {
 
@@ -51,8 +52,14 @@ class QueueLane final : public Lane {
   void run(const std::string& name) {
     name_this_thread(name);
     const Running running{this};
+    PuttingOff putting_off;
     std::unique_lock lock{mutex_};
     for (;;) {
+      if (jobs_.empty() && !stopping_) {
+        lock.unlock();
+        flush_put_off();
+        lock.lock();
+      }
       work_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
       if (jobs_.empty()) return;
       Job job = std::move(jobs_.front());
@@ -60,6 +67,7 @@ class QueueLane final : public Lane {
       lock.unlock();
       job();
       job = {};  // what it holds goes before the lock is taken
+      putting_off.count_job();
       lock.lock();
     }
   }

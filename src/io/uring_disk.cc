@@ -1,14 +1,17 @@
-// The io_uring backend: submission from any thread under a short mutex, one thread reaps completions and
-// fires tokens.
+// The io_uring backend: submission from any thread, many requests a system call; one thread reaps completions
+// and fires tokens.
 #include <liburing.h>
 #include <pthread.h>
 
 #include <cerrno>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/io/put_off.h"
 #include "rustbd/io/real_file.h"
 
 namespace rustbd::io {
@@ -27,7 +30,9 @@ struct Operation {
   IoRequest* request;
 };
 
-class Ring {
+// What threads submit gathers in waiting_; one of them at a time hands it over to the kernel, all that is
+// there by one system call. A lane's thread puts that off until it has nothing else to do.
+class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
  public:
   // False where io_uring is refused.
   bool open() {
@@ -35,19 +40,38 @@ class Ring {
     thread_ = std::thread([this] { reap(); });
     return true;
   }
-  ~Ring() {
+  /// No operation is under way. Afterwards flush() does nothing.
+  void stop() {
     if (!thread_.joinable()) return;
-    submit(new Operation{Operation::Kind::kStop, -1, 0, nullptr, 0, nullptr});
+    add(new Operation{Operation::Kind::kStop, -1, 0, nullptr, 0, nullptr});
+    flush();
     thread_.join();
     io_uring_queue_exit(&ring_);
   }
   void submit(Operation* operation) {
-    std::lock_guard lock{mutex_};
-    waiting_.push_back(operation);
-    submit_waiting();
+    add(operation);
+    if (!put_off(shared_from_this())) flush();
+  }
+  void flush() override {
+    std::unique_lock lock{mutex_};
+    if (submitting_) return;  // that thread looks again before it goes
+    submitting_ = true;
+    while (prepare_waiting()) {
+      lock.unlock();
+      while (io_uring_sq_ready(&ring_) > 0) {
+        const int n = io_uring_submit(&ring_);
+        RUSTBD_ASSERT(n >= 0 || n == -EINTR || n == -EAGAIN || n == -EBUSY, "io_uring_submit failed");
+      }
+      lock.lock();
+    }
+    submitting_ = false;
   }
 
  private:
+  void add(Operation* operation) {
+    const std::lock_guard lock{mutex_};
+    waiting_.push_back(operation);
+  }
   void prepare(io_uring_sqe* sqe, Operation* op) {
     switch (op->kind) {
       case Operation::Kind::kRead:
@@ -63,8 +87,8 @@ class Ring {
   }
   static std::size_t chunk(std::size_t bytes) { return bytes < (1u << 30) ? bytes : (1u << 30); }
 
-  // With mutex_ held.
-  void submit_waiting() {
+  // With mutex_ held and submitting_ set. False: there is nothing to submit.
+  bool prepare_waiting() {
     while (!waiting_.empty() && in_flight_ < kInFlightMax) {
       io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
       if (sqe == nullptr) break;
@@ -72,34 +96,45 @@ class Ring {
       waiting_.pop_front();
       ++in_flight_;
     }
-    while (io_uring_sq_ready(&ring_) > 0) {
-      const int n = io_uring_submit(&ring_);
-      RUSTBD_ASSERT(n >= 0 || n == -EINTR || n == -EAGAIN || n == -EBUSY, "io_uring_submit failed");
-    }
+    return io_uring_sq_ready(&ring_) > 0;
   }
 
   void reap() {
     pthread_setname_np(pthread_self(), "uring");
-    for (;;) {
+    struct Completion {
+      Operation* op;
+      int result;
+    };
+    std::vector<Completion> completions;
+    for (bool stop = false; !stop;) {
       io_uring_cqe* cqe = nullptr;
       const int waited = io_uring_wait_cqe(&ring_, &cqe);
       if (waited == -EINTR || waited == -EAGAIN) continue;
       RUSTBD_ASSERT(waited == 0, "io_uring_wait_cqe failed");
-      auto* op = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
-      const int result = cqe->res;
-      io_uring_cqe_seen(&ring_, cqe);
+      completions.clear();
+      unsigned head = 0;
+      io_uring_for_each_cqe(&ring_, head, cqe) {
+        completions.push_back({static_cast<Operation*>(io_uring_cqe_get_data(cqe)), cqe->res});
+      }
+      io_uring_cq_advance(&ring_, static_cast<unsigned>(completions.size()));
+      bool more = false;
       {
-        // Before *op is looked at: the submitter wrote it under this mutex, and what passes through the
-        // kernel is no synchronisation that the memory model (or the thread sanitizer) knows.
-        std::lock_guard lock{mutex_};
-        --in_flight_;
-        submit_waiting();
+        // Before an operation is looked at: the submitter wrote it under this mutex, and what passes through
+        // the kernel is no synchronisation that the memory model (or the thread sanitizer) knows.
+        const std::lock_guard lock{mutex_};
+        in_flight_ -= static_cast<unsigned>(completions.size());
+        more = !waiting_.empty();
       }
-      if (op->kind == Operation::Kind::kStop) {
-        delete op;
-        return;
+      for (const auto& [op, result] : completions) {
+        if (op->kind == Operation::Kind::kStop) {
+          delete op;
+          stop = true;
+        } else if (!complete(op, result)) {
+          add(op);
+          more = true;
+        }
       }
-      if (!complete(op, result)) submit(op);
+      if (more) flush();
     }
   }
 
@@ -127,9 +162,11 @@ class Ring {
   }
 
   io_uring ring_{};
-  std::mutex mutex_;  // protects the submission side of ring_, waiting_, in_flight_
+  std::mutex
+      mutex_;  // protects the three below; the submission side of ring_ is whose thread set submitting_
   std::deque<Operation*> waiting_;
   unsigned in_flight_ = 0;
+  bool submitting_ = false;
   std::thread thread_;
 };
 
@@ -157,16 +194,17 @@ class UringFile final : public RealFile {
 class UringDisk final : public RealDisk {
  public:
   using RealDisk::RealDisk;
-  bool open_ring() { return ring_.open(); }
+  ~UringDisk() override { ring_->stop(); }
+  bool open_ring() { return ring_->open(); }
   [[nodiscard]] std::string_view name() const override { return "io_uring"; }
 
  protected:
   std::unique_ptr<File> make_file(int fd, bool aligned) override {
-    return std::make_unique<UringFile>(fd, aligned, ring_);
+    return std::make_unique<UringFile>(fd, aligned, *ring_);
   }
 
  private:
-  Ring ring_;
+  std::shared_ptr<Ring> ring_ = std::make_shared<Ring>();  // a lane's thread may still come to flush it
 };
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "rustbd/io/wait.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <utility>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/io/blocking_hook.h"
+#include "rustbd/io/put_off.h"
 
 namespace rustbd::io {
 
@@ -21,6 +23,41 @@ SignalLane& signal_lane() {
   return lane;
 }
 }  // namespace
+
+namespace {
+struct ThreadsPutOff {
+  bool flushes = false;  // the thread promises to flush
+  std::vector<std::shared_ptr<PutOff>> list;
+};
+ThreadsPutOff& threads_put_off() {
+  thread_local ThreadsPutOff mine;
+  return mine;
+}
+}  // namespace
+
+bool put_off(const std::shared_ptr<PutOff>& what) {
+  ThreadsPutOff& mine = threads_put_off();
+  if (!mine.flushes) return false;
+  if (std::find(mine.list.begin(), mine.list.end(), what) == mine.list.end()) mine.list.push_back(what);
+  return true;
+}
+
+void flush_put_off() {
+  ThreadsPutOff& mine = threads_put_off();
+  for (const auto& what : mine.list) what->flush();
+  mine.list.clear();
+}
+
+PuttingOff::PuttingOff() { threads_put_off().flushes = true; }
+PuttingOff::~PuttingOff() {
+  flush_put_off();
+  threads_put_off().flushes = false;
+}
+void PuttingOff::count_job() {
+  if (++jobs_ < kJobsPutOff) return;
+  jobs_ = 0;
+  flush_put_off();
+}
 
 BlockingHook& blocking_hook_of_thread() {
   thread_local BlockingHook hook;
@@ -56,6 +93,7 @@ void WaitToken::then(Lane& lane, Job job) const {
 
 void WaitToken::wait_blocking() const {
   if (fired()) return;
+  flush_put_off();
   if (const BlockingHook& hook = blocking_hook_of_thread(); hook.wait != nullptr) {
     hook.wait(hook.context, *this);
     return;
