@@ -85,6 +85,9 @@ class Disk {
   virtual IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
   /// "io_uring", "threads", "simulated": for the log.
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// What the calling thread has asked of files of this disk goes to the device now. Without it that happens
+  /// when the thread next waits or idles: for requests that it will not wait for soon.
+  virtual void submit() {}
   /// What files may still grow by, as the file system says it; others may take it first. 0: full, or not
   /// known.
   virtual std::uint64_t free_bytes() { return 0; }

@@ -196,6 +196,7 @@ class UringDisk final : public RealDisk {
   using RealDisk::RealDisk;
   ~UringDisk() override { ring_->stop(); }
   bool open_ring() { return ring_->open(); }
+  void submit() override { ring_->flush(); }
   [[nodiscard]] std::string_view name() const override { return "io_uring"; }
 
  protected:

@@ -169,12 +169,17 @@ Fix<OptimisticGuard> BufferManager::fix_optimistic_slow(PageId id) {
 #endif
 }
 
-void BufferManager::prefetch(PageId id) {
-  if (!known(id)) return;
+bool BufferManager::prefetch(PageId id) {
+  if (!known(id)) return false;
   PageEntry& entry = entry_of(id);
   const std::uint64_t word = entry.state.load(std::memory_order_acquire);
-  if (LatchWord::latch(word) == LatchWord::kEvicted) (void)read_page(id.raw(), entry, word);
+  if (LatchWord::latch(word) != LatchWord::kEvicted) return false;
+  if (!read_page(id.raw(), entry, word).reading) return false;
+  read_ahead_.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
+
+void BufferManager::submit_reads() { environment_.disk->submit(); }
 
 bool BufferManager::resident(PageId id) const {
   return known(id) && LatchWord::latch(directory_.entry(id.raw()).state.load(std::memory_order_acquire)) !=
@@ -255,6 +260,8 @@ BufferStatistics BufferManager::statistics() const {
   out.page_writes = page_writes_.load(std::memory_order_relaxed);
   out.written_blocks = written_blocks_.load(std::memory_order_relaxed);
   out.page_moves = page_moves_.load(std::memory_order_relaxed);
+  out.read_ahead = read_ahead_.load(std::memory_order_relaxed);
+  out.left_dropped = left_dropped_.load(std::memory_order_relaxed);
   out.checksum_failures = checksum_failures();
   out.frames = frames_.count();
   out.free_frames = frames_.free_count();

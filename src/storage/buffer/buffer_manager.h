@@ -60,6 +60,8 @@ struct BufferStatistics {
   std::uint64_t hits = 0, misses = 0, evictions = 0, page_writes = 0, checksum_failures = 0;
   std::uint64_t written_blocks = 0;  // of the images of page_writes, 4 KiB each
   std::uint64_t page_moves = 0;      // images that were moved to shrink the file
+  std::uint64_t read_ahead = 0;      // of misses: reads that nobody waited for yet
+  std::uint64_t left_dropped = 0;    // of evictions: pages of large scans
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
 };
 
@@ -111,8 +113,12 @@ class BufferManager {
   }
   [[nodiscard]] Fix<SharedGuard> try_fix_shared(PageId id);
   [[nodiscard]] Fix<ExclusiveGuard> try_fix_exclusive(PageId id);
-  /// Starts the read if the page is not resident. Never waits.
-  void prefetch(PageId id);
+  /// Starts the read if the page is not resident. Never waits. True: it did; submit_reads() after several.
+  bool prefetch(PageId id);
+  void submit_reads();
+  /// Who read the page in, a scan, is through with it. drop_if_left(): it goes, unless it was used since.
+  void leave(PageId id);
+  void drop_if_left(PageId id);
   [[nodiscard]] bool resident(PageId id) const;
   /// Whether the id belongs to a page that checkpoints carry (for the account of space).
   [[nodiscard]] bool stored(PageId id) const {
@@ -206,6 +212,7 @@ class BufferManager {
   struct Outcome {
     FixStatus status;
     io::WaitToken wait;
+    bool reading = false;  // this very call began to read the page
   };
   static constexpr std::size_t kInFlightShards = 16;
   static constexpr std::size_t kDirtyShards = 16;
@@ -337,7 +344,7 @@ class BufferManager {
   std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
   std::atomic<std::uint64_t> misses_{0}, page_writes_{0}, written_blocks_{0}, checksum_failures_{0};
-  std::atomic<std::uint64_t> page_moves_{0};
+  std::atomic<std::uint64_t> page_moves_{0}, read_ahead_{0}, left_dropped_{0};
   std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;
 };

@@ -92,6 +92,24 @@ bool BufferManager::drop_clean(PageEntry& entry, std::uint32_t frame) {
   return true;
 }
 
+void BufferManager::leave(PageId id) {
+  if (!known(id)) return;
+  PageEntry& entry = entry_of(id);
+  std::uint64_t word = entry.state.load(std::memory_order_acquire);
+  if (LatchWord::latch(word) != LatchWord::kFree) return;
+  entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kMarked, LatchWord::version(word)),
+                                      std::memory_order_acq_rel);
+}
+
+void BufferManager::drop_if_left(PageId id) {
+  if (!known(id)) return;
+  PageEntry& entry = entry_of(id);
+  if (LatchWord::latch(entry.state.load(std::memory_order_acquire)) != LatchWord::kMarked) return;
+  const std::uint32_t frame = entry.frame.load(std::memory_order_acquire);
+  if (frame < frames_.count() && drop_clean(entry, frame))
+    left_dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
 // `writer`: dirty pages too. Returns how many went.
 std::size_t BufferManager::evict_round(std::size_t wanted, std::size_t scan, ImageWriter* writer) {
   const auto kind = policy_kind_.load(std::memory_order_relaxed);

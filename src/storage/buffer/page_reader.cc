@@ -67,7 +67,7 @@ BufferManager::Outcome BufferManager::read_page(std::uint64_t id, PageEntry& ent
   }
   misses_.fetch_add(1, std::memory_order_relaxed);
   submit_read(read);
-  return {FixStatus::kMiss, done};
+  return {FixStatus::kMiss, done, true};
 }
 
 void BufferManager::submit_read(const std::shared_ptr<ReadOperation>& read) {

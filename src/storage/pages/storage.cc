@@ -344,6 +344,11 @@ void Storage::Parts::register_metrics() {
         {{"policy", std::string(to_text(policy))}}, [pool, at = static_cast<std::size_t>(policy)] {
           return static_cast<double>(pool->statistics().evictions_by[at]);
         });
+  add(true, "rustbd_buffer_read_ahead_total", "Pages that scans had read before they came to them", {},
+      [pool] { return static_cast<double>(pool->statistics().read_ahead); });
+  add(true, "rustbd_buffer_scan_drops_total",
+      "Pages of large tables that went as soon as their scan was through", {},
+      [pool] { return static_cast<double>(pool->statistics().left_dropped); });
   add(false, "rustbd_checkpoint_gate_longest_seconds", "The longest of them since the start", {},
       [this] { return static_cast<double>(gate_longest_us.load()) / 1e6; });
   add(false, "rustbd_data_file_bytes", "Size of the data file", {},

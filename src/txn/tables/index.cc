@@ -4,6 +4,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/read_ahead.h"
 #include "rustbd/txn/tables/row_reader.h"
 
 namespace rustbd::txn {
@@ -108,7 +109,13 @@ Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
     const auto& entry = c.batch.entries[c.at];
     const IndexHit hit{*c.part, c.batch.key(entry), c.batch.removals};
     const auto result = fetcher.add(entry.rowid, filled, &hit, &outcome);
-    if (result == RowFetcher::Result::kStop) break;
+    if (result == RowFetcher::Result::kStop) {
+      if (outcome.blocked()) {
+        read_rows_ahead(parts, *table_.state_, c.batch.entries.size() - c.at - 1,
+                        [&](std::size_t i) { return c.batch.entries[c.at + 1 + i].rowid; });
+      }
+      break;
+    }
     ++c.at;
     if (result == RowFetcher::Result::kSkipped) continue;
     if (ids != nullptr) ids[filled] = entry.rowid.raw();

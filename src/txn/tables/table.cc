@@ -5,6 +5,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/tables/read_ahead.h"
 #include "rustbd/txn/tables/row_reader.h"
 #include "rustbd/txn/tables/row_writer.h"
 
@@ -73,6 +74,10 @@ Outcome Table::fetch(const ReadView& view, std::span<const RowId> rows, std::spa
       if (positions != nullptr) positions[filled] = static_cast<std::uint16_t>(done);
       ++filled;
     }
+  }
+  if (outcome.blocked()) {
+    read_rows_ahead(parts, *state_, rows.size() - done - 1,
+                    [&](std::size_t i) { return rows[done + 1 + i]; });
   }
   out.chunk().select_all(filled);
   if (consumed == nullptr) return outcome;
@@ -176,6 +181,14 @@ TableScan::TableScan(Table& table, const ReadView& view, std::span<const ColumnN
       with_row_ids_(with_row_ids) {}
 TableScan::~TableScan() = default;
 
+/// From the leaf `left`, which is not latched any more, to the one that begins at `row`.
+void TableScan::go_on(std::uint64_t row, PageId left) {
+  if (ahead_) ahead_->leave(left);
+  next_row_ = row;
+  end_ = row == storage::kNoHighFence;
+  entering_ = !end_;
+}
+
 Outcome TableScan::next(types::ChunkBuffer& out) {
   SystemParts& parts = table_.system_.parts();
   const TableFormat& format = *table_.format_;
@@ -189,6 +202,10 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
   for (unsigned tries = 0;; ++tries) {
     if (end_ || next_row_ > range_.last) return {Status::kEnd};
     if (tries > 0 && tries % 64 == 0) std::this_thread::yield();
+    if (std::exchange(entering_, false)) {
+      if (!ahead_) ahead_ = std::make_unique<ReadAhead>(parts, state, range_.last);
+      ahead_->enter(next_row_);
+    }
     prepare_chunk(out, phys_);
     const auto pin = parts.epochs().pin();
     storage::SharedGuard leaf;
@@ -205,8 +222,9 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     const std::uint32_t limit = range_.last >= fence ? page.rows() : page.lower_bound(RowId{range_.last + 1});
     const std::uint32_t last = std::min(limit, first + types::kVectorSize);
     if (first >= last) {
-      end_ = fence == storage::kNoHighFence;
-      next_row_ = fence;
+      const PageId left = leaf.page_id();
+      leaf.release();
+      go_on(fence, left);
       continue;
     }
     const std::uint32_t n = last - first;
@@ -231,6 +249,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
         if (auto exclusive = leaf.upgrade()) exclusive->set_has_versions(false);
       }
     }
+    const PageId leaf_page = leaf.page_id();
     leaf.release();
 
     // What the view sees of each row.
@@ -285,8 +304,8 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
       }
     }
     if (restarted) continue;
-    next_row_ = resume;
-    end_ = resume == storage::kNoHighFence;
+    if (resume == fence) go_on(fence, leaf_page);
+    else next_row_ = resume;
     if (selected_.empty()) continue;
     if (with_row_ids_) {
       std::copy(ids.begin(), ids.end(), out.chunk()[columns_.size()].values<std::uint64_t>());

@@ -156,6 +156,7 @@ class TableScan {
   Outcome next(types::ChunkBuffer& out);
 
  private:
+  void go_on(std::uint64_t row, PageId left);
   Table& table_;
   ReadView view_;
   std::vector<ColumnNumber> columns_;
@@ -164,6 +165,8 @@ class TableScan {
   std::uint64_t next_row_;
   bool with_row_ids_;
   bool end_ = false;
+  bool entering_ = false;                   // next_row_ is in another leaf than the row before
+  std::unique_ptr<class ReadAhead> ahead_;  // from the second leaf on
   types::ChunkBuffer* prepared_ = nullptr;
   std::vector<std::uint16_t> selected_;
 };
