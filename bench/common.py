@@ -5,11 +5,13 @@ import json
 import os
 import pathlib
 import random
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -72,6 +74,13 @@ class Server:
     def log_position(self) -> int:
         high, low = self.sql("select pg_current_wal_lsn()").split("/")
         return (int(high, 16) << 32) + int(low, 16)
+
+    def log_syncs(self) -> int:
+        """Syncs of the log so far."""
+        if self.name != "RustBD":
+            return int(self.sql("select wal_sync from pg_stat_wal"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.http}/metrics") as metrics:
+            return int(float(re.search(r"^rustbd_wal_fsync_seconds_count(?:{})? (\S+)", metrics.read().decode(), re.M)[1]))
 
     def data_bytes(self) -> int:
         return disk_bytes(self.data, self.log_folder)

@@ -180,7 +180,8 @@ int main(int argc, char** argv) {
   try {
     const auto settings = read_config(serve_flags);
     if (config->parsed()) return rustbd::cli::run_config(settings, config_json);
-    return rustbd::server::serve({serve_flags.data, insecure, settings});
+    return rustbd::server::serve(
+        {serve_flags.data, insecure, settings, [serve_flags] { return read_config(serve_flags); }});
   } catch (const rustbd::Error& e) {
     fmt::print(stderr, "rustbd: {}\n", e.message);
     if (!e.hint.empty()) fmt::print(stderr, "{}\n", e.hint);

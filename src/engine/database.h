@@ -26,6 +26,9 @@ struct DatabaseOptions {
   std::size_t workers_per_query = 1;
   std::size_t max_connections = 10000;
   std::map<std::string, std::string> settings;  // server-wide values of GUCs
+  /// pg_reload_conf(): reads the configuration again. False: that failed, the server's log says why. Any
+  /// thread.
+  std::function<bool()> reload = [] { return true; };
 };
 
 struct SessionOptions {

@@ -41,6 +41,9 @@ class Config {
   /// RUSTBD_SERVER_LISTEN and so on. `environment`: "NAME=value" strings, ended by nullptr.
   void read_environment(char** environment);
 
+  /// A value that was read and checked before.
+  void replace(std::string_view key, const ConfigValue& value) { values_.find(key)->second = value; }
+
   [[nodiscard]] const std::string& text(std::string_view key) const;
   [[nodiscard]] Source source(std::string_view key) const;
   [[nodiscard]] bool boolean(std::string_view key) const;

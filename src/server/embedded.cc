@@ -58,6 +58,19 @@ std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& optio
   return disk;
 }
 
+BufferChoices buffer_choices(const Config& config) {
+  BufferChoices out;
+  for (const auto policy : storage::kEvictionPolicyKinds)
+    if (to_text(policy) == config.text("buffer.eviction_policy")) out.policy = policy;
+  for (const auto strategy : storage::kWriteStrategies)
+    if (to_text(strategy) == config.text("buffer.write_strategy")) out.strategy = strategy;
+  const auto compression = config.text("storage.compression");
+  out.compression = compression == "lz4"    ? storage::PageCompression::kLz4
+                    : compression == "zstd" ? storage::PageCompression::kZstd
+                                            : storage::PageCompression::kNone;
+  return out;
+}
+
 engine::DatabaseOptions database_options(const Config& config) {
   engine::DatabaseOptions o;
   const auto memory = available_memory();
@@ -68,14 +81,10 @@ engine::DatabaseOptions database_options(const Config& config) {
   s.encryption = encryption_options(config);
   s.buffer_bytes = or_share("buffer.size", memory / 4);
   s.undo_limit_bytes = or_share("txn.undo_limit", memory / 4);
-  for (const auto policy : storage::kEvictionPolicyKinds)
-    if (to_text(policy) == config.text("buffer.eviction_policy")) s.eviction_policy = policy;
-  for (const auto strategy : storage::kWriteStrategies)
-    if (to_text(strategy) == config.text("buffer.write_strategy")) s.write_strategy = strategy;
-  const auto compression = config.text("storage.compression");
-  s.page_compression = compression == "lz4"    ? storage::PageCompression::kLz4
-                       : compression == "zstd" ? storage::PageCompression::kZstd
-                                               : storage::PageCompression::kNone;
+  const BufferChoices buffer = buffer_choices(config);
+  s.eviction_policy = buffer.policy;
+  s.write_strategy = buffer.strategy;
+  s.page_compression = buffer.compression;
   s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
   s.recovery_target_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.recovery_target"));

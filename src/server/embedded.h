@@ -24,6 +24,14 @@ std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
 /// configured. Throws Error 58P01: it is not there.
 std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& options);
 
+/// What a reload may change while the database works.
+struct BufferChoices {
+  storage::EvictionPolicyKind policy = storage::EvictionPolicyKind::kClock;
+  storage::WriteStrategy strategy = storage::WriteStrategy::kWriteBack;
+  storage::PageCompression compression = storage::PageCompression::kLz4;
+};
+BufferChoices buffer_choices(const Config& config);
+
 /// Sizes and settings that a configuration gives to the engine; without what open_archive() adds.
 engine::DatabaseOptions database_options(const Config& config);
 

@@ -1,7 +1,10 @@
 #include "rustbd/server/server.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
+#include <mutex>
 #include <thread>
 
 #include "rustbd/auth/authenticator.h"
@@ -21,6 +24,9 @@ namespace rustbd::server {
 namespace {
 
 constexpr std::size_t kNetworkThreadsMax = 16;
+/// The keys that a reload changes.
+constexpr std::array<std::string_view, 5> kReloaded = {"buffer.eviction_policy", "buffer.write_strategy",
+                                                       "storage.compression", "tls.cert", "tls.key"};
 constexpr int kProtectedData = 70;  // exit code: stopped itself to protect data
 
 std::size_t cores() { return std::max(1u, std::thread::hardware_concurrency()); }
@@ -71,6 +77,7 @@ class Running {
   void start_clients();
   void greet();
   void stop();
+  bool reload();
   net::http::Response answer(std::string_view path);
   [[nodiscard]] double uptime() const {
     return static_cast<double>(clock_->monotonic_us() - started_us_) * 1e-6;
@@ -82,6 +89,7 @@ class Running {
   std::unique_ptr<io::Random> random_ = io::make_system_random();
   std::int64_t started_us_ = clock_->monotonic_us();
   std::atomic<Phase> phase_{Phase::kRecovering};
+  std::mutex reload_mutex_;  // protects options_.config from the start of signals_ on
   metrics::Registry metrics_;
   std::vector<net::Address> listen_, http_listen_;
   std::string bound_, http_bound_;
@@ -116,14 +124,32 @@ void Running::start_network() {
                                             threads != 0 ? threads : std::min(cores(), kNetworkThreadsMax));
   network_->log_line = [this](std::string_view line) { logger_.warning(line); };
   network_->set_tls({options_.config.text("tls.cert"), options_.config.text("tls.key")});
-  signals_ = std::make_unique<Signals>(*executor_, [this] {
-    try {
-      network_->set_tls({options_.config.text("tls.cert"), options_.config.text("tls.key")});
-      logger_.info("reloaded certificates");
-    } catch (const Error& e) {
-      logger_.error(fmt::format("reload failed: {}", e.message));
+  signals_ = std::make_unique<Signals>(*executor_, [this] { reload(); });
+}
+
+/// SIGHUP, pg_reload_conf(): what can change while the server runs changes, all of it or nothing. False: the
+/// configuration is wrong.
+bool Running::reload() {
+  const std::lock_guard lock(reload_mutex_);
+  try {
+    const Config fresh = options_.read_config ? options_.read_config() : options_.config;
+    const BufferChoices buffer = buffer_choices(fresh);
+    network_->set_tls({fresh.text("tls.cert"), fresh.text("tls.key")});
+    if (phase_.load(std::memory_order_acquire) == Phase::kReady)
+      database_->transactions().set_buffer_behaviour(buffer.policy, buffer.strategy, buffer.compression);
+    for (const auto& [key, value] : fresh.all()) {
+      if (value.text == options_.config.text(key)) continue;
+      const bool now = std::find(kReloaded.begin(), kReloaded.end(), key) != kReloaded.end();
+      if (now) options_.config.replace(key, value);
+      logger_.info(fmt::format("reload: {} = \"{}\" {}", key, value.text,
+                               now ? "from now on" : "waits for a restart"));
     }
-  });
+    logger_.info("reloaded certificates and configuration");
+    return true;
+  } catch (const Error& e) {
+    logger_.error(fmt::format("reload failed, nothing has changed: {}", e.message));
+    return false;
+  }
 }
 
 net::http::Response Running::answer(std::string_view path) {
@@ -159,6 +185,7 @@ void Running::open_database() {
   auto o = database_options(options_.config);
   archive_ = open_archive(options_.config, o.storage);
   o.storage.metrics = &metrics_;
+  o.reload = [this] { return reload(); };
   o.storage.log_line = [this](std::string_view line) { logger_.info(line); };
   o.storage.on_fatal = [this](std::string_view line) {
     logger_.error(line);

@@ -1,6 +1,7 @@
 // Server: everything of one `rustbd serve` wired together.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,7 @@ struct ServeOptions {
   std::string data = "./data";
   bool insecure = false;  // no password, no TLS; loopback only
   Config config;
+  std::function<Config()> read_config;  // again, for a reload; may throw Error
 };
 
 /// Opens the directory (making it if absent), listens, and runs until SIGTERM or SIGINT. Prints to standard

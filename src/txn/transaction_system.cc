@@ -175,6 +175,15 @@ void TransactionSystem::checkpoint_blocking() {
   if (!result.durable) throw_checkpoint_failure(result);
 }
 
+void TransactionSystem::set_buffer_behaviour(storage::EvictionPolicyKind policy,
+                                             storage::WriteStrategy strategy,
+                                             storage::PageCompression compression) {
+  auto& buffer = parts_->buffer();
+  buffer.set_eviction_policy(policy);
+  buffer.set_write_strategy(strategy);
+  buffer.set_compression(compression);
+}
+
 std::size_t TransactionSystem::collect_garbage() {
   const std::size_t n = parts_->collect_garbage();
   while (parts_->drop_step()) {}

@@ -191,6 +191,10 @@ class TransactionSystem {
   [[nodiscard]] std::vector<security::KeyInfo> keys() const;
   [[nodiscard]] storage::Storage::KeyRotation key_rotation() const;
 
+  /// From now on. Threads: any, at any time.
+  void set_buffer_behaviour(storage::EvictionPolicyKind policy, storage::WriteStrategy strategy,
+                            storage::PageCompression compression);
+
   // --- information ---
   [[nodiscard]] Statistics statistics() const;
   [[nodiscard]] std::vector<ActiveTransaction> active_transactions() const;

@@ -123,6 +123,37 @@ def test_configured_limits(context):
     # The log is one JSON object a line, behind what is printed for people.
 
 
+def test_reload(context):
+    """SIGHUP and pg_reload_conf() read the file again; what cannot change while the server runs says so."""
+    with harness.Rustbd() as server:
+        configuration = server.data / "rustbd.toml"
+        configuration.write_text('[buffer]\neviction_policy = "lru"\nwrite_strategy = "writethrough"\n[checkpoint]\ntimeout = "7m"\n')
+        assert server.sql("select pg_reload_conf()") == "t"
+        for line in ('reload: buffer.eviction_policy = "lru" from now on', 'reload: buffer.write_strategy = "writethrough" from now on',
+                     'reload: checkpoint.timeout = "7m" waits for a restart'):
+            assert line in server.log(), server.log()[-2000:]
+        # Write-through: what a statement changes is written without a checkpoint.
+        def writes():
+            return float(re.search(r"^rustbd_page_writes_total (\S+)", get(server.http, "/metrics")[1], re.M)[1])
+        before = writes()
+        server.sql("create table t (id int primary key); insert into t select generate_series(1, 1000)")
+        harness.wait_until(lambda: writes() > before, "written through")
+
+        configuration.write_text('[buffer]\neviction_policy = "newest"\n')
+        assert server.sql("select pg_reload_conf()") == "f"
+        assert "reload failed, nothing has changed" in server.log()
+        configuration.write_text('[buffer]\neviction_policy = "random"\n')
+        server.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: 'reload: buffer.eviction_policy = "random" from now on' in server.log(), "SIGHUP")
+        server.sql("create role plain login")
+        try:
+            harness.psql(server.port, "select pg_reload_conf()", user="plain")
+        except AssertionError as e:
+            assert "permission denied for function pg_reload_conf" in str(e)
+        else:
+            raise AssertionError("anybody may reload")
+
+
 def test_json_log_has_no_secrets(context):
     server = harness.Rustbd(None, "--log-format", "json")
     try:

