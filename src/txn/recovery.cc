@@ -5,6 +5,7 @@
 #include "rustbd/base/assert.h"
 #include "rustbd/base/error.h"
 #include "rustbd/base/hash.h"
+#include "rustbd/log/segments.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/tables/row_writer.h"
 
@@ -722,7 +723,16 @@ void SystemParts::open_all() {
   storage_options.relocation_bytes_per_second = options.relocation_bytes_per_second;
   if (options.data_grow_bytes != 0) storage_options.grow_bytes = options.data_grow_bytes;
   storage_options.fatal = [this](std::string_view why) { options.on_fatal(why); };
-  storage = storage::Storage::open(environment, storage_options, *this);
+  // The log begins after the superblock was durable: with a log, what looks like no database was one.
+  const auto segments = log::list_segments(*environment.disk, "wal");
+  storage_options.create = !segments || segments->empty();
+  try {
+    storage = storage::Storage::open(environment, storage_options, *this);
+  } catch (const Error& e) {
+    if (storage_options.create || e.state != sqlstate::kUndefinedFile) throw;
+    throw error(sqlstate::kDataCorrupted, "there is a log, but {} holds no copy of the superblock",
+                storage::kDataFileName);
+  }
   const auto state = storage->state();
   last_ts = std::max<std::uint64_t>(1, state.positions.commit_ts.raw());
   next_txid.store(std::max<std::uint64_t>(1, state.positions.next_txid.raw()));

@@ -212,7 +212,9 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
     options.on_fatal(fmt::format("the log cannot be written: {}", io::to_text(why)));
   };
   consumers = std::make_unique<log::LogConsumers>(*environment.disk, "wal", geometry);
-  if (!consumers->load()) throw error(sqlstate::kDataCorrupted, "the list of log consumers is damaged");
+  if (!consumers->load())
+    throw error(sqlstate::kDataCorrupted, "the list of log consumers is damaged")
+        .with_hint("Remove wal/consumers: then nobody is owed any log, and replication slots are made anew.");
   auto opened = log::LogWriter::open(environment, *registry, log_options, start);
   if (!opened) throw error(sqlstate::kIoError, "the log cannot be opened: {}", io::to_text(opened.error()));
   log = std::move(*opened);

@@ -76,7 +76,15 @@ std::unique_ptr<TransactionSystem> TransactionSystem::open(io::Environment envir
   std::unique_ptr<TransactionSystem> system(new TransactionSystem);
   system->parts_ = std::make_unique<SystemParts>(environment, std::move(options));
   SystemParts& parts = *system->parts_;
-  parts.open_all();
+  try {
+    parts.open_all();
+  } catch (Error& e) {
+    if (e.state == sqlstate::kDataCorrupted && e.hint.empty())
+      e.hint =
+          "\"rustbd check\" lists everything that is damaged. Restore the directory from a backup or a "
+          "replica.";
+    throw;
+  }
   parts.start_background();
   if (parts.options.background) parts.storage->request_checkpoint(storage::CheckpointTrigger::kRecovery);
   return system;

@@ -3,321 +3,9 @@
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
-#include "rustbd/io/simulated/sparse_image.h"
+#include "rustbd/io/simulated/disk_state.h"
 
 namespace rustbd::io {
-
-namespace {
-
-// A change since the last sync, in order. Empty data: the file's size becomes `offset` (allocate, truncate).
-struct PendingChange {
-  std::uint64_t offset = 0;
-  std::vector<std::byte> data;
-  bool cuts = false;  // truncate: may make it shorter
-};
-
-struct Inode {
-  SparseImage current, durable;
-  std::uint64_t current_bytes = 0, durable_bytes = 0;
-  std::vector<PendingChange> pending;
-};
-using InodeRef = std::shared_ptr<Inode>;
-
-struct NameChange {
-  enum class Kind : std::uint8_t { kCreate, kRemove, kRename, kDirectory, kRemoveDirectory } kind;
-  std::string name, to;
-  InodeRef inode;
-};
-
-struct Names {
-  std::map<std::string, InodeRef> files;
-  std::set<std::string> directories;
-
-  void apply(const NameChange& change) {
-    switch (change.kind) {
-      case NameChange::Kind::kCreate: files[change.name] = change.inode; break;
-      case NameChange::Kind::kRemove: files.erase(change.name); break;
-      case NameChange::Kind::kDirectory: directories.insert(change.name); break;
-      case NameChange::Kind::kRemoveDirectory: directories.erase(change.name); break;
-      case NameChange::Kind::kRename:
-        if (const auto it = files.find(change.name); it != files.end() && it->second == change.inode)
-          files.erase(it);
-        files[change.to] = change.inode;
-        break;
-    }
-  }
-};
-
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string::npos ? std::string{} : path.substr(0, slash);
-}
-std::string normal(const std::string& path) { return path == "." ? std::string{} : path; }
-
-std::unexpected<IoFailure> failed(IoFailure why) { return std::unexpected{why}; }
-
-struct Planned {
-  std::string part;
-  std::uint32_t count;
-};
-
-bool take(std::vector<Planned>& planned, const std::string& path) {
-  for (Planned& p : planned) {
-    if (p.count > 0 && path.find(p.part) != std::string::npos) {
-      --p.count;
-      return true;
-    }
-  }
-  return false;
-}
-
-}  // namespace
-
-struct SimulatedDisk::State {
-  State(std::uint64_t seed, SimulatedFaults f, SimulatedExecutor* e)
-      : random(seed), faults(std::move(f)), executor(e) {}
-
-  mutable std::mutex mutex;  // protects everything below
-  SeededRandom random;
-  SimulatedFaults faults;
-  SimulatedExecutor* const executor;
-  Names current, durable;
-  std::map<std::string, std::vector<NameChange>> pending_names;  // by directory
-  std::set<std::string> locks;
-  std::uint64_t operations = 0, crash_at = 0, generation = 1;
-  bool crashed = false;
-  std::uint64_t used = 0;
-  std::vector<Planned> failing_syncs, failing_writes, failing_reads;
-
-  bool rolls(std::uint32_t per_million) { return per_million != 0 && random.below(1'000'000) < per_million; }
-  bool rolls_for(std::uint32_t per_million, const std::string& path) {
-    return per_million != 0 && (!faults.applies_to || faults.applies_to(path)) && rolls(per_million);
-  }
-  // Counts a changing operation; true if the power fails in it.
-  bool count() {
-    ++operations;
-    if (crash_at == 0 || operations < crash_at) return false;
-    crashed = true;
-    return true;
-  }
-  IoResult<> change_name(const std::string& directory, NameChange change) {
-    const bool dies = count();
-    current.apply(change);
-    pending_names[directory].push_back(std::move(change));
-    if (dies) return failed(IoFailure::kDevice);
-    return {};
-  }
-  bool has_directory(const std::string& path) const {
-    return path.empty() || current.directories.contains(path);
-  }
-
-  // --- one file ---
-  IoResult<> grow(Inode& inode, std::uint64_t to, const std::string& path) {
-    if (to > inode.current_bytes) {
-      const std::uint64_t more = to - inode.current_bytes;
-      if (faults.capacity_bytes != 0 && used + more > faults.capacity_bytes)
-        return failed(IoFailure::kNoSpace);
-      if (rolls_for(faults.no_space, path)) return failed(IoFailure::kNoSpace);
-      used += more;
-      inode.current_bytes = to;
-    }
-    return {};
-  }
-  void settle(Inode& inode, const PendingChange& change) {
-    if (change.data.empty()) {
-      if (change.cuts) inode.durable.cut(change.offset);
-      inode.durable_bytes = change.cuts ? change.offset : std::max(inode.durable_bytes, change.offset);
-    } else {
-      inode.durable.write(change.offset, change.data);
-      inode.durable_bytes = std::max(inode.durable_bytes, change.offset + change.data.size());
-    }
-  }
-  void settle_all(Inode& inode) {
-    for (const PendingChange& change : inode.pending) settle(inode, change);
-    inode.pending.clear();
-  }
-  // What a crash (or a failed sync) makes of the un-synced changes: each sector old, new or torn.
-  void settle_by_chance(Inode& inode) {
-    for (const PendingChange& change : inode.pending) {
-      if (change.data.empty()) {
-        if (random.chance(500)) settle(inode, change);
-        continue;
-      }
-      std::uint64_t at = 0;
-      while (at < change.data.size()) {
-        const std::uint64_t position = change.offset + at;
-        std::uint64_t n =
-            std::min<std::uint64_t>(kSectorBytes - position % kSectorBytes, change.data.size() - at);
-        const std::uint64_t next = at + n;
-        const bool torn = faults.torn_sector_per_mille != 0 && random.chance(faults.torn_sector_per_mille);
-        if (torn) n = random.below(n);
-        if ((torn || random.chance(500)) && n > 0) {
-          inode.durable.write(position, std::span{change.data}.subspan(at, n));
-          inode.durable_bytes = std::max(inode.durable_bytes, position + n);
-        }
-        at = next;
-      }
-    }
-    inode.pending.clear();
-  }
-  void rot(Inode& inode, const std::string& path) {
-    if (faults.bit_rot == 0) return;
-    std::vector<std::uint64_t> hit;
-    inode.durable.for_each_chunk([&](std::uint64_t chunk) {
-      if (rolls_for(faults.bit_rot, path)) hit.push_back(chunk);
-    });
-    for (const std::uint64_t chunk : hit) {
-      inode.durable.flip(chunk * SparseImage::kChunkBytes + random.below(SparseImage::kChunkBytes),
-                         static_cast<std::uint8_t>(1u << random.below(8)));
-    }
-  }
-  void recount() {
-    used = 0;
-    for (const auto& [name, inode] : current.files) used += inode->current_bytes;
-  }
-};
-
-class SimulatedFile final : public File {
- public:
-  SimulatedFile(SimulatedDisk::State& state, InodeRef inode, std::string path, OpenOptions options)
-      : state_(state),
-        inode_(std::move(inode)),
-        path_(std::move(path)),
-        options_(options),
-        generation_(state.generation) {}
-
-  void read_async(std::uint64_t offset, std::span<std::byte> into, IoRequest* request) override {
-    finish(request, do_read(offset, into));
-  }
-  void write_async(std::uint64_t offset, std::span<const std::byte> from, IoRequest* request) override {
-    finish(request, do_write(offset, from));
-  }
-  void datasync_async(IoRequest* request) override { finish(request, do_datasync()); }
-  IoResult<> read(std::uint64_t offset, std::span<std::byte> into) override {
-    return pause(do_read(offset, into));
-  }
-  IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) override {
-    return pause(do_write(offset, from));
-  }
-  IoResult<> datasync() override { return pause(do_datasync()); }
-
-  IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) override {
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    const bool dies = state_.count();
-    if (const IoResult<> grown = state_.grow(*inode_, offset + bytes, path_); !grown) return grown;
-    inode_->pending.push_back({offset + bytes, {}, false});
-    if (dies) return failed(IoFailure::kDevice);
-    return {};
-  }
-  IoResult<> truncate(std::uint64_t bytes) override {
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    const bool dies = state_.count();
-    if (bytes > inode_->current_bytes) {
-      if (const IoResult<> grown = state_.grow(*inode_, bytes, path_); !grown) return grown;
-    } else {
-      state_.used -= inode_->current_bytes - bytes;
-      inode_->current_bytes = bytes;
-      inode_->current.cut(bytes);
-    }
-    inode_->pending.push_back({bytes, {}, true});
-    if (dies) return failed(IoFailure::kDevice);
-    return {};
-  }
-  IoResult<std::uint64_t> size() override {
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    return inode_->current_bytes;
-  }
-
- private:
-  [[nodiscard]] bool dead() const { return state_.crashed || generation_ != state_.generation; }
-
-  void check_alignment(std::uint64_t offset, std::span<const std::byte> bytes) const {
-    if (!options_.direct) return;
-    RUSTBD_ASSERT(offset % 4096 == 0 && bytes.size() % 4096 == 0, "direct I/O in whole blocks");
-    RUSTBD_ASSERT(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0,
-                  "direct I/O from aligned buffers");
-  }
-  IoResult<> do_read(std::uint64_t offset, std::span<std::byte> into) {
-    check_alignment(offset, into);
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    if (take(state_.failing_reads, path_) || state_.rolls_for(state_.faults.read_error, path_))
-      return failed(IoFailure::kDevice);
-    if (offset + into.size() > inode_->current_bytes) return failed(IoFailure::kShort);
-    inode_->current.read(offset, into);
-    return {};
-  }
-  IoResult<> do_write(std::uint64_t offset, std::span<const std::byte> from) {
-    check_alignment(offset, from);
-    RUSTBD_ASSERT(!options_.read_only, "write to a file opened read-only");
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    if (from.empty()) return {};
-    const bool dies = state_.count();
-    if (const IoResult<> grown = state_.grow(*inode_, offset + from.size(), path_); !grown) return grown;
-    if (!dies && state_.rolls_for(state_.faults.lost_write, path_)) return {};
-    if (!dies && state_.rolls_for(state_.faults.misdirected_write, path_)) {
-      const std::uint64_t places = (inode_->current_bytes - from.size()) / SparseImage::kChunkBytes + 1;
-      offset = state_.random.below(places) * SparseImage::kChunkBytes;
-    }
-    const bool broken =
-        take(state_.failing_writes, path_) || state_.rolls_for(state_.faults.write_error, path_);
-    if (broken) from = from.first(state_.random.below(from.size() + 1));
-    if (!from.empty()) {
-      inode_->current.write(offset, from);
-      inode_->pending.push_back({offset, {from.begin(), from.end()}, false});
-    }
-    if (dies || broken) return failed(IoFailure::kDevice);
-    return {};
-  }
-  IoResult<> do_datasync() {
-    std::lock_guard lock{state_.mutex};
-    if (dead()) return failed(IoFailure::kDevice);
-    if (state_.count()) return failed(IoFailure::kDevice);
-    if (take(state_.failing_syncs, path_) || state_.rolls_for(state_.faults.sync_error, path_)) {
-      // As Linux does: the pages count as clean from now on, so a second sync would succeed without writing
-      // them.
-      state_.settle_by_chance(*inode_);
-      return failed(IoFailure::kDevice);
-    }
-    state_.settle_all(*inode_);
-    return {};
-  }
-
-  std::chrono::microseconds latency() {
-    std::lock_guard lock{state_.mutex};
-    const std::uint32_t max = state_.faults.latency_us_max;
-    return std::chrono::microseconds{max == 0 ? 0 : state_.random.below(max + 1)};
-  }
-  void finish(IoRequest* request, IoResult<> status) {
-    request->status = status;
-    const WaitToken done = request->done;
-    if (state_.executor == nullptr) {
-      done.fire();
-      return;
-    }
-    Lane& lane = state_.executor->workers();
-    if (const auto delay = latency(); delay.count() > 0) {
-      state_.executor->after(delay).then(lane, [done] { done.fire(); });
-    } else {
-      lane.post([done] { done.fire(); });
-    }
-  }
-  IoResult<> pause(IoResult<> status) {
-    if (state_.executor != nullptr && state_.executor->on_background_thread())
-      state_.executor->block_on(state_.executor->after(latency()));
-    return status;
-  }
-
-  SimulatedDisk::State& state_;
-  const InodeRef inode_;
-  const std::string path_;
-  const OpenOptions options_;
-  const std::uint64_t generation_;
-};
 
 class SimulatedLock final : public FileLock {
  public:
@@ -500,6 +188,36 @@ void SimulatedDisk::fail_reads(std::string part, std::uint32_t count) {
   state_->failing_reads.push_back({std::move(part), count});
 }
 
+bool SimulatedDisk::overwrite_at_rest(const std::string& path, std::uint64_t offset,
+                                      std::span<const std::byte> bytes) {
+  std::lock_guard lock{state_->mutex};
+  const auto it = state_->current.files.find(path);
+  RUSTBD_ASSERT(it != state_->current.files.end(), "no such file to damage");
+  Inode& inode = *it->second;
+  RUSTBD_ASSERT(offset + bytes.size() <= inode.current_bytes, "damage lies in the file");
+  state_->settle_all(inode);
+  std::vector<std::byte> before(bytes.size());
+  inode.current.read(offset, before);
+  if (std::ranges::equal(before, bytes)) return false;
+  inode.current.write(offset, bytes);
+  inode.durable.write(offset, bytes);
+  state_->damages.push_back({DamageKind::kAtRest});
+  state_->wound(inode, offset, bytes.size(), state_->damages.size() - 1);
+  return true;
+}
+
+DamageCounts SimulatedDisk::damage() const {
+  std::lock_guard lock{state_->mutex};
+  DamageCounts counts;
+  for (const Damage& d : state_->damages) {
+    ++counts.injected[static_cast<std::size_t>(d.kind)];
+    if (d.read) ++counts.read;
+    else if (d.places == 0) ++counts.overwritten;
+    else ++counts.never_read;
+  }
+  return counts;
+}
+
 void SimulatedDisk::corrupt(const std::string& path, std::uint64_t offset, std::uint8_t xor_mask) {
   std::lock_guard lock{state_->mutex};
   const auto it = state_->current.files.find(path);
@@ -554,6 +272,7 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::clone(std::uint64_t seed, Simulate
       copy->state_->pending_names[directory].push_back(std::move(change));
     }
   }
+  copy->state_->damages = state_->damages;
   copy->state_->used = state_->used;
   copy->state_->crashed = state_->crashed;
   return copy;

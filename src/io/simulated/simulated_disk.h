@@ -8,13 +8,13 @@
 // elsewhere complete at once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rustbd/io/disk.h"
@@ -32,11 +32,30 @@ struct SimulatedFaults {
   std::uint32_t no_space = 0;               // ENOSPC of a write, allocate or create
   std::uint32_t lost_write = 0;             // acknowledged, never applied
   std::uint32_t misdirected_write = 0;      // acknowledged, applied at another block of the file
+  std::uint32_t misdirected_read = 0;       // gives the bytes of another block of the file
   std::uint32_t bit_rot = 0;                // per 4 KiB block at restart()
   std::uint32_t torn_sector_per_mille = 0;  // of the un-synced sectors at a crash
   std::uint64_t capacity_bytes = 0;         // 0: endless. A write that needs more gets ENOSPC
-  std::uint32_t latency_us_max = 0;         // uniform 0..max, with an executor only
+  // Latencies: with an executor only.
+  std::uint32_t latency_us_max = 0;     // uniform 0..max
+  std::uint32_t latency_us_median = 0;  // not 0: log-normal instead, the logarithm's deviation is 1
+  std::uint32_t stall = 0;              // such an operation takes stall_us
+  std::uint32_t stall_us = 0;
   std::function<bool(std::string_view path)> applies_to;  // empty: to all files
+  /// Which ranges lost and misdirected operations may hit, at either end; empty: all. Not asked for bit_rot.
+  std::function<bool(std::string_view path, std::uint64_t offset, std::uint64_t bytes)> may_damage;
+};
+
+/// Faults that the disk tells nobody of.
+enum class DamageKind : std::uint8_t { kLostWrite, kMisdirectedWrite, kMisdirectedRead, kAtRest };
+inline constexpr std::size_t kDamageKinds = 4;
+
+struct DamageCounts {
+  std::array<std::uint64_t, kDamageKinds> injected{};  // by kind
+  std::uint64_t read = 0;                              // of them: somebody got the wrong bytes
+  std::uint64_t overwritten = 0;                       // nobody did before something else was written there
+  std::uint64_t never_read = 0;                        // nobody did so far
+  [[nodiscard]] std::uint64_t total() const { return read + overwritten + never_read; }
 };
 
 /// Threads: any. Destroy after all files opened from it.
@@ -74,6 +93,10 @@ class SimulatedDisk final : public Disk {
   void fail_syncs(std::string part, std::uint32_t count);
   void fail_writes(std::string part, std::uint32_t count);
   void fail_reads(std::string part, std::uint32_t count);
+  /// Damage of a disk that lies still: puts other bytes there. False: they were there already.
+  bool overwrite_at_rest(const std::string& path, std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Of what has happened so far. A write that a crash takes back counts as having overwritten.
+  [[nodiscard]] DamageCounts damage() const;
   /// Flips bits of the current and the durable image; for tests of detection.
   void corrupt(const std::string& path, std::uint64_t offset, std::uint8_t xor_mask);
   /// The current content (as a reader would see it); empty if there is no such file.

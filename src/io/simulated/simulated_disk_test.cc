@@ -193,5 +193,98 @@ TEST(SimulatedDisk, ACloneGoesItsOwnWay) {
   EXPECT_EQ(twin->content("f"), filled(10, 2));
 }
 
+// Damage is acknowledged, stays in its budget, and is accounted for.
+TEST(SimulatedDisk, ALostWriteIsAcknowledgedAndNeverHappens) {
+  SimulatedDisk disk{1};
+  auto file = open(disk, "f");
+  ASSERT_TRUE(file->write(0, filled(8192, 1)));
+  SimulatedFaults faults{.lost_write = 1'000'000};
+  faults.may_damage = [](std::string_view, std::uint64_t offset, std::uint64_t) { return offset >= 4096; };
+  disk.set_faults(faults);
+  ASSERT_TRUE(file->write(0, filled(4096, 2)));
+  ASSERT_TRUE(file->write(4096, filled(4096, 2)));
+  ASSERT_TRUE(file->datasync());
+  EXPECT_EQ(disk.damage().injected[static_cast<std::size_t>(DamageKind::kLostWrite)], 1u);
+  EXPECT_EQ(disk.damage().never_read, 1u);
+  std::vector<std::byte> back(8192);
+  ASSERT_TRUE(file->read(0, back));
+  EXPECT_EQ(back[0], std::byte{2});
+  EXPECT_EQ(back[4096], std::byte{1});
+  EXPECT_EQ(disk.damage().read, 1u);
+}
+
+TEST(SimulatedDisk, AMisdirectedWriteHitsAnotherBlockOfItsBudget) {
+  SimulatedDisk disk{2};
+  auto file = open(disk, "f");
+  ASSERT_TRUE(file->write(0, filled(8 * 4096, 1)));
+  SimulatedFaults faults{.misdirected_write = 1'000'000};
+  faults.may_damage = [](std::string_view, std::uint64_t offset, std::uint64_t) { return offset >= 4096; };
+  disk.set_faults(faults);
+  while (disk.damage().total() == 0) ASSERT_TRUE(file->write(2 * 4096, filled(4096, 2)));
+  disk.set_faults({});
+  const auto content = disk.content("f");
+  EXPECT_EQ(content[0], std::byte{1}) << "outside the budget";
+  EXPECT_EQ(std::count(content.begin(), content.end(), std::byte{2}) % 4096, 0);
+  EXPECT_EQ(disk.damage().overwritten, 0u);
+  ASSERT_TRUE(file->write(0, filled(8 * 4096, 3)));
+  EXPECT_EQ(disk.damage().overwritten, 1u) << "both places are as their writer wants them";
+}
+
+TEST(SimulatedDisk, AMisdirectedReadGivesAnotherBlock) {
+  SimulatedDisk disk{3};
+  auto file = open(disk, "f");
+  for (int block = 0; block < 16; ++block)
+    ASSERT_TRUE(file->write(static_cast<std::uint64_t>(block) * 4096, filled(4096, block)));
+  disk.set_faults({.misdirected_read = 500'000});
+  int wrong = 0;
+  std::vector<std::byte> back(4096);
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(file->read(5 * 4096, back));
+    wrong += back[0] != std::byte{5} ? 1 : 0;
+  }
+  EXPECT_GT(wrong, 50);
+  EXPECT_LT(wrong, 150);
+  EXPECT_GE(disk.damage().read, static_cast<std::uint64_t>(wrong));
+}
+
+TEST(SimulatedDisk, DamageAtRestSurvivesAndEqualBytesAreNone) {
+  SimulatedDisk disk{4};
+  auto file = open(disk, "f");
+  ASSERT_TRUE(file->write(0, filled(4096, 1)));
+  ASSERT_TRUE(file->datasync());
+  ASSERT_TRUE(disk.sync_directory(""));
+  EXPECT_FALSE(disk.overwrite_at_rest("f", 100, filled(10, 1)));
+  EXPECT_EQ(disk.damage().total(), 0u);
+  EXPECT_TRUE(disk.overwrite_at_rest("f", 100, filled(10, 7)));
+  disk.crash();
+  disk.restart();
+  EXPECT_EQ(disk.content("f")[105], std::byte{7});
+  EXPECT_EQ(disk.damage().never_read, 1u);
+}
+
+TEST(SimulatedDisk, SlowOperationsAreLogNormalWithStalls) {
+  SimulatedExecutor executor{5};
+  SimulatedDisk disk{5, {.latency_us_median = 100, .stall = 10'000, .stall_us = 1'000'000}, &executor};
+  auto file = open(disk, "f");
+  std::vector<std::int64_t> took;
+  const auto bytes = filled(512, 1);
+  for (int i = 0; i < 1000; ++i) {
+    IoRequest request;
+    request.done = WaitToken::make(WaitReason::kPage);
+    const std::int64_t began = executor.clock().monotonic_us();
+    file->write_async(0, bytes, &request);
+    executor.block_on(request.done);
+    took.push_back(executor.clock().monotonic_us() - began);
+  }
+  std::ranges::sort(took);
+  EXPECT_GT(took[500], 70);
+  EXPECT_LT(took[500], 140);
+  EXPECT_GT(took[840], 180) << "one deviation above: e times the median";
+  EXPECT_GE(took.back(), 1'000'000);
+  EXPECT_LT(took[970], 5000);
+  file.reset();
+  executor.stop();
+}
+
 }  // namespace
 }  // namespace rustbd::io

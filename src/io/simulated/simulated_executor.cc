@@ -174,8 +174,29 @@ void SimulatedExecutor::block_on(const WaitToken& token) {
     self->fiber.pause();
     return;
   }
-  while (!token.fired())
-    RUSTBD_ASSERT(step(), "simulation: nothing can run and the awaited event never fires");
+  while (!token.fired()) {
+    if (step()) continue;
+    tell_stuck("nothing can run and the awaited event never fires");
+    RUSTBD_UNREACHABLE("simulation: nothing can run and the awaited event never fires");
+  }
+}
+
+void SimulatedExecutor::limit_steps(std::uint64_t steps,
+                                    std::move_only_function<void(std::string_view)> stuck) {
+  steps_max_ = steps == 0 ? 0 : steps_ + steps;
+  stuck_ = std::move(stuck);
+}
+
+void SimulatedExecutor::tell_stuck(std::string_view why) {
+  steps_max_ = 0;
+  if (auto stuck = std::exchange(stuck_, {})) stuck(why);
+}
+
+std::vector<std::string> SimulatedExecutor::running_backgrounds() const {
+  std::vector<std::string> names;
+  for (const auto& background : backgrounds_)
+    if (!background->fiber.over()) names.push_back(background->name);
+  return names;
 }
 
 bool SimulatedExecutor::fire_next_timer(std::int64_t not_after_us) {
@@ -191,6 +212,7 @@ bool SimulatedExecutor::fire_next_timer(std::int64_t not_after_us) {
     note(timers_.back().sequence);
     timers_.pop_back();
   }
+  ++steps_;
   token.fire();
   return true;
 }
@@ -223,6 +245,7 @@ void SimulatedExecutor::run(Ready ready) {
 
 bool SimulatedExecutor::step() {
   RUSTBD_ASSERT(!on_background_thread());
+  if (steps_max_ != 0 && steps_ >= steps_max_) tell_stuck("the limit of steps is reached");
   while (fire_next_timer(clock_->now_us)) {}
   Ready ready;
   if (pop_random(&ready)) {

@@ -10,9 +10,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rustbd/io/executor.h"
@@ -43,6 +45,12 @@ class SimulatedExecutor final : public Executor {
   void run_for(std::chrono::microseconds span);
   /// Runs one task (or jumps to the next timer). False: nothing to do.
   bool step();
+
+  /// `stuck` is called once when so many more steps have been taken, or when nothing can run although
+  /// somebody waits; it should not return. 0 and {}: no limit.
+  void limit_steps(std::uint64_t steps, std::move_only_function<void(std::string_view why)> stuck);
+  /// Names of the background threads that have not ended.
+  [[nodiscard]] std::vector<std::string> running_backgrounds() const;
 
   /// Virtual time. wall: starts at 2025-01-01 00:00 UTC.
   Clock& clock();
@@ -79,6 +87,7 @@ class SimulatedExecutor final : public Executor {
   bool fire_next_timer(std::int64_t not_after_us);
   void go_on(Background& background);
   void note(std::uint64_t choice);
+  void tell_stuck(std::string_view why);
 
   const std::size_t worker_count_;
   SeededRandom random_;
@@ -89,7 +98,9 @@ class SimulatedExecutor final : public Executor {
   std::vector<Timer> timers_;  // heap by (due, sequence)
   std::uint64_t timer_sequence_ = 0;
   std::uint64_t trace_hash_ = 0;
-  std::uint64_t steps_ = 0;
+  std::uint64_t steps_ = 0;  // jobs and timers
+  std::uint64_t steps_max_ = 0;
+  std::move_only_function<void(std::string_view)> stuck_;
   Background* running_ = nullptr;  // whose body runs now
   std::vector<std::shared_ptr<Background>> backgrounds_;
   void* previous_hook_[2] = {nullptr, nullptr};

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "rustbd/base/task.h"
 #include "rustbd/io/simulated/simulated_disk.h"
@@ -104,6 +107,43 @@ TEST(SimulatedExecutorDeathTest, ADeadlockIsReported) {
   SimulatedExecutor executor{5};
   EXPECT_EXIT(executor.block_on(WaitToken::make(WaitReason::kTask)), testing::ExitedWithCode(70),
               "never fires");
+}
+
+TEST(SimulatedExecutor, ALivelockReachesTheLimitOfSteps) {
+  SimulatedExecutor executor{6};
+  std::function<void()> again = [&] { executor.workers().post([&] { again(); }); };
+  again();
+  struct Stuck {};
+  std::string why;
+  executor.limit_steps(10'000, [&](std::string_view text) {
+    why = text;
+    throw Stuck{};
+  });
+  EXPECT_THROW(executor.block_on(WaitToken::make(WaitReason::kTask)), Stuck);
+  EXPECT_EQ(why, "the limit of steps is reached");
+  EXPECT_GE(executor.steps(), 10'000u);
+}
+
+TEST(SimulatedExecutor, SomebodyIsToldThatNothingCanRun) {
+  SimulatedExecutor executor{7};
+  struct Stuck {};
+  bool idle = false;
+  executor.limit_steps(10'000, [&](std::string_view why) {
+    idle = why.starts_with("nothing can run");
+    throw Stuck{};
+  });
+  EXPECT_THROW(executor.block_on(WaitToken::make(WaitReason::kTask)), Stuck);
+  EXPECT_TRUE(idle);
+}
+
+TEST(SimulatedExecutor, NamesTheBackgroundThreadsThatRun) {
+  SimulatedExecutor executor{8};
+  const WaitToken go = WaitToken::make(WaitReason::kTask);
+  const auto thread = executor.start_background("sweeper", [&] { executor.block_on(go); });
+  EXPECT_EQ(executor.running_backgrounds(), std::vector<std::string>{"sweeper"});
+  go.fire();
+  thread->join();
+  EXPECT_TRUE(executor.running_backgrounds().empty());
 }
 
 }  // namespace

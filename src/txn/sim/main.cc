@@ -23,6 +23,7 @@
 
 #include "rustbd/txn/testing/crash_simulation.h"
 #include "rustbd/txn/testing/crash_world.h"
+#include "rustbd/txn/testing/shrink.h"
 
 namespace {
 
@@ -31,12 +32,13 @@ using rustbd::txn::testing::CrashResult;
 using rustbd::txn::testing::kAllFeatures;
 
 constexpr const char* kUsage =
-    "usage: rustbd-sim [--seeds N] [--start S] [--jobs J] [--long] [--shrink] [--verbose]\n"
+    "usage: rustbd-sim [--seeds N] [--start S] [--jobs J] [--long] [--unrecoverable] [--shrink] [--verbose]\n"
     "                  [--features MASK] [--crashes N] [--clients N] [--transactions N]\n"
     "  --seeds N         that many seeds (1000)\n"
     "  --start S         from seed S on (1)\n"
     "  --jobs J          child processes (one per core); 0: in this process, for a debugger\n"
     "  --long            50 crashes a seed instead of 1 to 4\n"
+    "  --unrecoverable   damage in every seed, of all copies too: it must be detected, no more\n"
     "  --shrink          narrows each failing seed down\n"
     "  --verbose         tells what happens\n"
     "  --features MASK   parts of the workload (bits of src/txn/testing/crash_world.h)\n"
@@ -58,7 +60,12 @@ struct Shared {
   std::atomic<std::uint64_t> next{0};  // how many seeds were taken
   std::atomic<std::uint64_t> failures{0};
   std::array<std::atomic<std::uint64_t>, kFailuresKept> failed{};
-  std::atomic<std::uint64_t> commits{0}, aborts{0}, crashes{0}, checkpoints{0}, layouts{0}, moved{0}, rows{0};
+  std::atomic<std::uint64_t> commits{0}, aborts{0}, crashes{0}, checkpoints{0}, layouts{0}, moved{0}, rows{0},
+      repeated{0};
+  std::array<std::atomic<std::uint64_t>, rustbd::io::kDamageKinds> injected{};
+  std::atomic<std::uint64_t> harmless{0}, detected{0},
+      inconsequential{0};  // of the damage, see note_damage()
+  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0};
 
   void note(std::uint64_t seed) {
     if (const std::uint64_t n = failures.fetch_add(1); n < kFailuresKept) failed[n] = seed;
@@ -69,6 +76,7 @@ std::string command(std::uint64_t seed, const CrashOptions& o) {
   std::string text = fmt::format("rustbd-sim --start {} --seeds 1", seed);
   if ((o.features & kAllFeatures) != kAllFeatures) text += fmt::format(" --features {:#x}", o.features);
   if (o.long_form) text += " --long";
+  if (o.unrecoverable) text += " --unrecoverable";
   if (o.crashes_max != 0) text += fmt::format(" --crashes {}", o.crashes_max);
   if (o.clients_max != 0) text += fmt::format(" --clients {}", o.clients_max);
   if (o.transactions_max != 0) text += fmt::format(" --transactions {}", o.transactions_max);
@@ -90,6 +98,18 @@ void watch(bool long_form) {
   alarm(static_cast<unsigned>(seconds * 10));
 }
 
+/// A fault is harmless where nobody read what it left; detected where somebody did, and the seed told of
+/// damage. Else it made no difference: the bytes were those of a spare copy, or padding.
+void note_damage(const CrashResult& result, Shared& shared) {
+  for (std::size_t kind = 0; kind < rustbd::io::kDamageKinds; ++kind)
+    shared.injected[kind] += result.damage.injected[kind];
+  shared.harmless += result.damage.overwritten + result.damage.never_read;
+  (result.detections.any() ? shared.detected : shared.inconsequential) += result.damage.read;
+  shared.damaged_seeds += result.damage.total() != 0 ? 1 : 0;
+  shared.refused += result.detections.starts;
+  shared.failed_statements += result.detections.statements;
+}
+
 /// True: no violation.
 bool run_seed(std::uint64_t seed, const CrashOptions& options, Shared& shared, bool tell) {
   const CrashResult result = rustbd::txn::testing::run_crash_seed(seed, options);
@@ -100,6 +120,8 @@ bool run_seed(std::uint64_t seed, const CrashOptions& options, Shared& shared, b
   shared.layouts += result.layouts_changed;
   shared.moved += result.pages_moved;
   shared.rows += result.rows_read;
+  shared.repeated += result.recoveries_repeated;
+  note_damage(result, shared);
   if (result.problems.empty()) return true;
   std::string what = fmt::format("({})", result.settings);
   for (const auto& p : result.problems) what += "\n  " + p;
@@ -131,6 +153,7 @@ std::string how_it_ended(int status) {
     if (signal == SIGVTALRM || signal == SIGALRM) return "does not come to an end";
     return fmt::format("stopped the process: {}", strsignal(signal));
   }
+  if (WEXITSTATUS(status) == rustbd::txn::testing::kStuckExitCode) return "does not come to an end";
   return fmt::format("stopped the process with exit code {}", WEXITSTATUS(status));
 }
 
@@ -186,37 +209,6 @@ bool still_fails(std::uint64_t seed, const CrashOptions& options) {
   return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
-/// Takes away whatever the seed still fails without, until nothing more can go.
-CrashOptions shrink(std::uint64_t seed, CrashOptions options) {
-  const auto try_it = [&](const CrashOptions& smaller) {
-    if (!still_fails(seed, smaller)) return false;
-    options = smaller;
-    return true;
-  };
-  const auto lower = [&](std::uint32_t CrashOptions::*limit, std::initializer_list<std::uint32_t> values) {
-    for (const std::uint32_t value : values) {
-      if (options.*limit != 0 && options.*limit <= value) break;
-      CrashOptions smaller = options;
-      smaller.*limit = value;
-      if (try_it(smaller)) return true;
-    }
-    return false;
-  };
-  for (bool again = true; again;) {
-    again = false;
-    for (std::uint32_t bit = 1; bit < kAllFeatures; bit <<= 1) {
-      CrashOptions smaller = options;
-      smaller.features &= kAllFeatures & ~bit;
-      if ((options.features & bit) != 0 && try_it(smaller)) again = true;
-    }
-    again |= options.long_form ? lower(&CrashOptions::crashes_max, {1, 2, 3, 5, 10, 20})
-                               : lower(&CrashOptions::crashes_max, {1, 2, 3});
-    again |= lower(&CrashOptions::clients_max, {1, 2, 3});
-    again |= lower(&CrashOptions::transactions_max, {1, 2, 4, 8});
-  }
-  return options;
-}
-
 std::uint64_t number(const char* text) {
   char* end = nullptr;
   const std::uint64_t value = std::strtoull(text, &end, 0);
@@ -243,6 +235,7 @@ Settings parse(int argc, char** argv) {
     else if (name == "--clients") s.crash.clients_max = small();
     else if (name == "--transactions") s.crash.transactions_max = small();
     else if (name == "--long") s.crash.long_form = true;
+    else if (name == "--unrecoverable") s.crash.unrecoverable = true;
     else if (name == "--shrink") s.shrink = true;
     else if (name == "--verbose") s.crash.verbose = true;
     else {
@@ -294,7 +287,9 @@ int main(int argc, char** argv) {
         fmt::print("seed {} fails only together with others\n", seed);
         continue;
       }
-      fmt::print("seed {}, smallest: {}\n", seed, command(seed, shrink(seed, settings.crash)));
+      const auto fails = [seed](const CrashOptions& options) { return still_fails(seed, options); };
+      const CrashOptions smallest = rustbd::txn::testing::shrink(settings.crash, fails);
+      fmt::print("seed {}, smallest: {}\n", seed, command(seed, smallest));
       std::fflush(stdout);
     }
   }
@@ -302,6 +297,14 @@ int main(int argc, char** argv) {
       "{} crashes, {} commits ({} with DDL), {} aborts, {} checkpoints, {} pages moved, {} rows read\n",
       shared.crashes.load(), shared.commits.load(), shared.layouts.load(), shared.aborts.load(),
       shared.checkpoints.load(), shared.moved.load(), shared.rows.load());
+  fmt::print("{} recoveries compared with an undisturbed one\n", shared.repeated.load());
+  fmt::print(
+      "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest; {} "
+      "harmless, "
+      "{} detected, {} without consequence; {} statements failed, {} starts were refused\n",
+      shared.damaged_seeds.load(), shared.injected[0].load(), shared.injected[1].load(),
+      shared.injected[2].load(), shared.injected[3].load(), shared.harmless.load(), shared.detected.load(),
+      shared.inconsequential.load(), shared.failed_statements.load(), shared.refused.load());
   fmt::print("{:.0f} s, {:.1f} seeds per second\n", took.count(),
              static_cast<double>(settings.seeds) / std::max(took.count(), 0.001));
   fmt::print("{} seeds, {} violations\n", settings.seeds, failures);

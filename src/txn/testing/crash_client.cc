@@ -1,96 +1,31 @@
 #include <fmt/format.h>
 
 #include "rustbd/base/error.h"
+#include "rustbd/txn/testing/crash_keys.h"
 #include "rustbd/txn/testing/crash_world.h"
-#include "rustbd/types/type.h"
 
 namespace rustbd::txn::testing {
 
 namespace {
+
 constexpr std::int64_t kIdRange = 400;
-constexpr std::size_t kRelationsMax = 4;
 
-std::string to_text(const Image& image) {
-  std::string out = fmt::format("({}, {}, ", image.id, image.value ? fmt::to_string(*image.value) : "null");
-  out += image.note ? fmt::format("{} bytes '{}'", image.note->size(), image.note->substr(0, 12)) : "null";
-  for (const auto& e : image.extra) out += ", " + (e ? fmt::to_string(*e) : std::string("null"));
-  return out + ")";
-}
-}  // namespace
-
-ImageRow::ImageRow(const Image& image, const storage::TableLayout& layout) {
-  using types::Datum;
-  const auto number = [&](const std::optional<std::int64_t>& v) {
-    columns_.push_back(types::make_constant(Datum::of(v.value_or(0)), !v, types::Phys::kI64, arena_));
-  };
-  number(image.id);
-  number(image.value);
-  const types::Str note{image.note ? std::string_view{*image.note} : std::string_view{}};
-  columns_.push_back(types::make_constant(Datum::of(note), !image.note, types::Phys::kStr, arena_));
-  for (std::size_t i = kBaseColumns; i < layout.columns.size(); ++i) number(image.extra.at(i - kBaseColumns));
-}
-
-Image read_image(const types::Chunk& chunk, std::uint32_t row, const storage::TableLayout& layout) {
-  const auto number = [&](std::size_t c) -> std::optional<std::int64_t> {
-    if (!chunk[c].is_valid(row)) return {};
-    return chunk[c].values<std::int64_t>()[row];
-  };
-  Image image;
-  image.id = number(0).value_or(-1);
-  image.value = number(1);
-  if (chunk[2].is_valid(row)) image.note = std::string(chunk[2].values<types::Str>()[row].view());
-  for (std::size_t i = kBaseColumns; i < layout.columns.size(); ++i) image.extra.push_back(number(i));
-  return image;
-}
-
-std::vector<ColumnNumber> all_columns(const storage::TableLayout& layout) {
-  std::vector<ColumnNumber> out(layout.columns.size());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<ColumnNumber>(i);
-  return out;
-}
-
-namespace {
-storage::IndexLayout index_on(const storage::TableLayout& layout, IndexId id, ColumnNumber column,
-                              bool unique) {
-  storage::IndexLayout index;
-  index.id = id;
-  index.unique = unique;
-  index.parts.push_back({column, types::KeyPart{layout.columns[column].type, false, false}});
-  return index;
-}
-}  // namespace
-
-storage::TableLayout base_layout(Oid relation, IndexId by_id, IndexId by_value) {
-  storage::TableLayout layout;
-  layout.table = TableId{relation};
-  layout.relation = relation;
-  layout.database = kCrashDatabase;
-  layout.columns.resize(kBaseColumns);
-  layout.columns[0].type = types::make_type(types::oid::kInt8);
-  layout.columns[0].nullable = false;
-  layout.columns[1].type = types::make_type(types::oid::kInt8);
-  layout.columns[2].type = types::make_type(types::oid::kText);
-  if (!by_id.is_none()) layout.indexes.push_back(index_on(layout, by_id, 0, true));
-  if (!by_value.is_none()) layout.indexes.push_back(index_on(layout, by_value, 1, false));
-  return layout;
-}
-
-void compare_rows(CrashWorld& world, const std::string& what, const Rows& expected, const Rows& found,
-                  const storage::TableLayout& layout) {
-  for (const auto& [row, image] : expected) {
-    const auto at = found.find(row);
-    const Image wanted = padded(image, layout);
-    if (at == found.end()) {
-      world.problem(fmt::format("{}: row {} {} is not there", what, row, to_text(wanted)));
-    } else if (at->second != wanted) {
-      world.problem(fmt::format("{}: row {} is {}, not {}", what, row, to_text(at->second), to_text(wanted)));
-    }
+std::string_view to_text(io::WaitReason reason) {
+  switch (reason) {
+    case io::WaitReason::kPage: return "a page";
+    case io::WaitReason::kRowLock: return "a row lock";
+    case io::WaitReason::kTableLock: return "a table lock";
+    case io::WaitReason::kLogSpace: return "log space";
+    case io::WaitReason::kDurability: return "durability";
+    case io::WaitReason::kMemory: return "memory";
+    case io::WaitReason::kClient: return "a client";
+    case io::WaitReason::kTimer: return "a timer";
+    case io::WaitReason::kTask: return "a task";
   }
-  for (const auto& [row, image] : found) {
-    if (!expected.contains(row))
-      world.problem(fmt::format("{}: row {} {} should not be there", what, row, to_text(image)));
-  }
+  return "?";
 }
+
+}  // namespace
 
 CrashClient::CrashClient(CrashWorld& world, std::int32_t number)
     : world_(world), number_(number), locker_(world.system->make_locker(number)) {
@@ -116,13 +51,25 @@ CrashClient::Next CrashClient::judge(const Outcome& outcome, const char* what) {
     case Status::kIoError:
     case Status::kReadOnly:
     case Status::kDamaged:
-      if (world_.disk_errors) return Next::kAbort;
+      if (world_.disk_errors || world_.tolerates(outcome.status)) return Next::kAbort;
       break;
     default: break;
   }
   world_.problem(
       fmt::format("client {}: {} ended with status {}", number_, what, static_cast<int>(outcome.status)));
   return Next::kAbort;
+}
+
+std::string CrashClient::describe() const {
+  std::string text = fmt::format("client {}: {}", number_, doing_);
+  if (waits_for_)
+    text += fmt::format(", waits for {}{}", to_text(waits_for_.reason()),
+                        waits_for_.fired() ? " (which is there)" : "");
+  std::string others;
+  for (const auto& process : world_.system->locks().blockers_of(number_))
+    others += fmt::format(" {}", process);
+  if (!others.empty()) text += fmt::format(", behind client{}", others);
+  return text;
 }
 
 Oid CrashClient::pick_relation() {
@@ -183,8 +130,7 @@ void CrashClient::note_layout(Oid relation, LayoutPtr layout) {
 }
 
 Task<CrashClient::Next> CrashClient::use(Oid relation, TableLockMode mode, LayoutPtr* layout) {
-  Outcome o = co_await until_done([&] { return txn_->lock_table(relation, kCrashDatabase, mode); },
-                                  [&] { return world_.dead() || world_.stopping; });
+  Outcome o = co_await finish("lock table", [&] { return txn_->lock_table(relation, kCrashDatabase, mode); });
   const Next next = judge(o, "lock table");
   if (next != Next::kGo) co_return next;
   txn_->begin_statement();
@@ -192,21 +138,18 @@ Task<CrashClient::Next> CrashClient::use(Oid relation, TableLockMode mode, Layou
   co_return *layout == nullptr ? Next::kSkip : Next::kGo;
 }
 
-#define RUSTBD_GO(expression) \
-  if (const Next next_ = (expression); next_ != Next::kGo) co_return next_
-
 // --- Operations ---
 
 Task<CrashClient::Next> CrashClient::update_row(const LayoutPtr& layout, std::uint64_t row,
-                                                const Change& change) {
+                                                const Change& change, DeferredUnique* deferred) {
   Table table(*world_.system, layout);
   const auto cancelled = [&] { return world_.dead() || world_.stopping; };
   const std::vector<ColumnNumber> columns = all_columns(*layout);
   types::ChunkBuffer out;
   for (int tries = 0; tries < 20; ++tries) {
     std::uint64_t version = 0;
-    Outcome o = co_await until_done(
-        [&] { return table.fetch_newest(*txn_, RowId{row}, columns, out, &version); }, cancelled);
+    Outcome o = co_await finish(
+        "fetch newest", [&] { return table.fetch_newest(*txn_, RowId{row}, columns, out, &version); });
     Next next = judge(o, "fetch newest");
     if (next != Next::kGo) co_return next;
     const Effect* own = own_effect(layout->table, row);
@@ -221,14 +164,17 @@ Task<CrashClient::Next> CrashClient::update_row(const LayoutPtr& layout, std::ui
       co_return Next::kAbort;
     }
     if (!found) co_return Next::kSkip;
+    const Image before = image;
     const std::vector<ColumnNumber> changed = change(image);
     if (changed.empty()) co_return Next::kSkip;
     const ImageRow values(image, *layout);
     std::vector<types::Vector> chosen;
     for (const ColumnNumber c : changed) chosen.push_back(values.column(c));
     const RowRef given{chosen.data(), 0};
-    o = co_await until_done([&] { return table.update(*txn_, RowId{row}, changed, given, {}, version); },
-                            cancelled);
+    const ComputedKeys keys(*layout, &before, &image);
+    o = co_await finish("update", [&] {
+      return table.update(*txn_, RowId{row}, changed, given, keys.extras(deferred), version);
+    });
     if (o.status == Status::kConflict && !cancelled()) continue;
     next = judge(o, "update");
     if (next != Next::kGo) co_return next;
@@ -284,12 +230,11 @@ Task<CrashClient::Next> CrashClient::insert_one(const LayoutPtr& layout, bool bu
   RowId row;
   std::uint64_t bulk_row = 0;
   std::uint32_t done = 0;
-  Outcome o = co_await until_done(
-      [&] {
-        return bulk ? table.bulk_append(*txn_, values.chunk(), {}, &done, &bulk_row)
-                    : table.insert(*txn_, values.ref(), {}, &row);
-      },
-      [&] { return world_.dead() || world_.stopping; });
+  const ComputedKeys keys(*layout, nullptr, &image);
+  Outcome o = co_await finish("insert", [&] {
+    return bulk ? table.bulk_append(*txn_, values.chunk(), keys.extras(), &done, &bulk_row)
+                : table.insert(*txn_, values.ref(), keys.extras(), &row);
+  });
   RUSTBD_GO(judge(o, "insert"));
   if (bulk) row = RowId{bulk_row};
   if (row.raw() <= world_.model.highest_row(layout->table) &&
@@ -340,18 +285,25 @@ Task<CrashClient::Next> CrashClient::remove() {
       if (!e.is_layout && e.table == layout->table) row = e.row;
   if (row == 0) co_return Next::kSkip;
   Table table(*world_.system, layout);
-  const auto cancelled = [&] { return world_.dead() || world_.stopping; };
+  const std::vector<ColumnNumber> columns = all_columns(*layout);
+  types::ChunkBuffer out;
+  Image before;
   std::uint64_t version = 0;
+  // Without computed keys nobody has to look at the row first.
+  bool fetch = ComputedKeys(*layout, &before, nullptr).any();
   for (int tries = 0; tries < 20; ++tries) {
-    Outcome o = co_await until_done([&] { return table.remove(*txn_, RowId{row}, {}, version); }, cancelled);
-    if (o.status == Status::kConflict && !cancelled()) {
-      types::ChunkBuffer out;
-      static constexpr ColumnNumber kOne[1] = {0};
-      o = co_await until_done([&] { return table.fetch_newest(*txn_, RowId{row}, kOne, out, &version); },
-                              cancelled);
-      RUSTBD_GO(judge(o, "fetch newest"));
-      continue;
+    if (fetch) {
+      Outcome fetched = co_await finish(
+          "fetch newest", [&] { return table.fetch_newest(*txn_, RowId{row}, columns, out, &version); });
+      RUSTBD_GO(judge(fetched, "fetch newest"));
+      if (out.chunk().count() == 0) co_return Next::kSkip;
+      before = read_image(out.chunk(), out.chunk().selection[0], *layout);
     }
+    const ComputedKeys keys(*layout, &before, nullptr);
+    Outcome o =
+        co_await finish("delete", [&] { return table.remove(*txn_, RowId{row}, keys.extras(), version); });
+    fetch = o.status == Status::kConflict;
+    if (fetch && !world_.dead()) continue;
     RUSTBD_GO(judge(o, "delete"));
     Effect e;
     e.table = layout->table;
@@ -362,165 +314,11 @@ Task<CrashClient::Next> CrashClient::remove() {
   co_return Next::kSkip;
 }
 
-Task<CrashClient::Next> CrashClient::read_table() {
-  const Oid relation = world_.chance(500) ? world_.bank : pick_relation();
-  if (relation == 0) co_return Next::kSkip;
-  LayoutPtr layout;
-  RUSTBD_GO(co_await use(relation, TableLockMode::kAccessShare, &layout));
-  Table table(*world_.system, layout);
-  const ReadView view = txn_->view();
-  const std::vector<ColumnNumber> columns = all_columns(*layout);
-  TableScan scan(table, view, columns);
-  types::ChunkBuffer out;
-  Rows found;
-  for (;;) {
-    Outcome o =
-        co_await until_done([&] { return scan.next(out); }, [&] { return world_.dead() || world_.stopping; });
-    if (o.status == Status::kEnd && !world_.dead()) break;
-    RUSTBD_GO(judge(o, "scan"));
-    for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
-      const std::uint32_t r = out.chunk().selection[i];
-      const std::uint64_t row = out.chunk()[columns.size()].values<std::uint64_t>()[r];
-      if (!found.emplace(row, read_image(out.chunk(), r, *layout)).second) {
-        world_.problem(fmt::format("a scan of table {} gave row {} twice", layout->table.raw(), row));
-      }
-    }
-  }
-  world_.rows_read += found.size();
-  compare_rows(world_,
-               fmt::format("client {}: scan of table {} at {}", number_, layout->table.raw(), view.snapshot),
-               expected_rows(layout->table, view), found, *layout);
-  co_return Next::kGo;
-}
-
-Task<CrashClient::Next> CrashClient::read_index() {
-  const Oid relation = world_.chance(400) ? world_.bank : pick_relation();
-  if (relation == 0) co_return Next::kSkip;
-  LayoutPtr layout;
-  RUSTBD_GO(co_await use(relation, TableLockMode::kAccessShare, &layout));
-  if (layout->indexes.empty()) co_return Next::kSkip;
-  Table table(*world_.system, layout);
-  const ReadView view = txn_->view();
-  const auto& index = layout->indexes[world_.random.below(layout->indexes.size())];
-  const auto column = index.parts[0].column;
-  const bool backward = world_.chance(300);
-  const std::vector<ColumnNumber> columns = all_columns(*layout);
-  IndexScan scan(table, index.id, view, KeyRange::all(),
-                 backward ? ScanDirection::kBackward : ScanDirection::kForward, columns);
-  types::ChunkBuffer out;
-  Rows found;
-  std::optional<std::optional<std::int64_t>> previous;
-  for (;;) {
-    const auto limit = static_cast<std::uint32_t>(1 + world_.random.below(64));
-    Outcome o = co_await until_done([&] { return scan.next(out, limit); },
-                                    [&] { return world_.dead() || world_.stopping; });
-    if (o.status == Status::kEnd && !world_.dead()) break;
-    RUSTBD_GO(judge(o, "index scan"));
-    for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
-      const std::uint32_t r = out.chunk().selection[i];
-      const std::uint64_t row = out.chunk()[columns.size()].values<std::uint64_t>()[r];
-      const Image image = read_image(out.chunk(), r, *layout);
-      if (!found.emplace(row, image).second) {
-        world_.problem(fmt::format("a scan of index {} gave row {} twice", index.id.raw(), row));
-      }
-      if (column == 2) continue;
-      const std::optional<std::int64_t> key = column == 0   ? std::optional(image.id)
-                                              : column == 1 ? image.value
-                                                            : image.extra[column - kBaseColumns];
-      const auto rank = [](const std::optional<std::int64_t>& v) {
-        return v ? *v : INT64_MAX;
-      };  // nulls last
-      if (previous && (backward ? rank(*previous) < rank(key) : rank(*previous) > rank(key))) {
-        world_.problem(fmt::format("a scan of index {} is out of order at row {}", index.id.raw(), row));
-      }
-      previous = key;
-    }
-  }
-  world_.rows_read += found.size();
-  compare_rows(world_,
-               fmt::format("client {}: index {} of table {} at {}", number_, index.id.raw(),
-                           layout->table.raw(), view.snapshot),
-               expected_rows(layout->table, view), found, *layout);
-  co_return Next::kGo;
-}
-
-Task<CrashClient::Next> CrashClient::create_relation() {
-  const auto layouts = world_.model.layouts_at(~std::uint64_t{0});
-  if (layouts.size() > kRelationsMax) co_return Next::kSkip;
-  TransactionSystem& system = *world_.system;
-  const Oid relation = system.new_object_id();
-  const IndexId by_id = world_.chance(700) ? system.new_index_id() : IndexId{};
-  const IndexId by_value = world_.chance(700) ? system.new_index_id() : IndexId{};
-  const auto layout = std::make_shared<storage::TableLayout>(base_layout(relation, by_id, by_value));
-  Outcome o = co_await until_done(
-      [&] { return txn_->lock_table(relation, kCrashDatabase, TableLockMode::kAccessExclusive); },
-      [&] { return world_.dead() || world_.stopping; });
-  RUSTBD_GO(judge(o, "lock table"));
-  txn_->begin_statement();
-  o = co_await until_done([&] { return system.create_table(*txn_, *layout); },
-                          [&] { return world_.dead() || world_.stopping; });
-  RUSTBD_GO(judge(o, "create table"));
-  note_layout(relation, system.layout_for(*txn_, kCrashDatabase, relation));
-  co_return Next::kGo;
-}
-
-Task<CrashClient::Next> CrashClient::change_layout() {
-  const auto cancelled = [this] { return world_.dead() || world_.stopping; };
-  if (world_.has(kTables) && world_.chance(300)) co_return co_await create_relation();
-  const Oid relation = pick_relation();
-  if (relation == 0) co_return Next::kSkip;
-  LayoutPtr before;
-  RUSTBD_GO(co_await use(relation, TableLockMode::kAccessExclusive, &before));
-  TransactionSystem& system = *world_.system;
-  const auto choice = world_.random.below(100);
-  if (choice < 15 && world_.has(kTables)) {
-    Outcome o =
-        co_await until_done([&] { return system.drop_table(*txn_, kCrashDatabase, relation); }, cancelled);
-    RUSTBD_GO(judge(o, "drop table"));
-    note_layout(relation, nullptr);
-    co_return Next::kGo;
-  }
-  auto layout = std::make_shared<storage::TableLayout>(*before);
-  IndexId build;
-  if (choice < 40 && world_.has(kColumns) && layout->columns.size() < 8) {
-    storage::ColumnLayout column;
-    column.type = types::make_type(types::oid::kInt8);
-    column.since_version = ++layout->schema_version;
-    if (const auto missing = missing_value(layout->columns.size())) {
-      column.has_missing_value = true;
-      const auto* bytes = reinterpret_cast<const std::byte*>(&*missing);
-      column.missing_value.assign(bytes, bytes + sizeof *missing);
-    }
-    layout->columns.push_back(column);
-  } else if (choice < 70 && world_.has(kIndexes) && layout->indexes.size() < 4) {
-    build = system.new_index_id();
-    const auto column = static_cast<ColumnNumber>(world_.random.below(layout->columns.size()));
-    if (column == 2 && world_.has(kOverflow)) co_return Next::kSkip;  // notes may be longer than a key can be
-    layout->indexes.push_back(index_on(*layout, build, column, column == 0));
-  } else if (choice < 80 && world_.has(kIndexes) && layout->indexes.size() > 1) {
-    layout->indexes.erase(layout->indexes.begin() +
-                          static_cast<std::ptrdiff_t>(world_.random.below(layout->indexes.size())));
-  } else if (world_.has(kTruncate)) {
-    layout->table = system.new_table_id();
-    for (auto& index : layout->indexes) index.id = system.new_index_id();
-  } else {
-    co_return Next::kSkip;
-  }
-  Outcome o = co_await until_done([&] { return system.alter_table(*txn_, *layout); }, cancelled);
-  RUSTBD_GO(judge(o, "alter table"));
-  note_layout(relation, system.layout_for(*txn_, kCrashDatabase, relation));
-  if (build.is_none()) co_return Next::kGo;
-  txn_->begin_statement();
-  Table table(system, system.layout_for(*txn_, kCrashDatabase, relation));
-  o = co_await build_index(table, build, *txn_);
-  if (o.status == Status::kDuplicate && !cancelled()) co_return Next::kAbort;  // as CREATE UNIQUE INDEX
-  co_return judge(o, "build index");
-}
-
 Task<CrashClient::Next> CrashClient::advance_sequence() {
   TransactionSystem::SequenceDefinition definition;
   const auto count = static_cast<std::uint32_t>(1 + world_.random.below(3));
   std::optional<std::int64_t> value;
+  doing_ = "advance sequence";
   try {
     value = co_await world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count);
   } catch (const Error& e) {
@@ -536,11 +334,13 @@ Task<CrashClient::Next> CrashClient::advance_sequence() {
 
 Task<CrashClient::Next> CrashClient::pause() {
   const bool checkpoint = world_.has(kCheckpoints) && world_.chance(300);
+  doing_ = checkpoint ? "checkpoint" : "pause";
   if (checkpoint) {
     try {
       co_await world_.system->checkpoint();
     } catch (const Error& e) {
-      if (!world_.dead() && !world_.disk_errors) world_.problem("checkpoint: " + e.message);
+      if (!world_.dead() && !world_.disk_errors && !world_.wounded())
+        world_.problem("checkpoint: " + e.message);
     }
   } else {
     co_await world_.executor.after(std::chrono::microseconds(world_.random.below(5000)));
@@ -554,6 +354,11 @@ Task<CrashClient::Next> CrashClient::operation() {
     if (world_.chance(500)) co_return co_await read_table();
     co_return co_await read_index();
   }
+  if (world_.has(kAdvisory) && world_.chance(40)) {
+    if (world_.chance(250)) co_return co_await unlock_advisory();
+    co_return co_await lock_advisory();
+  }
+  if (world_.has(kDeferredUnique) && world_.chance(40)) co_return co_await rotate_keys();
   const auto choice = world_.random.below(100);
   if (choice < 30 && world_.has(kTransfers)) co_return co_await transfer();
   if (choice < 60 && world_.has(kRows)) co_return co_await insert();
@@ -566,8 +371,12 @@ Task<CrashClient::Next> CrashClient::operation() {
 // --- Transactions ---
 
 Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
+  if (next != Next::kAbort && !deferred_.empty()) next = co_await check_all_deferred();
+  if (next == Next::kDead) co_return next;
+  forget_advisory(0);
   if (next == Next::kAbort || world_.chance(150)) {
     ++world_.aborts;
+    doing_ = "abort";
     co_await txn_->abort();
     co_return world_.dead() ? Next::kDead : Next::kGo;
   }
@@ -576,12 +385,13 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
     if (ts.raw() != 0) world_.model.apply(ts.raw(), effects_);
   });
   const bool sync = world_.chance(800);
+  doing_ = "commit";
   const Outcome o = co_await txn_->commit(sync ? CommitMode::kSync : CommitMode::kAsync);
   if (!o.ok()) {
     const bool may_fail =
         world_.disk_errors &&
         (o.status == Status::kNoSpace || o.status == Status::kIoError || o.status == Status::kReadOnly);
-    if (o.status != Status::kNoMemory && !may_fail && !world_.dead()) {
+    if (o.status != Status::kNoMemory && !may_fail && !world_.tolerates(o.status) && !world_.dead()) {
       world_.problem(
           fmt::format("client {}: commit ended with status {}", number_, static_cast<int>(o.status)));
     }
@@ -592,12 +402,15 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
   if (sync) {
     world_.model.acknowledge(std::max(txn_->commit_timestamp().raw(), txn_->max_seen().raw()));
     world_.sequence_seen = std::max(world_.sequence_seen, sequence_seen_);
+    world_.model.show(shown_);
   }
   co_return world_.dead() ? Next::kDead : Next::kGo;
 }
 
 Task<> CrashClient::transaction() {
   effects_.clear();
+  deferred_.clear();
+  shown_ = 0;
   sequence_seen_ = 0;
   changed_layout_ = false;
   const Isolation isolation = world_.chance(400) ? Isolation::kRepeatableRead : Isolation::kReadCommitted;
@@ -608,13 +421,16 @@ Task<> CrashClient::transaction() {
   struct Mark {
     Savepoint savepoint;
     std::size_t effects;
+    std::map<Oid, DeferredUnique> deferred;
+    std::size_t advisory;
   };
   std::vector<Mark> marks;
   Next next = Next::kGo;
   const bool layouts =
       world_.has(static_cast<Feature>(kTables | kColumns | kIndexes | kTruncate)) && world_.chance(120);
   for (std::uint64_t i = 0; i < operations && next != Next::kAbort && next != Next::kDead; ++i) {
-    if (world_.has(kSavepoints) && world_.chance(200)) marks.push_back({txn_->savepoint(), effects_.size()});
+    if (world_.has(kSavepoints) && world_.chance(200))
+      marks.push_back({txn_->savepoint(), effects_.size(), deferred_, advisory_count()});
     const bool layout = layouts && world_.chance(500);
     if (layout) {
       txn_->begin_statement();
@@ -628,8 +444,11 @@ Task<> CrashClient::transaction() {
     // After a failed statement either everything goes, or what came after a savepoint.
     if (!marks.empty() && (next == Next::kAbort ? world_.chance(500) : world_.chance(200))) {
       const std::size_t which = world_.random.below(marks.size());
+      doing_ = "rollback to a savepoint";
+      forget_advisory(marks[which].advisory);
       co_await txn_->rollback_to(marks[which].savepoint);
       effects_.resize(marks[which].effects);
+      deferred_ = marks[which].deferred;
       if (world_.chance(500)) marks.resize(which);
       else marks.resize(which + 1);
       next = Next::kGo;
@@ -647,6 +466,9 @@ Task<> CrashClient::run(int transactions) {
     if (world_.chance(100))
       co_await world_.executor.after(std::chrono::microseconds(world_.random.below(3000)));
   }
+  doing_ = "done";
+  std::erase_if(world_.advisory, [this](const AdvisoryHold& h) { return h.client == number_; });
+  if (!world_.dead()) world_.system->locks().unlock_all_advisory(*locker_);
 }
 
 }  // namespace rustbd::txn::testing

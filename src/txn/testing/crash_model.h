@@ -65,6 +65,27 @@ class CrashModel {
   }
   void acknowledge(std::uint64_t ts) { acknowledged_ = std::max(acknowledged_, ts); }
   [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
+  /// A client was sent a result that tells of the commit at `ts`.
+  void show(std::uint64_t ts) { shown_ = std::max(shown_, ts); }
+  [[nodiscard]] std::uint64_t shown() const { return shown_; }
+  /// The newest commit that changed a row of the table, of those that a snapshot sees. 0: none.
+  [[nodiscard]] std::uint64_t newest_change(TableId table, std::uint64_t snapshot) const {
+    std::uint64_t newest = 0;
+    const auto found = rows_.find(table);
+    if (found == rows_.end()) return newest;
+    for (const auto& [row, versions] : found->second)
+      for (const auto& [ts, image] : versions)
+        if (ts <= snapshot) newest = std::max(newest, ts);
+    return newest;
+  }
+  /// The commit since which a relation's layout names this index; ~0: it never did.
+  [[nodiscard]] std::uint64_t index_since(Oid relation, IndexId index) const {
+    const auto found = layouts_.find(relation);
+    if (found == layouts_.end()) return ~std::uint64_t{0};
+    for (const auto& [ts, layout] : found->second)
+      if (layout != nullptr && layout->find_index(index) != nullptr) return ts;
+    return ~std::uint64_t{0};
+  }
   [[nodiscard]] std::uint64_t newest() const { return newest_; }
 
   /// Everything after `ts` has not survived.
@@ -141,7 +162,7 @@ class CrashModel {
 
   std::map<TableId, std::map<std::uint64_t, Versions<std::optional<Image>>>> rows_;
   std::map<Oid, Versions<LayoutPtr>> layouts_;
-  std::uint64_t acknowledged_ = 0, newest_ = 0;
+  std::uint64_t acknowledged_ = 0, shown_ = 0, newest_ = 0;
 };
 
 }  // namespace rustbd::txn::testing

@@ -9,8 +9,11 @@
 #include "rustbd/base/error.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/crash_damage.h"
 #include "rustbd/txn/testing/crash_log.h"
+#include "rustbd/txn/testing/crash_verify.h"
 #include "rustbd/txn/testing/crash_world.h"
+#include "rustbd/txn/testing/state_hash.h"
 
 namespace rustbd::txn::testing {
 
@@ -20,6 +23,7 @@ CrashWorld::CrashWorld(std::uint64_t seed, std::uint32_t feature_bits)
 namespace {
 
 constexpr int kAccounts = 12;
+constexpr std::uint64_t kStepsMax = 20'000'000;  // of one part of a seed; the longest take some 1/10
 
 template <class T>
 std::optional<T> run_to_end(CrashWorld& world, Task<T> task) {
@@ -46,10 +50,10 @@ class Simulation {
     auto crashes = 1 + world_.random.below(4);
     if (options_.long_form) crashes = 50;
     if (options_.crashes_max != 0) crashes = std::min<std::uint64_t>(crashes, options_.crashes_max);
-    for (std::uint64_t round = 0; round <= crashes && world_.problems.empty(); ++round) {
+    for (std::uint64_t round = 0; round <= crashes && world_.problems.empty() && !refused_; ++round) {
       if (!open(round > 0)) break;
-      if (round == 0) make_bank();
-      else verify_state("after recovery");
+      if (round == 0) begin();
+      else verify("after recovery");
       if (!world_.problems.empty()) break;
       const bool clean = !options_.crashes || round == crashes || world_.chance(100);
       if (!clean) world_.disk->crash_at(1 + world_.random.below(world_.chance(300) ? 40 : 500));
@@ -58,11 +62,12 @@ class Simulation {
       if (!clean || world_.dead()) crash();
       else close_cleanly();
     }
-    if (world_.problems.empty() && open(true)) {
-      verify_state("at the end");
-      if (world_.problems.empty()) check_leaks();
+    if (world_.problems.empty() && !refused_ && open(true)) {
+      verify("at the end");
+      if (world_.problems.empty() && !world_.wounded()) check_leaks();
     }
     shut_down();
+    note_damage();
     result_.problems = world_.problems;
     result_.commits = world_.commits;
     result_.aborts = world_.aborts;
@@ -99,27 +104,34 @@ class Simulation {
     o.preallocate_log = false;
     o.data_grow_bytes = 2 << 20;
     o.on_fatal = [this](std::string_view why) {
-      if (!world_.disk->crashed() && !world_.disk_errors)
+      const bool damaged = world_.wounded() && tells_of_damage(why);
+      if (damaged) ++world_.detections.findings;
+      if (!world_.disk->crashed() && !world_.disk_errors && !damaged)
         world_.problem(fmt::format("fatal without a crash: {}", why));
       say(fmt::format("fatal: {}", why));
       world_.fatal = true;
     };
     o.log_line = [this](std::string_view line) {
+      if (world_.wounded() && tells_of_damage(line)) ++world_.detections.findings;
       if (options_.verbose) std::fprintf(stderr, "log: %.*s\n", static_cast<int>(line.size()), line.data());
     };
     io::SimulatedFaults& faults = faults_;
     faults.torn_sector_per_mille = world_.chance(500) ? 200 : 0;
     faults.latency_us_max = world_.chance(500) ? 300 : 0;
+    DamagePlan::choose_latency(world_, faults, result_.settings);
     // Never reached, but too little for the file system to lend anything: the data file holds the reserve.
     if (world_.chance(400)) faults.capacity_bytes = std::uint64_t{1} << 30;
     world_.disk = std::make_unique<io::SimulatedDisk>(random.next_u64(), faults, &world_.executor);
-    result_.settings = fmt::format(
-        "{} {} frames {} segment {} ring {} fragment {} spill {} background {} latency {} workers {} "
-        "relocation {} capacity {}",
-        to_text(o.eviction_policy), to_text(o.write_strategy), frames, o.log_segment_bytes, o.log_ring_bytes,
-        o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max, o.recovery_workers,
-        o.relocation_bytes_per_second, faults.capacity_bytes);
+    result_.settings =
+        fmt::format(
+            "{} {} frames {} segment {} ring {} fragment {} spill {} background {} latency {} workers {} "
+            "relocation {} capacity {}",
+            to_text(o.eviction_policy), to_text(o.write_strategy), frames, o.log_segment_bytes,
+            o.log_ring_bytes, o.log_fragment_bytes, o.undo_spill_bytes, o.background, faults.latency_us_max,
+            o.recovery_workers, o.relocation_bytes_per_second, faults.capacity_bytes) +
+        result_.settings;
     choose_encryption();
+    damage_.choose(world_, options_.unrecoverable, result_.settings);
     choose_errors();
     if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
     say(result_.settings);
@@ -150,7 +162,7 @@ class Simulation {
   /// small.
   void choose_errors() {
     errors_ = faults_;
-    world_.disk_errors = world_.has(kDiskErrors) && world_.chance(350);
+    world_.disk_errors = world_.has(kDiskErrors) && world_.chance(350) && !world_.damage;
     if (!world_.disk_errors) return;
     auto& random = world_.random;
     const auto rate = [&](std::uint32_t per_mille) {
@@ -166,25 +178,29 @@ class Simulation {
                     errors_.write_error, errors_.sync_error, errors_.no_space, little_room_);
   }
 
-  /// Opens, perhaps after crashes in the middle of it.
+  /// Opens, perhaps after crashes in the middle of it. False: that is the seed's end.
   bool open(bool exists) {
+    limit_steps("a start");
+    std::optional<Recovered> undisturbed;
     for (int tries = 0;; ++tries) {
       world_.fatal = false;
       const bool may_crash =
           options_.crashes && exists && world_.has(kCrashInRecovery) && tries < 3 && world_.chance(250);
+      if (may_crash && tries == 0 && !world_.damage && world_.chance(500)) undisturbed = recover_copy();
       if (may_crash) world_.disk->crash_at(1 + world_.random.below(60));
       try {
-        world_.system = TransactionSystem::open(
-            {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor},
-            system_options_);
+        world_.system = TransactionSystem::open(environment(*world_.disk), system_options_);
         if (!world_.dead()) {
           if (may_crash) world_.disk->crash_at(~std::uint64_t{0} >> 1);
           say(fmt::format("opened, last timestamp {}", world_.system->last_timestamp().raw()));
+          if (undisturbed && !(*undisturbed == recovered(*world_.system)))
+            world_.problem(fmt::format("recovery after {} crashes in it gives another state", tries));
           return true;
         }
       } catch (const Error& e) {
         if (!world_.disk->crashed()) {
-          world_.problem("cannot be opened: " + e.message);
+          if (!is_refusal(e))
+            world_.problem(fmt::format("cannot be opened: {} ({})", e.message, e.state.text()));
           return false;
         }
       }
@@ -193,6 +209,73 @@ class Simulation {
       world_.system.reset();
       world_.disk->restart();
     }
+  }
+
+  io::Environment environment(io::Disk& disk) {
+    return {&disk, &world_.executor.clock(), &world_.executor.random(), &world_.executor};
+  }
+
+  struct Recovered {
+    std::uint64_t timestamp = 0, hash = 0;
+    bool operator==(const Recovered&) const = default;
+  };
+  static Recovered recovered(TransactionSystem& system) {
+    return {system.last_timestamp().raw(), state_hash(system)};
+  }
+
+  /// P9: what a recovery that nobody disturbs makes of the disk as it is now.
+  std::optional<Recovered> recover_copy() {
+    const auto copy = world_.disk->clone(world_.random.next_u64(), &world_.executor);
+    Options options = system_options_;
+    if (options.archive_disk != nullptr) options.archive_disk = copy.get();
+    options.log_line = [](std::string_view) {};
+    try {
+      const auto system = TransactionSystem::open(environment(*copy), options);
+      ++result_.recoveries_repeated;
+      return recovered(*system);
+    } catch (const Error& e) {
+      world_.problem("a copy cannot be opened: " + e.message);
+      return {};
+    }
+  }
+
+  /// A start may refuse what damage has made of the directory, if it says so and what to do.
+  bool is_refusal(const Error& e) {
+    if (!world_.wounded() || e.state != sqlstate::kDataCorrupted) return false;
+    say("refused: " + e.message);
+    if (e.hint.empty()) world_.problem("refused without a hint: " + e.message);
+    ++world_.detections.starts;
+    refused_ = true;
+    return true;
+  }
+
+  void begin() {
+    make_bank();
+    // From here on: what a directory that is just being made should survive of it, nobody says.
+    if (world_.damage) damage_.add_to(faults_);
+    world_.disk->set_faults(faults_);
+  }
+
+  void verify(const std::string& when) {
+    limit_steps("checks " + when);
+    verify_state(world_, when);
+    log_watch_.verify(world_, when);
+  }
+
+  /// More steps than that in one part of a seed are a hang.
+  void limit_steps(const std::string& part) {
+    world_.executor.limit_steps(kStepsMax, [this, part](std::string_view why) { tell_stuck(part, why); });
+  }
+
+  [[noreturn]] void tell_stuck(const std::string& part, std::string_view why) {
+    std::string text = fmt::format("stuck in {}: {} ({})\n", part, why, result_.settings);
+    for (const auto& client : clients_) text += "  " + client->describe() + "\n";
+    for (const auto& name : world_.executor.running_backgrounds())
+      text += "  in the background: " + name + "\n";
+    for (const auto& p : world_.problems) text += "  before: " + p + "\n";
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+    std::_Exit(kStuckExitCode);
   }
 
   void make_bank() {
@@ -243,44 +326,40 @@ class Simulation {
   /// Lets clients work until they are done or the power fails; afterwards no client is left.
   void work(int transactions) {
     world_.stopping = false;
+    world_.advisory.clear();
+    limit_steps("the work of clients");
     if (world_.disk_errors) {
       if (little_room_) errors_.capacity_bytes = world_.disk->used_bytes() + world_.random.below(3 << 20);
       world_.disk->set_faults(errors_);
     }
-    std::vector<std::unique_ptr<CrashClient>> clients;
     std::uint64_t n = 1 + world_.random.below(6);
     if (options_.clients_max != 0) n = std::min<std::uint64_t>(n, options_.clients_max);
     if (options_.transactions_max != 0)
       transactions = std::min(transactions, static_cast<int>(options_.transactions_max));
     std::size_t running = n;
     for (std::uint64_t i = 0; i < n; ++i) {
-      clients.push_back(std::make_unique<CrashClient>(world_, static_cast<std::int32_t>(i + 1)));
+      clients_.push_back(std::make_unique<CrashClient>(world_, static_cast<std::int32_t>(i + 1)));
       world_.executor.workers().post(
-          [&world = world_, &running, transactions, client = clients.back().get()] {
+          [&world = world_, &running, transactions, client = clients_.back().get()] {
             static_cast<void>(world);
             detach(client->run(transactions), [&running] { --running; });
           });
     }
-    std::uint64_t steps = 0;
     bool told = false;
     while (running > 0) {
       if (world_.dead() || !world_.problems.empty()) {
         if (!world_.problems.empty() && !world_.disk->crashed()) world_.disk->crash();
         if (!std::exchange(told, true)) say("the power fails");
-        for (const auto& client : clients) client->locker().cancel_wait();
+        for (const auto& client : clients_) client->locker().cancel_wait();
       }
-      if (!world_.executor.step() || ++steps > 2'000'000) {
-        world_.problem(fmt::format("{} clients do not come to an end", running));
-        std::fprintf(stderr, "crash simulation: stuck clients (%s)\n", result_.settings.c_str());
-        std::abort();
-      }
+      if (!world_.executor.step()) tell_stuck("the work of clients", "nothing can run");
       if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0)
         world_.system->collect_garbage();
       if (system_options_.encryption.master_key && !world_.dead() && world_.random.below(3000) == 0) rotate();
       if (world_.has(kLogWatch) && !world_.dead() && world_.random.below(500) == 0) log_watch_.act(world_);
     }
-    for (const auto& client : clients) world_.system->locks().release_all(client->locker());
-    clients.clear();
+    for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
+    clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
   }
 
@@ -290,6 +369,15 @@ class Simulation {
     count_work();
     world_.system.reset();
     world_.disk->restart();
+    damage_.at_rest(world_);
+  }
+
+  /// Each fault counts as detected if somebody read what it left and the seed told of damage.
+  void note_damage() {
+    if (world_.disk == nullptr) return;
+    const io::DamageCounts counts = world_.disk->damage();
+    result_.damage = counts;
+    result_.detections = world_.detections;
   }
 
   void count_work() {
@@ -300,17 +388,24 @@ class Simulation {
   /// How many pages are in use.
   std::uint64_t close_cleanly() {
     say("clean shutdown");
+    limit_steps("a shutdown");
     count_work();
     world_.system->close();
     world_.system.reset();
     std::unique_ptr<security::KeyRing> keys;
     if (const auto& master = system_options_.encryption.master_key) {
-      keys = security::KeyRing::open_read_only(
-          {world_.disk.get(), &world_.executor.clock(), &world_.executor.random(), &world_.executor},
-          *master);
+      try {
+        keys = security::KeyRing::open_read_only(environment(*world_.disk), *master);
+      } catch (const Error& e) {
+        if (!is_refusal(e)) world_.problem("after a shutdown: " + e.message);
+        return 0;
+      }
     }
     const auto report = storage::verify_pages(*world_.disk, keys.get());
-    for (const auto& p : report.problems) world_.problem("after a shutdown: " + p);
+    if (world_.wounded()) world_.detections.findings += report.problems.size() + report.warnings.size();
+    else
+      for (const auto& p : report.problems) world_.problem("after a shutdown: " + p);
+    damage_.at_rest(world_);
     return report.pages;
   }
 
@@ -320,88 +415,6 @@ class Simulation {
       world_.system.reset();
     }
     world_.executor.stop();
-  }
-
-  void verify_state(const std::string& when) {
-    TransactionSystem& system = *world_.system;
-    const std::uint64_t ts = system.last_timestamp().raw();
-    if (ts < world_.model.acknowledged()) {
-      world_.problem(fmt::format("{}: the state is that at {}, but {} was acknowledged", when, ts,
-                                 world_.model.acknowledged()));
-      return;
-    }
-    world_.model.cut_after(ts);
-    const auto expected = world_.model.layouts_at(ts);
-    for (const auto& layout : system.layouts()) {
-      if (!expected.contains(layout->relation))
-        world_.problem(fmt::format("{}: relation {} should not be there", when, layout->relation));
-    }
-    const auto locker = system.make_locker(98);
-    const auto txn = system.begin(*locker);
-    txn->begin_statement();
-    for (const auto& [relation, wanted] : expected) {
-      const auto layout = system.layout_of(kCrashDatabase, relation);
-      if (layout == nullptr) {
-        world_.problem(fmt::format("{}: relation {} is not there", when, relation));
-        continue;
-      }
-      Bytes a, b;
-      layout->serialize(a);
-      wanted->serialize(b);
-      if (a != b) {
-        world_.problem(fmt::format("{}: relation {} has another layout", when, relation));
-        continue;
-      }
-      verify_table(when, *txn, layout, ts);
-    }
-    for (const auto& p : system.check()) world_.problem(when + ": " + p);
-    log_watch_.verify(world_, when);
-  }
-
-  void verify_table(const std::string& when, Transaction& txn, const LayoutPtr& layout, std::uint64_t ts) {
-    Table table(*world_.system, layout);
-    const auto columns = all_columns(*layout);
-    const Rows expected = world_.model.rows_at(layout->table, ts);
-    Rows found;
-    types::ChunkBuffer out;
-    TableScan scan(table, txn.view(), columns);
-    const auto take = [&] {
-      for (std::uint32_t i = 0; i < out.chunk().count(); ++i) {
-        const std::uint32_t r = out.chunk().selection[i];
-        found.emplace(out.chunk()[columns.size()].values<std::uint64_t>()[r],
-                      read_image(out.chunk(), r, *layout));
-      }
-    };
-    for (;;) {
-      const Outcome o = until_done_blocking([&] { return scan.next(out); });
-      if (o.status == Status::kEnd) break;
-      if (!o.ok())
-        return world_.problem(fmt::format("{}: a scan ended with {}", when, static_cast<int>(o.status)));
-      take();
-    }
-    compare_rows(world_, fmt::format("{} at {}: table {}", when, ts, layout->table.raw()), expected, found,
-                 *layout);
-    if (layout->relation == world_.bank) {
-      std::int64_t sum = 0;
-      for (const auto& [row, image] : found) sum += image.value.value_or(0);
-      if (sum != world_.bank_sum) world_.problem(fmt::format("{}: the sum of the balances is {}", when, sum));
-    }
-    for (const auto& index : layout->indexes) {
-      found.clear();
-      IndexScan entries(table, index.id, txn.view(), KeyRange::all(), ScanDirection::kForward, columns);
-      for (;;) {
-        const Outcome o = until_done_blocking([&] { return entries.next(out); });
-        if (o.status == Status::kEnd) break;
-        if (!o.ok())
-          return world_.problem(
-              fmt::format("{}: an index scan ended with {}", when, static_cast<int>(o.status)));
-        take();
-      }
-      compare_rows(
-          world_,
-          fmt::format("{} at {}: index {} of table {}", when, ts, index.id.raw(), layout->table.raw()),
-          expected, found, *layout);
-    }
   }
 
   /// P14: when all is collected no version is left, and every page that is not free belongs to a tree.
@@ -420,7 +433,7 @@ class Simulation {
       world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
     }
     for (const auto& p : system.check()) world_.problem("at rest: " + p);
-    const std::set<std::uint64_t> reachable = reachable_pages();
+    const std::set<std::uint64_t> reachable = reachable_pages(world_);
     if (options_.verbose) {
       for (std::uint64_t id = 1; id < parts.buffer().next_page_id(); ++id) {
         if (reachable.contains(id)) continue;
@@ -437,55 +450,12 @@ class Simulation {
     }
   }
 
-  std::set<std::uint64_t> reachable_pages() {
-    SystemParts& parts = world_.system->parts();
-    std::set<std::uint64_t> pages;
-    const auto add_chain = [&](PageId page) {
-      while (!page.is_none()) {
-        if (!pages.insert(page.raw()).second)
-          world_.problem(fmt::format("page {} is reachable twice", page.raw()));
-        auto guard = parts.buffer().fix_shared(page);
-        if (!guard) return world_.problem(fmt::format("page {} cannot be read", page.raw()));
-        page = PageId{guard->header().right_sibling};
-      }
-    };
-    add_chain(PageId{1});  // the root map
-    auto all = world_.system->layouts();
-    all.push_back(parts.layout_table);
-    for (const auto& layout : all) {
-      const auto format = parts.format_of(layout);
-      const auto state = parts.tree_state(layout->table);
-      for (const PageId p : state->tree->check(format->rows).pages) pages.insert(p.raw());
-      for (const IndexPart& part : format->indexes)
-        for (const PageId p : part.tree->check().pages) pages.insert(p.raw());
-      std::vector<PageId> chains;
-      RowId next{1};
-      for (bool end = false; !end;) {
-        const auto pin = parts.epochs().pin();
-        storage::SharedGuard leaf;
-        const auto status = storage::run_blocking([&] { return state->tree->fix_leaf(next, &leaf); });
-        storage::LeafView view;
-        if (!status || !storage::LeafView::open(leaf.data(), format->rows, &view)) {
-          world_.problem("a leaf cannot be read");
-          break;
-        }
-        for (std::uint32_t slot = 0; slot < view.rows(); ++slot) {
-          Cell cell;
-          for (std::uint32_t c = 0; c < format->rows.column_count(); ++c)
-            if (view.cell(slot, c, &cell) && cell.kind == CellKind::kOverflow)
-              chains.push_back(cell.overflow_ref().first);
-        }
-        end = view.high_fence() == storage::kNoHighFence;
-        if (!end) next = RowId{view.high_fence()};
-      }
-      for (const PageId first : chains) add_chain(first);
-    }
-    return pages;
-  }
-
   const CrashOptions options_;
   CrashWorld world_;
   LogWatch log_watch_;
+  DamagePlan damage_;
+  std::vector<std::unique_ptr<CrashClient>> clients_;  // while they work
+  bool refused_ = false;                               // a start, and for good
   Options system_options_;
   bool little_room_ = false;
   io::SimulatedFaults faults_, errors_;  // always; while clients work

@@ -2,6 +2,8 @@
 // model.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,10 +42,14 @@ enum Feature : std::uint32_t {
   kCrashInRecovery = 32768,
   kTimeouts = 65536,
   kBulk = 131072,
-  kDiskErrors = 262144,               // EIO and ENOSPC while clients work
-  kLogWatch = 524288,                 // consumers and the archive of the log
-  kEncryption = 4194304,              // sealed pages and log, rotations of the data key
-  kAllFeatures = 2 * kEncryption - 1  // up to the last one
+  kDiskErrors = 262144,             // EIO and ENOSPC while clients work
+  kLogWatch = 524288,               // consumers and the archive of the log
+  kDamage = 2097152,                // lost and misdirected writes and reads, rot, slow operations
+  kEncryption = 4194304,            // sealed pages and log, rotations of the data key
+  kComputedKeys = 8388608,          // indexes with expressions and predicates
+  kDeferredUnique = 16777216,       // unique keys that change places, checked afterwards
+  kAdvisory = 33554432,             // advisory locks
+  kAllFeatures = 2 * kAdvisory - 1  // up to the last one
 };
 
 /// Values of one row as constant vectors.
@@ -65,7 +71,26 @@ class ImageRow {
 [[nodiscard]] Image read_image(const types::Chunk& chunk, std::uint32_t row,
                                const storage::TableLayout& layout);
 [[nodiscard]] std::vector<ColumnNumber> all_columns(const storage::TableLayout& layout);
+[[nodiscard]] storage::IndexLayout index_on(const storage::TableLayout& layout, IndexId id,
+                                            ColumnNumber column, bool unique);
+[[nodiscard]] std::string to_text(const Image& image);
 [[nodiscard]] storage::TableLayout base_layout(Oid relation, IndexId by_id, IndexId by_value);
+
+/// How damage of the disk came to light.
+struct Detections {
+  std::uint64_t statements = 0;  // ended with XX001
+  std::uint64_t starts = 0;      // refused
+  std::uint64_t findings = 0;    // lines of checks and of the server's log
+  [[nodiscard]] bool any() const { return statements + starts + findings != 0; }
+};
+
+/// Who holds which advisory lock, as the clients were told.
+struct AdvisoryHold {
+  std::int32_t client;
+  std::int64_t key;
+  AdvisoryMode mode;
+  bool session;
+};
 
 struct CrashWorld {
   CrashWorld(std::uint64_t seed, std::uint32_t feature_bits);
@@ -81,6 +106,9 @@ struct CrashWorld {
   std::int64_t sequence_seen = 0;  // highest value shown by an acknowledged transaction
   TableId sequence;
   bool disk_errors = false;  // this seed's disk fails now and then: statements may fail with 58030 and 53100
+  bool damage = false;       // this seed's disk does what nobody is told of
+  mutable Detections detections;
+  std::vector<AdvisoryHold> advisory;
   bool fatal = false;
   bool stopping = false;
   std::uint64_t commits = 0, aborts = 0, rows_read = 0, duplicates = 0, layouts_changed = 0;
@@ -88,6 +116,14 @@ struct CrashWorld {
 
   [[nodiscard]] bool has(Feature f) const { return (features & f) != 0; }
   [[nodiscard]] bool dead() const { return fatal || disk->crashed(); }
+  /// Something may be damaged by now.
+  [[nodiscard]] bool wounded() const { return damage && disk->damage().total() != 0; }
+  /// An outcome that damage explains: XX001 where the disk has done some. Counts it.
+  [[nodiscard]] bool tolerates(Status status) const {
+    const bool damaged = status == Status::kDamaged && wounded();
+    if (damaged) ++detections.statements;
+    return damaged;
+  }
   [[nodiscard]] bool chance(std::uint32_t per_mille) { return random.chance(per_mille); }
   void problem(std::string text) {
     if (problems.size() < 20) problems.push_back(std::move(text));
@@ -98,12 +134,43 @@ struct CrashWorld {
 void compare_rows(CrashWorld& world, const std::string& what, const Rows& expected, const Rows& found,
                   const storage::TableLayout& layout);
 
+/// Takes rows of scans; a row that comes twice is a problem.
+class RowCollector {
+ public:
+  RowCollector(CrashWorld& world, std::string what, const storage::TableLayout& layout)
+      : world_(world), what_(std::move(what)), layout_(layout) {}
+  /// `chunk`: all columns of the layout and the row id. `seen` (optional) gets each row.
+  void take(const types::Chunk& chunk, const std::function<void(std::uint64_t, const Image&)>& seen = {});
+  Rows rows;
+
+ private:
+  CrashWorld& world_;
+  const std::string what_;
+  const storage::TableLayout& layout_;
+};
+
+/// Notices rows of an index scan that are out of order; not of text columns.
+class OrderCheck {
+ public:
+  OrderCheck(CrashWorld& world, const storage::IndexLayout& index, bool backward)
+      : world_(world), index_(index), backward_(backward) {}
+  void see(std::uint64_t row, const Image& image);
+
+ private:
+  CrashWorld& world_;
+  const storage::IndexLayout& index_;
+  const bool backward_;
+  std::optional<std::int64_t> previous_;
+};
+
 class CrashClient {
  public:
   CrashClient(CrashWorld& world, std::int32_t number);
   /// Runs that many transactions, or until the world is dead.
   Task<> run(int transactions);
   Locker& locker() { return *locker_; }
+  /// What it does and what it waits for, for somebody who finds it stuck.
+  [[nodiscard]] std::string describe() const;
 
  private:
   // By reference from named variables: g++ 12 copies temporaries of a co_await expression bit by bit.
@@ -125,8 +192,36 @@ class CrashClient {
   Task<Next> pause();
   Task<Next> use(Oid relation, TableLockMode mode, LayoutPtr* layout);
   /// Reads the newest image and changes it; `change` gives the changed columns.
-  Task<Next> update_row(const LayoutPtr& layout, std::uint64_t row, const Change& change);
+  Task<Next> update_row(const LayoutPtr& layout, std::uint64_t row, const Change& change,
+                        DeferredUnique* deferred = nullptr);
+  /// Some rows of a table pass their unique keys on to one another.
+  Task<Next> rotate_keys();
+  Task<Next> check_deferred(const LayoutPtr& layout, const DeferredUnique& list);
+  /// The checks that were put off until the commit.
+  Task<Next> check_all_deferred();
+  Task<Next> lock_advisory();
+  Task<Next> unlock_advisory();
+  /// The result of a read is sent to a client, once it may be (P13).
+  Task<Next> show();
+  void note_read(TableId table, const ReadView& view);
+  void forget_advisory(std::size_t kept);  // locks of transaction scope beyond the first so many
+  [[nodiscard]] std::size_t advisory_count() const;
   Next judge(const Outcome& outcome, const char* what);
+  /// Repeats the attempt until it is over or the world is dead.
+  template <class Attempt>
+  Task<Outcome> finish(const char* what, Attempt attempt) {
+    doing_ = what;
+    for (;;) {
+      Outcome outcome = attempt();
+      if (!outcome.blocked()) {
+        waits_for_ = {};
+        co_return outcome;
+      }
+      waits_for_ = outcome.token;
+      co_await outcome.token;
+      if (world_.dead() || world_.stopping) co_return outcome;
+    }
+  }
   Task<Next> finish_transaction(Next next);
 
   [[nodiscard]] Oid pick_relation();
@@ -141,8 +236,16 @@ class CrashClient {
   std::unique_ptr<Locker> locker_;
   std::unique_ptr<Transaction> txn_;
   std::vector<Effect> effects_;
+  std::map<Oid, DeferredUnique> deferred_;  // by relation: to be checked at the commit
   std::int64_t sequence_seen_ = 0;
+  std::uint64_t shown_ = 0;  // the newest commit whose effect this transaction has read
   bool changed_layout_ = false;
+  const char* doing_ = "begin";
+  io::WaitToken waits_for_;
 };
+
+/// Inside an operation of CrashClient: goes on only after kGo.
+#define RUSTBD_GO(expression) \
+  if (const Next next_ = (expression); next_ != Next::kGo) co_return next_
 
 }  // namespace rustbd::txn::testing
