@@ -133,6 +133,22 @@ bool read_message_body(ByteSpan body, MessageBody& out) {
   return in.ok();
 }
 
+bool read_lock_body(const Event& event, LockBody& out) {
+  ByteReader in{event.body};
+  out.kind = in.fixed<std::uint8_t>();
+  out.mode = in.fixed<std::uint8_t>();
+  const bool row = out.kind == kRowLockKind;
+  out.a = row ? event.table.raw() : in.varint();
+  out.b = row ? event.row.raw() : in.varint();
+  return in.ok() && in.at_end();
+}
+bool read_global_id_body(ByteSpan body, GlobalIdBody& out) {
+  ByteReader in{body};
+  out.gid = in.text();
+  out.database = static_cast<std::uint32_t>(in.varint());
+  return in.ok() && in.at_end();
+}
+
 RowId& EventWriter::previous_row(TableId table) { return previous_of(previous_, table); }
 
 ByteWriter& EventWriter::begin_event(EventOp op, TableId table, RowId row) {
@@ -180,6 +196,25 @@ void EventWriter::add_message(std::string_view prefix, ByteSpan content) {
   end_event();
 }
 
+void EventWriter::add_lock(const LockBody& lock) {
+  const bool row = lock.kind == kRowLockKind;
+  ByteWriter& out = begin_event(EventOp::kLock, TableId{row ? static_cast<std::uint32_t>(lock.a) : 0},
+                                RowId{row ? lock.b : 0});
+  out.fixed(lock.kind);
+  out.fixed(lock.mode);
+  if (!row) {
+    out.varint(lock.a);
+    out.varint(lock.b);
+  }
+  end_event();
+}
+void EventWriter::add_global_id(const GlobalIdBody& id) {
+  ByteWriter& out = begin_event(EventOp::kGlobalId, TableId{}, RowId{});
+  out.text(id.gid);
+  out.varint(id.database);
+  end_event();
+}
+
 void EventWriter::cut_to(Position position) {
   RUSTBD_ASSERT(position.bytes <= bytes_.size() && position.events <= count_);
   bytes_.resize(position.bytes);
@@ -204,7 +239,7 @@ bool EventReader::next(Event& out) {
   const std::uint64_t table = in_.varint();
   const auto delta = static_cast<std::uint64_t>(in_.signed_varint());
   const ByteSpan body = in_.raw(in_.varint());
-  ok_ = in_.ok() && op >= 1 && op <= 8 && table <= 0xFFFFFFFFu;
+  ok_ = in_.ok() && op >= 1 && op <= 10 && table <= 0xFFFFFFFFu;
   if (!ok_) return false;
   out.op = static_cast<EventOp>(op);
   out.table = TableId{static_cast<std::uint32_t>(table)};

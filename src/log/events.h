@@ -5,8 +5,9 @@
 // columns. Bodies: INSERT and DELETE: a row image. UPDATE: column map, before image and after image of the
 // changed columns. DDL: u32 object, u8 kind, text. TRUNCATE: varint new table id (the event's id is the old
 // one). SEQ: zigzag varint value, u8 called (table_id is the sequence, rowid 0). MESSAGE: varint-length
-// prefix, bytes. A row image: null map (bit i: column i is NULL; in UPDATE one bit per changed column), then
-// the non-null values.
+// prefix, bytes. LOCK (only of prepared transactions): u8 kind, u8 mode and, of locks that are not on the
+// event's row, varint a, varint b. GID: varint-length global id, varint database. A row image: null map
+// (bit i: column i is NULL; in UPDATE one bit per changed column), then the non-null values.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,8 @@ enum class EventOp : std::uint8_t {
   kTruncate = 6,
   kSequence = 7,
   kMessage = 8,
+  kLock = 9,      // that a prepared transaction holds
+  kGlobalId = 10  // of a prepared transaction: the last event of its PREPARE, the only one of its decision
 };
 
 struct Event {
@@ -78,10 +81,23 @@ struct MessageBody {
   std::string_view prefix;
   ByteSpan content;
 };
+/// What is locked: `kind`, `mode`, a and b are txn's (LockKey); of a row lock a and b are the event's table
+/// and row.
+struct LockBody {
+  std::uint8_t kind = 0, mode = 0;
+  std::uint64_t a = 0, b = 0;
+};
+inline constexpr std::uint8_t kRowLockKind = 1;
+struct GlobalIdBody {
+  std::string_view gid;
+  std::uint32_t database = 0;
+};
 bool read_ddl_body(ByteSpan body, DdlBody& out);
 bool read_truncate_body(ByteSpan body, TableId& new_table);
 bool read_sequence_body(ByteSpan body, SequenceBody& out);
 bool read_message_body(ByteSpan body, MessageBody& out);
+bool read_lock_body(const Event& event, LockBody& out);
+bool read_global_id_body(ByteSpan body, GlobalIdBody& out);
 
 /// A transaction's events before commit (its log buffer). Thread: the transaction's own.
 class EventWriter {
@@ -104,6 +120,8 @@ class EventWriter {
   void add_truncate(TableId old_table, TableId new_table);
   void add_sequence(TableId sequence, std::int64_t value, bool called);
   void add_message(std::string_view prefix, ByteSpan content);
+  void add_lock(const LockBody& lock);
+  void add_global_id(const GlobalIdBody& id);
 
   [[nodiscard]] ByteSpan bytes() const { return bytes_; }
   [[nodiscard]] std::uint32_t count() const { return count_; }

@@ -388,9 +388,7 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
       break;
     }
     const auto kind = reader.batch().header.kind;
-    if (kind != log::BatchKind::kCommit && kind != log::BatchKind::kCommitLarge &&
-        kind != log::BatchKind::kNonTransactional)
-      continue;
+    if (kind == log::BatchKind::kFragment || kind == log::BatchKind::kAbortLarge) continue;
     // A fragment from before the checkpoint counts only for a transaction that recovery replays.
     const Lsn at = reader.batch().start;
     if (!reader.for_each_event(reader.batch(), [](const log::Event&) {}) && at >= state->positions.lsn)

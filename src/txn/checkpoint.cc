@@ -27,6 +27,12 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
     }
   }
   {
+    std::lock_guard lock(prepared_mutex);
+    captured_prepared.clear();
+    for (const auto& [gid, entry] : prepared)
+      if (!entry.lsn.is_none()) captured_prepared.push_back({entry.id, entry.lsn});
+  }
+  {
     std::lock_guard lock(queue_mutex);
     for (TxnState* state : committed) {
       if (!state->needs_purge && state->id >= index_built_at.load(std::memory_order_acquire)) continue;
@@ -90,6 +96,15 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       }
     }
     if (in_body > 0) static_cast<void>(sink.add(storage::SnapshotRecord::kActive, body));
+  }
+  // PREPARED: varint transaction id, varint position of its PREPARE, which the log keeps. Its undo is among
+  // those of the active.
+  for (const auto& [id, lsn] : captured_prepared) {
+    body.clear();
+    ByteWriter w(body);
+    w.varint(id.raw());
+    w.varint(lsn.raw());
+    static_cast<void>(sink.add(storage::SnapshotRecord::kPrepared, body));
   }
   // PURGE: varint table, varint row, varint index (0: the row itself), text key.
   for (const auto& [state, from] : captured_committed) {

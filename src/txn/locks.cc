@@ -365,7 +365,7 @@ void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::Wait
       for (Waiter& w : queue.waiters) {
         if (w.granted) continue;
         w.running = owner;
-        w.running_locker = owner->locker;
+        w.running_locker = owner->locker.load(std::memory_order_acquire);
       }
     }
   }
@@ -539,7 +539,7 @@ Outcome LockTable::wait_row(Locker& who, LockKey key, RowLockMode mode, WaitPoli
     if (running->ended || running->rollbacks.load(std::memory_order_acquire) != rollbacks) {
       running = nullptr;
     } else {
-      running_locker = running->locker;
+      running_locker = running->locker.load(std::memory_order_acquire);
       if (policy == WaitPolicy::kWait) running->waited_rows.push_back(key);
     }
   }

@@ -192,6 +192,21 @@ class LockTable {
   void release_to(Locker& who, std::size_t position);
   void release_all(Locker& who);  // session end
 
+  // --- prepared transactions ---
+  struct HeldLock {
+    LockKey key;
+    std::uint8_t mode;  // of the kind's enum
+  };
+  /// Locks of transaction scope, in order of acquisition. From `who`'s thread.
+  [[nodiscard]] std::vector<HeldLock> transaction_locks(const Locker& who) const;
+  /// Whether `who` holds a lock both for its session and for its transaction.
+  [[nodiscard]] bool mixes_scopes(const Locker& who) const;
+  /// The locks of transaction scope go from one locker to another that holds nothing; who waits for them or
+  /// for rows that `writer` wrote waits for `to` then. From the thread of both lockers.
+  void hand_over(Locker& from, Locker& to, TxnState& writer);
+  /// Takes such a lock for a transaction that recovery makes anew. False: it is not free.
+  bool take_again(Locker& who, const HeldLock& lock);
+
   std::vector<LockListEntry> list();
   /// Process ids that the given one waits for (pg_blocking_pids).
   std::vector<std::int32_t> blockers_of(std::int32_t process_id);

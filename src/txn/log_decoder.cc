@@ -30,8 +30,30 @@ std::string_view to_text(log::EventOp op) {
     case log::EventOp::kTruncate: return "TRUNCATE";
     case log::EventOp::kSequence: return "SEQUENCE";
     case log::EventOp::kMessage: return "MESSAGE";
+    case log::EventOp::kLock: return "LOCK";
+    case log::EventOp::kGlobalId: return "GID";
   }
   return "?";
+}
+
+std::string lock_text(const log::LockBody& lock) {
+  static constexpr std::string_view kRowModes[] = {"none", "FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE",
+                                                   "FOR UPDATE"};
+  switch (static_cast<LockKind>(lock.kind)) {
+    case LockKind::kTable:
+      if (lock.mode > static_cast<std::uint8_t>(TableLockMode::kAccessExclusive)) break;
+      return fmt::format("{} on relation {} of database {}", to_text(static_cast<TableLockMode>(lock.mode)),
+                         lock.a, lock.b);
+    case LockKind::kRow:
+      if (lock.mode >= std::size(kRowModes)) break;
+      return std::string(kRowModes[lock.mode]);
+    case LockKind::kAdvisory:
+      return fmt::format(
+          "{} advisory lock {} of class {} in database {}",
+          lock.mode == static_cast<std::uint8_t>(AdvisoryMode::kShared) ? "shared" : "exclusive",
+          static_cast<std::int64_t>(lock.b), lock.a >> 32, lock.a & 0xFFFFFFFFu);
+  }
+  return fmt::format("kind {} mode {} of {} {}", lock.kind, lock.mode, lock.a, lock.b);
 }
 
 }  // namespace
@@ -134,6 +156,18 @@ DecodedEvent LogDecoder::decode(const log::Event& event) {
     log::MessageBody body;
     if (!log::read_message_body(event.body, body)) return unknown();
     out.text = fmt::format("{}: {}", body.prefix, hexadecimal(body.content));
+    return out;
+  }
+  if (event.op == log::EventOp::kLock) {
+    log::LockBody body;
+    if (!log::read_lock_body(event, body)) return unknown();
+    out.text = lock_text(body);
+    return out;
+  }
+  if (event.op == log::EventOp::kGlobalId) {
+    log::GlobalIdBody body;
+    if (!log::read_global_id_body(event.body, body)) return unknown();
+    out.text = fmt::format("'{}' of database {}", body.gid, body.database);
     return out;
   }
   const auto known = formats_.find(event.table);

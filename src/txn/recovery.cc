@@ -347,6 +347,11 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     const std::uint64_t next_row = in.varint();
     if (!in.ok()) throw damaged();
     if (const auto tree = tree_state(id)) tree->next_row.store(std::max(tree->next_row.load(), next_row));
+  } else if (kind == storage::SnapshotRecord::kPrepared) {
+    const std::uint64_t id = in.varint();
+    const Lsn lsn{in.varint()};
+    if (!in.ok()) throw damaged();
+    undecided[id] = lsn;
   } else if (kind == storage::SnapshotRecord::kDroppedLayout) {
     auto layout = std::make_shared<storage::TableLayout>();
     if (!storage::TableLayout::deserialize(body, layout.get())) throw damaged();

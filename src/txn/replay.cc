@@ -77,7 +77,8 @@ bool SystemParts::is_row_event(const log::Event& event) {
 }
 
 bool SystemParts::needs_all_before(const log::Event& event) {
-  return event.op != log::EventOp::kSequence && event.op != log::EventOp::kMessage;
+  return event.op != log::EventOp::kSequence && event.op != log::EventOp::kMessage &&
+         event.op != log::EventOp::kLock && event.op != log::EventOp::kGlobalId;
 }
 
 void SystemParts::replay_event(const log::Event& event) {
@@ -108,7 +109,9 @@ void SystemParts::replay_event(const log::Event& event) {
     }
     return;
   }
-  if (event.op == log::EventOp::kMessage) return;
+  if (event.op == log::EventOp::kMessage || event.op == log::EventOp::kLock ||
+      event.op == log::EventOp::kGlobalId)
+    return;
   const auto tree = tree_state(event.table);
   const auto format = tree != nullptr ? tree->format() : nullptr;
   const auto bad = [&] {
@@ -172,6 +175,12 @@ void SystemParts::replay() {
       case log::BatchKind::kNonTransactional:
         if (!reader.for_each_event(batch, [&](const log::Event& e) { workers.replay(e); }))
           throw damaged_log("is damaged: a large transaction's fragment cannot be read");
+        break;
+      case log::BatchKind::kPrepare:
+      case log::BatchKind::kPrepareLarge: undecided[batch.header.txid] = batch.start; break;
+      case log::BatchKind::kCommitPrepared:
+      case log::BatchKind::kAbortPrepared:
+        examined([&] { replay_decision(reader, batch, [&](const log::Event& e) { workers.replay(e); }); });
         break;
       default: break;
     }

@@ -112,6 +112,18 @@ struct Sequence {
   std::uint64_t logged_lsn = 0;
 };
 
+/// A prepared transaction. It belongs to no session; whoever decides it takes it out.
+struct PreparedEntry {
+  /// kPreparing: its PREPARE is not durable yet; kDeciding: somebody is about to commit or roll it back.
+  enum class Stage : std::uint8_t { kPreparing, kPrepared, kDeciding };
+  Stage stage = Stage::kPreparing;
+  TransactionId id;
+  Oid owner = 0, database = 0;
+  std::int64_t prepared_us = 0;  // wall clock
+  Lsn lsn;                       // of its PREPARE batch; none: it is not in the log yet
+  std::unique_ptr<Transaction> transaction;
+};
+
 struct SystemParts final : storage::CheckpointSource {
   SystemParts(io::Environment env, Options opts);
   ~SystemParts() override;
@@ -164,6 +176,19 @@ struct SystemParts final : storage::CheckpointSource {
   std::vector<storage::OverflowRef> unused_chains;  // overflow chains that no version needs; queue_mutex
   std::atomic<std::uint64_t> horizon{0};
 
+  // --- prepared transactions (two_phase.cc) ---
+  mutable std::mutex prepared_mutex;  // protects prepared; taken after commit_mutex
+  /// By global id. Inside one gate action a transaction gets its place in the log and its lsn here, and with
+  /// the place of its decision it goes: a checkpoint saves those that have an lsn.
+  std::map<std::string, PreparedEntry> prepared;
+  std::map<std::uint64_t, Lsn> undecided;  // recovery: where the PREPARE of each transaction id stands
+  /// Takes it off the list, with the place of its decision.
+  std::unique_ptr<Transaction> take_prepared(const std::string& gid);
+  /// Replay of a decision.
+  void replay_decision(log::LogReader& reader, const log::BatchView& batch,
+                       const std::function<void(const log::Event&)>& replay_one);
+  [[nodiscard]] double oldest_prepared_seconds() const;
+
   // --- tables ---
   mutable std::shared_mutex tables_mutex;  // protects the following five
   std::unordered_map<TableId, std::shared_ptr<TreeState>> trees;
@@ -204,6 +229,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
+  std::vector<std::pair<TransactionId, Lsn>> captured_prepared;
   std::uint64_t captured_lsn = 0, captured_keep = 0;
   std::atomic<std::uint64_t> last_checkpoint_lsn{0};
   std::atomic<std::uint64_t> checkpoints{0};

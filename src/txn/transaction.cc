@@ -19,13 +19,13 @@ void atomic_max(std::atomic<std::uint64_t>& to, std::uint64_t value) {
 }  // namespace
 
 Transaction::Transaction(TransactionSystem& system, Locker& locker, const TransactionOptions& options)
-    : system_(system), locker_(locker), options_(options) {}
+    : system_(system), locker_(&locker), options_(options) {}
 
 Transaction::~Transaction() {
   RUSTBD_ASSERT(finished_ || !has_written(), "a transaction that wrote is committed or aborted");
   if (finished_) return;
   drop_snapshots();
-  system_.parts().locks->release_to(locker_, 0);
+  system_.parts().locks->release_to(*locker_, 0);
 }
 
 TransactionId Transaction::id() const { return id_; }
@@ -37,14 +37,18 @@ TransactionId Transaction::assign_id() { return TransactionId{writable_state().i
 TxnState& Transaction::writable_state() {
   if (TxnState* state = state_.load(std::memory_order_acquire)) return *state;
   RUSTBD_ASSERT(!finished_, "no write after the end of a transaction");
+  return make_state(system_.parts().next_txid.fetch_add(1, std::memory_order_relaxed));
+}
+
+TxnState& Transaction::make_state(std::uint64_t id) {
   SystemParts& parts = system_.parts();
   auto made = std::make_unique<TxnState>();
-  made->id = parts.next_txid.fetch_add(1, std::memory_order_relaxed);
-  made->locker = &locker_;
+  made->id = id;
+  made->locker = locker_;
   made->holds.store(1, std::memory_order_relaxed);  // its own, until finish()
   id_ = TransactionId{made->id};
   made->began_us = parts.environment.clock->wall_us();
-  locker_.set_transaction_id(made->id);
+  locker_->set_transaction_id(made->id);
   TxnState* state = made.release();
   {
     std::lock_guard lock(parts.active_mutex);
@@ -64,7 +68,7 @@ WriteScratch& Transaction::scratch() {
 
 void Transaction::begin_statement() {
   SystemParts& parts = system_.parts();
-  parts.locks->end_wait(locker_);
+  parts.locks->end_wait(*locker_);
   ++command_;
   if (snapshot_ != 0 && options_.isolation != Isolation::kReadCommitted) return;
   if (snapshot_slot_ != 0) parts.snapshots.release(snapshot_slot_);
@@ -81,7 +85,7 @@ void Transaction::begin_statement() {
 
 void Transaction::end_statement() {
   SystemParts& parts = system_.parts();
-  parts.locks->end_wait(locker_);
+  parts.locks->end_wait(*locker_);
   if (fresh_slot_ != 0) parts.snapshots.release(std::exchange(fresh_slot_, 0));
   if (options_.isolation != Isolation::kReadCommitted || snapshot_slot_ == 0) return;
   parts.snapshots.release(std::exchange(snapshot_slot_, 0));
@@ -113,11 +117,11 @@ void Transaction::note_seen(std::uint64_t commit_ts, std::uint64_t end_lsn) {
 }
 
 Outcome Transaction::lock_table(Oid object, Oid database, TableLockMode mode, WaitPolicy policy) {
-  return system_.parts().locks->lock_table(locker_, object, database, mode, policy);
+  return system_.parts().locks->lock_table(*locker_, object, database, mode, policy);
 }
 
 Outcome Transaction::lock_advisory(LockKey key, AdvisoryMode mode, WaitPolicy policy) {
-  return system_.parts().locks->lock_advisory(locker_, key, mode, policy, false);
+  return system_.parts().locks->lock_advisory(*locker_, key, mode, policy, false);
 }
 
 // --- Writing ---
@@ -135,21 +139,29 @@ Outcome Transaction::prepare_write() {
     return {Status::kNoMemory};
   TxnState* state = state_.load(std::memory_order_acquire);
   if (state == nullptr) return {};
-  const std::uint64_t limit =
-      std::min<std::uint64_t>(parts.options.log_fragment_bytes, parts.log->batch_bytes_max() / 2);
-  if (state->events.bytes().size() >= limit) {
+  if (state->events.bytes().size() >= fragment_bytes()) {
     if (Outcome o = flush_fragment(); !o.ok()) return o;
   }
-  if (state->arena_bytes > parts.options.undo_spill_bytes &&
-      (state->temp_pages.empty() || state->temp_used > storage::kPageBytes / 4 * 3)) {
-    const storage::Action action(parts.gate());
-    auto page = parts.buffer().alloc(storage::PageKind::kTemp, 0);
-    if (page) {  // without one the payloads stay in memory
-      state->temp_pages.push_back(page.guard.page_id());
-      state->temp_used = storage::kPageHeaderBytes;
-    }
-  }
+  make_undo_room();
   return {};
+}
+
+std::uint64_t Transaction::fragment_bytes() const {
+  const SystemParts& parts = system_.parts();
+  return std::min<std::uint64_t>(parts.options.log_fragment_bytes, parts.log->batch_bytes_max() / 2);
+}
+
+void Transaction::make_undo_room() {
+  SystemParts& parts = system_.parts();
+  TxnState& state = *this->state();
+  if (state.arena_bytes <= parts.options.undo_spill_bytes ||
+      (!state.temp_pages.empty() && state.temp_used <= storage::kPageBytes / 4 * 3))
+    return;
+  const storage::Action action(parts.gate());
+  auto page = parts.buffer().alloc(storage::PageKind::kTemp, 0);
+  if (!page) return;  // without one the payloads stay in memory
+  state.temp_pages.push_back(page.guard.page_id());
+  state.temp_used = storage::kPageHeaderBytes;
 }
 
 namespace {
@@ -209,7 +221,7 @@ Outcome Transaction::log_message(std::string_view prefix, ByteSpan body) {
 
 Savepoint Transaction::savepoint() {
   Savepoint sp;
-  sp.locks = system_.parts().locks->position(locker_);
+  sp.locks = system_.parts().locks->position(*locker_);
   if (const TxnState* state = this->state()) {
     sp.undo_records = state->records.size();
     const auto at = state->events.position();
@@ -222,7 +234,7 @@ Savepoint Transaction::savepoint() {
 
 Task<> Transaction::rollback_to(Savepoint savepoint) {
   SystemParts& parts = system_.parts();
-  parts.locks->end_wait(locker_);
+  parts.locks->end_wait(*locker_);
   if (TxnState* state = this->state()) {
     co_await undo_to(savepoint.undo_records);
     parts.locks->wake_row_waiters(*state, [&](const LockKey& key) {
@@ -248,7 +260,7 @@ Task<> Transaction::rollback_to(Savepoint savepoint) {
         if (d.trees->id.raw() == r->table) d.rows += rows;
     }
   }
-  parts.locks->release_to(locker_, savepoint.locks);
+  parts.locks->release_to(*locker_, savepoint.locks);
 }
 
 /// Layout changes made after `undo_records`, newest first: the trees go back to the layout before.
@@ -312,24 +324,28 @@ void Transaction::finish() {
     parts.active_gauge->add(-1);
     parts.locks->transaction_ended(*state);
   }
-  parts.locks->release_to(locker_, 0);
-  locker_.set_transaction_id(0);
-  if (scratch_ != nullptr && !scratch_->staged.empty()) {
-    std::lock_guard lock(parts.queue_mutex);
-    for (const auto& st : scratch_->staged)
-      if (!st.write->ref().first.is_none()) parts.unused_chains.push_back(st.write->ref());
-    scratch_->staged.clear();
-  }
+  parts.locks->release_to(*locker_, 0);
+  locker_->set_transaction_id(0);
+  give_up_staged();
   finished_ = true;
   if (TxnState* state = state_.load(std::memory_order_acquire))
     state->holds.fetch_sub(1, std::memory_order_acq_rel);
   parts.transactions_total->inc();
 }
 
+void Transaction::give_up_staged() {
+  if (scratch_ == nullptr || scratch_->staged.empty()) return;
+  SystemParts& parts = system_.parts();
+  std::lock_guard lock(parts.queue_mutex);
+  for (const auto& st : scratch_->staged)
+    if (!st.write->ref().first.is_none()) parts.unused_chains.push_back(st.write->ref());
+  scratch_->staged.clear();
+}
+
 void Transaction::abandon() {
   if (finished_) return;
   drop_snapshots();
-  system_.parts().locks->release_to(locker_, 0);
+  system_.parts().locks->release_to(*locker_, 0);
   finished_ = true;
 }
 
@@ -377,11 +393,23 @@ Task<Outcome> Transaction::commit(CommitMode mode) {
 }
 
 Task<Outcome> Transaction::commit_writes(CommitMode mode) {
-  SystemParts& parts = system_.parts();
-  TxnState& state = *this->state();
   log::PreparedBatch batch;
   log::Reservation reservation;
-  for (bool reserved = false; !reserved;) {
+  const Outcome room = co_await reserve_last_batch(log::BatchKind::kCommit, log::BatchKind::kCommitLarge,
+                                                   &batch, &reservation);
+  if (!room.ok()) co_return room;
+  static_cast<void>(place_commit(batch, reservation, nullptr));
+  bool durable = true;
+  if (mode == CommitMode::kSync) co_await wait_until_durable(commit_end_lsn_, &durable);
+  if (!durable) co_return Outcome{Status::kIoError};
+  co_return Outcome{};
+}
+
+Task<Outcome> Transaction::reserve_last_batch(log::BatchKind kind, log::BatchKind large_kind,
+                                              log::PreparedBatch* batch, log::Reservation* reservation) {
+  SystemParts& parts = system_.parts();
+  TxnState& state = *this->state();
+  for (;;) {
     if (state.events.bytes().size() + log::kFragmentBytes + log::kSealBytes + sizeof(log::BatchHeader) + 8 >
         parts.log->batch_bytes_max()) {
       if (Outcome o = flush_fragment(); o.blocked()) co_await o.token;
@@ -389,19 +417,26 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
       continue;
     }
     const bool large = !state.fragments.empty();
-    const log::BatchInfo info{large ? log::BatchKind::kCommitLarge : log::BatchKind::kCommit,
-                              TransactionId{state.id}, options_.role,
+    const log::BatchInfo info{large ? large_kind : kind, TransactionId{state.id}, options_.role,
                               parts.catalog_version.load(std::memory_order_relaxed)};
-    batch = log::prepare_batch(info, state.events.bytes(), state.events.count(),
-                               large ? state.fragments.back() : log::Fragment{}, parts.log_key());
-    const log::ReserveOutcome room = parts.log->reserve(batch.ring_bytes(), &reservation);
+    *batch = log::prepare_batch(info, state.events.bytes(), state.events.count(),
+                                large ? state.fragments.back() : log::Fragment{}, parts.log_key());
+    const log::ReserveOutcome room = parts.log->reserve(batch->ring_bytes(), reservation);
     switch (room.status) {
-      case log::ReserveStatus::kReserved: reserved = true; break;
+      case log::ReserveStatus::kReserved: co_return Outcome{};
       case log::ReserveStatus::kWait: co_await room.token; break;
       case log::ReserveStatus::kNoSpace: co_return Outcome{Status::kNoSpace};
       case log::ReserveStatus::kFailed: co_return Outcome{Status::kIoError};
     }
   }
+}
+
+std::unique_ptr<Transaction> Transaction::place_commit(log::PreparedBatch& batch,
+                                                       log::Reservation& reservation,
+                                                       const std::string* gid) {
+  SystemParts& parts = system_.parts();
+  TxnState& state = *this->state();
+  std::unique_ptr<Transaction> owned;
   std::uint64_t ts = 0, end = 0;
   {
     const storage::Action action(parts.gate());
@@ -410,6 +445,7 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
       ts = ++parts.last_ts;
       parts.log->assign(batch, CommitTimestamp{ts});
       end = parts.log->end_of(batch).raw();
+      if (gid != nullptr) owned = parts.take_prepared(*gid);
       state.end_lsn.store(end, std::memory_order_release);
       for (const LayoutChange& c : state.layout_changes) {
         if (c.after != nullptr && c.before != nullptr && c.before->table == c.after->table)
@@ -436,16 +472,13 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
   for (auto& action : on_commit_) action(commit_ts_);
   finish();  // early lock release: whoever sees this commit waits for its flush
   parts.commits_total->inc();
-  bool durable = true;
-  if (mode == CommitMode::kSync) co_await wait_until_durable(end, &durable);
-  if (!durable) co_return Outcome{Status::kIoError};
-  co_return Outcome{};
+  return owned;
 }
 
 Task<> Transaction::abort() {
   RUSTBD_ASSERT(!finished_, "a transaction ends once");
   SystemParts& parts = system_.parts();
-  parts.locks->end_wait(locker_);
+  parts.locks->end_wait(*locker_);
   TxnState* state = this->state();
   if (state != nullptr) {
     co_await undo_to(0);

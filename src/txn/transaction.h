@@ -14,9 +14,16 @@
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
 
+namespace rustbd::log {
+enum class BatchKind : std::uint8_t;
+struct PreparedBatch;
+class Reservation;
+}  // namespace rustbd::log
+
 namespace rustbd::txn {
 
 class TransactionSystem;
+struct SystemParts;
 struct TxnState;
 struct WriteScratch;
 
@@ -62,7 +69,7 @@ class Transaction {
   Transaction& operator=(const Transaction&) = delete;
 
   [[nodiscard]] TransactionSystem& system() { return system_; }
-  [[nodiscard]] Locker& locker() { return locker_; }
+  [[nodiscard]] Locker& locker() { return *locker_; }
   [[nodiscard]] Isolation isolation() const { return options_.isolation; }
   /// None until the first write.
   [[nodiscard]] TransactionId id() const;
@@ -89,7 +96,7 @@ class Transaction {
   Outcome lock_table(Oid object, Oid database, TableLockMode mode, WaitPolicy policy = WaitPolicy::kWait);
   Outcome lock_advisory(LockKey key, AdvisoryMode mode, WaitPolicy policy);
   /// Gives up a wait for a lock; any thread. See Locker::cancel_wait.
-  void cancel_wait() { locker_.cancel_wait(); }
+  void cancel_wait() { locker_->cancel_wait(); }
 
   [[nodiscard]] Savepoint savepoint();
   /// Takes back everything since, newest first; locks too. Never fails: I/O errors end the process (58030).
@@ -116,7 +123,8 @@ class Transaction {
   void note_seen(std::uint64_t commit_ts, std::uint64_t end_lsn);
 
   /// Runs after a commit, when it is ordered and before it is acknowledged; and after an abort. For caches of
-  /// the layers above (catalog snapshots). In order of registration.
+  /// the layers above (catalog snapshots). In order of registration. A transaction that is prepared loses
+  /// them: who needs them to run must not let it be prepared.
   void on_commit(std::move_only_function<void(CommitTimestamp)> action) {
     on_commit_.push_back(std::move(action));
   }
@@ -139,16 +147,31 @@ class Transaction {
 
  private:
   friend class TransactionSystem;
+  friend struct SystemParts;
+  TxnState& make_state(std::uint64_t id);
+  void make_undo_room();
   Task<> undo_to(std::size_t undo_records);
   Task<Outcome> commit_writes(CommitMode mode);
+  /// The batch with the rest of its events, and room for it in the log.
+  Task<Outcome> reserve_last_batch(log::BatchKind kind, log::BatchKind large, log::PreparedBatch* batch,
+                                   log::Reservation* reservation);
+  /// Gives the batch its place: from there on the transaction is committed. `gid`: of a prepared one, which
+  /// is no longer that then; what is returned keeps it until its end.
+  std::unique_ptr<Transaction> place_commit(log::PreparedBatch& batch, log::Reservation& reservation,
+                                            const std::string* gid);
   Outcome flush_fragment();
+  [[nodiscard]] std::uint64_t fragment_bytes() const;
+  // Two-phase commit (two_phase.cc).
+  Task<Outcome> write_prepare(const std::string& gid, Oid database, Lsn* end);
+  void leave_session();
+  void give_up_staged();
   void drop_snapshots();
   Task<> revert_layouts(std::size_t undo_records);
   Task<> wait_until_durable(std::uint64_t lsn, bool* durable);
   void finish();
 
   TransactionSystem& system_;
-  Locker& locker_;
+  Locker* locker_;  // the session's; of a prepared transaction: own_locker_
   const TransactionOptions options_;
   std::atomic<TxnState*> state_{nullptr};  // made at the first write; the system owns it
   std::uint64_t snapshot_ = 0;             // 0: none yet
@@ -164,6 +187,7 @@ class Transaction {
   std::vector<std::move_only_function<void(CommitTimestamp)>> on_commit_;
   std::vector<std::move_only_function<void()>> on_abort_;
   std::unique_ptr<WriteScratch> scratch_;
+  std::unique_ptr<Locker> own_locker_;
 };
 
 /// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return

@@ -40,6 +40,14 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
   callbacks.push_back(
       registry->gauge_callback("rustbd_checkpoint_log_limit_bytes", "A checkpoint starts after that much log",
                                [this] { return static_cast<double>(checkpoint_log_limit()); }));
+  callbacks.push_back(registry->gauge_callback("rustbd_prepared_transactions",
+                                               "Transactions that are prepared and not decided", [this] {
+                                                 std::lock_guard lock(prepared_mutex);
+                                                 return static_cast<double>(prepared.size());
+                                               }));
+  callbacks.push_back(registry->gauge_callback("rustbd_prepared_transactions_oldest_seconds",
+                                               "Since the oldest of them was prepared; 0: there is none",
+                                               [this] { return oldest_prepared_seconds(); }));
   callbacks.push_back(registry->gauge_callback(
       "rustbd_version_chain_bytes", "Memory of undo records",
       [this] { return static_cast<double>(undo_total.load(std::memory_order_relaxed)); }));
@@ -52,6 +60,9 @@ SystemParts::~SystemParts() {
   if (storage != nullptr) static_cast<void>(storage->close(false));
   storage.reset();
   log.reset();
+  for (auto& [gid, entry] : prepared)
+    if (entry.transaction != nullptr) entry.transaction->finished_ = true;
+  prepared.clear();
   for (auto& [stamp, state] : ended) delete state;
   for (TxnState* state : committed) delete state;
   for (TxnState* state : active) delete state;
@@ -78,6 +89,7 @@ std::unique_ptr<TransactionSystem> TransactionSystem::open(io::Environment envir
   SystemParts& parts = *system->parts_;
   try {
     parts.open_all();
+    system->recreate_prepared();
   } catch (Error& e) {
     if (e.state == sqlstate::kDataCorrupted && e.hint.empty())
       e.hint =
@@ -283,8 +295,8 @@ std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   std::lock_guard lock(parts_->active_mutex);
   for (TxnState* state : parts_->active) {
     std::lock_guard records(state->records_mutex);
-    out.push_back(
-        {TransactionId{state->id}, state->locker->process_id(), state->began_us, state->records.size()});
+    out.push_back({TransactionId{state->id}, state->locker.load()->process_id(), state->began_us,
+                   state->records.size()});
   }
   return out;
 }

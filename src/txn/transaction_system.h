@@ -22,6 +22,10 @@
 #include "rustbd/txn/outcome.h"
 #include "rustbd/txn/transaction.h"
 
+namespace rustbd::log {
+struct Event;
+}
+
 namespace rustbd::txn {
 
 class Table;
@@ -39,6 +43,7 @@ struct Options {
   std::uint64_t checkpoint_interval_us = 300'000'000;
   std::uint64_t log_segment_bytes = std::uint64_t{64} << 20;  // of a new database; others keep theirs
   std::uint64_t log_ring_bytes = std::uint64_t{16} << 20;     // at most half a segment is taken
+  std::uint32_t prepared_transactions_max = 64;               // more at once: 53400; 0: none, 55000
   std::uint64_t undo_limit_bytes = std::uint64_t{4} << 30;    // of all transactions together: beyond it 53200
   std::uint64_t undo_spill_bytes = std::uint64_t{64}
                                    << 20;  // of one transaction: beyond it payloads go to TEMP pages
@@ -87,6 +92,21 @@ struct ActiveTransaction {
   std::int32_t process_id;
   std::int64_t began_us;  // wall clock
   std::uint64_t undo_records;
+};
+
+/// A prepared transaction, for pg_prepared_xacts.
+struct PreparedTransaction {
+  TransactionId id;
+  std::string gid;
+  std::int64_t prepared_us;  // wall clock
+  Oid owner, database;
+};
+
+/// Who prepares a transaction or decides on one.
+struct TwoPhaseUser {
+  Oid role = 0;
+  Oid database = 0;
+  bool superuser = false;
 };
 
 /// Thrown Error at open: XX001 (damaged), 58030 (I/O), 55006 (another process has the directory).
@@ -154,6 +174,19 @@ class TransactionSystem {
     bool exists = false;  // false: never advanced; the definition's start counts
   };
   [[nodiscard]] SequenceState sequence_state(TableId sequence) const;
+
+  // --- two-phase commit (two_phase.cc) ---
+  /// The transaction is durable, keeps its locks, belongs to the system (`txn` is null) and waits for its
+  /// decision, over restarts. Throws 22023, 42710, 53400, 55000, 0A000 (of what cannot be kept over a
+  /// restart); after that and after an outcome that is not kOk the caller rolls it back, if `txn` is not
+  /// null.
+  Task<Outcome> prepare(std::unique_ptr<Transaction>& txn, std::string gid, TwoPhaseUser user);
+  /// Decides. kOk: durable. kNoSpace: it is still prepared. Throws 42704, 55000 (somebody else decides just
+  /// now), 42501, 0A000 (of another database). `on_commit` runs at the commit's place in the order.
+  Task<Outcome> commit_prepared(std::string gid, TwoPhaseUser user,
+                                std::move_only_function<void(CommitTimestamp)> on_commit = {});
+  Task<Outcome> rollback_prepared(std::string gid, TwoPhaseUser user);
+  [[nodiscard]] std::vector<PreparedTransaction> prepared_transactions() const;
 
   // --- durability ---
   [[nodiscard]] Lsn durable_lsn() const;
@@ -229,6 +262,10 @@ class TransactionSystem {
   friend class Transaction;
   friend class Table;
   TransactionSystem();
+  Task<Outcome> decide(std::string gid, TwoPhaseUser user, bool commit,
+                       std::move_only_function<void(CommitTimestamp)> on_commit);
+  void recreate_prepared();
+  void redo(Transaction& txn, const log::Event& event);
   std::unique_ptr<SystemParts> parts_;
 };
 

@@ -68,7 +68,7 @@ struct TxnState {
   std::atomic<std::uint64_t> commit_ts{kRunning};  // one store commits; readers load it with acquire
   std::atomic<std::uint64_t> end_lsn{0};           // end of its batch; stored before commit_ts
   std::uint64_t id = 0;
-  Locker* locker = nullptr;  // while it runs
+  std::atomic<Locker*> locker{nullptr};  // while it runs; another one's once it is prepared
   std::int64_t began_us = 0;
 
   // Undo.

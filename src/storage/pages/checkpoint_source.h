@@ -14,7 +14,7 @@ namespace rustbd::storage {
 /// Records of the undo snapshot stream. The body's format is the source's own (kFree is the page layer's).
 enum class SnapshotRecord : std::uint8_t {
   kActive = 1,    // undo of a transaction that was active at the gate
-  kPrepared = 2,  // a prepared transaction: its PREPARE batch and its undo
+  kPrepared = 2,  // a prepared transaction: where its PREPARE stands in the log
   kPurge = 3,     // an entry of the purge queue
   kFree = 4,  // u64 page, u8 PendingKind; the source may add some, the page layer reads them (twice is once)
   kSequence = 5,       // sequence values

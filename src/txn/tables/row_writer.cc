@@ -139,6 +139,10 @@ Outcome RowWriter::do_after(After& after, WaitPolicy policy, Step* step) {
 // --- values ---
 
 void RowWriter::given_row(RowRef row) {
+  if (redo_ != nullptr) {
+    s_.full = redo_->cells;
+    return;
+  }
   const auto& columns = format_.layout->columns;
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const types::Vector& v = row.columns[i];
@@ -148,6 +152,18 @@ void RowWriter::given_row(RowRef row) {
       s_.full.push_back(
           storage::make_cell(v.datum(row.row), !v.is_valid(row.row), format_.phys[i], s_.arena));
     }
+  }
+}
+
+void RowWriter::given_columns(std::span<const ColumnNumber> changed, RowRef values) {
+  if (redo_ != nullptr) {
+    s_.full = redo_->cells;
+    return;
+  }
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    const types::Vector& v = values.columns[i];
+    s_.full.push_back(
+        storage::make_cell(v.datum(values.row), !v.is_valid(values.row), format_.phys[changed[i]], s_.arena));
   }
 }
 
@@ -183,6 +199,7 @@ bool RowWriter::needs_staging(ColumnNumber column, std::string_view bytes) {
 /// log buffer; else that is to be done.
 bool RowWriter::log_has_room(std::span<const ColumnNumber> columns, std::span<const Cell> a,
                              std::span<const Cell> b, After* after) const {
+  if (redo_ != nullptr) return true;
   std::size_t bytes = 16;
   const auto add = [&](std::span<const Cell> cells) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -239,6 +256,10 @@ bool RowWriter::resolve_columns(std::vector<Cell>& row, const std::vector<bool>*
 
 void RowWriter::computed_entries(const WriteExtras& extras, std::span<const Cell> old_row,
                                  std::span<const Cell> new_row) {
+  if (redo_ != nullptr) {
+    s_.computed = redo_->computed;
+    return;
+  }
   s_.computed.clear();
   for (const ComputedKey& c : extras.computed) {
     const storage::IndexLayout* index = format_.layout->find_index(c.index);
@@ -269,6 +290,7 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
     return Step::kReturn;
   };
   if (!found) return answer(Status::kGone);
+  if (redo_ != nullptr) return tombstone ? answer(Status::kGone) : Step::kDone;
   const ChainHead chain = parts_.versions.head(state_.id, row);
   const UndoRec* newest = chain.newest();
   TxnState* owner = newest != nullptr ? newest->owner : nullptr;
@@ -414,7 +436,7 @@ RowWriter::Step RowWriter::add_entries(EntryLatches& latches, const LeafView* ow
                                        const WriteExtras& extras, Outcome* out, After* after) {
   for (const auto& e : s_.entries) {
     const storage::IndexLayout& index = *e.part->layout;
-    const bool check = index.unique && (!e.has_null || index.nulls_not_distinct);
+    const bool check = index.unique && (!e.has_null || index.nulls_not_distinct) && redo_ == nullptr;
     storage::Status status;
     if (!check) {
       status = latches.insert(*e.part->tree, e.key, row);
@@ -581,14 +603,17 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
     s_.entries.push_back(std::move(e));
   }
   if (!s_.computed.empty()) write_undo_other(s_.computed, s_.payload);
-  ByteWriter body(s_.body);
-  write_row_event(body, format_, s_.full, s_.computed);
-  if (Outcome room = txn_.make_log_room(s_.body.size()); !room.ok()) return room;
+  if (redo_ == nullptr) {
+    ByteWriter body(s_.body);
+    write_row_event(body, format_, s_.full, s_.computed);
+    if (Outcome room = txn_.make_log_room(s_.body.size()); !room.ok()) return room;
+  }
   TxnState& mine = txn_.writable_state();
-  UndoRec* block = open_block();
+  UndoRec* block = redo_ == nullptr ? open_block() : nullptr;
   if (block == nullptr && bulk) block = begin_block();
-  const RowId id{block != nullptr ? block->row + block->placed
-                                  : state_.next_row.fetch_add(1, std::memory_order_relaxed)};
+  const RowId id = redo_ != nullptr   ? redo_->row
+                   : block != nullptr ? RowId{block->row + block->placed}
+                                      : RowId{state_.next_row.fetch_add(1, std::memory_order_relaxed)};
   hint_ = state_.tree->append_hint();
 
   Outcome result = run(WaitPolicy::kWait, [&](Outcome* out, After* after) {
@@ -597,6 +622,10 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
       return status_step(status, out);
     if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
     LeafPage page(leaf.mutable_bytes(), format_.rows);
+    if (redo_ != nullptr && page.find(id) != storage::kNoSlot) {
+      out->status = Status::kGone;
+      return Step::kReturn;
+    }
     if (page.room_for_insert(id, s_.new_row) == Room::kFull) {
       after->split_leaf = true;
       after->split_row = id;
@@ -615,7 +644,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
     entries.apply();
     for (const auto& st : s_.staged) parts_.storage->pending().remove(st.write->ref().first);
     s_.staged.clear();
-    mine.events.add(log::EventOp::kInsert, state_.id, id, s_.body);
+    if (redo_ == nullptr) mine.events.add(log::EventOp::kInsert, state_.id, id, s_.body);
     return Step::kDone;
   });
   if (result.ok()) {
@@ -629,11 +658,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
 Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowRef values,
                           const WriteExtras& extras, std::uint64_t accept_newer) {
   s_.begin();
-  for (std::size_t i = 0; i < changed.size(); ++i) {
-    const types::Vector& v = values.columns[i];
-    s_.full.push_back(
-        storage::make_cell(v.datum(values.row), !v.is_valid(values.row), format_.phys[changed[i]], s_.arena));
-  }
+  given_columns(changed, values);
   if (Outcome staged_all = run_staging(); !staged_all.ok()) return staged_all;
   TxnState& mine = txn_.writable_state();
   const std::size_t suspects = extras.deferred != nullptr ? extras.deferred->suspects.size() : 0;
@@ -748,9 +773,11 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       }
       if (auto dirty = entries.mark_dirty(); !dirty) return dirty_step(dirty, out);
       write_undo_update(s_.changed, s_.before, format_, s_.computed, s_.payload);
-      ByteWriter& body = mine.events.begin_event(log::EventOp::kUpdate, state_.id, row);
-      write_update_event(body, format_, s_.changed, log_before, log_after, s_.computed);
-      mine.events.end_event();
+      if (redo_ == nullptr) {
+        ByteWriter& body = mine.events.begin_event(log::EventOp::kUpdate, state_.id, row);
+        write_update_event(body, format_, s_.changed, log_before, log_after, s_.computed);
+        mine.events.end_event();
+      }
       push_record(UndoOp::kUpdate, flags, row);
       leaf.set_has_versions(true);
       page.update(slot, s_.changed, s_.after);
@@ -793,9 +820,11 @@ Outcome RowWriter::remove(RowId row, const WriteExtras& extras, std::uint64_t ac
     if (!log_has_room({}, s_.old_row, {}, after)) return Step::kRestart;
     if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
     LeafPage page(leaf.mutable_bytes(), format_.rows);
-    ByteWriter& body = mine.events.begin_event(log::EventOp::kDelete, state_.id, row);
-    write_row_event(body, format_, s_.old_row, s_.computed);
-    mine.events.end_event();
+    if (redo_ == nullptr) {
+      ByteWriter& body = mine.events.begin_event(log::EventOp::kDelete, state_.id, row);
+      write_row_event(body, format_, s_.old_row, s_.computed);
+      mine.events.end_event();
+    }
     push_record(UndoOp::kDelete, UndoRec::kUniqueKey | UndoRec::kAnyKey, row);
     leaf.set_has_versions(true);
     page.set_tombstone(slot, true);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rustbd/log/events.h"
 #include "rustbd/txn/row_codec.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/tables/table.h"
@@ -103,10 +104,19 @@ class RowWriter {
                  std::uint64_t accept_newer);
   Outcome remove(RowId row, const WriteExtras& extras, std::uint64_t accept_newer);
   Outcome lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uint64_t accept_newer);
+  /// The change that an event of a prepared transaction describes, once more (recovery): without the checks,
+  /// which it passed when it was made, and without an event. kDamaged: it does not fit the table.
+  Outcome redo(const log::Event& event);
   /// The unique check of one key for a row that is in the table already (deferred constraints).
   Outcome check_unique(const IndexPart& part, ByteSpan key, RowId row);
 
  private:
+  struct Redo {
+    RowId row;
+    std::vector<ColumnNumber> columns;  // of an update
+    std::vector<Cell> cells;            // new values, in full
+    std::vector<ComputedEntry> computed;
+  };
   enum class Step : std::uint8_t { kDone, kRestart, kReturn };
   /// What is to be done outside the gate before the next attempt.
   struct After {
@@ -131,6 +141,7 @@ class RowWriter {
   Step dirty_step(const storage::DirtyResult& dirty, Outcome* out);
 
   void given_row(RowRef row);
+  void given_columns(std::span<const ColumnNumber> changed, RowRef values);
   bool needs_staging(ColumnNumber column, std::string_view bytes);
   Outcome run_staging();
   void drop_staging(std::span<const ColumnNumber> kept);
@@ -163,6 +174,7 @@ class RowWriter {
   WriteScratch& s_;
   RowId written_;
   PageId hint_;
+  const Redo* redo_ = nullptr;  // not null: inside redo()
 };
 
 }  // namespace rustbd::txn
