@@ -127,7 +127,8 @@ class Postgres:
         self.data = self.dir / "data"
         self.port = free_port()
         self._as_postgres(str(POSTGRES_BIN / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8")
-        settings = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.dir}", "timezone=UTC", *self.options]
+        settings = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.dir}", "timezone=UTC",
+                    "max_prepared_transactions=64", *self.options]
         flags = " ".join(f"-c {s}" for s in settings)
         self._as_postgres(str(POSTGRES_BIN / "pg_ctl"), "-D", str(self.data), "-w", "-l", str(self.dir / "log"), "-o", flags, "start")
         return self

@@ -240,6 +240,7 @@ Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {
       input.statement = s.statement;
       input.text = text.substr(static_cast<std::size_t>(s.begin), static_cast<std::size_t>(s.end - s.begin));
       input.top_level = !several;
+      input.several = several;
       co_await run_statement(parts, input, sink);
       running.record(current, nullptr);
       current = nullptr;

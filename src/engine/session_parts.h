@@ -75,8 +75,9 @@ struct Session::Parts {
 // transaction_block.cc
 /// Begins a transaction if none runs.
 void ensure_transaction(Session::Parts& parts, bool single_read);
-Task<std::string> run_transaction_statement(Session::Parts& parts,
-                                            const sql::TransactionStatement& statement);
+/// `several`: as StatementInput's.
+Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement,
+                                            bool several);
 /// Commits the implicit transaction (not a block). Throws Error.
 Task<> commit_transaction(Session::Parts& parts);
 Task<> abort_transaction(Session::Parts& parts);
@@ -89,6 +90,7 @@ struct StatementInput {
   std::string_view text;  // of this statement
   std::span<const types::Value> parameters{};
   bool top_level = true;  // alone in its simple query, outside a block
+  bool several = false;   // one of several in its simple query
 };
 /// Runs one statement to its end. Throws Error.
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink);

@@ -131,7 +131,7 @@ constexpr SettingDefinition kDefinitions[] = {
      "Shows the maximum number of index keys."},
     {"max_parallel_workers_per_gather", kInteger, kUser, "2", "", 0, 1024, "", kResource,
      "Accepted without effect."},
-    {"max_prepared_transactions", kInteger, kPostmaster, "0", "", 0, 262143, "", kResource,
+    {"max_prepared_transactions", kInteger, kPostmaster, "64", "", 0, 262143, "", kResource,
      "Sets the maximum number of simultaneously prepared transactions."},
     {"parallel_setup_cost", kReal, kUser, "1000", "", 0, 1e300, "", kQuery, "Accepted without effect."},
     {"plan_cache_mode", kEnum, kUser, "auto", "", 0, 0, "auto,force_generic_plan,force_custom_plan", kQuery,

@@ -432,14 +432,11 @@ Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultS
   const auto& statement = *input.statement;
   ++parts.statement_number;
   if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {
-    const bool ends = t->type == sql::TransactionType::kCommit ||
-                      t->type == sql::TransactionType::kRollback ||
-                      t->type == sql::TransactionType::kRollbackTo;
-    if (parts.failed && !ends)
+    if (parts.failed && !is_transaction_control(statement))
       throw error(sqlstate::kInFailedTransaction,
                   "current transaction is aborted, commands ignored until end of transaction block");
     parts.context->begin_statement();
-    sink.complete(co_await run_transaction_statement(parts, *t));
+    sink.complete(co_await run_transaction_statement(parts, *t, input.several));
     co_return;
   }
   if (parts.failed)

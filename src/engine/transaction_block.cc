@@ -71,16 +71,23 @@ void ensure_transaction(Session::Parts& parts, bool single_read) {
   parts.transaction_start_us = parts.statement_start_us;
 }
 
-Task<> commit_transaction(Session::Parts& parts) {
-  if (parts.transaction == nullptr) {
-    forget_transaction(parts);
-    co_return;
-  }
+namespace {
+/// Deferred constraints.
+Task<> run_deferred_checks(Session::Parts& parts) {
   while (!parts.before_commit.empty()) {
     auto checks = std::move(parts.before_commit);
     parts.before_commit.clear();
     for (auto& check : checks) co_await check();
   }
+}
+}  // namespace
+
+Task<> commit_transaction(Session::Parts& parts) {
+  if (parts.transaction == nullptr) {
+    forget_transaction(parts);
+    co_return;
+  }
+  co_await run_deferred_checks(parts);
   for (auto& [name, portal] : parts.portals) portal->run.reset();
   const bool asynchronous = parts.session.settings().get("synchronous_commit").value_or("on") == "off";
   const auto outcome =
@@ -123,8 +130,73 @@ Task<> after_error(Session::Parts& parts) {
   co_await abort_transaction(parts);
 }
 
-Task<std::string> run_transaction_statement(Session::Parts& parts,
-                                            const sql::TransactionStatement& statement) {
+// --- Two-phase commit ---
+
+namespace {
+
+txn::TwoPhaseUser two_phase_user(Session::Parts& parts) {
+  return {parts.current_oid, catalog::oid::kDatabasePostgres, parts.is_superuser()};
+}
+
+Task<> prepare_present(Session::Parts& parts, const std::string& gid) {
+  co_await run_deferred_checks(parts);
+  if (parts.changes.position() != 0) {
+    throw error(sqlstate::kFeatureNotSupported, "cannot PREPARE a transaction that has changed the catalog")
+        .with_detail(
+            "CREATE, ALTER, DROP, TRUNCATE, GRANT, COMMENT and ANALYZE are not supported in a prepared "
+            "transaction.");
+  }
+  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  auto& system = parts.database.transactions();
+  const auto user = two_phase_user(parts);
+  const auto outcome = co_await system.prepare(parts.transaction, gid, user);
+  if (!outcome.ok()) system.throw_outcome(outcome, parts.locker.get());
+}
+
+/// PREPARE TRANSACTION. If it fails, the transaction is rolled back and its block is over.
+Task<std::string> prepare_transaction(Session::Parts& parts, const std::string& gid) {
+  if (!parts.in_block) {
+    parts.notice(Severity::kWarning,
+                 Error{sqlstate::kNoActiveTransaction, "there is no transaction in progress"});
+    if (parts.transaction == nullptr) co_return "ROLLBACK";
+  }
+  if (parts.failed) {
+    co_await abort_transaction(parts);
+    co_return "ROLLBACK";
+  }
+  std::exception_ptr failure;
+  try {
+    co_await prepare_present(parts, gid);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await abort_transaction(parts);
+    std::rethrow_exception(failure);
+  }
+  parts.session.settings().commit();
+  forget_transaction(parts);
+  co_return "PREPARE TRANSACTION";
+}
+
+/// COMMIT PREPARED and ROLLBACK PREPARED.
+Task<std::string> decide_prepared(Session::Parts& parts, const std::string& gid, bool commit, bool several) {
+  const std::string tag = commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED";
+  if (parts.in_block || several || parts.transaction != nullptr)
+    throw error(sqlstate::kActiveTransaction, "{} cannot run inside a transaction block", tag);
+  auto& system = parts.database.transactions();
+  const auto user = two_phase_user(parts);
+  txn::Outcome outcome;
+  if (commit) outcome = co_await system.commit_prepared(gid, user);
+  else outcome = co_await system.rollback_prepared(gid, user);
+  if (!outcome.ok()) system.throw_outcome(outcome, parts.locker.get());
+  co_return tag;
+}
+
+}  // namespace
+
+Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement,
+                                            bool several) {
   using sql::TransactionType;
   const auto warn = [&](SqlState state, std::string text) {
     parts.notice(Severity::kWarning, Error{state, std::move(text)});
@@ -215,10 +287,16 @@ Task<std::string> run_transaction_statement(Session::Parts& parts,
       co_await roll_back_to(parts, *entry);
       co_return "ROLLBACK";
     }
-    case TransactionType::kPrepare:
+    case TransactionType::kPrepare: {
+      const std::string gid{statement.name};
+      co_return co_await prepare_transaction(parts, gid);
+    }
     case TransactionType::kCommitPrepared:
-    case TransactionType::kRollbackPrepared:
-      throw not_supported("PREPARE TRANSACTION").at(statement.location);
+    case TransactionType::kRollbackPrepared: {
+      const std::string gid{statement.name};
+      co_return co_await decide_prepared(parts, gid, statement.type == TransactionType::kCommitPrepared,
+                                         several);
+    }
   }
   RUSTBD_UNREACHABLE();
 }

@@ -146,6 +146,7 @@ bool read_global_id_body(ByteSpan body, GlobalIdBody& out) {
   ByteReader in{body};
   out.gid = in.text();
   out.database = static_cast<std::uint32_t>(in.varint());
+  out.owner = static_cast<std::uint32_t>(in.varint());
   return in.ok() && in.at_end();
 }
 
@@ -212,6 +213,7 @@ void EventWriter::add_global_id(const GlobalIdBody& id) {
   ByteWriter& out = begin_event(EventOp::kGlobalId, TableId{}, RowId{});
   out.text(id.gid);
   out.varint(id.database);
+  out.varint(id.owner);
   end_event();
 }
 

@@ -6,8 +6,8 @@
 // changed columns. DDL: u32 object, u8 kind, text. TRUNCATE: varint new table id (the event's id is the old
 // one). SEQ: zigzag varint value, u8 called (table_id is the sequence, rowid 0). MESSAGE: varint-length
 // prefix, bytes. LOCK (only of prepared transactions): u8 kind, u8 mode and, of locks that are not on the
-// event's row, varint a, varint b. GID: varint-length global id, varint database. A row image: null map
-// (bit i: column i is NULL; in UPDATE one bit per changed column), then the non-null values.
+// event's row, varint a, varint b. GID: varint-length global id, varint database, varint owner. A row image:
+// null map (bit i: column i is NULL; in UPDATE one bit per changed column), then the non-null values.
 #pragma once
 
 #include <cstdint>
@@ -90,7 +90,7 @@ struct LockBody {
 inline constexpr std::uint8_t kRowLockKind = 1;
 struct GlobalIdBody {
   std::string_view gid;
-  std::uint32_t database = 0;
+  std::uint32_t database = 0, owner = 0;
 };
 bool read_ddl_body(ByteSpan body, DdlBody& out);
 bool read_truncate_body(ByteSpan body, TableId& new_table);

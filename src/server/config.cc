@@ -155,6 +155,8 @@ const std::vector<ConfigKey>& config_keys() {
        "longest idle time inside a transaction; 0: any"},
       {"txn.default_isolation", kChoice, "read committed", "read committed,repeatable read",
        "isolation level of new transactions"},
+      {"txn.max_prepared_transactions", kCount, "64", "",
+       "prepared transactions (PREPARE TRANSACTION) at once; 0: none"},
       {"txn.undo_limit", kBytes, "", "", "memory for old row versions; empty: 25 % of memory"},
       {"log.level", kChoice, "info", "debug,info,warning,error", "what is logged"},
       {"log.format", kChoice, "text", "text,json", "form of log lines"},

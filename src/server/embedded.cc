@@ -99,10 +99,13 @@ engine::DatabaseOptions database_options(const Config& config) {
   o.query_memory_bytes =
       or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
   o.max_connections = config.count("server.max_connections");
+  s.prepared_transactions_max = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(config.count("txn.max_prepared_transactions"), 262143));
   const auto milliseconds = [&](std::string_view key) {
     return std::to_string(config.microseconds(key) / 1000);
   };
   o.settings = {{"max_connections", config.text("server.max_connections")},
+                {"max_prepared_transactions", config.text("txn.max_prepared_transactions")},
                 {"shared_buffers", std::to_string(s.buffer_bytes / 8192)},
                 {"statement_timeout", milliseconds("exec.statement_timeout")},
                 {"lock_timeout", milliseconds("exec.lock_timeout")},

@@ -167,7 +167,7 @@ DecodedEvent LogDecoder::decode(const log::Event& event) {
   if (event.op == log::EventOp::kGlobalId) {
     log::GlobalIdBody body;
     if (!log::read_global_id_body(event.body, body)) return unknown();
-    out.text = fmt::format("'{}' of database {}", body.gid, body.database);
+    out.text = fmt::format("'{}' of role {} in database {}", body.gid, body.owner, body.database);
     return out;
   }
   const auto known = formats_.find(event.table);

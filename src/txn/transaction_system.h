@@ -180,12 +180,13 @@ class TransactionSystem {
   /// decision, over restarts. Throws 22023, 42710, 53400, 55000, 0A000 (of what cannot be kept over a
   /// restart); after that and after an outcome that is not kOk the caller rolls it back, if `txn` is not
   /// null.
-  Task<Outcome> prepare(std::unique_ptr<Transaction>& txn, std::string gid, TwoPhaseUser user);
+  Task<Outcome> prepare(std::unique_ptr<Transaction>& txn, const std::string& gid, TwoPhaseUser user);
   /// Decides. kOk: durable. kNoSpace: it is still prepared. Throws 42704, 55000 (somebody else decides just
-  /// now), 42501, 0A000 (of another database). `on_commit` runs at the commit's place in the order.
-  Task<Outcome> commit_prepared(std::string gid, TwoPhaseUser user,
-                                std::move_only_function<void(CommitTimestamp)> on_commit = {});
-  Task<Outcome> rollback_prepared(std::string gid, TwoPhaseUser user);
+  /// now), 42501, 0A000 (of another database). `*on_commit` runs at the commit's place in the order.
+  /// The arguments live until it has ended.
+  Task<Outcome> commit_prepared(const std::string& gid, TwoPhaseUser user,
+                                std::move_only_function<void(CommitTimestamp)>* on_commit = nullptr);
+  Task<Outcome> rollback_prepared(const std::string& gid, TwoPhaseUser user);
   [[nodiscard]] std::vector<PreparedTransaction> prepared_transactions() const;
 
   // --- durability ---
@@ -262,8 +263,8 @@ class TransactionSystem {
   friend class Transaction;
   friend class Table;
   TransactionSystem();
-  Task<Outcome> decide(std::string gid, TwoPhaseUser user, bool commit,
-                       std::move_only_function<void(CommitTimestamp)> on_commit);
+  Task<Outcome> decide(const std::string& gid, TwoPhaseUser user, bool commit,
+                       std::move_only_function<void(CommitTimestamp)>* on_commit);
   void recreate_prepared();
   void redo(Transaction& txn, const log::Event& event);
   std::unique_ptr<SystemParts> parts_;

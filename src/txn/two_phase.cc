@@ -90,7 +90,7 @@ std::vector<PreparedTransaction> TransactionSystem::prepared_transactions() cons
 
 // --- PREPARE ---
 
-Task<Outcome> TransactionSystem::prepare(std::unique_ptr<Transaction>& txn, std::string gid,
+Task<Outcome> TransactionSystem::prepare(std::unique_ptr<Transaction>& txn, const std::string& gid,
                                          TwoPhaseUser user) {
   SystemParts& parts = *parts_;
   const TxnState& state = txn->writable_state();
@@ -134,7 +134,12 @@ Task<Outcome> Transaction::write_prepare(const std::string& gid, Oid database, L
       else if (!o.ok()) co_return o;
     }
   }
-  state.events.add_global_id({gid, database});
+  Oid owner = 0;
+  {
+    std::lock_guard lock(parts.prepared_mutex);
+    owner = parts.prepared.at(gid).owner;
+  }
+  state.events.add_global_id({gid, database, owner});
   log::PreparedBatch batch;
   log::Reservation reservation;
   const Outcome room = co_await reserve_last_batch(log::BatchKind::kPrepare, log::BatchKind::kPrepareLarge,
@@ -171,22 +176,22 @@ void Transaction::leave_session() {
 
 // --- The decision ---
 
-Task<Outcome> TransactionSystem::commit_prepared(std::string gid, TwoPhaseUser user,
-                                                 std::move_only_function<void(CommitTimestamp)> on_commit) {
-  return decide(std::move(gid), user, true, std::move(on_commit));
+Task<Outcome> TransactionSystem::commit_prepared(const std::string& gid, TwoPhaseUser user,
+                                                 std::move_only_function<void(CommitTimestamp)>* on_commit) {
+  return decide(gid, user, true, on_commit);
 }
 
-Task<Outcome> TransactionSystem::rollback_prepared(std::string gid, TwoPhaseUser user) {
-  return decide(std::move(gid), user, false, {});
+Task<Outcome> TransactionSystem::rollback_prepared(const std::string& gid, TwoPhaseUser user) {
+  return decide(gid, user, false, nullptr);
 }
 
-Task<Outcome> TransactionSystem::decide(std::string gid, TwoPhaseUser user, bool commit,
-                                        std::move_only_function<void(CommitTimestamp)> on_commit) {
+Task<Outcome> TransactionSystem::decide(const std::string& gid, TwoPhaseUser user, bool commit,
+                                        std::move_only_function<void(CommitTimestamp)>* on_commit) {
   SystemParts& parts = *parts_;
   PreparedEntry& entry = claim_decision(parts, gid, user);
   Transaction& txn = *entry.transaction;
   log::EventWriter events;
-  events.add_global_id({gid, entry.database});
+  events.add_global_id({gid, entry.database, entry.owner});
   const log::BatchInfo info{commit ? log::BatchKind::kCommitPrepared : log::BatchKind::kAbortPrepared,
                             entry.id, user.role, parts.catalog_version.load(std::memory_order_relaxed)};
   log::PreparedBatch batch = log::prepare_batch(info, events.bytes(), events.count(), {}, parts.log_key());
@@ -203,7 +208,7 @@ Task<Outcome> TransactionSystem::decide(std::string gid, TwoPhaseUser user, bool
   }
   std::unique_ptr<Transaction> owned;
   if (commit) {
-    if (on_commit) txn.on_commit(std::move(on_commit));
+    if (on_commit != nullptr) txn.on_commit(std::move(*on_commit));
     owned = txn.place_commit(batch, reservation, &gid);
   } else {
     {
@@ -267,6 +272,7 @@ class PreparedLog {
         good = good && log::read_global_id_body(event.body, body);
         out.gid = body.gid;
         out.database = body.database;
+        out.owner = body.owner;
         named = true;
       } else if (event.op == log::EventOp::kLock) {
         log::LockBody body;
@@ -275,7 +281,6 @@ class PreparedLog {
       }
     });
     if (!named || !good) throw damaged(id);
-    out.owner = batch_.header.role_oid;
     out.prepared_us = static_cast<std::int64_t>(batch_.header.wall_clock_us);
     const auto chain = reader_.read_fragment_chain(batch_);
     out.first = chain && !chain->empty() ? chain->front().lsn : lsn;

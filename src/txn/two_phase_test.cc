@@ -48,7 +48,7 @@ struct TwoPhase : ::testing::Test {
     table.reset();
   }
   std::unique_ptr<Transaction> begin() {
-    auto txn = db.system().begin(*locker, {.role = kUser.role});
+    auto txn = db.system().begin(*locker);
     txn->begin_statement();
     return txn;
   }
@@ -422,10 +422,10 @@ TEST_F(TwoPhase, PowerCutAtEveryOperation) {
       fresh.options.background = false;
       fresh.open();
       const AccountIds at = fresh.make_accounts();
-      const auto session = fresh.system().make_locker(1);
       RowId row;
       bool prepared = false, decided = false, crashed = false;
       {
+        const auto session = fresh.system().make_locker(1);
         Table accounts = fresh.table(at);
         const Row old(1, 1, {}), changed(0, 2, {});
         auto txn = fresh.system().begin(*session);
@@ -508,9 +508,9 @@ TEST_F(TwoPhase, TheLogSaysIt) {
       (std::vector<std::string>{
           fmt::format("PREPARE|INSERT |UPDATE |DELETE |LOCK RowExclusiveLock on relation {} of database 5|"
                       "LOCK exclusive advisory lock -7 of class 1 in database 5|LOCK FOR SHARE|"
-                      "GID 'a b' of database 5",
+                      "GID 'a b' of role 10 in database 5",
                       ids.relation),
-          "COMMIT_PREPARED|GID 'a b' of database 5"}));
+          "COMMIT_PREPARED|GID 'a b' of role 10 in database 5"}));
 }
 
 }  // namespace

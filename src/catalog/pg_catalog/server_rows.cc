@@ -225,13 +225,11 @@ void put_lock(VirtualContext& x, const txn::LockListEntry& e, const std::map<std
       mode = kAdvisoryModes[e.mode];
       break;
   }
-  r.text(fmt::format("{}/{}", e.process_id, e.transaction_id))
-      .int4(e.process_id)
-      .text(mode)
-      .boolean(e.granted)
-      .boolean(e.fast_path)
-      .null()
-      .end_row();
+  // A prepared transaction belongs to no session.
+  r.text(fmt::format("{}/{}", e.process_id == 0 ? -1 : e.process_id, e.transaction_id));
+  if (e.process_id == 0) r.null();
+  else r.int4(e.process_id);
+  r.text(mode).boolean(e.granted).boolean(e.fast_path).null().end_row();
 }
 void fill_locks(VirtualContext& x, RowCollector& r) {
   const auto tables = relations_by_table(x);
@@ -243,13 +241,26 @@ void fill_transactions(VirtualContext& x, RowCollector& r) {
   for (auto& a : x.server.activity()) sessions[a.pid] = a;
   for (const auto& t : x.server.transactions().active_transactions()) {
     const auto it = sessions.find(t.process_id);
-    r.int4(t.process_id)
-        .int8(static_cast<std::int64_t>(t.id.raw()))
-        .text_or_null(it == sessions.end() ? "" : it->second.state);
+    if (t.process_id == 0) r.null();
+    else r.int4(t.process_id);
+    r.int8(static_cast<std::int64_t>(t.id.raw()));
+    if (t.process_id == 0) r.text("prepared");
+    else r.text_or_null(it == sessions.end() ? "" : it->second.state);
     put_time(r, t.began_us)
         .int8(static_cast<std::int64_t>(t.undo_records))
         .text_or_null(it == sessions.end() ? "" : it->second.query)
         .end_row();
+  }
+}
+
+void fill_prepared_transactions(VirtualContext& x, RowCollector& r) {
+  for (const auto& t : x.server.transactions().prepared_transactions()) {
+    r.xid(static_cast<std::uint32_t>(t.id.raw())).text(t.gid);
+    put_time(r, t.prepared_us);
+    const auto* role = x.catalog.role(t.owner);
+    if (role == nullptr) r.null();
+    else r.text(role->name);
+    r.text("postgres").end_row();
   }
 }
 
@@ -347,6 +358,7 @@ constexpr NamedFill kFills[] = {
     {"pg_cursors", &fill_cursors},
     {"pg_stat_activity", &fill_activity},
     {"pg_locks", &fill_locks},
+    {"pg_prepared_xacts", &fill_prepared_transactions},
     {"pg_stat_database", &fill_stat_database},
     {"pg_stat_bgwriter", &fill_stat_bgwriter},
     {"pg_timezone_names", &fill_time_zones},

@@ -5,8 +5,8 @@ namespace rustbd::engine {
 bool is_transaction_control(const sql::Node& statement) {
   const auto* t = sql::try_as<sql::TransactionStatement>(&statement);
   return t != nullptr &&
-         (t->type == sql::TransactionType::kCommit || t->type == sql::TransactionType::kRollback ||
-          t->type == sql::TransactionType::kRollbackTo);
+         (t->type == sql::TransactionType::kCommit || t->type == sql::TransactionType::kPrepare ||
+          t->type == sql::TransactionType::kRollback || t->type == sql::TransactionType::kRollbackTo);
 }
 
 namespace {

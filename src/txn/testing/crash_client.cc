@@ -373,6 +373,7 @@ Task<CrashClient::Next> CrashClient::operation() {
 Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
   if (next != Next::kAbort && !deferred_.empty()) next = co_await check_all_deferred();
   if (next == Next::kDead) co_return next;
+  const bool may_prepare = !changed_layout_ && advisory_count() == 0;
   forget_advisory(0);
   if (next == Next::kAbort || world_.chance(150)) {
     ++world_.aborts;
@@ -380,6 +381,7 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
     co_await txn_->abort();
     co_return world_.dead() ? Next::kDead : Next::kGo;
   }
+  if (may_prepare && world_.two_phase.wanted(world_)) co_return co_await prepare();
   // The callback runs at the moment of the commit's place in the order.
   txn_->on_commit([this](CommitTimestamp ts) {
     if (ts.raw() != 0) world_.model.apply(ts.raw(), effects_);
@@ -404,6 +406,31 @@ Task<CrashClient::Next> CrashClient::finish_transaction(Next next) {
     world_.sequence_seen = std::max(world_.sequence_seen, sequence_seen_);
     world_.model.show(shown_);
   }
+  co_return world_.dead() ? Next::kDead : Next::kGo;
+}
+
+/// Leaves the transaction to whoever decides it.
+Task<CrashClient::Next> CrashClient::prepare() {
+  std::string gid = world_.two_phase.begin_prepare(effects_);
+  const std::uint64_t seen = txn_->max_seen().raw();
+  Outcome o;
+  std::string failure;
+  doing_ = "prepare";
+  try {
+    o = co_await world_.system->prepare(txn_, gid, {10, kCrashDatabase, false});
+  } catch (const Error& e) {
+    failure = e.message;
+  }
+  if (world_.dead()) co_return Next::kDead;  // in doubt
+  world_.two_phase.prepared(gid, failure.empty() && o.ok());
+  if (failure.empty() && o.ok()) {
+    world_.model.acknowledge(seen);
+    co_return Next::kGo;
+  }
+  const bool may_fail = world_.disk_errors && (o.status == Status::kNoSpace || o.status == Status::kIoError);
+  if (!may_fail)
+    world_.problem(fmt::format("client {}: PREPARE: {} {}", number_, failure, static_cast<int>(o.status)));
+  if (txn_ != nullptr) co_await txn_->abort();
   co_return world_.dead() ? Next::kDead : Next::kGo;
 }
 
@@ -456,7 +483,7 @@ Task<> CrashClient::transaction() {
     if (world_.chance(200)) txn_->end_statement();
   }
   if (next != Next::kDead && !world_.dead()) next = co_await finish_transaction(next);
-  if (!txn_->finished()) txn_->abandon();
+  if (txn_ != nullptr && !txn_->finished()) txn_->abandon();
   txn_.reset();
 }
 

@@ -18,7 +18,10 @@
 namespace rustbd::txn::testing {
 
 CrashWorld::CrashWorld(std::uint64_t seed, std::uint32_t feature_bits)
-    : random(seed * 0x9E3779B97F4A7C15ull + 1), features(feature_bits), executor(random.next_u64()) {}
+    : random(seed * 0x9E3779B97F4A7C15ull + 1),
+      features(feature_bits),
+      executor(random.next_u64()),
+      two_phase(seed) {}
 
 namespace {
 
@@ -64,6 +67,7 @@ class Simulation {
     }
     if (world_.problems.empty() && !refused_ && open(true)) {
       verify("at the end");
+      decide_all();
       if (world_.problems.empty() && !world_.wounded()) check_leaks();
     }
     shut_down();
@@ -352,7 +356,9 @@ class Simulation {
         if (!std::exchange(told, true)) say("the power fails");
         for (const auto& client : clients_) client->locker().cancel_wait();
       }
-      if (!world_.executor.step()) tell_stuck("the work of clients", "nothing can run");
+      const bool stepped = world_.executor.step();
+      const bool decides = !world_.dead() && decide_prepared(!stepped, &running);
+      if (!stepped && !decides) tell_stuck("the work of clients", "nothing can run");
       if (world_.has(kCollection) && !world_.dead() && world_.random.below(400) == 0)
         world_.system->collect_garbage();
       if (system_options_.encryption.master_key && !world_.dead() && world_.random.below(3000) == 0) rotate();
@@ -361,6 +367,27 @@ class Simulation {
     for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
     clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
+  }
+
+  void decide_all() {
+    std::size_t running = 0;
+    while (world_.problems.empty() && decide_prepared(true, &running))
+      while (running > 0 && world_.executor.step()) {}
+  }
+
+  /// Now and then, or because nobody can go on, one of the prepared transactions is decided.
+  bool decide_prepared(bool now, std::size_t* running) {
+    if (!world_.has(kTwoPhase)) return false;
+    if (world_.two_phase.refused() > decisions_refused_) {  // somebody makes room
+      decisions_refused_ = world_.two_phase.refused();
+      world_.disk->set_faults(faults_);
+    }
+    std::string gid = world_.two_phase.choose(now);
+    if (gid.empty()) return false;
+    ++*running;
+    world_.executor.workers().post(
+        [this, running, gid] { detach(world_.two_phase.decide(world_, gid), [running] { --*running; }); });
+    return true;
   }
 
   void crash() {
@@ -458,6 +485,7 @@ class Simulation {
   bool refused_ = false;                               // a start, and for good
   Options system_options_;
   bool little_room_ = false;
+  std::uint64_t decisions_refused_ = 0;
   io::SimulatedFaults faults_, errors_;  // always; while clients work
   CrashResult result_;
 };

@@ -152,6 +152,7 @@ void verify_state(CrashWorld& world, const std::string& when) {
                               world.model.shown()));
     return;
   }
+  if (world.has(kTwoPhase)) world.two_phase.verify(world, when);
   world.model.cut_after(ts);
   const auto expected = world.model.layouts_at(ts);
   for (const auto& layout : system.layouts()) {

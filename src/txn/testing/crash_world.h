@@ -16,6 +16,7 @@
 #include "rustbd/txn/tables/index.h"
 #include "rustbd/txn/tables/table.h"
 #include "rustbd/txn/testing/crash_model.h"
+#include "rustbd/txn/testing/crash_two_phase.h"
 #include "rustbd/txn/transaction_system.h"
 
 namespace rustbd::txn::testing {
@@ -44,6 +45,7 @@ enum Feature : std::uint32_t {
   kBulk = 131072,
   kDiskErrors = 262144,             // EIO and ENOSPC while clients work
   kLogWatch = 524288,               // consumers and the archive of the log
+  kTwoPhase = 1048576,              // prepared transactions, decided by others and after restarts
   kDamage = 2097152,                // lost and misdirected writes and reads, rot, slow operations
   kEncryption = 4194304,            // sealed pages and log, rotations of the data key
   kComputedKeys = 8388608,          // indexes with expressions and predicates
@@ -101,6 +103,7 @@ struct CrashWorld {
   std::unique_ptr<io::SimulatedDisk> disk;
   std::unique_ptr<TransactionSystem> system;
   CrashModel model;
+  TwoPhaseWatch two_phase;
   Oid bank = 0;
   std::int64_t bank_sum = 0;
   std::int64_t sequence_seen = 0;  // highest value shown by an acknowledged transaction
@@ -223,6 +226,7 @@ class CrashClient {
     }
   }
   Task<Next> finish_transaction(Next next);
+  Task<Next> prepare();
 
   [[nodiscard]] Oid pick_relation();
   [[nodiscard]] Rows expected_rows(TableId table, const ReadView& view) const;
