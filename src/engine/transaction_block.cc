@@ -193,6 +193,14 @@ Task<std::string> decide_prepared(Session::Parts& parts, const std::string& gid,
   co_return tag;
 }
 
+Task<std::string> run_two_phase(Session::Parts& parts, const sql::TransactionStatement& statement,
+                                bool several) {
+  const std::string gid{statement.name};
+  if (statement.type == sql::TransactionType::kPrepare) co_return co_await prepare_transaction(parts, gid);
+  co_return co_await decide_prepared(parts, gid, statement.type == sql::TransactionType::kCommitPrepared,
+                                     several);
+}
+
 }  // namespace
 
 Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement,
@@ -287,16 +295,9 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
       co_await roll_back_to(parts, *entry);
       co_return "ROLLBACK";
     }
-    case TransactionType::kPrepare: {
-      const std::string gid{statement.name};
-      co_return co_await prepare_transaction(parts, gid);
-    }
+    case TransactionType::kPrepare:
     case TransactionType::kCommitPrepared:
-    case TransactionType::kRollbackPrepared: {
-      const std::string gid{statement.name};
-      co_return co_await decide_prepared(parts, gid, statement.type == TransactionType::kCommitPrepared,
-                                         several);
-    }
+    case TransactionType::kRollbackPrepared: co_return co_await run_two_phase(parts, statement, several);
   }
   RUSTBD_UNREACHABLE();
 }

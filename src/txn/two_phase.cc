@@ -170,6 +170,8 @@ void Transaction::leave_session() {
   own_locker_ = std::make_unique<Locker>(*parts.locks, 0);
   own_locker_->set_transaction_id(state.id);
   parts.locks->hand_over(*locker_, *own_locker_, state);
+  // Who lists the active transactions may still look at the session's locker.
+  { std::lock_guard lock(parts.active_mutex); }
   locker_->set_transaction_id(0);
   locker_ = own_locker_.get();
 }
