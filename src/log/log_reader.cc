@@ -40,8 +40,11 @@ void LogReader::set_limit(Lsn limit) {
 }
 
 LogReader::OpenSegment* LogReader::segment(std::uint64_t number) {
-  for (const auto& known : open_)
-    if (known->number == number) return known.get();
+  const auto found = std::ranges::find(open_, number, [](const auto& known) { return known->number; });
+  if (found != open_.end()) {
+    std::rotate(found, found + 1, open_.end());
+    return open_.back().get();
+  }
   auto fresh = std::make_unique<OpenSegment>();
   fresh->number = number;
   const std::string path = directory_ + "/" + segment_name(geometry_.first_lsn(number));
@@ -219,6 +222,7 @@ ReadOutcome LogReader::judge_end() {
                                 proof.raw()));
     }
   }
+  (void)segment(number);  // end() looks for it among those that are open
   return ReadOutcome::kEnd;
 }
 

@@ -351,6 +351,17 @@ TEST_F(TwoPhase, LargeOnes) {
   EXPECT_EQ(now[300], 300);
 }
 
+/// Its fragments fill more segments than a reader keeps open: replay finds the end of the log all the same.
+TEST_F(TwoPhase, DecisionFarBehindItsFragments) {
+  auto txn = begin();
+  for (int i = 0; i < 130; ++i) ASSERT_TRUE(insert(*txn, i, i, nullptr, std::string(50000, 'f')).ok());
+  ASSERT_EQ(prepare(txn, "far"), "");
+  db.system().checkpoint_blocking();
+  EXPECT_EQ(commit("far"), "");
+  restart();
+  EXPECT_EQ(values().size(), 130u);
+}
+
 TEST_F(TwoPhase, SeveralAndWithoutChanges) {
   auto txn = begin();
   ASSERT_EQ(prepare(txn, ""), "") << "any text is a name";
