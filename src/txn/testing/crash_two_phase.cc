@@ -39,12 +39,14 @@ std::string TwoPhaseWatch::choose(bool now) {
   for (const auto& [gid, entry] : entries_)
     if (entry.acknowledged && !entry.deciding) ready.push_back(gid);
   if (ready.empty()) return {};
-  return ready[random_.below(ready.size())];
+  const std::string gid = ready[random_.below(ready.size())];
+  Entry& entry = entries_.at(gid);  // decide() comes a little later; until then nothing has happened to it
+  entry.deciding = entry.commits = true;
+  return gid;
 }
 
 Task<> TwoPhaseWatch::decide(CrashWorld& world, std::string gid) {
   Entry& entry = entries_.at(gid);
-  entry.deciding = true;
   entry.commits = random_.chance(600);
   Outcome outcome;
   std::string failure;

@@ -26,7 +26,7 @@ class TwoPhaseWatch {
   std::string begin_prepare(const std::vector<Effect>& effects);
   void prepared(const std::string& gid, bool acknowledged);
 
-  /// Something that may be decided now; empty: nothing, or not yet.
+  /// Something that is to be decided now, by decide(); empty: nothing, or not yet.
   [[nodiscard]] std::string choose(bool now);
   Task<> decide(CrashWorld& world, std::string gid);
   /// How often a decision was refused for lack of room.
