@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rustbd/base/ids.h"
 #include "rustbd/server/config.h"
 
 namespace rustbd::cli {
@@ -49,6 +50,26 @@ struct LogTruncateOptions {
 };
 int run_log_truncate(const LogTruncateOptions& options);
 
+struct BackupCommand {
+  SqlOptions connection;
+  std::string to, parent;  // directories on the server; parent empty: a full backup
+  std::string compression = "zstd";
+  std::uint64_t bytes_per_second = 0;
+};
+int run_backup(const BackupCommand& options);
+int run_backup_list(const std::string& directory);
+int run_backup_verify(const std::string& directory);
+
+struct RestoreCommand {
+  std::string from, to;
+  std::vector<std::string> archives;
+  std::string target_time, target_lsn, target_name;  // at most one
+  bool dry_run = false;
+};
+int run_restore(const RestoreCommand& options);
+
+/// `A/1B2C` or a decimal number. Throws Error 22023.
+Lsn parse_lsn(const std::string& text);
 /// A JSON string literal.
 std::string json_text(std::string_view s);
 

@@ -21,13 +21,6 @@
 
 namespace rustbd::cli {
 
-namespace {
-
-constexpr const char* kLogDirectory = "wal";
-
-std::string lsn_text(Lsn lsn) { return txn::TransactionSystem::lsn_text(lsn); }
-
-/// `A/1B2C` or a decimal number.
 Lsn parse_lsn(const std::string& text) {
   const auto number = [&](std::string_view part, int base) {
     std::uint64_t value = 0;
@@ -41,6 +34,12 @@ Lsn parse_lsn(const std::string& text) {
   const std::string_view all{text};
   return Lsn{number(all.substr(0, slash), 16) << 32 | number(all.substr(slash + 1), 16)};
 }
+
+namespace {
+
+constexpr const char* kLogDirectory = "wal";
+
+std::string lsn_text(Lsn lsn) { return txn::TransactionSystem::lsn_text(lsn); }
 
 std::string time_text(std::uint64_t wall_us) {
   const auto seconds = static_cast<std::time_t>(wall_us / 1'000'000);

@@ -121,6 +121,57 @@ CLI::App* add_log_truncate(CLI::App& log, rustbd::cli::LogTruncateOptions& o) {
   return truncate;
 }
 
+struct BackupCommands {
+  CLI::App *backup, *list, *verify;
+};
+
+BackupCommands add_backup(CLI::App& app, rustbd::cli::BackupCommand& o, std::string& directory) {
+  BackupCommands out{};
+  auto* backup = out.backup =
+      app.add_subcommand("backup", "back up a running server; list and verify backups");
+  backup->set_help_flag("--help", "print this help");  // -h is the host
+  backup->add_option("--to", o.to, "directory on the server, made if absent, else empty");
+  backup->add_option("--incremental-from", o.parent,
+                     "an earlier backup: only what has changed since is copied");
+  backup->add_option("--compress", o.compression, "zstd, lz4 or none")
+      ->check(CLI::IsMember({"zstd", "lz4", "none"}))
+      ->capture_default_str();
+  backup->add_option_function<double>(
+      "--rate", [&o](double mb) { o.bytes_per_second = static_cast<std::uint64_t>(mb * 1e6); },
+      "write at most so many MB/s");
+  auto& c = o.connection;
+  backup->add_option("url", c.url, "postgresql://user@host:port/database");
+  backup->add_option("-h,--host", c.host, "server's host");
+  backup->add_option("-p,--port", c.port, "server's port");
+  backup->add_option("-U,--username", c.user, "role");
+  out.list = backup->add_subcommand("list", "the backups in a directory");
+  out.list->add_option("directory", directory, "a backup, or a directory of backups")->required();
+  out.verify =
+      backup->add_subcommand("verify", "read a backup, and those that it needs, and check every checksum");
+  out.verify->add_option("directory", directory, "the backup")->required();
+  return out;
+}
+
+CLI::App* add_restore(CLI::App& app, rustbd::cli::RestoreCommand& o) {
+  auto* restore =
+      app.add_subcommand("restore", "make a data directory from a backup, as it was at some moment");
+  restore->add_option("--from", o.from, "the backup")->required();
+  auto* to = restore->add_option("--to", o.to, "the data directory, made if absent, else empty");
+  restore
+      ->add_option("--archive", o.archives, "a directory of log segments (wal.archive_to); may be repeated")
+      ->allow_extra_args(false);
+  auto* target = restore->add_option_group("target", "the moment; without one all log that there is");
+  target->add_option("--target-time", o.target_time, "up to the first commit after this time");
+  target->add_option("--target-lsn", o.target_lsn, "up to this position in the log");
+  target->add_option("--target-name", o.target_name, "up to this restore point");
+  target->require_option(0, 1);
+  restore->add_flag("--dry-run", o.dry_run, "only verify the backup and look for the log segments");
+  restore->callback([&o, to] {
+    if (to->empty() && !o.dry_run) throw CLI::RequiredError("--to");
+  });
+  return restore;
+}
+
 /// The shell's defaults are psql's variables, then RustBD's own port.
 void fill_defaults(rustbd::cli::SqlOptions& o) {
   if (!o.url.empty() || !o.data.empty()) return;
@@ -161,6 +212,11 @@ int main(int argc, char** argv) {
   rustbd::cli::LogTruncateOptions truncate_options;
   auto* log_dump = add_log_dump(*log, dump_options);
   auto* log_truncate = add_log_truncate(*log, truncate_options);
+  rustbd::cli::BackupCommand backup_options;
+  rustbd::cli::RestoreCommand restore_options;
+  std::string backup_directory;
+  const auto backups = add_backup(app, backup_options, backup_directory);
+  const auto* restore = add_restore(app, restore_options);
   auto* config =
       app.add_subcommand("config", "print every configuration key, its value and where that came from");
   add_serve(*config, serve_flags);
@@ -177,6 +233,17 @@ int main(int argc, char** argv) {
   if (check->parsed()) return rustbd::cli::run_check(check_options);
   if (log_dump->parsed()) return rustbd::cli::run_log_dump(dump_options);
   if (log_truncate->parsed()) return rustbd::cli::run_log_truncate(truncate_options);
+  if (backups.list->parsed()) return rustbd::cli::run_backup_list(backup_directory);
+  if (backups.verify->parsed()) return rustbd::cli::run_backup_verify(backup_directory);
+  if (backups.backup->parsed()) {
+    if (backup_options.to.empty()) {
+      fmt::print(stderr, "rustbd backup: --to is required\n");
+      return rustbd::cli::kUsage;
+    }
+    fill_defaults(backup_options.connection);
+    return rustbd::cli::run_backup(backup_options);
+  }
+  if (restore->parsed()) return rustbd::cli::run_restore(restore_options);
   try {
     const auto settings = read_config(serve_flags);
     if (config->parsed()) return rustbd::cli::run_config(settings, config_json);

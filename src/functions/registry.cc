@@ -50,6 +50,12 @@ const FunctionRow kFunctionRows[] = {
     // The server's own. Oids below 10000 that PostgreSQL doesn't use.
     {9010, "rustbd_rotate_keys", "rustbd_rotate_keys", "25", 2278, "sv", 0, 0, "scope"},
     {9011, "rustbd_rotate_keys", "rustbd_rotate_keys_source", "25 25", 2278, "sv", 0, 0, "scope key_source"},
+    {9012, "rustbd_backup", "rustbd_backup", "25", 20, "sv", 0, 0, "target"},
+    {9013, "rustbd_backup", "rustbd_backup_incremental", "25 25", 20, "sv", 0, 0, "target incremental_from"},
+    {9014, "rustbd_backup", "rustbd_backup_with", "25 25 25 20", 20, "sv", 0, 0,
+     "target incremental_from compression bytes_per_second"},
+    {9015, "rustbd_cancel_backup", "rustbd_cancel_backup", "20", 16, "sv", 0, 0, "id"},
+    {9016, "rustbd_create_restore_point", "rustbd_create_restore_point", "25", 3220, "sv", 0, 0, "name"},
 };
 #undef FUNCTION
 #undef AGGREGATE

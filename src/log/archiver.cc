@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "rustbd/io/replace_file.h"
 #include "rustbd/log/segments.h"
 
 namespace rustbd::log {
@@ -102,6 +103,7 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
   const std::string path = options_.directory + "/" + name;
   if (!environment_.disk->exists(path))
     return {};  // before the oldest file: a gap in the numbers of old files
+  if (const auto copied = copy_keys(); !copied) return copied;
   const auto from = environment_.disk->open(path, {.read_only = true});
   if (!from) return std::unexpected{from.error()};
   Bytes header(kSegmentHeaderBytes);
@@ -111,6 +113,22 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
   if (*there) return {};
   if (const auto copied = copy(**from, name); !copied) return copied;
   archived_.inc();
+  return {};
+}
+
+// Every key that sealed a batch of a complete segment stands in it: a key is durable before it is used.
+io::IoResult<> Archiver::copy_keys() {
+  if (!environment_.disk->exists(security::kKeyFileName)) return {};
+  const auto from = environment_.disk->open(security::kKeyFileName, {.read_only = true});
+  if (!from) return std::unexpected{from.error()};
+  const auto size = (*from)->size();
+  if (!size) return std::unexpected{size.error()};
+  Bytes content(*size);
+  if (const auto read = (*from)->read(0, content); !read) return read;
+  if (content == keys_) return {};
+  const std::string path = options_.archive + "/" + security::kKeyFileName;
+  if (const auto replaced = io::replace_file(*options_.disk, path, content); !replaced) return replaced;
+  keys_ = std::move(content);
   return {};
 }
 

@@ -20,9 +20,10 @@
 namespace rustbd::log {
 
 /// A segment is copied only when every batch that begins in it is durable: recovery will not change it any
-/// more. A failure is counted, said, and tried again; the segment stays meanwhile. A file of that name with
-/// another log's content is never overwritten: that is a failure too. Threads: durable() and hold() from any;
-/// one thread of its own copies.
+/// more. keys.tab goes along, so that the archive can be read by itself (with the master key). A failure is
+/// counted, said, and tried again; the segment stays meanwhile. A file of that name with another log's
+/// content is never overwritten: that is a failure too. Threads: durable() and hold() from any; one thread of
+/// its own copies.
 class Archiver {
  public:
   struct Options {
@@ -49,12 +50,14 @@ class Archiver {
   void set_next(std::uint64_t number);
   io::IoResult<> archive(std::uint64_t number);
   io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
+  io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
 
   const io::Environment environment_;
   const Options options_;
   metrics::Counter& archived_;
   metrics::Counter& failures_;
+  Bytes keys_;                          // keys.tab as it was copied last; the thread's own
   std::atomic<std::uint64_t> next_{0};  // segment; all before are archived
   std::atomic<std::uint64_t> hold_{0};  // its first Lsn
   std::mutex mutex_;                    // protects the following

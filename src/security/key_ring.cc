@@ -94,6 +94,17 @@ ByteSpan good_table(ByteSpan copy) {
 
 }  // namespace
 
+std::vector<std::uint32_t> key_ids(ByteSpan file) {
+  ByteSpan table = good_table(file.first(file.size() / 2));
+  if (table.empty()) table = good_table(file.subspan(file.size() / 2));
+  std::vector<std::uint32_t> ids;
+  if (table.empty()) return ids;
+  for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i)
+    ids.push_back(load<TableEntry>(table.data() + sizeof(TableHeader) + i * sizeof(TableEntry)).id);
+  std::ranges::sort(ids);
+  return ids;
+}
+
 KeyRing::KeyRing(const io::Environment& environment, const MasterKey& master)
     : environment_(environment),
       master_(master),

@@ -37,6 +37,10 @@ struct KeyInfo {
   bool current = false;
 };
 
+/// The ids of the keys in a keys.tab, ascending; needs no master key. Empty: none, or both copies are
+/// damaged.
+std::vector<std::uint32_t> key_ids(ByteSpan file);
+
 /// Threads: any. Errors: 58030 and 53100 the file cannot be read or written, XX001 it is damaged, 28000 the
 /// master key is another one, 55000 it is missing or full.
 class KeyRing {

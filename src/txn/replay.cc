@@ -205,13 +205,18 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
       throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
     start = *closed_log;
   }
+  // A restored database: its log goes on as another one than that of the database it was copied from.
+  if (const std::uint64_t own = storage->state().wal_uuid; start.wal_uuid != own) {
+    start.wal_uuid = own;
+    ++start.timeline;
+  }
   start.last_ts = CommitTimestamp{last_ts};
   if (storage->keys() != nullptr) storage->keys()->set_log_start(start.first);
   log::LogOptions log_options;
   log_options.segment_bytes = geometry.segment_bytes();
   log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);
   log_options.preallocate_zeros = options.preallocate_log;
-  log_options.hold = [this] { return consumers->hold(); };
+  log_options.hold = [this] { return log_hold(); };
   log_options.retention_us = options.log_retention_us;
   log_options.retention_bytes = options.log_retention_bytes;
   log_options.archive_disk = options.archive_disk;

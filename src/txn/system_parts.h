@@ -22,6 +22,7 @@
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/storage/rows/overflow.h"
 #include "rustbd/storage/rows/table_tree.h"
+#include "rustbd/txn/backup/jobs.h"
 #include "rustbd/txn/row_codec.h"
 #include "rustbd/txn/transaction_system.h"
 #include "rustbd/txn/turn.h"
@@ -140,6 +141,13 @@ struct SystemParts final : storage::CheckpointSource {
     return keys != nullptr ? keys->current() : security::KeyUse{};
   }
   std::unique_ptr<log::LogConsumers> consumers;
+  std::atomic<std::uint64_t> backup_hold{0};  // a running backup needs the log from there on; 0: none runs
+  /// The log from there on is needed by a consumer or a backup; none: by nobody.
+  [[nodiscard]] Lsn log_hold() const {
+    const Lsn consumer = consumers->hold(), backup{backup_hold.load()};
+    if (consumer.is_none() || backup.is_none()) return std::max(consumer, backup);
+    return std::min(consumer, backup);
+  }
   std::unique_ptr<log::LogWriter> log;
   std::unique_ptr<LockTable> locks;
   bool created = false;
@@ -240,6 +248,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::mutex wake_mutex;  // protects wake
   io::WaitToken wake;
   std::unique_ptr<io::BackgroundThread> collector;
+  std::unique_ptr<BackupJobs> backups;
   bool closed = false;
 
   // --- metrics ---

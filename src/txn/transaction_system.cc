@@ -54,6 +54,7 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
 }
 
 SystemParts::~SystemParts() {
+  backups.reset();
   stop_background();
   callbacks.clear();
   // A running checkpoint uses what is here until its thread has ended.
@@ -97,6 +98,7 @@ std::unique_ptr<TransactionSystem> TransactionSystem::open(io::Environment envir
           "replica.";
     throw;
   }
+  parts.backups = std::make_unique<BackupJobs>(*system, *parts.registry);
   parts.start_background();
   if (parts.options.background) parts.storage->request_checkpoint(storage::CheckpointTrigger::kRecovery);
   return system;
@@ -106,6 +108,7 @@ void TransactionSystem::close() {
   SystemParts& parts = *parts_;
   if (parts.closed) return;
   parts.closed = true;
+  parts.backups->stop();
   parts.stop_background();
   parts.log->durable(parts.log->tail()).wait_blocking();
   for (int rounds = 0; rounds < 1000; ++rounds) {
@@ -272,6 +275,8 @@ Statistics TransactionSystem::statistics() const {
   s.durable_lsn = parts_->log->durable_lsn();
   return s;
 }
+
+BackupJobs& TransactionSystem::backups() { return *parts_->backups; }
 
 void TransactionSystem::rotate_data_key() { parts_->storage->rotate_data_key(); }
 

@@ -28,6 +28,7 @@ struct Event;
 
 namespace rustbd::txn {
 
+class BackupJobs;
 class Table;
 struct SystemParts;  // implementation, txn/system_parts.h
 struct TreeState;
@@ -215,6 +216,9 @@ class TransactionSystem {
   /// Durable. Throws 42704, 58030.
   void drop_log_consumer(const std::string& name);
   [[nodiscard]] std::vector<LogConsumer> log_consumers() const;
+
+  /// Of the running server (backup/jobs.h); the functions of backup/ do without.
+  [[nodiscard]] BackupJobs& backups();
 
   // --- encryption ---
   /// A new data key seals from now on; what older ones have sealed is sealed anew in the background. Blocks.

@@ -5,6 +5,7 @@
 
 #include "rustbd/base/error.h"
 #include "rustbd/catalog/pg_catalog/fills.h"
+#include "rustbd/txn/backup/jobs.h"
 #include "rustbd/types/datetime.h"
 
 namespace rustbd::catalog {
@@ -304,6 +305,20 @@ void fill_key_rotation(VirtualContext& x, RowCollector& r) {
   r.text(now.running ? "running" : "done").int8(static_cast<std::int64_t>(now.pages));
   r.int8(static_cast<std::int64_t>(now.left)).end_row();
 }
+void fill_backups(VirtualContext& x, RowCollector& r) {
+  const auto lsn_or_null = [&](Lsn lsn) {
+    lsn.is_none() ? r.null() : r.from_text(txn::TransactionSystem::lsn_text(lsn));
+  };
+  for (const auto& job : x.server.transactions().backups().list()) {
+    r.int8(static_cast<std::int64_t>(job.id)).text(to_text(job.state)).text(job.target);
+    r.text_or_null(job.parent);
+    put_time(r, job.began_us);
+    put_time(r, job.ended_us).int8(static_cast<std::int64_t>(job.bytes));
+    lsn_or_null(job.from);
+    lsn_or_null(job.to);
+    r.text_or_null(job.sqlstate).text_or_null(job.message).end_row();
+  }
+}
 void fill_stat_database(VirtualContext& x, RowCollector& r) {
   const auto all = metric_map(x);
   const auto statistics = x.server.transactions().statistics();
@@ -367,6 +382,7 @@ constexpr NamedFill kFills[] = {
     {"rustbd_buffer_stats", &fill_buffer_stats},
     {"rustbd_keys", &fill_keys},
     {"rustbd_key_rotation_progress", &fill_key_rotation},
+    {"rustbd_backups", &fill_backups},
 };
 
 }  // namespace

@@ -56,6 +56,17 @@ constexpr StaticColumn kOwnColumns[] = {
     {"state", kText, false},  // rustbd_key_rotation_progress
     {"pages_total", kInt8, false},
     {"pages_left", kInt8, false},
+    {"id", kInt8, false},  // rustbd_backups
+    {"state", kText, false},
+    {"target", kText, false},
+    {"incremental_from", kText, false},
+    {"began", types::oid::kTimestamptz, false},
+    {"ended", types::oid::kTimestamptz, false},
+    {"bytes", kInt8, false},
+    {"from_lsn", types::oid::kPgLsn, false},
+    {"to_lsn", types::oid::kPgLsn, false},
+    {"sqlstate", kText, false},
+    {"message", kText, false},
 };
 constexpr StaticRelation kOwnRelations[] = {
     {9100, 0, oid::kPgCatalog, "rustbd_metrics", 'v', false, 0, 2},
@@ -63,6 +74,7 @@ constexpr StaticRelation kOwnRelations[] = {
     {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 8, 6},
     {9103, 0, oid::kPgCatalog, "rustbd_keys", 'v', false, 14, 4},
     {9104, 0, oid::kPgCatalog, "rustbd_key_rotation_progress", 'v', false, 18, 3},
+    {9105, 0, oid::kPgCatalog, "rustbd_backups", 'v', false, 21, 11},
 };
 
 std::shared_ptr<const Relation> make_relation(const StaticRelation& from,

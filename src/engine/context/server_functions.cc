@@ -2,6 +2,8 @@
 #include "rustbd/catalog/pg_catalog/acl.h"
 #include "rustbd/engine/context/catalog_functions.h"
 #include "rustbd/storage/pages/page.h"
+#include "rustbd/txn/backup/jobs.h"
+#include "rustbd/txn/backup/restore_point.h"
 #include "rustbd/txn/tables/index.h"
 #include "rustbd/types/array.h"
 
@@ -175,6 +177,37 @@ bool reload_configuration(const CatalogCall& c) {
     throw error(sqlstate::kInsufficientPrivilege, "permission denied for function pg_reload_conf");
   return c.put(c.parts().database.options().reload());
 }
+void require_superuser(const CatalogCall& c, std::string_view what) {
+  if (!c.parts().is_superuser())
+    throw error(sqlstate::kInsufficientPrivilege, "must be superuser to {}", what);
+}
+/// rustbd_backup(target [, incremental_from [, compression, bytes_per_second]]): the id of the job.
+bool start_backup(const CatalogCall& c) {
+  require_superuser(c, "back up the database");
+  txn::BackupRequest request;
+  request.target = c.text(0);
+  if (c.args.size() > 1) request.parent = c.text(1);
+  if (c.args.size() > 2) {
+    const std::string_view compression = c.text(2);
+    if (compression == "lz4") request.compression = storage::PageCompression::kLz4;
+    else if (compression == "none") request.compression = storage::PageCompression::kNone;
+    else if (compression != "zstd")
+      throw error(sqlstate::kInvalidParameterValue, "unknown compression of a backup: \"{}\"", compression)
+          .with_hint("It is zstd, lz4 or none.");
+    if (c.args[3].i64 < 0)
+      throw error(sqlstate::kInvalidParameterValue, "the rate of a backup must not be negative");
+    request.bytes_per_second = static_cast<std::uint64_t>(c.args[3].i64);
+  }
+  return c.put(c.context.transactions().backups().start(std::move(request)));
+}
+bool cancel_backup(const CatalogCall& c) {
+  require_superuser(c, "cancel a backup");
+  return c.put(c.context.transactions().backups().cancel(static_cast<std::uint64_t>(c.args[0].i64)));
+}
+bool create_restore_point(const CatalogCall& c) {
+  require_superuser(c, "create a restore point");
+  return c.put(txn::create_restore_point(c.context.transactions(), std::string(c.text(0))).raw());
+}
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
   for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))
@@ -298,6 +331,9 @@ constexpr CatalogFunction kFunctions[] = {
     {"pg_reload_conf", &reload_configuration},
     {"pg_blocking_pids", &blocking_pids},
     {"rustbd_rotate_keys", &rotate_keys},
+    {"rustbd_backup", &start_backup},
+    {"rustbd_cancel_backup", &cancel_backup},
+    {"rustbd_create_restore_point", &create_restore_point},
     {"acldefault", &acl_default},
     {"pg_advisory_lock", &lock_advisory},
     {"pg_advisory_lock_shared", &lock_advisory},

@@ -177,13 +177,27 @@ void ExtentAllocator::end_checkpoint(bool durable) {
   const std::lock_guard lock(mutex_);
   if (durable) {
     for (const Extent extent : deferred_running_) {
-      set_free(extent);
+      if (held()) held_.push_back(extent);
+      else set_free(extent);
       deferred_blocks_.fetch_sub(extent.blocks, std::memory_order_relaxed);
     }
   } else {
     deferred_.insert(deferred_.end(), deferred_running_.begin(), deferred_running_.end());
   }
   deferred_running_.clear();
+}
+
+void ExtentAllocator::hold() {
+  const std::lock_guard lock(mutex_);
+  holders_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void ExtentAllocator::release() {
+  const std::lock_guard lock(mutex_);
+  RUSTBD_ASSERT(held(), "a hold is given back once");
+  if (holders_.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  for (const Extent extent : held_) set_free(extent);
+  held_.clear();
 }
 
 bool ExtentAllocator::is_free(std::uint64_t block) const {

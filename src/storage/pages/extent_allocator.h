@@ -14,7 +14,8 @@
 namespace rustbd::storage {
 
 /// Threads: any. Does no I/O: the owner grows the file and then tells set_file_blocks().
-/// Invariant: a block is in exactly one of: free, used by one extent, deferred, quarantined, superblock.
+/// Invariant: a block is in exactly one of: free, used by one extent, deferred, held, quarantined,
+/// superblock.
 class ExtentAllocator {
  public:
   static constexpr std::uint32_t kRegionBlocks = 16384;  // 64 MiB
@@ -45,6 +46,12 @@ class ExtentAllocator {
   void end_checkpoint(
       bool durable);  // durable: its deferred extents are free; else they wait for the next one
 
+  /// Between the two, what would become free with a durable checkpoint stays as it is: whatever the
+  /// checkpoint that is durable at hold() reaches can be read until release(). Counted.
+  void hold();
+  void release();
+  [[nodiscard]] bool held() const { return holders_.load(std::memory_order_seq_cst) != 0; }
+
   [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t deferred_blocks() const {
     return deferred_blocks_.load(std::memory_order_relaxed);
@@ -67,8 +74,10 @@ class ExtentAllocator {
   std::size_t low_region_ = 0;  // regions before it have no free block
   std::size_t run_region_ = 0;  // next fit: where the last run ended
   std::uint32_t run_bit_ = 0;
-  std::vector<Extent> deferred_;          // for the next checkpoint
-  std::vector<Extent> deferred_running_;  // for the running one
+  std::vector<Extent> deferred_;           // for the next checkpoint
+  std::vector<Extent> deferred_running_;   // for the running one
+  std::vector<Extent> held_;               // free once nobody holds
+  std::atomic<std::uint32_t> holders_{0};  // written under mutex_
   std::atomic<std::uint64_t> file_blocks_{0}, free_blocks_{0}, deferred_blocks_{0};  // written under mutex_
 };
 

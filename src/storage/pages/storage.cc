@@ -12,6 +12,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/base/error.h"
+#include "rustbd/storage/pages/checkpoint_pin.h"
 #include "rustbd/storage/pages/checkpoint_requests.h"
 #include "rustbd/storage/pages/checkpointer.h"
 #include "rustbd/storage/pages/data_file.h"
@@ -290,7 +291,8 @@ void Storage::Parts::checkpoint_loop() {
     }
     if (result.durable) {
       shrinker->checkpoint_done();
-      if (resealer) resealer->checkpoint_done(source->log_kept_from());
+      // A pinned checkpoint may have pages that are sealed with a key that no newer one needs.
+      if (resealer && !allocator.held()) resealer->checkpoint_done(source->log_kept_from());
     } else {
       options.log("checkpoint failed: " + result.why);
     }
@@ -480,6 +482,9 @@ ActionGate& Storage::gate() { return parts_->gate; }
 Epochs& Storage::epochs() { return parts_->epochs; }
 RootMap& Storage::roots() { return *parts_->roots; }
 PendingFree& Storage::pending() { return parts_->pending; }
+std::unique_ptr<CheckpointPin> Storage::pin_checkpoint() {
+  return std::make_unique<CheckpointPin>(parts_->allocator, *parts_->file, *parts_->checkpointer);
+}
 DatabaseState Storage::state() const { return parts_->checkpointer->superblock().state; }
 security::KeyRing* Storage::keys() { return parts_->keys.get(); }
 

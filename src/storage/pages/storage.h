@@ -91,6 +91,8 @@ struct DatabaseState {
   std::uint64_t log_segment_bytes = 0;  // fixed when the database is made: positions in the log depend on it
 };
 
+class CheckpointPin;
+
 /// Threads: open and close by one thread that may block; all else from any.
 class Storage {
  public:
@@ -127,6 +129,9 @@ class Storage {
   [[nodiscard]] PendingFree& pending();
   /// The last durable checkpoint; a copy.
   [[nodiscard]] DatabaseState state() const;
+  /// The last durable checkpoint, to be read while others follow (checkpoint_pin.h); for backups. Destroy it
+  /// before close().
+  [[nodiscard]] std::unique_ptr<CheckpointPin> pin_checkpoint();
   /// wal_uuid of a new database is chosen at creation; this one replaces it with the next checkpoint
   /// (restore, fork).
   void set_wal_uuid(std::uint64_t wal_uuid);

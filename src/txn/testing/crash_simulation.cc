@@ -9,6 +9,7 @@
 #include "rustbd/base/error.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/crash_backup.h"
 #include "rustbd/txn/testing/crash_damage.h"
 #include "rustbd/txn/testing/crash_log.h"
 #include "rustbd/txn/testing/crash_verify.h"
@@ -138,6 +139,7 @@ class Simulation {
     damage_.choose(world_, options_.unrecoverable, result_.settings);
     choose_errors();
     if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
+    backup_watch_.choose(world_);
     say(result_.settings);
   }
 
@@ -264,6 +266,9 @@ class Simulation {
     limit_steps("checks " + when);
     verify_state(world_, when);
     log_watch_.verify(world_, when);
+    backup_watch_.verify(world_, system_options_, when, [&](TransactionSystem& restored) {
+      verify_database(world_, restored, when + ", a restored backup", restored.last_timestamp().raw());
+    });
   }
 
   /// More steps than that in one part of a seed are a hang.
@@ -363,7 +368,9 @@ class Simulation {
         world_.system->collect_garbage();
       if (system_options_.encryption.master_key && !world_.dead() && world_.random.below(3000) == 0) rotate();
       if (world_.has(kLogWatch) && !world_.dead() && world_.random.below(500) == 0) log_watch_.act(world_);
+      if (!world_.dead() && world_.random.below(1500) == 0) backup_watch_.act(world_);
     }
+    backup_watch_.finish();
     for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
     clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
@@ -480,6 +487,7 @@ class Simulation {
   const CrashOptions options_;
   CrashWorld world_;
   LogWatch log_watch_;
+  BackupWatch backup_watch_;
   DamagePlan damage_;
   std::vector<std::unique_ptr<CrashClient>> clients_;  // while they work
   bool refused_ = false;                               // a start, and for good

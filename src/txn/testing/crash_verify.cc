@@ -18,13 +18,13 @@ namespace {
 
 class TableVerifier {
  public:
-  TableVerifier(CrashWorld& world, const std::string& when, Transaction& txn, const LayoutPtr& layout,
-                std::uint64_t ts)
+  TableVerifier(CrashWorld& world, TransactionSystem& system, const std::string& when, Transaction& txn,
+                const LayoutPtr& layout, std::uint64_t ts)
       : world_(world),
         what_(fmt::format("{} at {}: table {}", when, ts, layout->table.raw())),
         txn_(txn),
         layout_(*layout),
-        table_(*world.system, layout),
+        table_(system, layout),
         columns_(all_columns(*layout)),
         expected_(world.model.rows_at(layout->table, ts)) {}
 
@@ -123,8 +123,8 @@ class TableVerifier {
   const Rows expected_;
 };
 
-void deep_check(CrashWorld& world, const std::string& when) {
-  const std::vector<std::string> findings = world.system->check();
+void deep_check(CrashWorld& world, TransactionSystem& system, const std::string& when) {
+  const std::vector<std::string> findings = system.check();
   // What is damaged may have referred to what now looks lost. A page that nothing refers to any more stays
   // lost when the one that did was given up.
   const auto explained = [](const std::string& line) {
@@ -154,6 +154,11 @@ void verify_state(CrashWorld& world, const std::string& when) {
   }
   if (world.has(kTwoPhase)) world.two_phase.verify(world, when);
   world.model.cut_after(ts);
+  verify_database(world, system, when, ts);
+}
+
+void verify_database(CrashWorld& world, TransactionSystem& system, const std::string& when,
+                     std::uint64_t ts) {
   const auto expected = world.model.layouts_at(ts);
   for (const auto& layout : system.layouts()) {
     if (!expected.contains(layout->relation))
@@ -175,9 +180,9 @@ void verify_state(CrashWorld& world, const std::string& when) {
       world.problem(fmt::format("{}: relation {} has another layout", when, relation));
       continue;
     }
-    TableVerifier(world, when, *txn, layout, ts).run();
+    TableVerifier(world, system, when, *txn, layout, ts).run();
   }
-  deep_check(world, when);
+  deep_check(world, system, when);
 }
 
 std::set<std::uint64_t> reachable_pages(CrashWorld& world) {

@@ -13,6 +13,9 @@ namespace rustbd::txn::testing {
 /// the disk has done damage, what cannot be read says XX001, and everything else is as the model says (P10).
 void verify_state(CrashWorld& world, const std::string& when);
 
+/// The same of any database that should be as the model was at `ts`.
+void verify_database(CrashWorld& world, TransactionSystem& system, const std::string& when, std::uint64_t ts);
+
 /// The pages that something refers to.
 std::set<std::uint64_t> reachable_pages(CrashWorld& world);
 

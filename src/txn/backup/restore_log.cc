@@ -1,0 +1,227 @@
+#include "rustbd/txn/backup/restore_log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "rustbd/base/error.h"
+#include "rustbd/log/segments.h"
+#include "rustbd/txn/backup/restore_point.h"
+
+namespace rustbd::txn {
+namespace {
+
+constexpr std::size_t kPieceBytes = 1 << 20;
+constexpr const char* kLog = "wal";
+
+std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options) {
+  auto file = disk.open(path, options);
+  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open", path);
+  return std::move(*file);
+}
+
+bool is_commit(log::BatchKind kind) {
+  return kind == log::BatchKind::kCommit || kind == log::BatchKind::kCommitLarge ||
+         kind == log::BatchKind::kCommitPrepared;
+}
+
+}  // namespace
+
+RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup)
+    : options_(options), backup_(backup), manifest_(backup.manifest()), geometry_(manifest_.segment_bytes) {
+  find_archived();
+}
+
+std::string RestoreLog::segment_path(std::uint64_t number) const {
+  return fmt::format("{}/{}", kLog, segment(number));
+}
+
+// Segments of other logs, of which a directory may hold some, are not ours. The first archive counts.
+void RestoreLog::find_archived() {
+  for (const BackupPlace& archive : options_.archives) {
+    const auto all = log::list_segments(*archive.disk, archive.directory);
+    require_backup(all ? io::IoResult<>{} : std::unexpected{all.error()}, "list", archive.directory);
+    for (const Lsn first : *all) {
+      const std::uint64_t number = geometry_.segment_of(first);
+      const std::string path = backup_path(archive.directory, log::segment_name(first));
+      if (geometry_.first_lsn(number) != first || number < geometry_.segment_of(manifest_.end) ||
+          archived_.contains(number))
+        continue;
+      const auto file = open_file(*archive.disk, path, {.read_only = true});
+      Bytes block(log::kSegmentHeaderBytes);
+      const auto size = file->size();
+      if (!size || *size != geometry_.segment_bytes()) continue;
+      require_backup(file->read(0, block), "read", path);
+      const auto header =
+          log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
+      if (header && header->wal_uuid == manifest_.wal_uuid && header->first_lsn == first.raw())
+        archived_.emplace(number, Archived{archive.disk, path});
+    }
+  }
+}
+
+void RestoreLog::require_segments() const {
+  const std::uint64_t own = geometry_.segment_of(manifest_.end);
+  std::uint64_t last = archived_.empty() ? own : std::max(own, archived_.rbegin()->first);
+  if (options_.target.lsn) {
+    last = *options_.target.lsn <= manifest_.end ? own : geometry_.segment_of(*options_.target.lsn);
+    // A position at a segment's beginning is the end of the one before.
+    if (last > own && *options_.target.lsn <= geometry_.first_batch(last)) --last;
+  }
+  for (std::uint64_t number = own + 1; number <= last; ++number) {
+    if (!archived_.contains(number))
+      throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(number));
+  }
+}
+
+void RestoreLog::finish_file() {
+  if (!file_) return;
+  require_backup(file_->datasync(), "sync", segment_path(file_number_));
+  file_.reset();
+}
+
+void RestoreLog::write_piece(std::uint64_t number, std::uint64_t offset, ByteSpan bytes) {
+  const std::string path = segment_path(number);
+  if (!file_ || file_number_ != number) {
+    finish_file();
+    file_ = open_file(*options_.to, path, {.create = true});
+    file_number_ = number;
+    require_backup(file_->allocate(0, geometry_.segment_bytes()), "write", path);
+  }
+  require_backup(file_->write(offset, bytes), "write", path);
+}
+
+void RestoreLog::write_own() {
+  backup_.each_log_piece([this](std::uint64_t number, std::uint32_t offset, ByteSpan bytes) {
+    write_piece(number, offset, bytes);
+  });
+  finish_file();
+}
+
+/// From an archive. False: none has it.
+bool RestoreLog::bring(std::uint64_t number) {
+  const auto found = archived_.find(number);
+  if (found == archived_.end()) return false;
+  const auto from = open_file(*found->second.disk, found->second.path, {.read_only = true});
+  Bytes piece;
+  for (std::uint64_t at = 0; at < geometry_.segment_bytes(); at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kPieceBytes, geometry_.segment_bytes() - at));
+    require_backup(from->read(at, piece), "read", found->second.path);
+    write_piece(number, at, piece);
+  }
+  finish_file();
+  return true;
+}
+
+void RestoreLog::run(RestoreResult& result) {
+  const auto made = options_.to->make_directory(kLog);
+  require_backup(made, "make", kLog);
+  write_own();
+  log::LogReader reader(*options_.to, kLog, geometry_, options_.keys);
+  if (options_.keys == nullptr) reader.leave_sealed();
+  reader.seek(manifest_.checkpoint);
+  found_.end = manifest_.checkpoint;
+  // Batches that begin before the newest segment that is there can be read: the rest may lack its end.
+  std::uint64_t number = geometry_.segment_of(manifest_.end);
+  (void)bring(number);  // complete there
+  bool reached = read_on(reader, geometry_.first_lsn(number));
+  while (!reached && bring(number + 1)) reached = read_on(reader, geometry_.first_lsn(++number));
+  if (!reached) reached = read_on(reader, {});
+  if (!reached) judge_end(reader, number + 1);
+  cut();
+  require_backup(options_.to->sync_directory(kLog), "sync", kLog);
+  result.end = found_.end;
+  result.commits = found_.commits;
+  result.last_commit_us = found_.last_commit_us;
+}
+
+bool RestoreLog::is_beyond(const log::BatchView& batch) const {
+  const RestoreTarget& target = options_.target;
+  if (target.lsn) return batch.end > *target.lsn;
+  return target.time_us && is_commit(batch.header.kind) &&
+         static_cast<std::int64_t>(batch.header.wall_clock_us) > *target.time_us;
+}
+
+bool RestoreLog::is_named(log::LogReader& reader, const log::BatchView& batch) const {
+  if (!options_.target.name) return false;
+  if ((batch.header.flags & log::kFlagEncrypted) != 0 && options_.keys == nullptr)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "a restore point of an encrypted database can be found with its master key only")
+        .with_hint(
+            "Set RUSTBD_ENCRYPTION_ENABLED and RUSTBD_ENCRYPTION_KEY_SOURCE, or give the position that "
+            "rustbd_create_restore_point() returned.");
+  return restore_point_name(reader, batch) == *options_.target.name;
+}
+
+/// True: the target is reached.
+bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
+  reader.set_limit(limit);
+  for (;;) {
+    if (options_.target.lsn && reader.position() >= *options_.target.lsn) return true;
+    const auto outcome = reader.next();
+    if (outcome == log::ReadOutcome::kEnd) {
+      // Behind a PAD, which may end a segment.
+      found_.end = std::max(found_.end, reader.position());
+      return false;
+    }
+    if (outcome == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
+    if (outcome != log::ReadOutcome::kBatch)
+      throw error(sqlstate::kDataCorrupted, "the log cannot be read behind {}: {}",
+                  TransactionSystem::lsn_text(found_.end), reader.problem());
+    const log::BatchView& batch = reader.batch();
+    if (is_beyond(batch)) {
+      found_.end = batch.start;
+      return true;
+    }
+    found_.end = batch.end;
+    last_us_ = std::max(last_us_, static_cast<std::int64_t>(batch.header.wall_clock_us));
+    if ((batch.header.flags & log::kFlagEncrypted) != 0) key_ids_.insert(batch.header.key_id);
+    if (is_commit(batch.header.kind)) {
+      ++found_.commits;
+      found_.last_commit_us = static_cast<std::int64_t>(batch.header.wall_clock_us);
+    }
+    if (is_named(reader, batch)) return true;
+  }
+}
+
+// The log that there is ends before the target.
+void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) const {
+  if (found_.end < manifest_.end)
+    throw error(sqlstate::kDataCorrupted, "the log of the backup ends at {} instead of {}: {}",
+                TransactionSystem::lsn_text(found_.end), TransactionSystem::lsn_text(manifest_.end),
+                reader.problem());
+  if (archived_.lower_bound(missing) != archived_.end())
+    throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(missing));
+  const RestoreTarget& target = options_.target;
+  const bool open_end = !target.lsn && !target.time_us && !target.name;
+  const bool quiet = target.time_us && *target.time_us <= std::max(manifest_.ended_us, last_us_);
+  if (open_end || quiet) return;
+  throw error(sqlstate::kObjectNotInPrerequisiteState, "the log ends at {}, before the target of the restore",
+              TransactionSystem::lsn_text(found_.end))
+      .with_hint(fmt::format("The log segment {} would be next. Name the directory that holds it with "
+                             "--archive; the last segments are in the old data directory's wal/.",
+                             segment(missing)));
+}
+
+// Newer segments first, so that no gap can be mistaken for a lost one.
+void RestoreLog::cut() {
+  const std::uint64_t last = geometry_.segment_of(found_.end);
+  const auto all = log::list_segments(*options_.to, kLog);
+  require_backup(all ? io::IoResult<>{} : std::unexpected{all.error()}, "list", kLog);
+  for (auto first = all->rbegin(); first != all->rend() && geometry_.segment_of(*first) > last; ++first) {
+    const std::string path = segment_path(geometry_.segment_of(*first));
+    require_backup(options_.to->remove(path), "remove", path);
+  }
+  const std::string path = segment_path(last);
+  if (!options_.to->exists(path)) return;
+  const auto file = open_file(*options_.to, path, {});
+  const Bytes zeros(kPieceBytes);
+  for (std::uint64_t at = found_.end.raw() - geometry_.first_lsn(last).raw();
+       at < geometry_.segment_bytes();) {
+    const std::size_t now = std::min<std::uint64_t>(zeros.size(), geometry_.segment_bytes() - at);
+    require_backup(file->write(at, ByteSpan{zeros}.first(now)), "write", path);
+    at += now;
+  }
+  require_backup(file->datasync(), "sync", path);
+}
+
+}  // namespace rustbd::txn
