@@ -70,7 +70,10 @@ std::vector<std::string> ask(Connection& connection, const std::string& sql) {
 }
 
 /// The server has another current directory.
-std::string absolute(const std::string& path) { return fs::absolute(path).lexically_normal().string(); }
+std::string absolute(const std::string& path) {
+  const fs::path full = fs::absolute(path).lexically_normal();
+  return full.has_filename() ? full.string() : full.parent_path().string();  // "/a/b/"
+}
 
 int backup(const BackupCommand& options) {
   const auto connection = connect_to_server(options.connection);

@@ -147,14 +147,14 @@ def backup_under_load(top: pathlib.Path, secret_env: dict):
         with load:
             load.more(100)
             backup(server, top / "full", "--compress", rng.choice(("zstd", "lz4", "none")))
-            load.more(rng.randint(50, 800))
+            load.more(rng.randint(50, 400))
             position, *between = load.moment()
-            load.more(rng.randint(50, 800))
+            load.more(rng.randint(50, 400))
             server.sql("checkpoint")
             backup(server, top / "second", "--incremental-from", top / "full")
-            load.more(rng.randint(50, 800))
+            load.more(rng.randint(50, 400))
             first = time.time()
-            load.more(rng.randint(50, 800))
+            load.more(rng.randint(50, 400))
             before = time.time()
             server.sql("select rustbd_create_restore_point('here')")
             named = load.at(before)[0], load.at(time.time())[1]

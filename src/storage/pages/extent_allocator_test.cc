@@ -108,5 +108,30 @@ TEST(ExtentAllocator, RefusesOverlapsAtStart) {
   EXPECT_TRUE(allocator.mark_used({14, 4}));
 }
 
+// What a backup reads stays as it is until nobody holds, however many checkpoints become durable meanwhile.
+TEST(ExtentAllocator, HeldExtentsBecomeFreeWithTheLastRelease) {
+  ExtentAllocator allocator;
+  allocator.set_file_blocks(2000);
+  const Extent before = *allocator.allocate(4), held = *allocator.allocate(4);
+  const auto checkpoint = [&](Extent replaced) {
+    allocator.defer(replaced, false);
+    allocator.begin_checkpoint();
+    allocator.end_checkpoint(true);
+  };
+  checkpoint(before);
+  EXPECT_TRUE(allocator.is_free(before.first_block));
+  allocator.hold();
+  allocator.hold();
+  const std::uint64_t free = allocator.free_blocks();
+  checkpoint(held);
+  EXPECT_FALSE(allocator.is_free(held.first_block));
+  EXPECT_EQ(allocator.deferred_blocks(), 0u) << "no further checkpoint would free it";
+  allocator.release();
+  EXPECT_FALSE(allocator.is_free(held.first_block));
+  allocator.release();
+  EXPECT_TRUE(allocator.is_free(held.first_block));
+  EXPECT_EQ(allocator.free_blocks(), free + 4);
+}
+
 }  // namespace
 }  // namespace rustbd::storage

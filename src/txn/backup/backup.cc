@@ -18,6 +18,7 @@ namespace rustbd::txn {
 namespace {
 
 constexpr std::size_t kPieceBytes = 1 << 20;
+constexpr std::uint64_t kPauseUs = 50'000;  // one pause of a limited rate
 
 /// The log from `from` on is kept while it lives. One at a time.
 class LogHold {
@@ -76,7 +77,7 @@ class Backup {
   io::Disk& disk_;
   BackupManifest manifest_;
   std::vector<storage::StoredExtent> parent_extents_;
-  std::uint64_t since_pause_ = 0;
+  std::uint64_t owed_us_ = 0;  // of pauses, by the rate
 };
 
 BackupManifest Backup::run() {
@@ -136,8 +137,8 @@ void Backup::copy() {
   manifest_.checkpoint_us = wall_us();
   hold.set(manifest_.log_from);
   copy_extents(*pin);
+  manifest_.ended_us = wall_us();  // what was acknowledged before is in the log by now
   const Lsn tail = parts_.log->tail();
-  manifest_.ended_us = wall_us();
   parts_.log->durable(tail).wait_blocking();
   if (!parts_.log->is_durable(tail)) throw error(sqlstate::kIoError, "the log cannot be made durable");
   manifest_.end = std::max(tail, manifest_.checkpoint);
@@ -241,16 +242,18 @@ void Backup::remove_unfinished() {
 }
 
 void Backup::pace(std::uint64_t bytes) {
-  if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
-    throw error(sqlstate::kQueryCanceled, "the backup was cancelled");
-  since_pause_ += bytes;
-  if (options_.bytes_per_second == 0 ||
-      since_pause_ < std::min<std::uint64_t>(kPieceBytes, options_.bytes_per_second))
-    return;
+  const auto stop_if_cancelled = [this] {
+    if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
+      throw error(sqlstate::kQueryCanceled, "the backup was cancelled");
+  };
+  stop_if_cancelled();
+  if (options_.bytes_per_second == 0) return;
+  owed_us_ += bytes * 1'000'000 / options_.bytes_per_second;
   io::Executor& executor = *parts_.environment.executor;
-  executor.block_on(
-      executor.after(std::chrono::microseconds(since_pause_ * 1'000'000 / options_.bytes_per_second)));
-  since_pause_ = 0;
+  for (; owed_us_ >= kPauseUs; owed_us_ -= kPauseUs) {
+    executor.block_on(executor.after(std::chrono::microseconds(kPauseUs)));
+    stop_if_cancelled();
+  }
 }
 
 }  // namespace

@@ -21,7 +21,9 @@ void require_absolute(const std::string& path) {
 /// Makes the directory, nobody else's to read, unless it is there. Its name is durable.
 void make_target(const std::string& path) {
   std::error_code failure;
-  const fs::path parent = fs::path(path).lexically_normal().parent_path();
+  fs::path parent = fs::path(path).lexically_normal();
+  if (!parent.has_filename()) parent = parent.parent_path();  // "/a/b/"
+  parent = parent.parent_path();
   if (!fs::is_directory(parent, failure))
     throw error(sqlstate::kUndefinedFile, "there is no directory \"{}\"", parent.string());
   if (fs::create_directory(path, failure)) fs::permissions(path, fs::perms::owner_all, failure);

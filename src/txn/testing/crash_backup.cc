@@ -31,7 +31,7 @@ void BackupWatch::run(CrashWorld& world, const std::string& directory) {
   Taken& taken = taken_[directory];
   if (!taken.parent.empty()) options.parent = {world.disk.get(), taken.parent};
   options.compression = static_cast<storage::PageCompression>(world.random.below(3));
-  if (world.chance(300)) options.bytes_per_second = 1 + world.random.below(64 << 20);
+  if (world.chance(300)) options.bytes_per_second = (1 << 20) + world.random.below(64 << 20);
   try {
     (void)make_backup(*world.system, options);
     taken.told = true;
