@@ -12,7 +12,7 @@ namespace rustbd::txn::testing {
 
 void BackupWatch::act(CrashWorld& world) {
   if (!enabled_ || running_) return;
-  finish();
+  finish(world);
   const std::string directory = fmt::format("backup{}", ++number_);
   if (!world.disk->make_directory(directory) || !world.disk->sync_directory("")) return;
   Taken& taken = taken_[directory];
@@ -41,7 +41,8 @@ void BackupWatch::run(CrashWorld& world, const std::string& directory) {
   }
 }
 
-void BackupWatch::finish() {
+void BackupWatch::finish(CrashWorld& world) {
+  if (world.dead() && !world.disk->crashed()) world.disk->crash();
   if (thread_ != nullptr) thread_->join();
   thread_.reset();
 }

@@ -18,8 +18,9 @@ class BackupWatch {
   void choose(CrashWorld& world) { enabled_ = world.has(kBackups) && !world.damage && world.chance(250); }
   /// Starts one, if none runs. Clients go on meanwhile.
   void act(CrashWorld& world);
-  /// No client is left: waits for the end of the one that runs.
-  void finish();
+  /// No client is left: waits for the end of the one that runs. In a world that is dead nothing more reaches
+  /// the disk: the process would have ended.
+  void finish(CrashWorld& world);
   /// After a start. `verify_state` compares a database with the model at its last timestamp.
   void verify(CrashWorld& world, const Options& options, const std::string& when,
               const std::function<void(TransactionSystem&)>& verify_state);

@@ -370,7 +370,7 @@ class Simulation {
       if (world_.has(kLogWatch) && !world_.dead() && world_.random.below(500) == 0) log_watch_.act(world_);
       if (!world_.dead() && world_.random.below(1500) == 0) backup_watch_.act(world_);
     }
-    backup_watch_.finish();
+    backup_watch_.finish(world_);
     for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
     clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
