@@ -284,7 +284,8 @@ Task<> Transaction::revert_layouts(std::size_t undo_records) {
         if (status) break;
         if (status.outcome == storage::Outcome::kMiss) co_await status.wait;
         else if (status.outcome != storage::Outcome::kRestart) {
-          parts.options.on_fatal("undo of ALTER TABLE failed");
+          parts.options.on_fatal(
+              "ALTER TABLE could not be taken back: a page is damaged or cannot be written");
           break;
         }
       }

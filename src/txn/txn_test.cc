@@ -419,5 +419,33 @@ TEST_F(TxnTest, Savepoints) {
   EXPECT_EQ(values(b.begin().view()), (std::vector<std::int64_t>{10, 21}));
 }
 
+/// I8: that a write went through, or failed, tells of the commit that it met.
+TEST(Transactions, AWriteHoldsItsAnswerUntilTheCommitThatItMetIsDurable) {
+  TestDatabase db(41);
+  db.open();
+  const AccountIds ids = db.make_accounts();
+  Table table = db.table(ids);
+  const auto locker = db.system().make_locker(1), other = db.system().make_locker(2);
+  const auto writer = db.system().begin(*locker);
+  writer->begin_statement();
+  const Row row(1, 1, "x");
+  RowId id;
+  ASSERT_TRUE(run([&] { return table.insert(*writer, row.ref(), {}, &id); }).ok());
+  ASSERT_TRUE(db.commit(*writer, CommitMode::kAsync).ok());
+  for (const bool duplicate : {true, false}) {
+    const auto txn = db.system().begin(*other);
+    txn->begin_statement();
+    if (duplicate) {
+      RowId second;
+      EXPECT_EQ(run([&] { return table.insert(*txn, row.ref(), {}, &second); }).status, Status::kDuplicate);
+    } else {
+      EXPECT_TRUE(run([&] { return table.remove(*txn, id, {}); }).ok());
+    }
+    EXPECT_EQ(txn->max_seen(), writer->commit_timestamp());
+    EXPECT_FALSE(txn->hold_lsn().is_none());
+    db.abort(*txn);
+  }
+}
+
 }  // namespace
 }  // namespace rustbd::txn

@@ -159,9 +159,9 @@ bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
     if (options_.target.lsn && reader.position() >= *options_.target.lsn) return true;
     const auto outcome = reader.next();
     if (outcome == log::ReadOutcome::kEnd) {
-      // Behind a PAD, which may end a segment.
+      // Behind a PAD, which may end a segment. A target inside it is reached: nothing happened there.
       found_.end = std::max(found_.end, reader.position());
-      return false;
+      return options_.target.lsn && found_.end >= *options_.target.lsn;
     }
     if (outcome == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
     if (outcome != log::ReadOutcome::kBatch)

@@ -299,7 +299,10 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
     if (tombstone) return answer(Status::kGone);
   } else if (owner != nullptr) {
     const std::uint64_t ts = owner->commit_ts.load(std::memory_order_acquire);
-    if (ts == kRunning || ts == kAborted) {
+    const bool committed = ts != kRunning && ts != kAborted;
+    // Whatever comes of it tells of that commit (I8).
+    if (committed) txn_.note_seen(ts, owner->end_lsn.load(std::memory_order_acquire));
+    if (!committed) {
       if (conflicts(mode, implied_mode(newest))) {
         after->wait = true;
         after->wait_key = LockKey::row(state_.id, row);
@@ -380,6 +383,10 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
     bool has_null = false;
     append_entry_key(format_, *part.layout, cells, s_.arena, present, &has_null);
     if (as_chars(present) != as_chars(key)) return Step::kDone;
+  }
+  if (owner != nullptr && !mine) {
+    txn_.note_seen(owner->commit_ts.load(std::memory_order_acquire),
+                   owner->end_lsn.load(std::memory_order_acquire));
   }
   out->status = Status::kDuplicate;
   out->index = part.layout->id;
