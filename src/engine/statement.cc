@@ -429,6 +429,9 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
 }  // namespace
 
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink) {
+  // A SET of the same query string may have changed it.
+  parts.locker->set_lock_timeout(
+      std::chrono::milliseconds{parts.session.settings().get_integer("lock_timeout")});
   const auto& statement = *input.statement;
   ++parts.statement_number;
   if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {

@@ -162,7 +162,7 @@ def backup_under_load(top: pathlib.Path, secret_env: dict):
             load.stopping.set()
             server.kill()  # what the archive lacks is in wal/ only
         server.start()
-        harness.wait_until(lambda: len(list(archive.glob("*.wal"))) >= 2, "segments in the archive")
+        harness.wait_until(lambda: len(list(archive.glob("*.wal"))) >= 1, "segments in the archive")
     logs = ["--archive", archive, "--archive", top / "data/wal"]
     moments = [
         ("a position behind the full backup", top / "full", ["--target-lsn", position], between),
