@@ -50,7 +50,7 @@ def scenario(mount: pathlib.Path):
             while code is None and batch < 2000:
                 # Bytes that no compression shrinks.
                 code = attempt(own.cursor(), f"insert into fill select ({number} * 2000 + {batch}) * 100 + i, "
-                                             f"string_agg(md5((i * 7919 + j + {number * 2000 + batch} * 1000003)::text), '') "
+                                             f"string_agg(md5((i * 7919 + j + {number * 2000 + batch} * 1000003::bigint)::text), '') "
                                              "from generate_series(1, 100) i, generate_series(1, 60) j group by i")
                 batch += code is None
             ends[number] = batch, code

@@ -5,14 +5,11 @@ import pathlib
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 
 import harness
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from test_kill import Ledger  # noqa: E402
+from loads import Ledger
 
 WORD = "xyzzy-plover-"
 TOOL_ENVIRONMENT = {"RUSTBD_ENCRYPTION_ENABLED": "true", "RUSTBD_ENCRYPTION_KEY_SOURCE": "env:MASTER"}
