@@ -479,7 +479,7 @@ class Simulation {
       }
     }
     const std::uint64_t pages = close_cleanly();
-    if (pages != reachable.size()) {
+    if (pages != reachable.size() && !world_.wounded()) {  // else the check itself may have met damage
       world_.problem(fmt::format("{} pages are in use, {} are reachable", pages, reachable.size()));
     }
   }
