@@ -1,4 +1,5 @@
 """Load for tests that kill the server: clients that note what was acknowledged, and checks of what is there afterwards."""
+import functools
 import io
 import os
 import random
@@ -18,6 +19,23 @@ def connect(port: int):
 
 def must_be_the_kill(e: psycopg2.Error):
     assert e.pgcode is None or e.pgcode.startswith("57") or e.pgcode in EXPECTED, f"{e.pgcode} {e}"
+
+
+def until_the_kill(work):
+    """The errors that a killed server explains end the work."""
+    @functools.wraps(work)
+    def run(*arguments):
+        try:
+            work(*arguments)
+        except psycopg2.Error as e:
+            must_be_the_kill(e)
+    return run
+
+
+def autocommit_cursor(port: int):
+    connection = connect(port)
+    connection.autocommit = True
+    return connection.cursor()
 
 
 class Client(threading.Thread):
@@ -126,70 +144,56 @@ class Batches:
     def prepare(server):
         server.sql("create table batch (id int primary key, batch int not null, note text); create index batch_batch on batch (batch)")
 
+    @until_the_kill
     def loader(self, port: int, seed: int, stop: threading.Event):
         rng = random.Random(seed)
-        try:
-            connection = connect(port)
-            connection.autocommit = True
-            while not stop.is_set():
-                with self.lock:
-                    self.next_batch += 1
-                    batch = self.next_batch
-                    self.unsure.add(batch)
-                rows = "".join(f"{batch * self.ROWS + i}\t{batch}\t{'x' * rng.randint(0, 60)}\n" for i in range(self.ROWS))
-                connection.cursor().copy_expert("copy batch from stdin", io.StringIO(rows))
-                with self.lock:
-                    self.unsure.discard(batch)
-                    self.loaded.add(batch)
-        except psycopg2.Error as e:
-            must_be_the_kill(e)
+        cursor = autocommit_cursor(port)
+        while not stop.is_set():
+            with self.lock:
+                self.next_batch += 1
+                batch = self.next_batch
+                self.unsure.add(batch)
+            rows = "".join(f"{batch * self.ROWS + i}\t{batch}\t{'x' * rng.randint(0, 60)}\n" for i in range(self.ROWS))
+            cursor.copy_expert("copy batch from stdin", io.StringIO(rows))
+            with self.lock:
+                self.unsure.discard(batch)
+                self.loaded.add(batch)
 
+    @until_the_kill
     def deleter(self, port: int, seed: int, stop: threading.Event):
         rng = random.Random(seed)
-        try:
-            connection = connect(port)
-            connection.autocommit = True
-            while not stop.is_set():
-                with self.lock:
-                    some = sorted(self.loaded)
-                    gone = rng.sample(some, min(len(some), rng.randint(1, 4))) if len(some) > 3 else []
-                    self.loaded.difference_update(gone)
-                    self.unsure.update(gone)
-                if not gone:
-                    stop.wait(0.02)
-                    continue
-                cursor = connection.cursor()
-                cursor.execute("delete from batch where batch = any(%s)", (gone,))
-                assert cursor.rowcount == self.ROWS * len(gone), f"{cursor.rowcount} rows of {len(gone)} batches deleted"
-                with self.lock:
-                    self.unsure.difference_update(gone)
-                    self.deleted.update(gone)
-        except psycopg2.Error as e:
-            must_be_the_kill(e)
+        cursor = autocommit_cursor(port)
+        while not stop.is_set():
+            with self.lock:
+                some = sorted(self.loaded)
+                gone = rng.sample(some, min(len(some), rng.randint(1, 4))) if len(some) > 3 else []
+                self.loaded.difference_update(gone)
+                self.unsure.update(gone)
+            if not gone:
+                stop.wait(0.02)
+                continue
+            cursor.execute("delete from batch where batch = any(%s)", (gone,))
+            assert cursor.rowcount == self.ROWS * len(gone), f"{cursor.rowcount} rows of {len(gone)} batches deleted"
+            with self.lock:
+                self.unsure.difference_update(gone)
+                self.deleted.update(gone)
 
+    @until_the_kill
     def indexer(self, port: int, seed: int, stop: threading.Event):
         rng = random.Random(seed)
-        try:
-            connection = connect(port)
-            connection.autocommit = True
-            cursor = connection.cursor()
-            while not stop.is_set():
-                cursor.execute("drop index if exists batch_extra")
-                cursor.execute(rng.choice(("create index batch_extra on batch (note, id)", "create unique index batch_extra on batch (batch, id)")))
-                self.indexes_built += 1
-        except psycopg2.Error as e:
-            must_be_the_kill(e)
+        cursor = autocommit_cursor(port)
+        while not stop.is_set():
+            cursor.execute("drop index if exists batch_extra")
+            cursor.execute(rng.choice(("create index batch_extra on batch (note, id)", "create unique index batch_extra on batch (batch, id)")))
+            self.indexes_built += 1
 
     @staticmethod
+    @until_the_kill
     def checkpointer(port: int, seed: int, stop: threading.Event):
         rng = random.Random(seed)
-        try:
-            connection = connect(port)
-            connection.autocommit = True
-            while not stop.wait(rng.uniform(0, 0.6)):
-                connection.cursor().execute("checkpoint")
-        except psycopg2.Error as e:
-            must_be_the_kill(e)
+        cursor = autocommit_cursor(port)
+        while not stop.wait(rng.uniform(0, 0.6)):
+            cursor.execute("checkpoint")
 
     def check(self, server):
         for settings in ("set enable_seqscan = off;", "set enable_indexscan = off;"):

@@ -33,15 +33,6 @@ std::string time_text(std::int64_t wall_us) {
   return out;
 }
 
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') out += c;
-    out += c;
-  }
-  return out + '\'';
-}
-
 int fail(std::string_view command, const Error& e) {
   fmt::print(stderr, "rustbd {}: {}\n", command, e.message);
   if (!e.hint.empty()) fmt::print(stderr, "{}\n", e.hint);
@@ -78,9 +69,9 @@ std::string absolute(const std::string& path) {
 int backup(const BackupCommand& options) {
   const auto connection = connect_to_server(options.connection);
   const auto id =
-      ask(*connection, fmt::format("select rustbd_backup({}, {}, {}, {})", quoted(absolute(options.to)),
-                                   quoted(options.parent.empty() ? "" : absolute(options.parent)),
-                                   quoted(options.compression), options.bytes_per_second))
+      ask(*connection, fmt::format("select rustbd_backup({}, {}, {}, {})", quote(absolute(options.to)),
+                                   quote(options.parent.empty() ? "" : absolute(options.parent)),
+                                   quote(options.compression), options.bytes_per_second))
           .at(0);
   std::signal(SIGINT, [](int) { interrupted = 1; });
   bool asked = false;
@@ -191,6 +182,8 @@ std::unique_ptr<io::Disk> make_target(const std::string& path) {
   if (!failure) fs::permissions(path, fs::perms::owner_all, failure);
   if (failure)
     throw error(sqlstate::kIoError, "could not make directory \"{}\": {}", path, failure.message());
+  const std::string parent = fs::path(absolute(path)).parent_path().string();
+  txn::require_backup(io::make_real_disk(parent)->sync_directory(""), "sync", parent);
   return io::make_real_disk(path);
 }
 

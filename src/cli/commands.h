@@ -70,6 +70,8 @@ int run_restore(const RestoreCommand& options);
 
 /// `A/1B2C` or a decimal number. Throws Error 22023.
 Lsn parse_lsn(const std::string& text);
+/// An SQL string literal.
+std::string quote(std::string_view text);
 /// A JSON string literal.
 std::string json_text(std::string_view s);
 

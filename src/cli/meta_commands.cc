@@ -4,9 +4,16 @@
 #include <fstream>
 #include <istream>
 
+#include "rustbd/cli/commands.h"
 #include "rustbd/cli/shell.h"
 
 namespace rustbd::cli {
+
+std::string quote(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) (c == '\'' ? out += c : out) += c;
+  return out + "'";
+}
 
 namespace {
 
@@ -22,11 +29,6 @@ constexpr std::string_view kHelp =
     "\\g \\p \\r         run, print, forget what has been typed\n"
     "\\conninfo \\echo \\? \\q\n";
 
-std::string quote(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) (c == '\'' ? out += c : out) += c;
-  return out + "'";
-}
 /// psql's pattern as a regular expression: * any text, ? one character; folded to lower case outside double
 /// quotes.
 std::string pattern_to_regex(std::string_view pattern) {

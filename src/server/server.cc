@@ -135,11 +135,13 @@ bool Running::reload() {
     const Config fresh = options_.read_config ? options_.read_config() : options_.config;
     const BufferChoices buffer = buffer_choices(fresh);
     network_->set_tls({fresh.text("tls.cert"), fresh.text("tls.key")});
-    if (phase_.load(std::memory_order_acquire) == Phase::kReady)
+    const bool open = phase_.load(std::memory_order_acquire) == Phase::kReady;
+    if (open)
       database_->transactions().set_buffer_behaviour(buffer.policy, buffer.strategy, buffer.compression);
     for (const auto& [key, value] : fresh.all()) {
       if (value.text == options_.config.text(key)) continue;
-      const bool now = std::find(kReloaded.begin(), kReloaded.end(), key) != kReloaded.end();
+      const bool now = std::find(kReloaded.begin(), kReloaded.end(), key) != kReloaded.end() &&
+                       (open || key.starts_with("tls."));
       if (now) options_.config.replace(key, value);
       logger_.info(fmt::format("reload: {} = \"{}\" {}", key, value.text,
                                now ? "from now on" : "waits for a restart"));

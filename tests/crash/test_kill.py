@@ -18,13 +18,33 @@ MIXED_ROUNDS = int(os.environ.get("RUSTBD_MIXED_KILL_ROUNDS", "10"))
 CLIENTS = 8
 
 
+def make_tpcb(server):
+    loader = loads.pgbench(server.port, "-i", "-s", "1", "-q")
+    output = loader.communicate(timeout=120)[0]
+    assert loader.returncode == 0, output
+
+
+def kill_under(server, load, clients, stop):
+    """kill -9 of a server that works; `load` is a pgbench, `clients` end with the server."""
+    assert server.process.poll() is None, f"the server ended by itself ({server.process.returncode}):\n{server.log()[-4000:]}"
+    assert load.poll() is None, f"pgbench ended before the kill:\n{load.communicate()[0][-4000:]}"
+    server.kill()
+    stop.set()
+    for c in clients:
+        c.finish()
+    load.communicate(timeout=60)
+
+
+def check_deep(server):
+    checked = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_kill_under_load(context):
     seed = int(os.environ.get("RUSTBD_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
     rng, ledger = random.Random(seed), loads.Ledger()
     with harness.Rustbd() as server:
-        loader = loads.pgbench(server.port, "-i", "-s", "1", "-q")
-        output = loader.communicate(timeout=120)[0]
-        assert loader.returncode == 0, output
+        make_tpcb(server)
         server.sql("create table ledger_account (id int primary key, balance bigint not null); "
                    "create table ledger_entry (id int, part int, amount int not null, primary key (id, part)); "
                    "insert into ledger_account select i, 0 from generate_series(1, 50) i")
@@ -40,13 +60,7 @@ def test_kill_under_load(context):
                     clients.append(loads.Client(lambda: server.sql("checkpoint", check=False)))
                 # Not a wait for something: the moment of the kill is what is random.
                 time.sleep(rng.uniform(0, 2.5))
-                assert server.process.poll() is None, f"the server ended by itself ({server.process.returncode}):\n{server.log()[-4000:]}"
-                assert load.poll() is None, f"pgbench ended before the kill:\n{load.communicate()[0][-4000:]}"
-                server.kill()
-                stop.set()
-                for c in clients:
-                    c.finish()
-                load.communicate(timeout=60)
+                kill_under(server, load, clients, stop)
                 if rng.random() < 0.25:  # a second kill in the middle of recovery
                     server.start(wait=False)
                     time.sleep(rng.uniform(0, 0.3))
@@ -56,10 +70,9 @@ def test_kill_under_load(context):
                 now = loads.check_tpcb(server)
                 assert now >= history, f"the history has shrunk from {history} to {now}"
                 history = now
-            assert len(ledger.acknowledged) >= ROUNDS and history >= min(ROUNDS, 10), "too little work to prove anything"
+            assert len(ledger.acknowledged) >= ROUNDS and history > ROUNDS, "too little work to prove anything"
             server.stop()
-            checked = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
-            assert checked.returncode == 0, checked.stdout + checked.stderr
+            check_deep(server)
         except BaseException:
             print(f"RUSTBD_KILL_SEED={seed}, kill {turn + 1}; {len(ledger.acknowledged)} acknowledged, history {history}", file=sys.stderr)
             raise
@@ -70,9 +83,7 @@ def test_kill_under_mixed_load(context):
     seed = int(os.environ.get("RUSTBD_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
     rng, batches, turn, history = random.Random(seed), loads.Batches(), 0, 0
     with harness.Rustbd() as server:
-        loader = loads.pgbench(server.port, "-i", "-s", "1", "-q")
-        output = loader.communicate(timeout=120)[0]
-        assert loader.returncode == 0, output
+        make_tpcb(server)
         batches.prepare(server)
         try:
             for turn in range(MIXED_ROUNDS):
@@ -83,21 +94,14 @@ def test_kill_under_mixed_load(context):
                 before = batches.next_batch
                 harness.wait_until(lambda: batches.next_batch > before + 2 or load.poll() is not None, "the first batches", 60)
                 time.sleep(rng.uniform(0, 1.5))  # the moment of the kill is what is random
-                assert server.process.poll() is None, f"the server ended by itself ({server.process.returncode}):\n{server.log()[-4000:]}"
-                assert load.poll() is None, f"pgbench ended before the kill:\n{load.communicate()[0][-4000:]}"
-                server.kill()
-                stop.set()
-                for c in clients:
-                    c.finish()
-                load.communicate(timeout=60)
+                kill_under(server, load, clients, stop)
                 server.start()
                 batches.check(server)
                 now = loads.check_tpcb(server)
                 assert now >= history, f"the history has shrunk from {history} to {now}"
                 history = now
                 server.kill()
-                checked = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=300)
-                assert checked.returncode == 0, checked.stdout + checked.stderr
+                check_deep(server)
                 server.start()
             assert batches.indexes_built > 0 and batches.deleted and history > 0, "too little work to prove anything"
         except BaseException:

@@ -94,7 +94,7 @@ BackupManifest Backup::run() {
 
 void Backup::require_empty() {
   const auto names = disk_.list(options_.to.directory);
-  require_backup(names ? io::IoResult<>{} : std::unexpected{names.error()}, "list", options_.to.directory);
+  require_backup(names, "list", options_.to.directory);
   if (!names->empty())
     throw error(sqlstate::kInvalidParameterValue, "the directory of the backup is not empty")
         .with_hint("A directory without manifest.json holds an unfinished backup, which is of no use.");
@@ -204,7 +204,7 @@ void Backup::copy_segment(StreamWriter& out, std::uint64_t number) {
   const log::Geometry& geometry = parts_.log->geometry();
   const std::string from = "wal/" + log::segment_name(geometry.first_lsn(number));
   const auto file = parts_.environment.disk->open(from, {.read_only = true});
-  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open", from);
+  require_backup(file, "open", from);
   const std::uint64_t bytes =
       std::min(geometry.segment_bytes(), manifest_.end.raw() - geometry.first_lsn(number).raw());
   Bytes piece;

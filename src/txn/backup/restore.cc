@@ -65,7 +65,7 @@ RestoreResult Restore::run() {
   write_superblock();
   // The server takes a directory with LOCK in it for a database.
   const auto lock = options_.to->lock(storage::kLockFileName);
-  require_backup(lock ? io::IoResult<>{} : std::unexpected{lock.error()}, "make", storage::kLockFileName);
+  require_backup(lock, "make", storage::kLockFileName);
   require_backup(options_.to->sync_directory(""), "sync", "the data directory");
   return result_;
 }
@@ -97,7 +97,7 @@ void Restore::require_target() const {
 
 void Restore::require_empty() const {
   const auto names = options_.to->list("");
-  require_backup(names ? io::IoResult<>{} : std::unexpected{names.error()}, "list", "the data directory");
+  require_backup(names, "list", "the data directory");
   if (!names->empty())
     throw error(sqlstate::kInvalidParameterValue, "the directory to restore to is not empty");
 }
@@ -106,7 +106,7 @@ void Restore::require_empty() const {
 void Restore::write_data() {
   const std::string path = storage::kDataFileName;
   auto opened = options_.to->open(path, {.create = true});
-  require_backup(opened ? io::IoResult<>{} : std::unexpected{opened.error()}, "make", path);
+  require_backup(opened, "make", path);
   io::File& file = **opened;
   const std::uint64_t bytes =
       std::max<std::uint64_t>(result_.data_bytes, storage::Space::kFileBlocksMin * storage::kBlockBytes);

@@ -15,7 +15,7 @@ constexpr const char* kLog = "wal";
 
 std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options) {
   auto file = disk.open(path, options);
-  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open", path);
+  require_backup(file, "open", path);
   return std::move(*file);
 }
 
@@ -39,7 +39,7 @@ std::string RestoreLog::segment_path(std::uint64_t number) const {
 void RestoreLog::find_archived() {
   for (const BackupPlace& archive : options_.archives) {
     const auto all = log::list_segments(*archive.disk, archive.directory);
-    require_backup(all ? io::IoResult<>{} : std::unexpected{all.error()}, "list", archive.directory);
+    require_backup(all, "list", archive.directory);
     for (const Lsn first : *all) {
       const std::uint64_t number = geometry_.segment_of(first);
       const std::string path = backup_path(archive.directory, log::segment_name(first));
@@ -206,7 +206,7 @@ void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) 
 void RestoreLog::cut() {
   const std::uint64_t last = geometry_.segment_of(found_.end);
   const auto all = log::list_segments(*options_.to, kLog);
-  require_backup(all ? io::IoResult<>{} : std::unexpected{all.error()}, "list", kLog);
+  require_backup(all, "list", kLog);
   for (auto first = all->rbegin(); first != all->rend() && geometry_.segment_of(*first) > last; ++first) {
     const std::string path = segment_path(geometry_.segment_of(*first));
     require_backup(options_.to->remove(path), "remove", path);

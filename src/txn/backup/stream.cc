@@ -76,9 +76,9 @@ void require_backup(const io::IoResult<>& done, std::string_view what, const std
 
 Bytes read_small_file(io::Disk& disk, const std::string& path) {
   const auto file = disk.open(path, {.read_only = true});
-  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open", path);
+  require_backup(file, "open", path);
   const auto size = (*file)->size();
-  require_backup(size ? io::IoResult<>{} : std::unexpected{size.error()}, "read", path);
+  require_backup(size, "read", path);
   if (*size > kSmallFileMax) throw error(sqlstate::kDataCorrupted, "\"{}\" is too large", path);
   Bytes content(*size);
   if (!content.empty()) require_backup((*file)->read(0, content), "read", path);
@@ -89,7 +89,7 @@ StreamWriter::StreamWriter(io::Disk& disk, std::string path, storage::PageCompre
                            std::function<void(std::uint64_t)> paced)
     : path_(std::move(path)), compression_(compression), paced_(std::move(paced)) {
   auto file = disk.open(path_, {.create = true});
-  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "create", path_);
+  require_backup(file, "create", path_);
   file_ = std::move(*file);
   require_backup(file_->truncate(0), "write", path_);
   content_.reserve(kBackupBlockBytes);
@@ -136,10 +136,10 @@ BackupFile StreamWriter::finish(std::string name) {
 
 StreamReader::StreamReader(io::Disk& disk, std::string path) : path_(std::move(path)) {
   auto file = disk.open(path_, {.read_only = true});
-  require_backup(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open", path_);
+  require_backup(file, "open", path_);
   file_ = std::move(*file);
   const auto size = file_->size();
-  require_backup(size ? io::IoResult<>{} : std::unexpected{size.error()}, "read", path_);
+  require_backup(size, "read", path_);
   size_ = *size;
 }
 

@@ -94,6 +94,10 @@ class StreamReader {
 
 /// 53100 or 58030, unless it is done.
 void require_backup(const io::IoResult<>& done, std::string_view what, const std::string& path);
+template <class T>
+void require_backup(const io::IoResult<T>& done, std::string_view what, const std::string& path) {
+  if (!done) require_backup(io::IoResult<>{std::unexpected{done.error()}}, what, path);
+}
 /// A small file as a whole. Throws 58P01, 58030.
 Bytes read_small_file(io::Disk& disk, const std::string& path);
 

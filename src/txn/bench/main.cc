@@ -131,11 +131,9 @@ class Bench {
   /// `depth` readers at once on data larger than the pool, then as many bare reads of the same file.
   void reads(double seconds, std::uint64_t depth) {
     run([this]() -> Task<> { return find_rows(); });
-    for (int round = 0; round < 2; ++round) {
-      measure_reads(seconds, depth, round == 0);
-      if (round == 0) continue;
-      measure_bare(seconds, depth);
-    }
+    measure_reads(seconds, depth, true);
+    measure_reads(seconds, depth, false);
+    measure_bare(seconds, depth);
   }
 
  private:
