@@ -277,9 +277,10 @@ Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid
         throw error(sqlstate::kInFailedTransaction,
                     "current transaction is aborted, commands ignored until end of transaction block");
       if (prepared->is_query) {
+        // Read before the plan is made: a later one would keep a plan of an earlier catalog for good.
+        prepared->catalog_version = parts.catalog()->version;
         prepared->plan = co_await make_settled_plan(parts, *prepared->statement, &prepared->parameters, {});
         prepared->columns = result_columns(*prepared->plan);
-        prepared->catalog_version = parts.catalog()->version;
         prepared->settings_generation = settings_.generation();
       } else {
         prepared->columns = utility_columns(parts, *prepared->statement);

@@ -19,8 +19,18 @@ TableEstimate estimate_size(TransactionSystem& system, const storage::TableLayou
     row_bytes += types::is_variable(column.type.phys) ? kVariableBytes : types::width_of(column.type.phys);
   }
   constexpr double kFill = 0.75;
-  out.pages = std::max(1.0, out.rows * row_bytes / (16384 * kFill));
+  out.pages = std::max(1.0, out.rows * row_bytes / (storage::kPageBytes * kFill));
   return out;
+}
+
+double estimate_index_pages(TransactionSystem& system, const storage::TableLayout& layout, IndexId index) {
+  const storage::IndexLayout* found = layout.find_index(index);
+  if (found == nullptr) return 0;
+  double entry_bytes = 20;  // slot, row id, and what the key does not share with its neighbours' prefix
+  for (const auto& part : found->parts)
+    entry_bytes += 1 + (types::is_variable(part.key.type.phys) ? 16 : types::width_of(part.key.type.phys));
+  constexpr double kFill = 0.7;
+  return std::max(1.0, estimate_size(system, layout).rows * entry_bytes / (storage::kPageBytes * kFill));
 }
 
 }  // namespace rustbd::txn

@@ -14,5 +14,7 @@ struct TableEstimate {
 };
 /// Zero rows for a table that is not there (any more). Threads: any.
 TableEstimate estimate_size(TransactionSystem& system, const storage::TableLayout& layout);
+/// Pages of one of the layout's indexes; 0: the layout has none of this id. Threads: any.
+double estimate_index_pages(TransactionSystem& system, const storage::TableLayout& layout, IndexId index);
 
 }  // namespace rustbd::txn

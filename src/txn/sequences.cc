@@ -25,17 +25,18 @@ bool covered(std::int64_t value, std::int64_t logged, bool ascending) {
   return ascending ? value <= logged : value >= logged;
 }
 
-/// Room in the log for one small batch, awaited.
-Task<> reserve(SystemParts& parts, std::uint64_t bytes, log::Reservation* reservation) {
-  for (;;) {
-    const auto room = parts.log->reserve(bytes, reservation);
-    if (room.status == log::ReserveStatus::kReserved) co_return;
-    if (room.status == log::ReserveStatus::kNoSpace)
-      throw error(sqlstate::kDiskFull, "no space left for the log");
-    if (room.status == log::ReserveStatus::kFailed)
-      throw error(sqlstate::kIoError, "the log cannot be written");
-    co_await room.token;
+constexpr std::uint64_t kSequenceBatchBytes = 256;
+
+/// Room in the log for one small batch.
+Outcome reserve(SystemParts& parts, log::Reservation* reservation) {
+  auto room = parts.log->reserve(kSequenceBatchBytes, reservation);
+  switch (room.status) {
+    case log::ReserveStatus::kReserved: return {};
+    case log::ReserveStatus::kWait: return Outcome::blocked_on(std::move(room.token));
+    case log::ReserveStatus::kNoSpace: return Outcome{Status::kNoSpace};
+    case log::ReserveStatus::kFailed: return Outcome{Status::kIoError};
   }
+  RUSTBD_UNREACHABLE();
 }
 
 /// One NONTX batch with the value. Inside the gate.
@@ -49,68 +50,59 @@ std::uint64_t log_value(SystemParts& parts, TableId sequence, std::int64_t value
   return parts.log->end_of(batch).raw();
 }
 
-constexpr std::uint64_t kSequenceBatchBytes = 256;
-
 }  // namespace
 
-Task<std::int64_t> TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
-                                                       const SequenceDefinition& definition,
-                                                       std::uint32_t count) {
+Outcome TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
+                                            const SequenceDefinition& definition, std::uint32_t count,
+                                            std::int64_t* out) {
   SystemParts& parts = *parts_;
-  log::Reservation reservation;
   const bool ascending = definition.increment > 0;
-  for (bool reserved = false;;) {
-    {
-      const storage::Action action(parts.gate());
-      std::lock_guard lock(parts.sequence_mutex);
-      const auto found = parts.sequences.find(sequence);
-      Sequence s = found != parts.sequences.end() ? found->second : Sequence{};
-      const bool fresh = found == parts.sequences.end();
-      Step first;
-      if (fresh) first = {definition.start, false};
-      else if (!s.called) first = {s.value, false};
-      else first = step_from(s.value, definition, 1);
-      if (first.past_end) {
-        throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence",
-                    ascending ? "maximum" : "minimum");
-      }
-      Step last = step_from(first.value, definition, count - 1);
-      if (last.past_end || last.value == (ascending ? definition.minimum : definition.maximum))
-        last = {first.value, false};
-      const bool wrapped = !fresh && s.called && (ascending ? first.value < s.value : first.value > s.value);
-      const bool log_it = fresh || wrapped || !s.called || !covered(last.value, s.logged, ascending);
-      if (!log_it || reserved) {
-        s.value = last.value;
-        s.called = true;
-        if (log_it) {
-          Step ahead = step_from(last.value, definition, kLogAhead);
-          const bool over =
-              ahead.past_end || (ascending ? ahead.value < last.value : ahead.value > last.value);
-          s.logged = over ? (ascending ? definition.maximum : definition.minimum) : ahead.value;
-          s.logged_lsn = log_value(parts, sequence, s.logged, true, reservation);
-        }
-        parts.sequences[sequence] = s;
-        if (txn != nullptr) txn->note_seen(0, s.logged_lsn);
-        co_return first.value;
-      }
-    }
-    co_await reserve(parts, kSequenceBatchBytes, &reservation);
-    reserved = true;
-  }
-}
-
-Task<> TransactionSystem::sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called) {
-  SystemParts& parts = *parts_;
-  log::Reservation reservation;
-  co_await reserve(parts, kSequenceBatchBytes, &reservation);
   const storage::Action action(parts.gate());
   std::lock_guard lock(parts.sequence_mutex);
+  const auto found = parts.sequences.find(sequence);
+  const bool fresh = found == parts.sequences.end();
+  Sequence s = fresh ? Sequence{} : found->second;
+  Step first;
+  if (fresh) first = {definition.start, false};
+  else if (!s.called) first = {s.value, false};
+  else first = step_from(s.value, definition, 1);
+  if (first.past_end) {
+    throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence",
+                ascending ? "maximum" : "minimum");
+  }
+  Step last = step_from(first.value, definition, count - 1);
+  if (last.past_end || last.value == (ascending ? definition.minimum : definition.maximum))
+    last = {first.value, false};
+  const bool wrapped = !fresh && s.called && (ascending ? first.value < s.value : first.value > s.value);
+  if (fresh || wrapped || !s.called || !covered(last.value, s.logged, ascending)) {
+    log::Reservation reservation;
+    if (Outcome o = reserve(parts, &reservation); !o.ok()) return o;
+    const Step ahead = step_from(last.value, definition, kLogAhead);
+    const bool over = ahead.past_end || (ascending ? ahead.value < last.value : ahead.value > last.value);
+    s.logged = over ? (ascending ? definition.maximum : definition.minimum) : ahead.value;
+    s.logged_lsn = log_value(parts, sequence, s.logged, true, reservation);
+  }
+  s.value = last.value;
+  s.called = true;
+  parts.sequences[sequence] = s;
+  if (txn != nullptr) txn->note_seen(0, s.logged_lsn);
+  *out = first.value;
+  return {};
+}
+
+Outcome TransactionSystem::sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called) {
+  SystemParts& parts = *parts_;
+  const storage::Action action(parts.gate());
+  std::lock_guard lock(parts.sequence_mutex);
+  log::Reservation reservation;
+  if (Outcome o = reserve(parts, &reservation); !o.ok()) return o;
   Sequence s;
   s.value = s.logged = value;
   s.called = called;
   s.logged_lsn = log_value(parts, sequence, value, called, reservation);
   parts.sequences[sequence] = s;
   if (txn != nullptr) txn->note_seen(0, s.logged_lsn);
+  return {};
 }
 
 TransactionSystem::SequenceState TransactionSystem::sequence_state(TableId sequence) const {

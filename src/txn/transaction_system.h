@@ -162,13 +162,13 @@ class TransactionSystem {
     std::int64_t start = 1, increment = 1, minimum = 1, maximum = INT64_MAX;
     bool cycle = false;
   };
-  /// The next `count` values' first one; reserves in the log in blocks of 32. Not transactional. Throws 2200H
-  /// at the limit (caller names the sequence: message "nextval: reached maximum value of sequence"). `*lsn`:
-  /// what a result that shows the value must wait for (note_seen does it when `txn` is given).
-  Task<std::int64_t> sequence_advance(Transaction* txn, TableId sequence,
-                                      const SequenceDefinition& definition, std::uint32_t count = 1);
+  /// The next `count` values; the first one into `*out`. Logged in blocks of 32. Not transactional. Throws
+  /// 2200H at the limit (caller names the sequence: message "nextval: reached maximum value of sequence").
+  /// What a result that shows the value must wait for: note_seen() does it when `txn` is given.
+  Outcome sequence_advance(Transaction* txn, TableId sequence, const SequenceDefinition& definition,
+                           std::uint32_t count, std::int64_t* out);
   /// setval. `called`: the next one is value + increment.
-  Task<> sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called);
+  Outcome sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called);
   struct SequenceState {
     std::int64_t last_value = 0;
     bool is_called = false;

@@ -131,6 +131,38 @@ def test_psycopg3_plan_after_ddl(context):
                 connection.execute("alter table replanned add column extra text default 'e'")
 
 
+def test_catalog_while_objects_go(context):
+    """The catalog's views and size functions take no lock: what they name may be gone by then."""
+    over = threading.Event()
+    failures, reads = [], [0]
+
+    def read():
+        try:
+            with psycopg.connect(dsn(context), autocommit=True) as connection:
+                while not over.is_set():
+                    connection.execute("select relname, relpages, reltuples from pg_class").fetchall()
+                    connection.execute("select pg_relation_size(c.oid), pg_indexes_size(c.oid), pg_total_relation_size(c.oid) from pg_class c").fetchall()
+                    connection.execute("select pg_database_size('postgres'), count(pg_get_indexdef(indexrelid)) from pg_index").fetchall()
+                    reads[0] += 1
+        except Exception as e:
+            failures.append(e)
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for r in readers:
+        r.start()
+    try:
+        with psycopg.connect(dsn(context), autocommit=True) as connection:
+            for n in range(400):
+                connection.execute("create table passing (i int primary key, t text); insert into passing values (1, 'a'), (2, 'b')")
+                connection.execute("create index passing_t on passing (t)")
+                connection.execute("drop index passing_t" if n % 2 else "drop table passing")
+                connection.execute("drop table if exists passing")
+    finally:
+        over.set()
+        for r in readers:
+            r.join(60)
+    assert not failures and reads[0] > 0, failures
+
+
 def test_cancel(context):
     with psycopg.connect(dsn(context)) as connection:
         timer = threading.Timer(0.3, connection.cancel)

@@ -4,7 +4,7 @@
 #include "rustbd/storage/pages/page.h"
 #include "rustbd/txn/backup/jobs.h"
 #include "rustbd/txn/backup/restore_point.h"
-#include "rustbd/txn/tables/index.h"
+#include "rustbd/txn/row_counts.h"
 #include "rustbd/types/array.h"
 
 namespace rustbd::engine {
@@ -351,11 +351,7 @@ constexpr CatalogFunction kFunctions[] = {
 double SessionContext::index_pages(const catalog::Index& index) {
   const auto relation = parts_.catalog()->relation(index.relation);
   if (relation == nullptr || relation->layout == nullptr) return 0;
-  txn::Table table{parts_.database.transactions(), relation->layout};
-  txn::IndexStatistics statistics;
-  // An index whose pages must be read first is estimated: callers can't wait.
-  return txn::index_statistics(table, index.tree, &statistics).ok() ? statistics.pages
-                                                                    : std::max(1.0, table.row_count() / 400);
+  return txn::estimate_index_pages(parts_.database.transactions(), *relation->layout, index.tree);
 }
 
 std::span<const CatalogFunction> server_functions() { return kFunctions; }

@@ -84,11 +84,8 @@ std::shared_ptr<const catalog::Relation> SessionContext::sequence(Oid oid) {
   return relation;
 }
 
-template <class T>
-T SessionContext::run_now(Task<T> task) {
-  task.start();
-  RUSTBD_ASSERT(task.done(), "sequences advance without waiting");
-  return task.take();
+void SessionContext::require(const txn::Outcome& outcome) {
+  if (!outcome.ok()) parts_.database.transactions().throw_outcome(outcome, parts_.locker.get());
 }
 
 std::int64_t SessionContext::nextval(Oid oid) {
@@ -100,8 +97,11 @@ std::int64_t SessionContext::nextval(Oid oid) {
                                                               s.cycle};
   std::int64_t value = 0;
   try {
-    value = run_now(parts_.database.transactions().sequence_advance(parts_.transaction.get(),
-                                                                    relation->layout->table, definition));
+    // Expressions cannot be suspended: while the log is behind, this thread waits for it.
+    require(txn::until_done_blocking([&] {
+      return parts_.database.transactions().sequence_advance(parts_.transaction.get(), relation->layout->table,
+                                                             definition, 1, &value);
+    }));
   } catch (Error& e) {
     if (e.state == sqlstate::kSequenceLimitExceeded)
       throw error(sqlstate::kSequenceLimitExceeded, "nextval: reached {} value of sequence \"{}\" ({})",
@@ -136,11 +136,10 @@ void SessionContext::setval(Oid oid, std::int64_t value, bool is_called) {
     throw error(sqlstate::kNumericValueOutOfRange,
                 "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name,
                 s.minimum, s.maximum);
-  auto task = parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table,
-                                                          value, is_called);
-  task.start();
-  RUSTBD_ASSERT(task.done(), "sequences advance without waiting");
-  task.take();
+  require(txn::until_done_blocking([&] {
+    return parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table, value,
+                                                       is_called);
+  }));
   if (is_called) {
     parts_.sequence_values[oid] = value;
     parts_.last_sequence = oid;

@@ -81,9 +81,8 @@ class SessionContext final : public functions::StatementContext,
 
  private:
   std::shared_ptr<const catalog::Relation> sequence(Oid oid);
-  /// Runs a sequence operation: it waits for log space only when the log is far behind.
-  template <class T>
-  T run_now(Task<T> task);
+  /// Throws what `outcome` says, but for kOk.
+  void require(const txn::Outcome& outcome);
   Session::Parts& parts_;
   types::IoContext io_{};
   std::string user_name_, session_name_, schema_name_;

@@ -229,7 +229,9 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
     if (!s.restart_identity) continue;
     for (const auto& [id, r] : c.parts.catalog()->relations())
       if (r->sequence && r->sequence->owner_relation == oid)
-        co_await c.system().sequence_set(&c.transaction(), r->layout->table, r->sequence->start, false);
+        co_await await_outcome(c, [&] {
+          return c.system().sequence_set(&c.transaction(), r->layout->table, r->sequence->start, false);
+        });
   }
   co_return "TRUNCATE TABLE";
 }

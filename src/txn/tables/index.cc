@@ -172,24 +172,6 @@ Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan ke
   return lookup(table, parts, index, view, key, out);
 }
 
-Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out) {
-  SystemParts& parts = table.system().parts();
-  const IndexPart& part = part_of(table.format(), index);
-  bool restart = false;
-  auto root = parts.buffer().try_fix_shared(part.tree->root());
-  if (!root) {
-    if (root.status == storage::FixStatus::kMiss) return Outcome::blocked_on(root.wait);
-    if (root.status == storage::FixStatus::kBusy) return Outcome::blocked_on({});
-    return to_outcome(storage::Status::damaged(part.tree->root(), index.raw()), &restart);
-  }
-  out->height = root->header().level;
-  double key_bytes = 12;
-  for (const auto& p : part.layout->parts)
-    key_bytes += 1 + (types::is_variable(p.key.type.phys) ? 16 : types::width_of(p.key.type.phys));
-  out->pages = std::max(1.0, table.row_count() * (key_bytes + 8) / (storage::kPageBytes * 0.7));
-  return {};
-}
-
 // --- Build ---
 
 namespace {

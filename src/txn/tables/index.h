@@ -75,13 +75,6 @@ Outcome lookup_unique(Table& table, IndexId index, const ReadView& view, ByteSpa
 /// none.
 Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan key, RowId* out);
 
-/// Statistics for the planner.
-struct IndexStatistics {
-  double pages = 0;
-  std::uint32_t height = 0;
-};
-Outcome index_statistics(Table& table, IndexId index, IndexStatistics* out);
-
 /// Values of the kExpressionColumn parts and the membership of rows, for building an index that needs them:
 /// `chunk` has all columns of the layout and the row ids; fills one vector per expression part and the bytes
 /// `member[row]`.

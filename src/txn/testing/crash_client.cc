@@ -317,18 +317,18 @@ Task<CrashClient::Next> CrashClient::remove() {
 Task<CrashClient::Next> CrashClient::advance_sequence() {
   TransactionSystem::SequenceDefinition definition;
   const auto count = static_cast<std::uint32_t>(1 + world_.random.below(3));
-  std::optional<std::int64_t> value;
+  std::int64_t value = 0;
   doing_ = "advance sequence";
-  try {
-    value = co_await world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count);
-  } catch (const Error& e) {
-    if (!world_.dead() && !world_.disk_errors) world_.problem("sequence: " + e.message);
+  const Outcome o = co_await until_done(
+      [&] { return world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count, &value); });
+  if (!o.ok()) {
+    if (!world_.dead() && !world_.disk_errors) world_.problem("a sequence did not advance");
+    co_return world_.dead() ? Next::kDead : Next::kAbort;
   }
-  if (!value) co_return world_.dead() ? Next::kDead : Next::kAbort;
-  if (*value <= world_.sequence_seen) {
-    world_.problem(fmt::format("sequence value {} after {} was shown", *value, world_.sequence_seen));
+  if (value <= world_.sequence_seen) {
+    world_.problem(fmt::format("sequence value {} after {} was shown", value, world_.sequence_seen));
   }
-  sequence_seen_ = std::max(sequence_seen_, *value + count - 1);
+  sequence_seen_ = std::max(sequence_seen_, value + count - 1);
   co_return Next::kGo;
 }
 
