@@ -4,6 +4,10 @@
 #include <filesystem>
 #include <thread>
 
+#include "rustbd/security/key_ring.h"
+#include "rustbd/storage/buffer/eviction_policy.h"
+#include "rustbd/storage/buffer/write_strategy.h"
+
 namespace rustbd::server {
 namespace {
 
@@ -54,7 +58,7 @@ std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& optio
     throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
   auto disk = io::make_real_disk(archive);
   options.archive_disk = disk.get();
-  options.archive_directory = ".";
+  options.archive_directory.assign(1, '.');
   return disk;
 }
 

@@ -291,7 +291,7 @@ std::vector<security::KeyInfo> TransactionSystem::keys() const {
   return ring != nullptr ? ring->keys() : std::vector<security::KeyInfo>{};
 }
 
-storage::Storage::KeyRotation TransactionSystem::key_rotation() const {
+storage::KeyRotation TransactionSystem::key_rotation() const {
   return parts_->storage->key_rotation();
 }
 

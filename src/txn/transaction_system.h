@@ -13,10 +13,7 @@
 #include "rustbd/base/task.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
-#include "rustbd/storage/buffer/eviction_policy.h"
-#include "rustbd/storage/buffer/write_strategy.h"
-#include "rustbd/storage/pages/extent_image.h"
-#include "rustbd/storage/pages/storage.h"
+#include "rustbd/storage/pages/choices.h"
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
@@ -25,6 +22,10 @@
 namespace rustbd::log {
 struct Event;
 }
+namespace rustbd::security {
+struct KeyInfo;
+class KeyRing;
+}  // namespace rustbd::security
 
 namespace rustbd::txn {
 
@@ -227,7 +228,7 @@ class TransactionSystem {
   /// Wraps the data keys with another master key. Blocks. Errors as above.
   void change_master_key(const security::MasterKey& master);
   [[nodiscard]] std::vector<security::KeyInfo> keys() const;
-  [[nodiscard]] storage::Storage::KeyRotation key_rotation() const;
+  [[nodiscard]] storage::KeyRotation key_rotation() const;
 
   /// From now on. Threads: any, at any time.
   void set_buffer_behaviour(storage::EvictionPolicyKind policy, storage::WriteStrategy strategy,

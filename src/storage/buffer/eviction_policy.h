@@ -2,7 +2,6 @@
 // manager takes those whose page nobody holds.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,12 +9,10 @@
 #include <vector>
 
 #include "rustbd/storage/buffer/frame_pool.h"
+#include "rustbd/storage/pages/choices.h"
 
 namespace rustbd::storage {
 
-enum class EvictionPolicyKind : std::uint8_t { kClock, kLru, kRandom };
-inline constexpr std::array kEvictionPolicyKinds = {EvictionPolicyKind::kClock, EvictionPolicyKind::kLru,
-                                                    EvictionPolicyKind::kRandom};
 /// "clock", "lru", "random".
 std::string_view to_text(EvictionPolicyKind kind);
 

@@ -9,6 +9,7 @@
 
 #include "rustbd/base/ids.h"
 #include "rustbd/security/key_ring.h"
+#include "rustbd/storage/pages/choices.h"
 #include "rustbd/storage/pages/page.h"
 
 namespace rustbd::storage {
@@ -35,9 +36,6 @@ static_assert(offsetof(ExtentHeader, epoch) == 32 && offsetof(ExtentHeader, nonc
 static_assert(offsetof(ExtentHeader, tag) == 56);
 inline constexpr std::uint32_t kExtentMagic = 0x58504452;  // "RDPX"
 inline constexpr std::uint8_t kExtentVersion = 1;
-
-/// How new images are written; each image says how it was. Values are those on disk.
-enum class PageCompression : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
 
 struct EncodedImage {
   std::uint64_t checksum = 0;  // XXH3-64 of all blocks: goes to the directory entry

@@ -495,7 +495,7 @@ void Storage::rotate_data_key() {
   parts_->resealer->wake();
 }
 
-Storage::KeyRotation Storage::key_rotation() const {
+KeyRotation Storage::key_rotation() const {
   KeyRotation out;
   if (!parts_->resealer) return out;
   const auto progress = parts_->resealer->progress();

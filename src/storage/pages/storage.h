@@ -18,6 +18,7 @@
 #include "rustbd/storage/buffer/buffer_manager.h"
 #include "rustbd/storage/pages/action_gate.h"
 #include "rustbd/storage/pages/checkpoint_source.h"
+#include "rustbd/storage/pages/choices.h"
 #include "rustbd/storage/pages/epoch.h"
 #include "rustbd/storage/pages/pending_free.h"
 #include "rustbd/storage/pages/root_map.h"
@@ -26,13 +27,6 @@ namespace rustbd::storage {
 
 inline constexpr const char* kDataFileName = "rustbd.db";
 inline constexpr const char* kLockFileName = "LOCK";
-
-/// Encryption of pages and log. A directory that was opened with a master key once needs it from then on.
-struct EncryptionOptions {
-  std::optional<security::MasterKey> master_key;        // none: no encryption
-  security::Cipher cipher = security::Cipher::kNone;    // of new data keys; kNone: the CPU's fastest
-  std::uint64_t reseal_bytes_per_second = 32ull << 20;  // after a rotation
-};
 
 struct StorageOptions {
   EncryptionOptions encryption;
@@ -142,10 +136,6 @@ class Storage {
   /// A new data key seals from now on; what older ones have sealed is sealed anew in the background. Blocks
   /// while keys.tab is written. Throws Error 55000 without encryption, 58030, 53100.
   void rotate_data_key();
-  struct KeyRotation {
-    std::uint64_t pages = 0, left = 0;  // to seal anew since the last rotation (or start)
-    bool running = false;               // there are keys that retire
-  };
   [[nodiscard]] KeyRotation key_rotation() const;
 
   [[nodiscard]] std::uint64_t file_blocks() const;
