@@ -38,14 +38,13 @@ class RunningStatement {
     parts_.sink = &sink;
     parts_.statement_start_us = clock_.wall_us();
     session.cancel_flag()->reason.store(0, std::memory_order_relaxed);
-    parts_.locker->set_lock_timeout(
-        std::chrono::milliseconds{session.settings().get_integer("lock_timeout")});
+    const auto& settings = session.settings().frequent();
+    parts_.locker->set_lock_timeout(std::chrono::milliseconds{settings.lock_timeout});
     std::lock_guard lock{activity_.mutex};
     activity_.state = "active";
     activity_.query = text.substr(0, kActivityQueryMax);
     activity_.query_start_us = activity_.state_change_us = parts_.statement_start_us;
-    const auto timeout_ms = session.settings().get_integer("statement_timeout");
-    if (timeout_ms > 0) start_timer(timeout_ms);
+    if (settings.statement_timeout > 0) start_timer(settings.statement_timeout);
   }
   ~RunningStatement() {
     *alive_ = false;
@@ -56,7 +55,7 @@ class RunningStatement {
     activity_.state =
         !parts_.in_block ? "idle" : (parts_.failed ? "idle in transaction (aborted)" : "idle in transaction");
     activity_.transaction_start_us = parts_.transaction != nullptr ? parts_.transaction_start_us : 0;
-    activity_.application_name = session_.settings().get("application_name").value_or("");
+    activity_.application_name = session_.settings().frequent().application_name;
     activity_.transaction_id = parts_.transaction != nullptr ? parts_.transaction->id().raw() : 0;
     activity_.state_change_us = clock_.wall_us();
   }

@@ -462,14 +462,6 @@ std::vector<std::pair<const SettingDefinition*, std::string>> Settings::all() co
   return out;
 }
 
-bool Settings::get_bool(std::string_view name) const { return get(name).value_or("off") == "on"; }
-std::int64_t Settings::get_integer(std::string_view name) const {
-  const auto text = get(name).value_or("0");
-  std::int64_t v = 0;
-  std::from_chars(text.data(), text.data() + text.size(), v);
-  return v;
-}
-
 void Settings::apply(const std::string& name, std::optional<std::string> value) {
   if (value) values_[name] = std::move(*value);
   else values_.erase(name);
@@ -477,12 +469,27 @@ void Settings::apply(const std::string& name, std::optional<std::string> value) 
   if (!name.starts_with("transaction_")) ++generation_;
 }
 
+void Settings::set_base(std::string_view name, std::string_view value) {
+  base_[std::string{name}] = value;
+  if (const auto now = get(name)) parse(name, *now);
+}
+
 void Settings::refresh(std::string_view name) {
   const auto* d = find_setting(name);
-  if (d == nullptr) return;
-  const auto value = *get(name);
-  if (d->reported) reported_.emplace_back(d->name);
-  if (d->name == "DateStyle") {
+  if (d != nullptr && d->reported) reported_.emplace_back(d->name);
+  parse(d != nullptr ? d->name : name, get(name).value_or(std::string{}));
+}
+
+namespace {
+std::int64_t to_integer(const std::string& text) {
+  std::int64_t v = 0;
+  std::from_chars(text.data(), text.data() + text.size(), v);
+  return v;
+}
+}  // namespace
+
+void Settings::parse(std::string_view name, const std::string& value) {
+  if (name == "DateStyle") {
     format_.date_style =
         value.starts_with("ISO")
             ? types::DateStyle::kIso
@@ -492,21 +499,39 @@ void Settings::refresh(std::string_view name) {
     format_.date_order = value.ends_with("DMY")
                              ? types::DateOrder::kDmy
                              : (value.ends_with("YMD") ? types::DateOrder::kYmd : types::DateOrder::kMdy);
-  } else if (d->name == "IntervalStyle") {
+  } else if (name == "IntervalStyle") {
     format_.interval_style =
         value == "postgres_verbose"
             ? types::IntervalStyle::kPostgresVerbose
             : (value == "sql_standard" ? types::IntervalStyle::kSqlStandard
                                        : (value == "iso_8601" ? types::IntervalStyle::kIso8601
                                                               : types::IntervalStyle::kPostgres));
-  } else if (d->name == "TimeZone") {
+  } else if (name == "TimeZone") {
     format_.time_zone = types::TimeZone::find(value);
-  } else if (d->name == "extra_float_digits") {
-    format_.extra_float_digits = static_cast<int>(get_integer(name));
-  } else if (d->name == "bytea_output") {
+  } else if (name == "extra_float_digits") {
+    format_.extra_float_digits = static_cast<int>(to_integer(value));
+  } else if (name == "bytea_output") {
     format_.bytea_escape = value == "escape";
-  } else if (d->name == "search_path") {
+  } else if (name == "search_path") {
     search_path_ = split_names(value);
+  } else if (name == "lock_timeout") {
+    frequent_.lock_timeout = to_integer(value);
+  } else if (name == "statement_timeout") {
+    frequent_.statement_timeout = to_integer(value);
+  } else if (name == "idle_session_timeout") {
+    frequent_.idle_session_timeout = to_integer(value);
+  } else if (name == "idle_in_transaction_session_timeout") {
+    frequent_.idle_in_transaction_session_timeout = to_integer(value);
+  } else if (name == "rustbd.test_chunk_rows") {
+    frequent_.test_chunk_rows = to_integer(value);
+  } else if (name == "synchronous_commit") {
+    frequent_.synchronous_commit = value != "off";
+  } else if (name == "default_transaction_read_only") {
+    frequent_.default_transaction_read_only = value == "on";
+  } else if (name == "default_transaction_isolation") {
+    frequent_.default_transaction_isolation = value;
+  } else if (name == "application_name") {
+    frequent_.application_name = value;
   }
 }
 

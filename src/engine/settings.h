@@ -36,11 +36,20 @@ std::string check_setting(const SettingDefinition& definition, std::string_view 
 /// How SHOW prints a normalised value ("4MB").
 std::string show_setting(const SettingDefinition& definition, std::string_view value);
 
+/// What each statement or message asks for, parsed. Times in ms; 0: no limit.
+struct FrequentSettings {
+  std::int64_t lock_timeout = 0, statement_timeout = 0, idle_session_timeout = 0,
+               idle_in_transaction_session_timeout = 0;
+  std::int64_t test_chunk_rows = 0;  // rustbd.test_chunk_rows; 0: vectors of full length
+  bool synchronous_commit = true, default_transaction_read_only = false;
+  std::string default_transaction_isolation, application_name;
+};
+
 /// A session's values, with the undo that transactions, savepoints and SET LOCAL need.
 class Settings {
  public:
   /// Server-wide values under the session's (configuration file, flags).
-  void set_base(std::string_view name, std::string_view value) { base_[std::string{name}] = value; }
+  void set_base(std::string_view name, std::string_view value);
   /// The normalised value. Custom names (with a dot) exist once set. nullopt: unknown.
   [[nodiscard]] std::optional<std::string> get(std::string_view name) const;
   [[nodiscard]] std::string show(std::string_view name) const;  // throws 42704
@@ -58,8 +67,7 @@ class Settings {
   [[nodiscard]] std::vector<std::pair<const SettingDefinition*, std::string>> all() const;
   /// Parsed forms for hot paths, kept up to date by set().
   [[nodiscard]] const types::FormatSettings& format() const { return format_; }
-  [[nodiscard]] bool get_bool(std::string_view name) const;
-  [[nodiscard]] std::int64_t get_integer(std::string_view name) const;
+  [[nodiscard]] const FrequentSettings& frequent() const { return frequent_; }
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   /// Rises with each change: part of what a cached plan depends on.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
@@ -73,10 +81,12 @@ class Settings {
   };
   void apply(const std::string& name, std::optional<std::string> value);
   void refresh(std::string_view name);
+  void parse(std::string_view name, const std::string& value);
   std::map<std::string, std::string, std::less<>> base_, values_;
   std::vector<Undo> undo_;
   std::vector<std::string> reported_;
   types::FormatSettings format_{};
+  FrequentSettings frequent_;
   std::vector<std::string> search_path_;
   std::uint64_t generation_ = 1;
 };

@@ -258,10 +258,8 @@ void start_run(Session::Parts& parts, Portal& portal) {
   context.memory_limit = parts.database.options().query_memory_bytes;
   context.worker_limit = parts.database.options().workers_per_query;
   if (context.worker_limit > 1) context.workers = &parts.database.environment().executor->workers();
-  if (const auto rows = parts.session.settings().get("rustbd.test_chunk_rows")) {
-    const auto n = parts.session.settings().get_integer("rustbd.test_chunk_rows");
-    if (n > 0) context.chunk_rows = static_cast<std::uint32_t>(std::min<std::int64_t>(n, types::kVectorSize));
-  }
+  if (const auto n = parts.session.settings().frequent().test_chunk_rows; n > 0)
+    context.chunk_rows = static_cast<std::uint32_t>(std::min<std::int64_t>(n, types::kVectorSize));
   portal.run = exec::QueryRun::start(portal.plan, context);
 }
 
@@ -431,7 +429,7 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink) {
   // A SET of the same query string may have changed it.
   parts.locker->set_lock_timeout(
-      std::chrono::milliseconds{parts.session.settings().get_integer("lock_timeout")});
+      std::chrono::milliseconds{parts.session.settings().frequent().lock_timeout});
   const auto& statement = *input.statement;
   ++parts.statement_number;
   if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {

@@ -56,12 +56,12 @@ Task<> roll_back_to(Session::Parts& parts, SavepointEntry& entry) {
 
 void ensure_transaction(Session::Parts& parts, bool single_read) {
   if (parts.transaction != nullptr) return;
-  const auto& isolation =
-      parts.session.settings().get("default_transaction_isolation").value_or("read committed");
+  const auto& settings = parts.session.settings().frequent();
+  const auto& isolation = settings.default_transaction_isolation;
   parts.isolation =
       isolation == "repeatable read" ? txn::Isolation::kRepeatableRead : txn::Isolation::kReadCommitted;
   if (isolation == "serializable") throw not_supported("SERIALIZABLE");
-  parts.read_only = parts.session.settings().get_bool("default_transaction_read_only");
+  parts.read_only = settings.default_transaction_read_only;
   txn::TransactionOptions options;
   options.isolation = parts.isolation;
   options.single_read = single_read;
@@ -89,7 +89,7 @@ Task<> commit_transaction(Session::Parts& parts) {
   }
   co_await run_deferred_checks(parts);
   for (auto& [name, portal] : parts.portals) portal->run.reset();
-  const bool asynchronous = parts.session.settings().get("synchronous_commit").value_or("on") == "off";
+  const bool asynchronous = !parts.session.settings().frequent().synchronous_commit;
   const auto outcome =
       co_await parts.transaction->commit(asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync);
   if (!outcome.ok()) {

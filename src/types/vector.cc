@@ -58,15 +58,14 @@ std::uint64_t* gather_validity(const Vector& from, const Selection& selection, V
 void VectorBuffer::Free::operator()(void* p) const { std::free(p); }
 
 void VectorBuffer::reset(Phys phys) {
+  const bool other = data_ == nullptr || phys != phys_;
   // One size for all so that a buffer can change its type without new memory.
   if (data_ == nullptr) {
     data_.reset(std::aligned_alloc(kAlignment, std::size_t{kVectorSize} * 16));
     if (data_ == nullptr) throw std::bad_alloc();
-    std::memset(data_.get(), 0, std::size_t{kVectorSize} * 16);
-  } else if (phys != phys_) {
-    // Bytes of another type behind null positions could look like a long string.
-    std::memset(data_.get(), 0, std::size_t{kVectorSize} * 16);
   }
+  // Bytes of another type behind null positions could look like a long string.
+  if (other) std::memset(data_.get(), 0, std::size_t{kVectorSize} * width_of(phys));
   phys_ = phys;
 }
 

@@ -83,7 +83,7 @@ Task<std::string> set_setting(UtilityContext& c, const sql::SetStatement& s) {
     if (v == "serializable") throw not_supported("SERIALIZABLE").at(s.location);
   }
   if (definition != nullptr && definition->name == "transaction_read_only")
-    c.parts.read_only = settings.get_bool("transaction_read_only");
+    c.parts.read_only = settings.get("transaction_read_only").value_or("off") == "on";
   co_return s.type == SetType::kReset ? "RESET" : "SET";
 }
 

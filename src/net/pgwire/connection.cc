@@ -116,8 +116,8 @@ void Connection::throw_if_ended() {
 void Connection::arm_idle_timer() {
   if (before_sync_) return;
   const bool idle = session_->status() == engine::TransactionStatus::kIdle;
-  const auto limit_ms =
-      session_->settings().get_integer(idle ? "idle_session_timeout" : "idle_in_transaction_session_timeout");
+  const auto& settings = session_->settings().frequent();
+  const auto limit_ms = idle ? settings.idle_session_timeout : settings.idle_in_transaction_session_timeout;
   if (limit_ms <= 0) return;
   const auto kind = idle ? Idle::kSession : Idle::kTransaction;
   server_.database()
