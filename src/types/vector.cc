@@ -64,8 +64,9 @@ void VectorBuffer::reset(Phys phys) {
     data_.reset(std::aligned_alloc(kAlignment, std::size_t{kVectorSize} * 16));
     if (data_ == nullptr) throw std::bad_alloc();
   }
-  // Bytes of another type behind null positions could look like a long string.
-  if (other) std::memset(data_.get(), 0, std::size_t{kVectorSize} * width_of(phys));
+  // What is in positions that nobody filled must not look like a long string, nor be a third truth value.
+  if (other && (is_variable(phys) || phys == Phys::kBool))
+    std::memset(data_.get(), 0, std::size_t{kVectorSize} * width_of(phys));
   phys_ = phys;
 }
 
