@@ -7,6 +7,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/storage/btree/blink.h"
+#include "rustbd/storage/btree/interpolation.h"
 #include "rustbd/storage/rows/leaf_page.h"
 
 namespace rustbd::storage {
@@ -28,6 +29,8 @@ struct TableInner {
   /// Position of the last key that is not above; `count` > 0. ~0: all are above.
   static std::uint32_t place(const std::byte* page, std::uint32_t count, std::uint64_t key_wanted) {
     std::uint32_t low = 0, high = count;  // first key above
+    narrow(
+        key_wanted, [page](std::uint32_t i) { return key(page, i); }, &low, &high);
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
       if (key(page, middle) <= key_wanted) low = middle + 1;
