@@ -9,6 +9,7 @@
 // Entry 0 of an inner page has an empty suffix and counts as the lower fence.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -123,6 +124,7 @@ struct IndexOps {
   using OwnedKey = Bytes;
   static constexpr PageKind kInnerKind = PageKind::kIndexInner;
   static constexpr PageKind kLeafKind = PageKind::kIndexLeaf;
+  static constexpr std::array<std::size_t, 2> kRouteReads = {64, kPageBytes - 64};  // slots; fences
 
   static Key view(const OwnedKey& key) { return key; }
   static bool is_lowest(Key key) { return key.empty(); }

@@ -1,6 +1,7 @@
 // Inner pages of a table tree (kind 1; storage.md §1.5) and the page operations that Blink wants.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -45,6 +46,7 @@ struct TableOps {
   using OwnedKey = std::uint64_t;
   static constexpr PageKind kInnerKind = PageKind::kTableInner;
   static constexpr PageKind kLeafKind = PageKind::kTableLeaf;
+  static constexpr std::array<std::size_t, 1> kRouteReads = {64};  // keys, or a leaf's directory
 
   static Key view(OwnedKey key) { return key; }
   static bool is_lowest(Key key) { return key == 0; }
