@@ -428,8 +428,7 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
 
 Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultSink& sink) {
   // A SET of the same query string may have changed it.
-  parts.locker->set_lock_timeout(
-      std::chrono::milliseconds{parts.session.settings().frequent().lock_timeout});
+  parts.locker->set_lock_timeout(std::chrono::milliseconds{parts.session.settings().frequent().lock_timeout});
   const auto& statement = *input.statement;
   ++parts.statement_number;
   if (const auto* t = sql::try_as<sql::TransactionStatement>(&statement)) {

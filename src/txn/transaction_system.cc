@@ -291,9 +291,7 @@ std::vector<security::KeyInfo> TransactionSystem::keys() const {
   return ring != nullptr ? ring->keys() : std::vector<security::KeyInfo>{};
 }
 
-storage::KeyRotation TransactionSystem::key_rotation() const {
-  return parts_->storage->key_rotation();
-}
+storage::KeyRotation TransactionSystem::key_rotation() const { return parts_->storage->key_rotation(); }
 
 std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   std::vector<ActiveTransaction> out;

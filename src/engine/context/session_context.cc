@@ -99,8 +99,8 @@ std::int64_t SessionContext::nextval(Oid oid) {
   try {
     // Expressions cannot be suspended: while the log is behind, this thread waits for it.
     require(txn::until_done_blocking([&] {
-      return parts_.database.transactions().sequence_advance(parts_.transaction.get(), relation->layout->table,
-                                                             definition, 1, &value);
+      return parts_.database.transactions().sequence_advance(parts_.transaction.get(),
+                                                             relation->layout->table, definition, 1, &value);
     }));
   } catch (Error& e) {
     if (e.state == sqlstate::kSequenceLimitExceeded)
@@ -137,8 +137,8 @@ void SessionContext::setval(Oid oid, std::int64_t value, bool is_called) {
                 "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name,
                 s.minimum, s.maximum);
   require(txn::until_done_blocking([&] {
-    return parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table, value,
-                                                       is_called);
+    return parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table,
+                                                       value, is_called);
   }));
   if (is_called) {
     parts_.sequence_values[oid] = value;

@@ -88,8 +88,8 @@ Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStat
   const auto table = relation->layout->table;
   co_await store_relation(c, std::move(copy), false);
   if (restart) {
-    co_await await_outcome(
-        c, [&] { return c.system().sequence_set(&c.transaction(), table, *restart, false); });
+    co_await await_outcome(c,
+                           [&] { return c.system().sequence_set(&c.transaction(), table, *restart, false); });
   }
   co_return "ALTER SEQUENCE";
 }

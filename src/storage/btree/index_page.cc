@@ -97,7 +97,8 @@ bool IndexView::lower_bound(ByteSpan key, std::uint32_t* place) const {
   const ByteSpan wanted = key.subspan(std::min<std::size_t>(prefix_, key.size()));
   const std::uint32_t head = head_of(wanted);
   std::uint32_t low = inner_ ? 1 : 0, high = std::max(count_, low);
-  narrow(head, [this](std::uint32_t i) { return slot(i).head; }, &low, &high);
+  narrow(
+      head, [this](std::uint32_t i) { return slot(i).head; }, &low, &high);
   while (low < high) {
     const std::uint32_t middle = (low + high) / 2;
     const Slot s = slot(middle);

@@ -1,4 +1,4 @@
-// What an operator chooses about pages on disk and in memory. Small, for the layers above that only pass it on.
+// What an operator chooses about pages on disk and in memory; for the layers above, which only pass it on.
 #pragma once
 
 #include <array>

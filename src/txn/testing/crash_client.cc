@@ -319,8 +319,9 @@ Task<CrashClient::Next> CrashClient::advance_sequence() {
   const auto count = static_cast<std::uint32_t>(1 + world_.random.below(3));
   std::int64_t value = 0;
   doing_ = "advance sequence";
-  const Outcome o = co_await until_done(
-      [&] { return world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count, &value); });
+  const Outcome o = co_await until_done([&] {
+    return world_.system->sequence_advance(txn_.get(), world_.sequence, definition, count, &value);
+  });
   if (!o.ok()) {
     if (!world_.dead() && !world_.disk_errors) world_.problem("a sequence did not advance");
     co_return world_.dead() ? Next::kDead : Next::kAbort;
