@@ -489,6 +489,14 @@ std::int64_t to_integer(const std::string& text) {
 }  // namespace
 
 void Settings::parse(std::string_view name, const std::string& value) {
+  static constexpr std::pair<std::string_view, std::int64_t FrequentSettings::*> kIntegers[] = {
+      {"lock_timeout", &FrequentSettings::lock_timeout},
+      {"statement_timeout", &FrequentSettings::statement_timeout},
+      {"idle_session_timeout", &FrequentSettings::idle_session_timeout},
+      {"idle_in_transaction_session_timeout", &FrequentSettings::idle_in_transaction_session_timeout},
+      {"rustbd.test_chunk_rows", &FrequentSettings::test_chunk_rows}};
+  for (const auto& [setting, field] : kIntegers)
+    if (name == setting) frequent_.*field = to_integer(value);
   if (name == "DateStyle") {
     format_.date_style =
         value.starts_with("ISO")
@@ -514,16 +522,6 @@ void Settings::parse(std::string_view name, const std::string& value) {
     format_.bytea_escape = value == "escape";
   } else if (name == "search_path") {
     search_path_ = split_names(value);
-  } else if (name == "lock_timeout") {
-    frequent_.lock_timeout = to_integer(value);
-  } else if (name == "statement_timeout") {
-    frequent_.statement_timeout = to_integer(value);
-  } else if (name == "idle_session_timeout") {
-    frequent_.idle_session_timeout = to_integer(value);
-  } else if (name == "idle_in_transaction_session_timeout") {
-    frequent_.idle_in_transaction_session_timeout = to_integer(value);
-  } else if (name == "rustbd.test_chunk_rows") {
-    frequent_.test_chunk_rows = to_integer(value);
   } else if (name == "synchronous_commit") {
     frequent_.synchronous_commit = value != "off";
   } else if (name == "default_transaction_read_only") {

@@ -58,7 +58,7 @@ std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& optio
     throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
   auto disk = io::make_real_disk(archive);
   options.archive_disk = disk.get();
-  options.archive_directory.assign(1, '.');
+  options.archive_directory = std::string(".");
   return disk;
 }
 

@@ -124,7 +124,7 @@ struct IndexOps {
   using OwnedKey = Bytes;
   static constexpr PageKind kInnerKind = PageKind::kIndexInner;
   static constexpr PageKind kLeafKind = PageKind::kIndexLeaf;
-  static constexpr std::array<std::size_t, 2> kRouteReads = {64, kPageBytes - 64};  // slots; fences
+  static constexpr std::array<std::size_t, 2> kRouteReads = {index_field::kSlots, kPageBytes - 64};  // fences
 
   static Key view(const OwnedKey& key) { return key; }
   static bool is_lowest(Key key) { return key.empty(); }
