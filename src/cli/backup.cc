@@ -197,9 +197,17 @@ int restore(const RestoreCommand& command) {
     disks.push_back(io::make_real_disk(path));
     return txn::BackupPlace{disks.back().get(), ""};
   };
+  const auto archive = [&](const std::string& path) {
+    const fs::path whole = fs::path(absolute(path)).lexically_normal();
+    const fs::path directory = whole.filename().empty() ? whole.parent_path() : whole;
+    const fs::path data = directory.parent_path();
+    if (directory.filename() != "wal" || !fs::exists(data / storage::kDataFileName)) return place(path);
+    return txn::BackupPlace{place(data.string()).disk,
+                            "wal"};  // the keys of its log stand in the data directory
+  };
   txn::RestoreOptions options;
   for (const std::string& path : chain_of(command.from)) options.chain.push_back(place(path));
-  for (const std::string& path : command.archives) options.archives.push_back(place(path));
+  for (const std::string& path : command.archives) options.archives.push_back(archive(path));
   if (!command.target_time.empty()) options.target.time_us = parse_time(command.target_time);
   if (!command.target_lsn.empty()) options.target.lsn = parse_lsn(command.target_lsn);
   if (!command.target_name.empty()) options.target.name = command.target_name;

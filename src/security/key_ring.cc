@@ -131,7 +131,7 @@ std::unique_ptr<KeyRing> KeyRing::open_read_only(const io::Environment& environm
 
 void KeyRing::read(bool make) {
   const Bytes content = read_file(*environment_.disk);
-  if (content.empty()) {
+  if (content.empty() && !environment_.disk->exists(kKeyFileName)) {
     if (make) return;
     throw error(sqlstate::kObjectNotInPrerequisiteState,
                 "the data directory is encrypted, and its table of encryption keys ({}) is missing",

@@ -42,7 +42,7 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   }
   snapshot_pending.store(true, std::memory_order_release);
   captured_ts = last_ts;
-  captured_counters.clear();
+  captured_tables.clear();
   captured_dropped.clear();
   {
     std::lock_guard lock(drop_mutex);
@@ -52,7 +52,7 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   {
     std::shared_lock lock(tables_mutex);
     for (const auto& [id, tree] : trees)
-      captured_counters.push_back({id, tree->next_row.load(std::memory_order_relaxed)});
+      captured_tables[id] = {tree->next_row.load(std::memory_order_relaxed), tree, tree->upkeep_format()};
   }
   std::lock_guard lock(sequence_mutex);
   captured_sequences = sequences;
@@ -123,10 +123,13 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       }
       const bool removal = r->op == UndoOp::kDelete;
       if (!leaves_entries(*r)) continue;
-      const auto tree = tree_state(TableId{r->table});
-      if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) continue;
+      // What was there at the capture, though it may have been dropped since: recovery finds it again if the
+      // log ends before that. Its trees stay until the snapshot is written.
+      const auto captured = captured_tables.find(TableId{r->table});
+      if (captured == captured_tables.end() || captured->second.upkeep == nullptr) continue;
+      const auto& tree = captured->second.tree;
+      const auto& indexes = captured->second.upkeep->indexes;
       const auto format = tree->upkeep_format();
-      if (format == nullptr) continue;
       std::vector<OldKey> keys;
       bool reachable = false;
       const auto status = storage::run_blocking([&]() -> storage::Status {
@@ -137,7 +140,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         storage::LeafView view;
         if (!storage::LeafView::open(leaf.data(), format->rows, &view))
           return storage::Status::damaged(leaf.page_id());
-        return old_keys(*format, *r, view, captured_ts, &keys, &reachable);
+        return old_keys(*format, indexes, *r, view, captured_ts, &keys, &reachable);
       });
       if (!status && tree->upkeep_format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile
         --i;
@@ -163,11 +166,11 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     format->layout->serialize(body);
     static_cast<void>(sink.add(storage::SnapshotRecord::kDroppedLayout, body));
   }
-  for (const auto& [id, next_row] : captured_counters) {
+  for (const auto& [id, table] : captured_tables) {
     body.clear();
     ByteWriter w(body);
     w.varint(id.raw());
-    w.varint(next_row);
+    w.varint(table.next_row);
     static_cast<void>(sink.add(storage::SnapshotRecord::kRowCounter, body));
   }
   for (const auto& [id, sequence] : captured_sequences) {
@@ -198,6 +201,7 @@ void SystemParts::finished(bool durable, Lsn log_keep, const std::string&) {
   for (const auto& [state, from] : captured_committed) state->holds.fetch_sub(1, std::memory_order_acq_rel);
   captured_active.clear();
   captured_committed.clear();
+  captured_tables.clear();
   snapshot_pending.store(false, std::memory_order_release);
   if (durable) {
     last_checkpoint_lsn.store(captured_lsn, std::memory_order_release);

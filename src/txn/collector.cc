@@ -12,8 +12,9 @@ using storage::LeafPage;
 using storage::LeafView;
 
 /// The row's leaf is latched by the caller, so neither the chain's head nor the row in place changes.
-storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& record, const LeafView& leaf,
-                                      std::uint64_t until, std::vector<OldKey>* out, bool* reachable) {
+storage::Status SystemParts::old_keys(const TableFormat& format, const std::vector<IndexPart>& indexes,
+                                      const UndoRec& record, const LeafView& leaf, std::uint64_t until,
+                                      std::vector<OldKey>* out, bool* reachable) {
   *reachable = false;
   const RowId row{record.row};
   const ChainHead chain = versions.head(TableId{record.table}, row);
@@ -41,15 +42,15 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
     append_entry_key(format, *part.layout, cells, arena, key, &null);
     return {};
   };
-  std::vector<std::vector<Bytes>> newer(format.indexes.size());
+  std::vector<std::vector<Bytes>> newer(indexes.size());
   std::vector<ComputedEntry> computed;
   for (const UndoRec* r = chain.head;; r = r->older.load(std::memory_order_acquire)) {
     const std::uint64_t ts = r->owner->commit_ts.load(std::memory_order_acquire);
     const bool counts = until == kAborted || (ts != kRunning && ts <= until);
-    for (std::size_t i = 0; i < format.indexes.size(); ++i) {
-      if (format.indexes[i].computed || !counts) continue;
+    for (std::size_t i = 0; i < indexes.size(); ++i) {
+      if (indexes[i].computed || !counts) continue;
       newer[i].emplace_back();
-      if (auto status = full_key(format.indexes[i], newer[i].back()); !status) return status;
+      if (auto status = full_key(indexes[i], newer[i].back()); !status) return status;
     }
     Bytes scratch;
     ByteSpan payload;
@@ -66,16 +67,16 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const UndoRec& 
     if (r == &record) break;
     if (!counts) continue;
     for (const ComputedEntry& e : computed) {  // newer versions' computed keys
-      for (std::size_t i = 0; i < format.indexes.size(); ++i) {
-        if (format.indexes[i].layout->id != e.index) continue;
+      for (std::size_t i = 0; i < indexes.size(); ++i) {
+        if (indexes[i].layout->id != e.index) continue;
         if (e.has) newer[i].push_back(e.after);
         if (e.had) newer[i].push_back(e.before);
       }
     }
   }
   const bool removal = record.op == UndoOp::kDelete;
-  for (std::size_t i = 0; i < format.indexes.size(); ++i) {
-    const IndexPart& part = format.indexes[i];
+  for (std::size_t i = 0; i < indexes.size(); ++i) {
+    const IndexPart& part = indexes[i];
     Bytes key;
     if (part.computed) {
       const auto e = std::find_if(computed.begin(), computed.end(),
@@ -123,7 +124,7 @@ bool SystemParts::purge_record(UndoRec& record) {
     if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
     std::vector<OldKey> keys;
     bool reachable = false;
-    if (auto s = old_keys(format, record, view, kAborted, &keys, &reachable); !s) return s;
+    if (auto s = old_keys(format, format.indexes, record, view, kAborted, &keys, &reachable); !s) return s;
     if (!reachable) return {};
     EntryLatches entries(keys.size());
     for (const OldKey& k : keys) {

@@ -161,7 +161,7 @@ Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPoli
     // The grant made it a holder.
     std::erase_if(queue.waiters, [&](const Waiter& w) { return w.who == &who; });
     who.wait_state_.store(Locker::WaitState::kNone, std::memory_order_release);
-    who.held_.push_back({key, mode, session_scope});
+    (session_scope ? who.session_held_ : who.held_).push_back({key, mode});
     return {};
   }
   Holder* own = nullptr;
@@ -172,7 +172,7 @@ Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPoli
     if (own != nullptr) ++own->count;
     else queue.holders.push_back({&who, mode, 1});
     if (!queue.waiters.empty()) refresh_edges(queue, key.kind);
-    who.held_.push_back({key, mode, session_scope});
+    (session_scope ? who.session_held_ : who.held_).push_back({key, mode});
     return {};
   }
   if (policy == WaitPolicy::kNoWait) {
@@ -440,7 +440,7 @@ Outcome LockTable::lock_table(Locker& who, Oid object, Oid database, TableLockMo
     bool already = false;
     if (who.wait_state_.load(std::memory_order_relaxed) == Locker::WaitState::kNone &&
         take_fast(who, object, database, mode, &already)) {
-      if (!already) who.held_.push_back({key, raw, false});
+      if (!already) who.held_.push_back({key, raw});
       return {};
     }
     return acquire(who, key, raw, policy, false);
@@ -477,23 +477,19 @@ Outcome LockTable::lock_advisory(Locker& who, LockKey key, AdvisoryMode mode, Wa
 }
 
 bool LockTable::unlock_advisory(Locker& who, LockKey key, AdvisoryMode mode) {
-  for (auto at = who.held_.rbegin(); at != who.held_.rend(); ++at) {
-    if (!at->session_scope || !(at->key == key) || at->mode != static_cast<std::uint8_t>(mode)) continue;
-    const Locker::Held held = *at;
-    who.held_.erase(std::next(at).base());
-    release_one(who, held);
-    return true;
-  }
-  return false;
+  auto& locks = who.session_held_;
+  const auto at = std::find_if(locks.rbegin(), locks.rend(), [&](const Locker::Held& held) {
+    return held.key == key && held.mode == static_cast<std::uint8_t>(mode);
+  });
+  if (at == locks.rend()) return false;
+  const Locker::Held held = *at;
+  locks.erase(std::next(at).base());
+  release_one(who, held);
+  return true;
 }
 
 void LockTable::unlock_all_advisory(Locker& who) {
-  for (std::size_t i = who.held_.size(); i-- > 0;) {
-    if (!who.held_[i].session_scope) continue;
-    const Locker::Held held = who.held_[i];
-    who.held_.erase(who.held_.begin() + static_cast<std::ptrdiff_t>(i));
-    release_one(who, held);
-  }
+  for (; !who.session_held_.empty(); who.session_held_.pop_back()) release_one(who, who.session_held_.back());
 }
 
 // --- Rows ---
@@ -510,7 +506,7 @@ Status LockTable::take_row(Locker& who, LockKey key, RowLockMode mode) {
     return Status::kLockNotAvailable;
   }
   queue.holders.push_back({&who, raw, 1});
-  who.held_.push_back({key, raw, false});
+  who.held_.push_back({key, raw});
   if (!queue.waiters.empty()) refresh_edges(queue, LockKind::kRow);
   return Status::kOk;
 }
@@ -619,14 +615,7 @@ void LockTable::release_one(Locker& who, const Locker::Held& held) {
 
 void LockTable::release_to(Locker& who, std::size_t position) {
   end_wait(who);
-  std::vector<Locker::Held> kept;
-  for (std::size_t i = who.held_.size(); i-- > position;) {
-    if (who.held_[i].session_scope) kept.push_back(who.held_[i]);
-    else release_one(who, who.held_[i]);
-  }
-  if (position >= who.held_.size()) return;
-  who.held_.resize(position);
-  who.held_.insert(who.held_.end(), kept.rbegin(), kept.rend());
+  for (; who.held_.size() > position; who.held_.pop_back()) release_one(who, who.held_.back());
 }
 
 void LockTable::release_all(Locker& who) {

@@ -106,7 +106,6 @@ class Locker {
   struct Held {
     LockKey key;
     std::uint8_t mode;
-    bool session_scope;
   };
   struct FastSlot {  // a weak table lock of the running transaction
     Oid object = 0;
@@ -119,8 +118,9 @@ class Locker {
   const std::int32_t process_id_;
   std::chrono::microseconds lock_timeout_{0};
   std::string deadlock_detail_;
-  std::vector<Held> held_;  // own thread only; in order of acquisition
-  std::mutex fast_mutex_;   // protects fast_
+  // Own thread only; in order of acquisition. Locks of the session are no part of any position().
+  std::vector<Held> held_, session_held_;
+  std::mutex fast_mutex_;  // protects fast_
   std::array<FastSlot, kFastSlots> fast_;
   // The present wait: changed by the owner, or under the mutex of wait_key_'s shard.
   enum class WaitState : std::uint8_t { kNone, kQueued, kGranted, kCancelled, kTimedOut };
@@ -155,7 +155,7 @@ class LockTable {
   LockTable(io::Executor* executor, metrics::Registry* metrics);
   ~LockTable();
 
-  /// Position to give back to release_to(): the number of locks held.
+  /// Position to give back to release_to(): the number of locks of transaction scope.
   [[nodiscard]] std::size_t position(const Locker& who) const { return who.held_.size(); }
 
   Outcome lock_table(Locker& who, Oid object, Oid database, TableLockMode mode, WaitPolicy policy);

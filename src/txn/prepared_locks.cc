@@ -10,16 +10,13 @@ namespace rustbd::txn {
 
 std::vector<LockTable::HeldLock> LockTable::transaction_locks(const Locker& who) const {
   std::vector<HeldLock> out;
-  for (const auto& held : who.held_)
-    if (!held.session_scope) out.push_back({held.key, held.mode});
+  for (const auto& held : who.held_) out.push_back({held.key, held.mode});
   return out;
 }
 
 bool LockTable::mixes_scopes(const Locker& who) const {
-  return std::any_of(who.held_.begin(), who.held_.end(), [&](const Locker::Held& a) {
-    return a.session_scope && std::any_of(who.held_.begin(), who.held_.end(), [&](const Locker::Held& b) {
-             return !b.session_scope && a.key == b.key;
-           });
+  return std::ranges::any_of(who.session_held_, [&](const Locker::Held& a) {
+    return std::ranges::any_of(who.held_, [&](const Locker::Held& b) { return a.key == b.key; });
   });
 }
 
@@ -32,7 +29,6 @@ void LockTable::hand_over(Locker& from, Locker& to, TxnState& writer) {
     to.fast_ = std::exchange(from.fast_, {});
   }
   for (const auto& held : from.held_) {
-    if (held.session_scope) continue;
     to.held_.push_back(held);
     Shard& shard = shard_of(held.key);
     std::lock_guard lock(shard.mutex);
@@ -49,7 +45,7 @@ void LockTable::hand_over(Locker& from, Locker& to, TxnState& writer) {
     else queue.holders.push_back({&to, held.mode, 1});
     refresh_edges(queue, held.key.kind);
   }
-  std::erase_if(from.held_, [](const Locker::Held& held) { return !held.session_scope; });
+  from.held_.clear();
   std::vector<LockKey> rows;
   {
     // Who began to wait before this is on the list; who does later, waits for the new one.

@@ -233,7 +233,13 @@ struct SystemParts final : storage::CheckpointSource {
     std::size_t from;  // its records before are collected
   };
   std::vector<CapturedCommitted> captured_committed;
-  std::vector<std::pair<TableId, std::uint64_t>> captured_counters;
+  struct CapturedTable {
+    std::uint64_t next_row;
+    std::shared_ptr<TreeState> tree;
+    /// Whose indexes recovery may find: one that goes meanwhile is there again when the log ends before that.
+    std::shared_ptr<const TableFormat> upkeep;
+  };
+  std::map<TableId, CapturedTable> captured_tables;
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
@@ -316,16 +322,17 @@ struct SystemParts final : storage::CheckpointSource {
   /// away.
   bool leaves_entries(const UndoRec& record);
   void old_chains(const UndoRec& record, std::vector<storage::OverflowRef>* out);
-  /// Keys of the version that the record replaced, for the indexes in which it had another key than any
-  /// version since (that was committed at or before `until`). `*reachable`: the record is still in its chain.
-  /// The row's leaf is latched.
+  /// Keys of the version that the record replaced, for those of `indexes` in which it had another key than
+  /// any version since (that was committed at or before `until`). `*reachable`: the record is still in its
+  /// chain. The row's leaf is latched.
   struct OldKey {
     IndexId index;
     std::shared_ptr<storage::IndexTree> tree;
     Bytes key;
   };
-  storage::Status old_keys(const TableFormat& format, const UndoRec& record, const storage::LeafView& leaf,
-                           std::uint64_t until, std::vector<OldKey>* out, bool* reachable);
+  storage::Status old_keys(const TableFormat& format, const std::vector<IndexPart>& indexes,
+                           const UndoRec& record, const storage::LeafView& leaf, std::uint64_t until,
+                           std::vector<OldKey>* out, bool* reachable);
   void run_collector();
   void wake_collector();
   void retire_state(TxnState* state);

@@ -258,6 +258,9 @@ bool SystemParts::free_front_tree() {
       io::WaitToken wait;
       {
         const Action action(gate());
+        // A checkpoint in the middle may carry the tree as one that is still there, and reads what is to be
+        // purged from it.
+        if (snapshot_pending.load(std::memory_order_acquire)) return false;
         const auto erased = storage->roots().try_erase(tree.id);
         if (erased) {
           storage->pending().add(

@@ -290,6 +290,22 @@ TEST(IndexScanTest, EntriesThatGoDuringAWaitAreNotTrusted) {
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
 }
 
+/// What a session gives back meanwhile moves nobody's savepoint.
+TEST_F(TxnTest, ARollbackToASavepointReleasesWhatCameAfterIt) {
+  Session a(db, 1), b(db, 2);
+  LockTable& locks = db.system().locks();
+  const LockKey first = LockKey::advisory(testing::kDatabase, 1),
+                second = LockKey::advisory(testing::kDatabase, 2);
+  ASSERT_TRUE(locks.lock_advisory(*a.locker, first, AdvisoryMode::kExclusive, WaitPolicy::kWait, true).ok());
+  a.begin();
+  const Savepoint savepoint = a.txn->savepoint();
+  ASSERT_TRUE(a.txn->lock_advisory(second, AdvisoryMode::kExclusive, WaitPolicy::kWait).ok());
+  ASSERT_TRUE(locks.unlock_advisory(*a.locker, first, AdvisoryMode::kExclusive));
+  db.rollback_to(*a.txn, savepoint);
+  b.begin();
+  EXPECT_TRUE(b.txn->lock_advisory(second, AdvisoryMode::kExclusive, WaitPolicy::kNoWait).ok());
+}
+
 /// The index that a running ALTER TABLE has dropped comes back with its abort: entries of versions that were
 /// collected in between, or that a checkpoint saw in between, must not come back with it.
 TEST_F(TxnTest, IndexOfAnAbortedDropHasNoStaleEntries) {

@@ -163,6 +163,8 @@ def backup_under_load(top: pathlib.Path, secret_env: dict):
             server.kill()  # what the archive lacks is in wal/ only
         server.start()
         harness.wait_until(lambda: len(list(archive.glob("*.wal"))) >= 1, "segments in the archive")
+        server.sql("create table later as select 1 as one")  # this start's key has sealed it, and is in the data directory alone
+        server.kill()
     logs = ["--archive", archive, "--archive", top / "data/wal"]
     moments = [
         ("a position behind the full backup", top / "full", ["--target-lsn", position], between),
@@ -173,6 +175,8 @@ def backup_under_load(top: pathlib.Path, secret_env: dict):
     for number, (what, source, target, (surely, maybe)) in enumerate(moments):
         rustbd("restore", "--from", source, "--to", top / f"r{number}", *logs, *target, env=secret_env)
         check_restored(load, top / f"r{number}", surely, maybe, what, secret_env)
+        with harness.Rustbd(top / f"r{number}", env=secret_env) as server:
+            assert server.sql("select count(*) from pg_tables where tablename = 'later'") == ("1" if what == "the end" else "0"), what
 
 
 def with_directory(run, *arguments):

@@ -193,6 +193,19 @@ TEST_F(BackupTest, RestoresToItsEnd) {
   }
 }
 
+// The newest log is in the data directory alone, and so is the key that seals it.
+TEST_F(BackupTest, LogThatALaterKeySealedIsRestoredFromTheDataDirectory) {
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{1}, std::byte{2}}};
+  open();
+  insert(50);
+  backup("b");
+  db_.system().rotate_data_key();
+  insert(50);
+  const auto expected = rows(db_.system());
+  restore({"b"}, {}, {"wal"});
+  EXPECT_EQ(rows(open_restored()), expected);
+}
+
 TEST_F(BackupTest, EveryMomentSinceTheCheckpointCanBeRestored) {
   open();
   insert(100);

@@ -15,6 +15,8 @@
 namespace rustbd::txn {
 namespace {
 
+constexpr const char* kLogDirectory = "wal";
+
 class Restore {
  public:
   explicit Restore(const RestoreOptions& options);
@@ -137,12 +139,15 @@ void Restore::verify_data(storage::DataFile& file) const {
     throw incomplete("the extents that the superblock reaches");
 }
 
-// The archive's table may have keys of later starts; where it has all of the backup's, it is taken.
+// An archive's table may have keys of later starts; where it has all of the backup's, it is taken. Beside the
+// wal/ of a data directory stands the newest one.
 void Restore::write_keys(const std::set<std::uint32_t>& needed) {
   if (!manifest().encrypted) return;
   Bytes keys = chain_.back().keys();
   for (const BackupPlace& archive : options_.archives) {
-    const std::string path = backup_path(archive.directory, kBackupKeysName);
+    const std::string path = archive.directory == kLogDirectory
+                                 ? std::string(security::kKeyFileName)
+                                 : backup_path(archive.directory, kBackupKeysName);
     if (!archive.disk->exists(path)) continue;
     Bytes other = read_small_file(*archive.disk, path);
     const auto theirs = security::key_ids(other), ours = security::key_ids(keys);
@@ -153,7 +158,10 @@ void Restore::write_keys(const std::set<std::uint32_t>& needed) {
     if (!std::ranges::binary_search(ids, id))
       throw error(sqlstate::kObjectNotInPrerequisiteState,
                   "the log is sealed with encryption key {}, which is not in the backup's table of keys", id)
-          .with_hint("The archive's keys.tab has it: it stands beside the archived segments.");
+          .with_hint(
+              "The table that has it, keys.tab, stands beside the archived segments, and that of a data "
+              "directory's "
+              "wal/ in the data directory: name them with --archive.");
   require_backup(io::replace_file(*options_.to, security::kKeyFileName, keys), "write",
                  security::kKeyFileName);
 }

@@ -22,8 +22,9 @@ struct RestoreTarget {
 };
 
 struct RestoreOptions {
-  std::vector<BackupPlace> chain;     // the full backup first, then each incremental one, the wanted one last
-  std::vector<BackupPlace> archives;  // directories of log segments: wal.archive_to, another wal/
+  std::vector<BackupPlace> chain;  // the full backup first, then each incremental one, the wanted one last
+  std::vector<BackupPlace>
+      archives;  // directories of log segments: wal.archive_to, or "wal" of a data directory
   RestoreTarget target;
   io::Disk* to = nullptr;  // an empty directory is its root; nullptr: only look whether it can be done
   io::Random* random = nullptr;

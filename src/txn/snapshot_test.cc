@@ -1,0 +1,95 @@
+// What a checkpoint notes of transactions is what was there when it began, whatever commits while it is
+// written.
+#include <gtest/gtest.h>
+
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/test_database.h"
+
+namespace rustbd::txn {
+namespace {
+
+using testing::AccountIds;
+using testing::Row;
+using testing::run;
+using testing::TestDatabase;
+
+struct Purges : storage::SnapshotSink {
+  io::IoResult<> add(storage::SnapshotRecord kind, ByteSpan body) override {
+    if (kind == storage::SnapshotRecord::kPurge) records.emplace_back(body.begin(), body.end());
+    return {};
+  }
+  std::vector<Bytes> records;
+};
+
+struct SnapshotTest : ::testing::Test {
+  void SetUp() override {
+    db.options.background = false;
+    db.open();
+    ids = db.make_accounts();
+    Table table = db.table(ids);
+    std::vector<RowId> rows(20);
+    transaction([&](Transaction& txn) {
+      for (int i = 0; i < 20; ++i) {
+        const Row row(i, i, {});
+        ASSERT_TRUE(
+            run([&] { return table.insert(txn, row.ref(), {}, &rows[static_cast<std::size_t>(i)]); }).ok());
+      }
+    });
+    transaction([&](Transaction& txn) {
+      static constexpr ColumnNumber kValue[1] = {1};
+      for (const RowId row : rows) {
+        const Row changed(0, 500, {});
+        ASSERT_TRUE(run([&] { return table.update(txn, row, kValue, changed.ref(1), {}); }).ok());
+      }
+    });
+  }
+  template <class Work>
+  void transaction(Work&& work) {
+    const auto locker = db.system().make_locker(1);
+    const auto txn = db.system().begin(*locker);
+    txn->begin_statement();
+    work(*txn);
+    ASSERT_TRUE(db.commit(*txn).ok());
+  }
+  /// The purges of a checkpoint during which `meanwhile` happens.
+  template <class Work>
+  std::vector<Bytes> purges(Work&& meanwhile) {
+    SystemParts& parts = db.system().parts();
+    Purges sink;
+    parts.capture(1);
+    meanwhile();
+    while (db.system().collect_garbage() != 0 || parts.drop_step() ||
+           parts.buffer().reclaim_freed(1000) != 0) {}
+    parts.write_snapshot(1, sink);
+    parts.finished(false, {}, {});
+    return sink.records;
+  }
+  TestDatabase db{1};
+  AccountIds ids;
+};
+
+TEST_F(SnapshotTest, AnIndexThatIsDroppedMeanwhileCounts) {
+  const auto before = purges([] {});
+  ASSERT_EQ(before.size(), 20u);
+  const auto after = purges([&] {
+    transaction([&](Transaction& txn) {
+      auto layout = *db.system().layout_of(testing::kDatabase, ids.relation);
+      std::erase_if(layout.indexes, [&](const auto& index) { return index.id == ids.by_value; });
+      ASSERT_TRUE(run([&] { return db.system().alter_table(txn, layout); }).ok());
+    });
+  });
+  EXPECT_EQ(after, before);
+}
+
+TEST_F(SnapshotTest, ATableThatIsDroppedMeanwhileCounts) {
+  const auto before = purges([] {});
+  const auto after = purges([&] {
+    transaction([&](Transaction& txn) {
+      ASSERT_TRUE(run([&] { return db.system().drop_table(txn, testing::kDatabase, ids.relation); }).ok());
+    });
+  });
+  EXPECT_EQ(after, before);
+}
+
+}  // namespace
+}  // namespace rustbd::txn
