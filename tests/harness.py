@@ -81,6 +81,13 @@ class Rustbd:
     def sql(self, text: str, *options: str, **more) -> str:
         return psql(self.port, text, *options, **more)
 
+    def refusal(self, text: str) -> str:
+        """What psql says of statements of which one fails: `ERROR:  XX001: ...`."""
+        done = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-v", "VERBOSITY=verbose", "-v",
+                               "ON_ERROR_STOP=1", "-c", text], capture_output=True, text=True, timeout=120)
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
     def stop(self) -> int:
         if self.process is None:
             return 0

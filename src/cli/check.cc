@@ -1,4 +1,5 @@
-// `rustbd check`: pages and log of a stopped directory; with --deep tables and indexes too.
+// `rustbd check`: pages and log of a stopped directory; with --deep tables and indexes too; --repair changes
+// it.
 #include <algorithm>
 #include <cstdio>
 
@@ -28,7 +29,7 @@ std::string json_text(std::string_view s) {
 namespace {
 
 struct Findings {
-  std::vector<std::string> damage, warnings;
+  std::vector<std::string> damage, warnings, repaired;
   std::string position;  // end of the log
 
   void add(std::vector<std::string> more) {
@@ -47,30 +48,39 @@ int report(const CheckOptions& options, const Findings& found) {
   const auto& damage = found.damage;
   if (options.json) {
     fmt::print(
-        "{{\"data\":{},\"mode\":\"{}\",\"log_position\":{},\"ok\":{},\"findings\":{},\"warnings\":{}}}\n",
-        json_text(options.data), options.deep ? "deep" : "fast", json_text(found.position), damage.empty(),
-        json_list(damage), json_list(found.warnings));
+        "{{\"data\":{},\"mode\":\"{}\",\"log_position\":{},\"ok\":{},\"repaired\":{},\"findings\":{},"
+        "\"warnings\":{}}}\n",
+        json_text(options.data),
+        options.repair ? "repair"
+        : options.deep ? "deep"
+                       : "fast",
+        json_text(found.position), damage.empty(), json_list(found.repaired), json_list(damage),
+        json_list(found.warnings));
   } else {
+    for (const auto& r : found.repaired) fmt::print("repaired: {}\n", r);
     for (const auto& w : found.warnings) fmt::print("warning: {}\n", w);
     for (const auto& f : damage) fmt::print("{}\n", f);
     if (!damage.empty())
       fmt::print("{}: {} finding{}\n", options.data, damage.size(), damage.size() == 1 ? "" : "s");
     else
-      fmt::print("{}: no damage found{}, log up to {}\n", options.data,
-                 options.deep ? "" : " in pages and log (--deep also verifies tables and indexes)",
-                 found.position);
+      fmt::print(
+          "{}: no damage found{}, log up to {}\n", options.data,
+          options.deep || options.repair ? "" : " in pages and log (--deep also verifies tables and indexes)",
+          found.position);
   }
   return damage.empty() ? kOk : kDamage;
 }
 
-/// Recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a finding.
-void check_tables(io::Environment environment, const storage::EncryptionOptions& encryption,
-                  Findings* found) {
-  const auto disk = server::make_overlay_disk(*environment.disk);
-  environment.disk = disk.get();
-  txn::Options o;
-  o.read_only = o.examine = true;
-  o.encryption = encryption;
+/// `examine`: recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a
+/// finding. Else it is a start, with a look at all pages, and an end.
+void check_tables(io::Environment environment, txn::Options o, bool examine, Findings* found) {
+  std::unique_ptr<io::Disk> overlay;
+  if (examine) {
+    overlay = server::make_overlay_disk(*environment.disk);
+    environment.disk = overlay.get();
+  }
+  o.read_only = o.examine = examine;
+  o.repair = !examine;
   o.background = false;
   o.preallocate_log = false;
   const auto system = txn::TransactionSystem::open(environment, o);
@@ -85,10 +95,20 @@ void check_tables(io::Environment environment, const storage::EncryptionOptions&
   } catch (const Error& e) {
     found->add({"the catalog cannot be read, tables have numbers only: " + e.message});
   }
+  for (auto& repair : system->repairs())
+    (repair.done ? found->repaired : found->damage).push_back(std::move(repair.text));
   found->add(system->recovery_findings());
-  found->add(system->check());
+  found->add(system->check(!examine));
   found->position = system->log_position_text();
   system->name_trees_by({});
+  if (!examine) system->close();
+}
+
+/// Of a directory that is to be changed: as its server would open it.
+void repair(io::Environment environment, const server::Config& config, Findings* found) {
+  txn::Options o = server::database_options(config).storage;
+  const auto archive = server::open_archive(config, o);
+  check_tables(environment, std::move(o), false, found);
 }
 
 }  // namespace
@@ -103,15 +123,23 @@ int run_check(const CheckOptions& options) {
     if (!lock && lock.error() == io::IoFailure::kBusy)
       throw error(sqlstate::kObjectInUse, "data directory is in use by another server");
     const io::Environment environment{directory.disk.get(), clock.get(), random.get(), executor.get()};
-    const auto encryption = server::encryption_options(server::config_of(options.data));
-    const auto keys = server::open_keys(environment, encryption);
+    const server::Config config = server::config_of(options.data);
+    const auto encryption = server::encryption_options(config);
     Findings found;
+    if (options.repair) {
+      if (lock) lock->reset();  // the open takes it again
+      repair(environment, config, &found);
+      return report(options, found);
+    }
+    const auto keys = server::open_keys(environment, encryption);
     found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, keys.get(), &found.warnings));
     found.add(txn::TransactionSystem::check_log(*directory.disk, keys.get(), &found.position));
     if (options.deep) {
       if (lock) lock->reset();  // the open takes it again
       try {
-        check_tables(environment, encryption, &found);
+        txn::Options o;
+        o.encryption = encryption;
+        check_tables(environment, std::move(o), true, &found);
       } catch (const Error& e) {
         if (e.state != sqlstate::kDataCorrupted) throw;
         found.add({"the database cannot be opened, tables and indexes were not verified: " + e.message});

@@ -31,6 +31,8 @@ int run_sql(const SqlOptions& options);
 struct CheckOptions {
   std::string data = "./data";
   bool deep = false;  // tables and indexes too, after a recovery in memory
+  bool repair =
+      false;  // the same after a real recovery, which makes anew what the log and the rows have all of
   bool json = false;
 };
 int run_check(const CheckOptions& options);

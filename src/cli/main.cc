@@ -96,9 +96,15 @@ void add_check(CLI::App& check, rustbd::cli::CheckOptions& o) {
   check.add_option("--data", o.data, "data directory")->capture_default_str();
   auto* deep = check.add_flag("--deep", o.deep,
                               "also every tree, row, long value and index entry, and the account of space");
+  auto* repair = check.add_flag(
+      "--repair", o.repair,
+      "make damaged pages of tables anew from the kept log and damaged indexes from their tables, "
+      "where that is possible; then as --deep");
+  repair->excludes(deep);
   check.add_flag("--fast")
       ->description("superblock, page directory, page images and log only (the default)")
-      ->excludes(deep);
+      ->excludes(deep)
+      ->excludes(repair);
   add_json_format(check, o.json);
 }
 

@@ -246,13 +246,14 @@ LogReader::Check LogReader::is_proof(Lsn candidate, Lsn end, bool has_salt) {
   return second.prev_crc == first.crc && Lsn{second.durable_lsn} > end ? Check::kValid : Check::kInvalid;
 }
 
-// Looks at every possible position of the segment for a valid batch that was written when `end` was durable
-// already.
-LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof) {
-  const std::uint64_t first = std::max(geometry_.to_stream(end), segment_number * geometry_.payload_bytes());
+// Looks at every possible position of the segment, from a stream position in it on, for one of which
+// `judge(position, the segment has a header)` says other than kInvalid.
+template <class Judge>
+LogReader::Check LogReader::find_batch(std::uint64_t from_stream, std::uint64_t segment_number, Lsn* found,
+                                       Judge&& judge) {
   const std::uint64_t last = (segment_number + 1) * geometry_.payload_bytes();
   Bytes chunk;
-  for (std::uint64_t at = first; at < last; at += chunk.size()) {
+  for (std::uint64_t at = from_stream; at < last; at += chunk.size()) {
     const OpenSegment* in = segment(segment_number);
     if (in == nullptr) return Check::kIoError;
     const bool has_salt = in->header.has_value();
@@ -264,11 +265,30 @@ LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_num
     if (!in->file->read(offset, chunk)) return Check::kIoError;
     for (std::size_t i = 0; i < chunk.size(); i += kBatchAlignment) {
       if (load<std::uint32_t>(chunk.data() + i) != kBatchMagic) continue;
-      *proof = geometry_.to_lsn(at + i);
-      if (const Check check = is_proof(*proof, end, has_salt); check != Check::kInvalid) return check;
+      *found = geometry_.to_lsn(at + i);
+      if (const Check check = judge(*found, has_salt); check != Check::kInvalid) return check;
     }
   }
   return Check::kInvalid;
+}
+
+// A valid batch that was written when `end` was durable already.
+LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof) {
+  const std::uint64_t first = std::max(geometry_.to_stream(end), segment_number * geometry_.payload_bytes());
+  return find_batch(first, segment_number, proof,
+                    [&](Lsn at, bool has_salt) { return is_proof(at, end, has_salt); });
+}
+
+bool LogReader::seek_segment(std::uint64_t number) {
+  Lsn first;
+  const Check found =
+      find_batch(number * geometry_.payload_bytes(), number, &first, [&](Lsn at, bool has_salt) {
+        Bytes body;
+        BatchView view;
+        return has_salt ? load_batch(at, body, view, false) : Check::kInvalid;
+      });
+  if (found == Check::kValid) seek(first);
+  return found == Check::kValid;
 }
 
 LogEnd LogReader::end() const {

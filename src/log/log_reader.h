@@ -54,6 +54,8 @@ class LogReader {
 
   /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
   void seek(Lsn start);
+  /// The next batch is the first one that begins in the segment. False: none does, or it cannot be read.
+  bool seek_segment(std::uint64_t number);
   /// Sealed batches are handed out as they are, their events empty: for who wants to know the log's
   /// structure.
   void leave_sealed() { leave_sealed_ = true; }
@@ -101,6 +103,8 @@ class LogReader {
   [[nodiscard]] bool continues_chain(const BatchHeader& header, Lsn at) const;
   ReadOutcome judge_end();
   Check find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof);
+  template <class Judge>
+  Check find_batch(std::uint64_t from_stream, std::uint64_t segment_number, Lsn* found, Judge&& judge);
   Check is_proof(Lsn candidate, Lsn end, bool has_salt);
   ReadOutcome broken(Check check, const std::string& what);
 

@@ -197,7 +197,7 @@ void DeepCheck::check_index(TreeState& state, const TableFormat& format, const I
   Bytes last_key;
   RowId last_row;
   bool doubled = false;
-  const bool whole = each_entry(part, [&](ByteSpan key, RowId row) {
+  const bool whole = storage::for_each_entry(*part.tree, [&](ByteSpan key, RowId row) {
     if (tombstones_.contains(row.raw()) || has_versions(state.id, row)) return;
     side.add(hash_entry(part.computed ? ByteSpan{} : key, row));
     if (part.layout->unique && !last_row.is_none() && as_chars(last_key) == as_chars(key) && !doubled &&
@@ -220,17 +220,6 @@ void DeepCheck::check_index(TreeState& state, const TableFormat& format, const I
   }
 }
 
-/// Entries in order. False: it could not be read to its end.
-bool DeepCheck::each_entry(const IndexPart& part, const std::function<void(ByteSpan, RowId)>& visit) {
-  storage::IndexCursor cursor(*part.tree, {}, false, true);
-  storage::IndexBatch batch;
-  for (;;) {
-    if (!storage::run_blocking([&] { return cursor.next(&batch); })) return false;
-    if (batch.entries.empty()) return true;
-    for (const auto& entry : batch.entries) visit(batch.key(entry), entry.rowid);
-  }
-}
-
 /// Equal keys are allowed where a part is null, unless nulls are not distinct.
 bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, const IndexPart& part,
                                  RowId id) {
@@ -250,7 +239,7 @@ bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, co
 void DeepCheck::name_strays(TreeState& state, const TableFormat& format, const IndexPart& part) {
   const std::string name = system_.tree_name(part.layout->id.raw());
   std::uint64_t strays = 0;
-  each_entry(part, [&](ByteSpan, RowId row) {
+  storage::for_each_entry(*part.tree, [&](ByteSpan, RowId row) {
     if (tombstones_.contains(row.raw()) || has_versions(state.id, row)) return;
     std::vector<Cell> cells;
     Arena arena(1024);
@@ -285,7 +274,7 @@ void DeepCheck::name_differences(TreeState& state, const TableFormat& format, co
     entry_of_row(format, part, row, arena, &key, &null);
     count(id, hash_entry(key, id), 1);
   });
-  each_entry(part, [&](ByteSpan entry, RowId row) {
+  storage::for_each_entry(*part.tree, [&](ByteSpan entry, RowId row) {
     if (!tombstones_.contains(row.raw()) && !has_versions(state.id, row))
       count(row, hash_entry(part.computed ? ByteSpan{} : entry, row), -1);
   });
@@ -321,6 +310,11 @@ void DeepCheck::check_space() {
     lost[fix ? fix->header().owner : 0].push_back(page);
   }
   for (const auto& [owner, pages] : lost) {
+    if (free_lost_ && problems_.empty() && owner != 0) {
+      const storage::Action action(parts_.gate());
+      for (const PageId page : pages) parts_.buffer().free_unread(page);
+      continue;
+    }
     problem(owner_name(owner),
             fmt::format("{} page{} in use that nothing refers to, the first is page {}{}", pages.size(),
                         pages.size() == 1 ? "" : "s", pages[0].raw(),
@@ -400,6 +394,22 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
 
 const std::vector<std::string>& TransactionSystem::recovery_findings() const { return parts_->findings; }
 
-std::vector<std::string> TransactionSystem::check() { return DeepCheck(*this).run(); }
+std::vector<Repair> TransactionSystem::repairs() const {
+  std::vector<Repair> lines;
+  for (const LeafRepair& r : parts_->leaf_repairs) {
+    const bool done = r.why_not.empty();
+    lines.push_back(
+        {done, fmt::format("{}: page {} {}", tree_name(r.table.raw()), r.page.raw(),
+                           done ? fmt::format("was damaged; its {} rows were made anew from the log", r.rows)
+                                : "is damaged and cannot be made anew from the log: " + r.why_not)});
+  }
+  for (const IndexId id : parts_->rebuilt_indexes)
+    lines.push_back({true, fmt::format("{}: was damaged and is built anew", tree_name(id.raw()))});
+  return lines;
+}
+
+std::vector<std::string> TransactionSystem::check(bool free_lost) {
+  return DeepCheck(*this, free_lost).run();
+}
 
 }  // namespace rustbd::txn

@@ -17,7 +17,8 @@ namespace rustbd::txn {
 /// Findings are one line each: `table "public.t": page 17: ...`. One thread, once.
 class DeepCheck {
  public:
-  explicit DeepCheck(TransactionSystem& system) : system_(system), parts_(system.parts()) {}
+  explicit DeepCheck(TransactionSystem& system, bool free_lost = false)
+      : system_(system), parts_(system.parts()), free_lost_(free_lost) {}
   std::vector<std::string> run();
 
  private:
@@ -55,7 +56,6 @@ class DeepCheck {
 
   bool each_row(TreeState& state, const TableFormat& format,
                 const std::function<void(RowId, std::vector<Cell>&, bool tombstone)>& visit);
-  static bool each_entry(const IndexPart& part, const std::function<void(ByteSpan, RowId)>& visit);
   storage::Status fill_keys(const TableFormat& format, std::vector<Cell>& row, Arena& arena);
   static void entry_of_row(const TableFormat& format, const IndexPart& part, std::vector<Cell>& row,
                            Arena& arena, Bytes* key, bool* null);
@@ -68,6 +68,7 @@ class DeepCheck {
 
   TransactionSystem& system_;
   SystemParts& parts_;
+  const bool free_lost_;
   std::vector<std::string> problems_;
   std::vector<std::uint32_t> owners_;   // by page id; 0: nobody's so far
   std::set<std::uint64_t> tombstones_;  // of the table that is being checked

@@ -63,46 +63,32 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
   }
 }
 
-void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present) {
-  const IndexId id = part.layout->id;
-  if (any_damaged_index.load(std::memory_order_relaxed)) {
-    std::lock_guard lock(damage_mutex);
-    if (damaged_indexes.contains(id)) return;
-  }
-  const auto status = storage::run_blocking(
-      [&] { return present ? part.tree->insert(key, row) : part.tree->remove(key, row); });
-  // What a caller computed is not known here: such an index cannot be built anew before the catalog is there.
-  const bool rebuild = status.outcome == storage::Outcome::kDamaged && !part.computed && !options.examine &&
-                       id != kLayoutIndex;
-  if (!rebuild) return check_recovery(status, present ? "writing an index entry" : "removing an index entry");
-  std::lock_guard lock(damage_mutex);
-  damaged_indexes.insert(id);
-  any_damaged_index.store(true, std::memory_order_relaxed);
-}
-
 // --- Rows in place ---
+
+storage::Status SystemParts::find_row(TreeState& tree, const TableFormat& format, RowId row,
+                                      std::vector<Cell>* cells, Arena& arena, bool* found, bool* tombstone) {
+  return storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    storage::SharedGuard leaf;
+    if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
+    LeafView view;
+    if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+    const std::uint32_t slot = view.find(row);
+    *found = slot != storage::kNoSlot;
+    if (!*found) return {};
+    cells->assign(format.phys.size(), {});
+    if (!view.row(slot, *cells)) return storage::Status::damaged(leaf.page_id());
+    for (std::size_t i = 0; i < cells->size(); ++i)
+      (*cells)[i] = storage::copy_cell((*cells)[i], format.phys[i], arena);
+    *tombstone = view.tombstone(slot);
+    return {};
+  });
+}
 
 bool SystemParts::recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
                               Arena& arena, bool* tombstone) {
   bool found = false;
-  check_recovery(storage::run_blocking([&]() -> storage::Status {
-                   const auto pin = epochs().pin();
-                   storage::SharedGuard leaf;
-                   if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
-                   LeafView view;
-                   if (!LeafView::open(leaf.data(), format.rows, &view))
-                     return storage::Status::damaged(leaf.page_id());
-                   const std::uint32_t slot = view.find(row);
-                   found = slot != storage::kNoSlot;
-                   if (!found) return {};
-                   cells->assign(format.phys.size(), {});
-                   if (!view.row(slot, *cells)) return storage::Status::damaged(leaf.page_id());
-                   for (std::size_t i = 0; i < cells->size(); ++i)
-                     (*cells)[i] = storage::copy_cell((*cells)[i], format.phys[i], arena);
-                   *tombstone = view.tombstone(slot);
-                   return {};
-                 }),
-                 "reading a row");
+  check_recovery(find_row(tree, format, row, cells, arena, &found, tombstone), "reading a row");
   return found;
 }
 
@@ -147,38 +133,46 @@ void move_out(SystemParts& parts, const TableFormat& format, TableId table, std:
 
 }  // namespace
 
+storage::Status SystemParts::place_row(TreeState& tree, const TableFormat& format, RowId row,
+                                       std::vector<Cell> cells) {
+  std::vector<storage::OverflowRef> chains;
+  move_out(*this, format, tree.id, cells, &chains);
+  for (;;) {
+    bool split = false;
+    const auto status = storage::run_blocking([&]() -> storage::Status {
+      const auto pin = epochs().pin();
+      const storage::Action action(gate());
+      storage::ExclusiveGuard leaf;
+      PageId hint = tree.tree->append_hint();
+      if (auto s = tree.tree->fix_leaf(row, &leaf, &hint); !s) return s;
+      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+      LeafPage page(leaf.mutable_bytes(), format.rows);
+      if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+      split = page.room_for_insert(row, cells) == Room::kFull;
+      if (split) return {};
+      page.insert(row, cells);
+      for (const auto& c : chains) storage->pending().remove(c.first);
+      return {};
+    });
+    if (!status)
+      for (const auto& c : chains) give_up_chain(c);
+    if (!status || !split) return status;
+    check_recovery(storage::run_blocking([&] { return tree.tree->split_leaf(row, format.rows); }),
+                   "splitting a leaf");
+  }
+}
+
 void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cells,
                                  const std::vector<ComputedEntry>& computed) {
   const auto tree = tree_state(table);
   const auto format = tree->format();
   Arena arena(1024);
   const std::vector<Cell> full = cells;
-  std::vector<storage::OverflowRef> chains;
-  move_out(*this, *format, table, cells, &chains);
-  for (bool done = false; !done;) {
-    bool split = false;
-    check_recovery(storage::run_blocking([&]() -> storage::Status {
-                     const auto pin = epochs().pin();
-                     const storage::Action action(gate());
-                     storage::ExclusiveGuard leaf;
-                     PageId hint = tree->tree->append_hint();
-                     if (auto s = tree->tree->fix_leaf(row, &leaf, &hint); !s) return s;
-                     if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-                     LeafPage page(leaf.mutable_bytes(), format->rows);
-                     if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
-                     split = page.room_for_insert(row, cells) == Room::kFull;
-                     if (split) return {};
-                     page.insert(row, cells);
-                     for (const auto& c : chains) storage->pending().remove(c.first);
-                     return {};
-                   }),
-                   "writing a row");
-    done = !split;
-    if (split) {
-      check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }),
-                     "splitting a leaf");
-    }
-  }
+  const auto status = place_row(*tree, *format, row, std::move(cells));
+  std::uint64_t next = tree->next_row.load(std::memory_order_relaxed);
+  while (next <= row.raw() && !tree->next_row.compare_exchange_weak(next, row.raw() + 1)) {}
+  if (set_aside(status, table, row)) return recover_computed(*format, row, computed, false);
+  check_recovery(status, "writing a row");
   for (const IndexPart& part : format->indexes) {
     Bytes key;
     if (part.computed) {
@@ -190,8 +184,17 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
     }
     recover_entry(part, key, row, true);
   }
-  std::uint64_t next = tree->next_row.load(std::memory_order_relaxed);
-  while (next <= row.raw() && !tree->next_row.compare_exchange_weak(next, row.raw() + 1)) {}
+}
+
+void SystemParts::recover_computed(const TableFormat& format, RowId row,
+                                   const std::vector<ComputedEntry>& computed, bool backwards) {
+  for (const IndexPart& part : format.indexes) {
+    const auto* e = part.computed ? find_computed(computed, part.layout->id) : nullptr;
+    if (e == nullptr) continue;
+    const bool had = backwards ? e->has : e->had, has = backwards ? e->had : e->has;
+    if (had) recover_entry(part, backwards ? e->after : e->before, row, false);
+    if (has) recover_entry(part, backwards ? e->before : e->after, row, true);
+  }
 }
 
 /// `backwards`: undo of an update, whose computed entries are the other way round.
@@ -202,8 +205,11 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
   const auto format = tree->format();
   Arena arena(1024);
   std::vector<Cell> old_row;
-  bool tombstone = false;
-  if (!recover_row(*tree, *format, row, &old_row, arena, &tombstone)) {
+  bool tombstone = false, found = false;
+  const auto status = find_row(*tree, *format, row, &old_row, arena, &found, &tombstone);
+  if (set_aside(status, table, row)) return recover_computed(*format, row, computed, backwards);
+  check_recovery(status, "reading a row");
+  if (!found) {
     throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
   }
   std::vector<Cell> new_row = old_row;
@@ -277,8 +283,11 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
   const auto format = tree->format();
   Arena arena(1024);
   std::vector<Cell> old_row;
-  bool tombstone = false, empty = false;
-  if (!recover_row(*tree, *format, row, &old_row, arena, &tombstone)) {
+  bool tombstone = false, empty = false, found = false;
+  const auto status = find_row(*tree, *format, row, &old_row, arena, &found, &tombstone);
+  const bool aside = set_aside(status, table, row, true);
+  if (!aside) check_recovery(status, "reading a row");
+  if (!found && !aside) {
     throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
   }
   for (const IndexPart& part : format->indexes) {
@@ -287,11 +296,14 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
       const auto* e = find_computed(computed, part.layout->id);
       if (e == nullptr) continue;
       key = e->had ? e->before : e->after;
+    } else if (aside) {
+      continue;
     } else {
       key = entry_key(*this, *format, part, old_row, arena);
     }
     recover_entry(part, key, row, false);
   }
+  if (aside) return;
   check_recovery(storage::run_blocking([&]() -> storage::Status {
                    const auto pin = epochs().pin();
                    const storage::Action action(gate());
@@ -305,8 +317,9 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
                  }),
                  "removing a row");
   if (empty) {
-    check_recovery(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }),
-                   "removing a leaf");
+    const auto removed = storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); });
+    // It stays where it is, empty, if its neighbour cannot be read.
+    if (removed.outcome != storage::Outcome::kDamaged) check_recovery(removed, "removing a leaf");
   }
   for (const Cell& c : old_row)
     if (c.kind == CellKind::kOverflow) give_up_chain(c.overflow_ref());
@@ -315,19 +328,19 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
 void SystemParts::recover_tombstone(TableId table, RowId row) {
   const auto tree = tree_state(table);
   const auto format = tree->format();
-  check_recovery(storage::run_blocking([&]() -> storage::Status {
-                   const auto pin = epochs().pin();
-                   const storage::Action action(gate());
-                   storage::ExclusiveGuard leaf;
-                   if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-                   if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-                   LeafPage page(leaf.mutable_bytes(), format->rows);
-                   const std::uint32_t slot = page.find(row);
-                   if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
-                   page.set_tombstone(slot, false);
-                   return {};
-                 }),
-                 "restoring a row");
+  const auto status = storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    const storage::Action action(gate());
+    storage::ExclusiveGuard leaf;
+    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
+    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    LeafPage page(leaf.mutable_bytes(), format->rows);
+    const std::uint32_t slot = page.find(row);
+    if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+    page.set_tombstone(slot, false);
+    return {};
+  });
+  if (!set_aside(status, table, row)) check_recovery(status, "restoring a row");
 }
 
 // --- The undo snapshot ---
@@ -367,14 +380,17 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     const auto format = tree->format();
     Arena arena(1024);
     std::vector<Cell> cells;
-    bool tombstone = false;
-    const bool found = recover_row(*tree, *format, row, &cells, arena, &tombstone);
+    bool tombstone = false, found = false;
+    const auto status = find_row(*tree, *format, row, &cells, arena, &found, &tombstone);
+    const bool aside = set_aside(status, table, row, index.is_none());
+    if (!aside) check_recovery(status, "reading a row");
     if (index.is_none()) {
       if (found && tombstone) recover_remove(table, row, {});
       return;
     }
     for (const IndexPart& part : format->indexes) {
       if (part.layout->id != index) continue;
+      if (aside && !part.computed) continue;  // its key of now may be the same; the index is built anew
       if (found && !part.computed) {
         const Bytes present = entry_key(*this, *format, part, cells, arena);
         if (as_chars(present) == as_chars(key)) continue;
@@ -414,7 +430,10 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
           bool tombstone = false;
           for (std::uint64_t i = 0; i < kBlockRows; ++i) {
             const RowId at{row.raw() + i};
-            if (recover_row(*tree, *format, at, &cells, arena, &tombstone)) recover_remove(table, at, {});
+            bool found = false;
+            const auto status = find_row(*tree, *format, at, &cells, arena, &found, &tombstone);
+            if (!set_aside(status, table, at, true)) check_recovery(status, "reading a row");
+            if (found) recover_remove(table, at, {});
             arena.reset();
           }
         } else if (op == UndoOp::kInsert) {
@@ -506,46 +525,53 @@ void SystemParts::layout_changed(Oid database, Oid relation,
 
 void SystemParts::recover_build_index(const TableFormat& format, const IndexPart& part) {
   if (part.computed) return;  // its entries follow as events of the DDL batch
-  const auto tree = tree_state(format.layout->table);
-  storage::IndexBuilder builder(*part.tree);
   RowId next{1};
   for (bool end = false; !end;) {
     std::vector<std::pair<Bytes, RowId>> entries;
-    check_recovery(storage::run_blocking([&]() -> storage::Status {
-                     entries.clear();
-                     const auto pin = epochs().pin();
-                     storage::SharedGuard leaf;
-                     if (auto s = tree->tree->fix_leaf(next, &leaf); !s) return s;
-                     LeafView view;
-                     if (!LeafView::open(leaf.data(), format.rows, &view))
-                       return storage::Status::damaged(leaf.page_id());
-                     std::vector<Cell> row(format.phys.size());
-                     Arena arena(4096);
-                     for (std::uint32_t slot = view.lower_bound(next); slot < view.rows(); ++slot) {
-                       if (view.tombstone(slot)) continue;
-                       if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
-                       for (std::size_t i = 0; i < row.size(); ++i) {
-                         if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
-                         const auto ref = row[i].overflow_ref();
-                         char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-                         storage::OverflowRead read(ref, to);
-                         if (auto s = read.run(buffer()); !s) return s;
-                         row[i] = Cell::stored({to, ref.bytes});
-                       }
-                       Bytes key;
-                       bool null = false;
-                       append_entry_key(format, *part.layout, row, arena, key, &null);
-                       entries.emplace_back(std::move(key), view.rowid(slot));
-                     }
-                     end = view.high_fence() == storage::kNoHighFence;
-                     if (!end) next = RowId{view.high_fence()};
-                     return {};
-                   }),
-                   "reading a table for an index");
-    for (const auto& [key, row] : entries) {
-      recover_entry(part, key, row, true);
+    const auto status =
+        storage::run_blocking([&] { return entries_of_leaf(format, part, &next, &end, &entries); });
+    if (set_aside(status, format.layout->table, next)) {
+      std::lock_guard lock(damage_mutex);
+      partly_built_indexes.insert(part.layout->id);
+      damaged_indexes.insert(part.layout->id);
+      any_damaged_index.store(true, std::memory_order_relaxed);
+      return;
     }
+    check_recovery(status, "reading a table for an index");
+    for (const auto& [key, row] : entries) recover_entry(part, key, row, true);
   }
+}
+
+/// Entries of the rows of the leaf that covers `*next`, which goes to the leaf behind.
+storage::Status SystemParts::entries_of_leaf(const TableFormat& format, const IndexPart& part, RowId* next,
+                                             bool* end, std::vector<std::pair<Bytes, RowId>>* entries) {
+  entries->clear();
+  const auto pin = epochs().pin();
+  storage::SharedGuard leaf;
+  if (auto s = tree_state(format.layout->table)->tree->fix_leaf(*next, &leaf); !s) return s;
+  LeafView view;
+  if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
+  std::vector<Cell> row(format.phys.size());
+  Arena arena(4096);
+  for (std::uint32_t slot = view.lower_bound(*next); slot < view.rows(); ++slot) {
+    if (view.tombstone(slot)) continue;
+    if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
+      const auto ref = row[i].overflow_ref();
+      char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+      storage::OverflowRead read(ref, to);
+      if (auto s = read.run(buffer()); !s) return s;
+      row[i] = Cell::stored({to, ref.bytes});
+    }
+    Bytes key;
+    bool null = false;
+    append_entry_key(format, *part.layout, row, arena, key, &null);
+    entries->emplace_back(std::move(key), view.rowid(slot));
+  }
+  *end = view.high_fence() == storage::kNoHighFence;
+  if (!*end) *next = RowId{view.high_fence()};
+  return {};
 }
 
 void SystemParts::load_layouts() {
@@ -579,47 +605,6 @@ void SystemParts::bootstrap() {
   check_recovery(storage::run_blocking([&] { return make_trees(layout_table); }),
                  "making the built-in table");
   set_newest(layout_table);
-}
-
-/// Once all rows are in place: what recover_entry() has left out comes from them.
-void SystemParts::rebuild_damaged_indexes() {
-  for (const auto& [key, layout] : layouts) {
-    bool any = false;
-    for (const auto& index : layout->indexes) {
-      if (!damaged_indexes.contains(index.id)) continue;
-      if (options.log_line) {
-        options.log_line(fmt::format("index {} of table {} has a damaged page: building it anew",
-                                     index.id.raw(), layout->table.raw()));
-      }
-      any = true;
-      const PageId root = storage->roots().get(index.id.raw());
-      for (io::WaitToken wait;; wait.wait_blocking()) {
-        const Action action(gate());
-        const auto erased = storage->roots().try_erase(index.id.raw());
-        if (erased) {
-          storage->pending().add(root, storage::PendingKind::kIndexTree);
-          break;
-        }
-        if (erased.status == storage::RootStatus::kNoSpace)
-          throw error(sqlstate::kDiskFull, "recovery: no space left (building an index)");
-        wait = erased.wait;
-      }
-      std::unique_lock lock(tables_mutex);
-      index_trees.erase(index.id);
-    }
-    if (!any) continue;
-    check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making an index");
-    const auto state = tree_state(layout->table);
-    {
-      std::lock_guard lock(state->mutex);
-      state->newest = state->upkeep = nullptr;
-    }
-    set_newest(layout);
-    const auto format = state->format();
-    for (const IndexPart& part : format->indexes)
-      if (damaged_indexes.erase(part.layout->id) != 0) recover_build_index(*format, part);
-  }
-  damaged_indexes.clear();
 }
 
 /// Frees trees that no layout names, sets the row counters.

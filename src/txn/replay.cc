@@ -189,6 +189,7 @@ void SystemParts::replay() {
   workers.barrier();
   open_done = false;
   progress.done(reader.position());
+  rebuild_damaged_leaves(reader.position());
   open_log(geometry, reader.end());
 }
 

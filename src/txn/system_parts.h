@@ -23,6 +23,7 @@
 #include "rustbd/storage/rows/overflow.h"
 #include "rustbd/storage/rows/table_tree.h"
 #include "rustbd/txn/backup/jobs.h"
+#include "rustbd/txn/leaf_rebuild.h"
 #include "rustbd/txn/row_codec.h"
 #include "rustbd/txn/transaction_system.h"
 #include "rustbd/txn/turn.h"
@@ -349,10 +350,23 @@ struct SystemParts final : storage::CheckpointSource {
   /// the end.
   void recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present);
   void rebuild_damaged_indexes();
-  std::mutex damage_mutex;            // protects the two below while recovery runs on several threads
+  std::mutex damage_mutex;            // protects the following while recovery runs on several threads
   std::set<IndexId> damaged_indexes;  // recovery
   std::atomic<bool> any_damaged_index{false};
+  std::set<IndexId> partly_built_indexes;  // of damaged_indexes: made in this recovery, and not from all rows
+  std::vector<DamagedLeaf> damaged_leaves;
+  std::vector<LeafRepair> leaf_repairs;
+  std::vector<IndexId> rebuilt_indexes;
   std::vector<std::string> findings;  // recovery with Options::examine
+  /// Whether what the status says is a leaf of the table that cannot be read, of whose rows recovery may
+  /// leave the changes out: at the end of the log it is made anew, or there is no start. `removes`: what was
+  /// to be done takes the row out.
+  bool set_aside(const storage::Status& status, TableId table, RowId row, bool removes = false);
+  bool leaves_are_final = false;  // what cannot be read now will not be made anew
+  bool find_damaged_leaves(TreeState& state);
+  void find_damaged_indexes(const std::set<TableId>& unreadable);
+  /// At the log's end, before indexes are built anew.
+  void rebuild_damaged_leaves(Lsn end);
   /// Runs `step`; with Options::examine its XX001 becomes a finding.
   template <class Step>
   void examined(Step&& step);
@@ -366,12 +380,21 @@ struct SystemParts final : storage::CheckpointSource {
                       std::vector<Cell> cells, const std::vector<ComputedEntry>& computed, bool backwards);
   void recover_remove(TableId table, RowId row, const std::vector<ComputedEntry>& computed);
   void recover_tombstone(TableId table, RowId row);
+  /// Index entries that the writer had computed, of a change whose row is in a leaf that was set aside.
+  void recover_computed(const TableFormat& format, RowId row, const std::vector<ComputedEntry>& computed,
+                        bool backwards);
+  /// Into its leaf, which is split where there is no room. Values that are too long go to pages of their own.
+  storage::Status place_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell> cells);
+  storage::Status find_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
+                           Arena& arena, bool* found, bool* tombstone);
   bool recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
                    Arena& arena, bool* tombstone);
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
   void recover_build_index(const TableFormat& format, const IndexPart& part);
+  storage::Status entries_of_leaf(const TableFormat& format, const IndexPart& part, RowId* next, bool* end,
+                                  std::vector<std::pair<Bytes, RowId>>* entries);
   void open_log(const log::Geometry& geometry, const log::LogEnd& end);
   void replay_event(const log::Event& event);
   /// Of a row whose place among other rows' events does not matter: workers may replay it (replay_workers.h).

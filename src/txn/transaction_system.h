@@ -66,6 +66,9 @@ struct Options {
   /// `rustbd check`: damage that recovery meets is a finding of check(), and recovery goes on without what it
   /// cannot read. Never for a database that is to be used.
   bool examine = false;
+  /// `rustbd check --repair`: open() looks at all pages of tables and indexes and makes anew what the log and
+  /// the rows have all of (repairs() tells), not only what recovery had to change.
+  bool repair = false;
   /// False (`rustbd log dump`, with an overlay disk): the tables as the last checkpoint left them; the lock
   /// is not taken.
   bool replay_log = true;
@@ -86,6 +89,12 @@ struct Statistics {
   double recovery_seconds = 0;
   std::uint64_t replayed_bytes = 0;  // of log, by the last recovery
   Lsn log_end, durable_lsn;
+};
+
+/// What recovery has done about something that is damaged.
+struct Repair {
+  bool done = false;
+  std::string text;  // one line, with the name of the table or index
 };
 
 /// An active transaction, for pg_stat_activity and rustbd_transactions.
@@ -242,9 +251,12 @@ class TransactionSystem {
   [[nodiscard]] const std::vector<std::string>& recovery_findings() const;
   /// `A/1B2C`, as PostgreSQL writes a pg_lsn.
   [[nodiscard]] static std::string lsn_text(Lsn lsn);
+  /// Pages and indexes that this open has made anew, and those that it could not.
+  [[nodiscard]] std::vector<Repair> repairs() const;
   /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks;
-  /// nothing else may run. Returns the findings (empty: all is well).
-  std::vector<std::string> check();
+  /// nothing else may run. Returns the findings (empty: all is well). `free_lost`: pages that nothing refers
+  /// to become free, if all that could refer to them was read; it returns what else was found.
+  std::vector<std::string> check(bool free_lost = false);
   /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event. Returns the
   /// findings; `*end`: where it ends.
   static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end);

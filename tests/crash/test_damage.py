@@ -1,6 +1,7 @@
 """Damage on disk as operators meet it: what statements, `rustbd check`, `rustbd log` and the next start say and do."""
 import hashlib
 import json
+import os
 import re
 import subprocess
 import urllib.request
@@ -27,13 +28,6 @@ def flip_behind(path, text: bytes, every=True):
     return count
 
 
-def fails(server, sql):
-    done = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", "-v", "VERBOSITY=verbose", "-c", sql],
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0, done.stdout
-    return done.stderr
-
-
 def test_one_table_is_hurt_the_others_work(context):
     with harness.Rustbd(env=PLAIN) as server:
         server.sql("create table hurt (i int primary key, t text); create index hurt_t on hurt (t)")
@@ -43,7 +37,7 @@ def test_one_table_is_hurt_the_others_work(context):
         server.stop()
         assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1  # in the table and in its index
         server.start()
-        said = fails(server, "select count(*), max(t) from hurt")
+        said = server.refusal("select count(*), max(t) from hurt")
         page = re.search(r'XX001: page (\d+) of table "public\.hurt" is damaged', said)
         assert page, said
         assert server.sql("select count(*), max(i) from sound") == "5000|5000"
@@ -75,10 +69,10 @@ def test_an_index_is_built_anew(context):
         assert flip_behind(server.data / "rustbd.db", bytes(255 - b for b in key[8:].encode())) >= 1
         server.start()
         look = f"select i from t where k = '{key}'"
-        assert 'of index "public.t_k" is damaged' in fails(server, look)
+        assert 'of index "public.t_k" is damaged' in server.refusal(look)
         assert server.sql(f"select i from t where k || '' = '{key}'") == "15000"
         server.sql("begin; reindex index t_k; rollback")
-        assert "XX001" in fails(server, look), "the old index is there again"
+        assert "XX001" in server.refusal(look), "the old index is there again"
         server.sql("reindex index t_k")
         assert server.sql(look) == "15000"
         server.kill()
@@ -87,6 +81,45 @@ def test_an_index_is_built_anew(context):
         server.stop()
         checked = rustbd("check", "--deep", "--data", server.data)
         assert checked.returncode == 0 and "no damage found" in checked.stdout, checked
+
+
+def test_a_table_is_made_anew_from_the_log(context):
+    """`check --repair`: where the kept log has every row of the page. Where it has not, the page stays what it is."""
+    with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_RETENTION": "1d"}) as server:
+        server.sql("create table t (i int primary key, t text); create index t_t on t (t)")
+        server.sql("insert into t select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g")
+        server.sql("alter table t add column c int default 7; update t set c = i where i % 10 = 0; delete from t where i % 1000 = 1")
+        before = server.sql("select count(*), md5(string_agg(t::text, ',' order by i)) from t")
+        server.stop()
+        assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1  # in the table and in its index
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 4
+        done = subprocess.run([harness.binary(), "check", "--repair", "--format", "json", "--data", server.data],
+                              capture_output=True, text=True, timeout=300, env={**os.environ, **server.env})
+        report = json.loads(done.stdout)
+        assert done.returncode == 0 and report["ok"] and report["mode"] == "repair", done
+        assert any(re.match(r'table "public\.t": page \d+ was damaged; its \d+ rows were made anew from the log', line)
+                   for line in report["repaired"]), report
+        assert 'index "public.t_t": was damaged and is built anew' in report["repaired"], report
+        server.start()
+        assert server.sql("select count(*), md5(string_agg(t::text, ',' order by i)) from t") == before
+        assert server.sql("select i from t where t like 'row2500.%'") == "2500"
+        server.sql("insert into t values (9001, 'and on'); checkpoint")
+        server.stop()
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+    with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_SEGMENT_SIZE": "1MiB"}) as server:
+        server.sql("create table t (i int primary key, t text)")
+        server.sql("insert into t select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g")
+        for _ in range(4):  # the log's files are used again
+            server.sql("create table other as select repeat(g::text, 10) from generate_series(1, 20000) g; drop table other; checkpoint")
+        server.stop()
+        assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1
+        done = rustbd("check", "--repair", "--data", server.data)
+        assert done.returncode == 4, done
+        assert re.search(r"page \d+ is damaged and cannot be made anew from the log: row \d+ is older than the log that is kept", done.stdout), done
+        server.start()
+        assert "XX001" in server.refusal("select count(*), max(t) from t")
+        assert server.sql("select i from t where i = 1") == "1"
+        assert rustbd("check", "--repair", "--data", server.data).returncode == 1, "a server has the directory"
 
 
 def test_log_dump(context):

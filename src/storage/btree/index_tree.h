@@ -70,6 +70,17 @@ class IndexCursor {
   PageId hint_;
 };
 
+/// Entries in order, for threads that may block. False: the index cannot be read to its end.
+template <class Visit>
+bool for_each_entry(IndexTree& tree, Visit&& visit) {
+  IndexCursor cursor(tree, {}, false, true);
+  for (IndexBatch batch;;) {
+    if (!run_blocking([&] { return cursor.next(&batch); })) return false;
+    if (batch.entries.empty()) return true;
+    for (const auto& entry : batch.entries) visit(batch.key(entry), entry.rowid);
+  }
+}
+
 /// A leaf held exclusively for one entry: nothing is changed before apply().
 class IndexInsert {
  public:

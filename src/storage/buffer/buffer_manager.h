@@ -120,6 +120,11 @@ class BufferManager {
   void leave(PageId id);
   void drop_if_left(PageId id);
   [[nodiscard]] bool resident(PageId id) const;
+  /// Of the page's last stored image; the page is not read.
+  [[nodiscard]] PageKind stored_kind(PageId id) const { return directory_.entry(id.raw()).kind(); }
+  [[nodiscard]] Extent stored_extent(PageId id) const {
+    return Extent::unpack(directory_.entry(id.raw()).extent);
+  }
   /// Whether the id belongs to a page that checkpoints carry (for the account of space).
   [[nodiscard]] bool stored(PageId id) const {
     return known(id) && !directory_.entry(id.raw()).has(PageEntry::kFreePage | PageEntry::kTemp);
@@ -133,6 +138,9 @@ class BufferManager {
   /// A new page: zeroed, header set (id, kind, owner), already marked dirty, exclusively latched. Page class
   /// 0 only.
   [[nodiscard]] Allocated alloc(PageKind kind, std::uint32_t owner, PageClass page_class = 0);
+  /// A page that cannot be read gets a new content under its old id: zeroed, header set, marked dirty,
+  /// latched. Only while nobody else uses the page. A page that is in memory is left as it is: kStopped.
+  [[nodiscard]] Allocated remake(PageId id, PageKind kind, std::uint32_t owner);
   /// Gives the page up, in the action that unlinked it. Its content stays readable until every Epochs::Pin
   /// that exists now is gone; then, in an action of the pool's own, the id and the extent become free. Until
   /// then checkpoints carry the page as pending free, so a crash leaks nothing. Needs no mark_dirty().

@@ -8,7 +8,17 @@
 namespace rustbd::storage {
 namespace {
 constexpr std::uint64_t kGivenUpWake = 64;  // pages given up before the pool thread looks
+
+void clear_page(std::byte* memory, std::uint64_t id, PageKind kind, std::uint32_t owner) {
+  std::memset(memory, 0, kPageBytes);
+  PageHeader header{};
+  header.page_id = id;
+  header.kind = kind;
+  header.owner = owner;
+  std::memcpy(memory, &header, sizeof header);
 }
+
+}  // namespace
 
 void BufferManager::set_next_page_id(std::uint64_t next, std::vector<std::uint64_t> free_ids) {
   const std::lock_guard lock(id_mutex_);
@@ -55,12 +65,7 @@ Allocated BufferManager::alloc(PageKind kind, std::uint32_t owner, PageClass pag
   }
   ledger_.set_allocated(id, entry, page_class, kind, gate_.epoch());
   std::byte* memory = frames_.memory(frame);
-  std::memset(memory, 0, kPageBytes);
-  PageHeader header{};
-  header.page_id = id;
-  header.kind = kind;
-  header.owner = owner;
-  std::memcpy(memory, &header, sizeof header);
+  clear_page(memory, id, kind, owner);
   FrameMeta& meta = frames_.meta(frame);
   meta.dirty_epoch.store(static_cast<std::uint32_t>(gate_.epoch()), std::memory_order_relaxed);
   meta.page.store(id, std::memory_order_release);
@@ -74,6 +79,35 @@ Allocated BufferManager::alloc(PageKind kind, std::uint32_t owner, PageClass pag
   }
   Allocated out;
   out.guard = ExclusiveGuard(this, &entry, PageId{id}, memory, LatchWord::version(word));
+  return out;
+}
+
+Allocated BufferManager::remake(PageId id, PageKind kind, std::uint32_t owner) {
+  RUSTBD_DEBUG_ASSERT(gate_.inside(), "I5: pages are made inside the gate");
+  io::WaitToken wait;
+  const std::uint32_t frame = take_frame(wait);
+  if (frame == kNoFrameIndex) return {AllocStatus::kNoFrame, {}, std::move(wait)};
+  PageEntry& entry = entry_of(id);
+  std::uint64_t word = entry.state.load(std::memory_order_acquire);
+  const std::uint64_t version = LatchWord::version(word);
+  if (LatchWord::latch(word) != LatchWord::kEvicted || !entry.has(PageEntry::kBad) ||
+      !entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kExclusive, version),
+                                           std::memory_order_acq_rel)) {
+    give_frame(frame);
+    return {AllocStatus::kStopped, {}, {}};
+  }
+  std::byte* memory = frames_.memory(frame);
+  clear_page(memory, id.raw(), kind, owner);
+  FrameMeta& meta = frames_.meta(frame);
+  meta.dirty_epoch.store(0, std::memory_order_relaxed);
+  meta.seen_dirty.store(0, std::memory_order_relaxed);
+  note_access(frame);
+  meta.page.store(id.raw(), std::memory_order_release);
+  entry.frame.store(frame, std::memory_order_release);
+  entry.clear(PageEntry::kBad);
+  Allocated out;
+  out.guard = ExclusiveGuard(this, &entry, id, memory, version);
+  static_cast<void>(mark_dirty(entry, id.raw()));  // of a clean page: never refused
   return out;
 }
 

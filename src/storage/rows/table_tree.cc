@@ -93,6 +93,46 @@ Status TableTree::leaves_from(RowId from, std::size_t limit, std::vector<LeafRan
   return Status::ok();
 }
 
+Status TableTree::place_of(RowId rowid, LeafPlace* place) {
+  const auto pin = buffer_.epochs().pin();
+  *place = {root_, {}, {}, 0, kNoHighFence};
+  SharedGuard parent;
+  Status status = tree_->fix_page(rowid.raw(), Side::kAt, 1, &parent);
+  if (status.outcome == Outcome::kDamaged && status.page == root_ &&
+      buffer_.stored_kind(root_) == PageKind::kTableLeaf)
+    return Status::ok();  // the root is the leaf
+  if (!status || !parent.held()) return status;
+  const std::uint32_t count = TableOps::child_count(parent.data());
+  const std::uint32_t at = TableOps::child_place(parent.data(), rowid.raw());
+  const PageId right_parent{parent.header().right_sibling};
+  place->page = TableOps::child(parent.data(), at);
+  place->low = TableInner::key(parent.data(), at);
+  place->high = at + 1 < count ? TableInner::key(parent.data(), at + 1) : TableInner::upper(parent.data());
+  if (at > 0) place->left = TableOps::child(parent.data(), at - 1);
+  if (at + 1 < count) place->right = TableOps::child(parent.data(), at + 1);
+  parent.release();
+  if (place->left.is_none() && place->low > 1) {
+    if (status = tree_->fix_page(place->low, Side::kBefore, 1, &parent); !status) return status;
+    place->left = TableOps::child(parent.data(), TableOps::child_count(parent.data()) - 1);
+    parent.release();
+  }
+  if (place->right.is_none() && !right_parent.is_none()) {
+    if (status = tree_->fix(right_parent, &parent); !status) return status;
+    place->right = TableOps::child(parent.data(), 0);
+  }
+  return Status::ok();
+}
+
+Status TableTree::remake_leaf(const LeafPlace& place, std::uint64_t low, const RowFormat& format) {
+  const Action action(buffer_.gate());
+  Allocated page = buffer_.remake(place.page, PageKind::kTableLeaf, table_.raw());
+  if (page.status == AllocStatus::kStopped) return Status::damaged(place.page, table_.raw());
+  if (!page) return to_status(page.status, page.wait);
+  LeafPage::init(page.guard.mutable_bytes(), format, std::max<std::uint64_t>(low, 1), place.high, place.right,
+                 LeafPage::expected_heap_bytes(format));
+  return Status::ok();
+}
+
 Status TableTree::split_leaf(RowId rowid, const RowFormat& format) {
   bool sound = true;
   const auto plan = [&](std::span<const std::byte> page) -> std::optional<std::uint64_t> {

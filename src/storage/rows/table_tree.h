@@ -22,6 +22,15 @@ struct LeafRange {
   RowId first_rowid;  // lower bound of its rowids
 };
 
+/// A leaf as its parents know it. Where a split's separator is not posted yet, the range is wider than the
+/// leaf's own.
+struct LeafPlace {
+  PageId page;
+  PageId left, right;      // neighbours, dead ones among them; none at the ends
+  std::uint64_t low = 0;   // lowest rowid
+  std::uint64_t high = 0;  // exclusive; kNoHighFence: no limit
+};
+
 /// Invariants: (1) the root's page id never changes; (2) a leaf holds rowids in [low, high_fence) and
 /// right_sibling covers from high_fence on; (3) base_rowid >= low; (4) a tree whose parent lacks a separator
 /// is correct, readers walk right; (5) a dead leaf's link leads to the leaf that took its range. Threads: all
@@ -53,6 +62,12 @@ class TableTree {
   /// Up to `limit` leaves from the one that covers `from` on, out of one parent page; `*next`: where to go
   /// on, or 0 at the end. Scan by leaf: fix_leaf(rowid), read, rowid = high_fence, until kNoHighFence.
   Status leaves_from(RowId from, std::size_t limit, std::vector<LeafRange>* leaves, RowId* next);
+
+  /// The place of the leaf that covers the rowid, without reading that leaf. Damaged: a page above it is.
+  Status place_of(RowId rowid, LeafPlace* place);
+  /// Instead of a leaf that cannot be read an empty one at the same place, of rowids [low, place.high). An
+  /// action of its own; nobody else uses the tree. kDamaged: the page can be read after all.
+  Status remake_leaf(const LeafPlace& place, std::uint64_t low, const RowFormat& format);
 
   /// Splits the leaf that covers the rowid so that a row of this rowid finds more room. An action of its own;
   /// kOk also if somebody else split it meanwhile. HAS_VERSIONS goes to both halves.

@@ -65,7 +65,7 @@ struct Shared {
   std::array<std::atomic<std::uint64_t>, rustbd::io::kDamageKinds> injected{};
   std::atomic<std::uint64_t> harmless{0}, detected{0},
       inconsequential{0};  // of the damage, see note_damage()
-  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0};
+  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0}, rebuilt{0};
 
   void note(std::uint64_t seed) {
     if (const std::uint64_t n = failures.fetch_add(1); n < kFailuresKept) failed[n] = seed;
@@ -108,6 +108,7 @@ void note_damage(const CrashResult& result, Shared& shared) {
   shared.damaged_seeds += result.damage.total() != 0 ? 1 : 0;
   shared.refused += result.detections.starts;
   shared.failed_statements += result.detections.statements;
+  shared.rebuilt += result.detections.rebuilt;
 }
 
 /// True: no violation.
@@ -301,10 +302,12 @@ int main(int argc, char** argv) {
   fmt::print(
       "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest; {} "
       "harmless, "
-      "{} detected, {} without consequence; {} statements failed, {} starts were refused\n",
+      "{} detected, {} without consequence; {} statements failed, {} starts were refused, {} pages and "
+      "indexes were made anew\n",
       shared.damaged_seeds.load(), shared.injected[0].load(), shared.injected[1].load(),
       shared.injected[2].load(), shared.injected[3].load(), shared.harmless.load(), shared.detected.load(),
-      shared.inconsequential.load(), shared.failed_statements.load(), shared.refused.load());
+      shared.inconsequential.load(), shared.failed_statements.load(), shared.refused.load(),
+      shared.rebuilt.load());
   fmt::print("{:.0f} s, {:.1f} seeds per second\n", took.count(),
              static_cast<double>(settings.seeds) / std::max(took.count(), 0.001));
   fmt::print("{} seeds, {} violations\n", settings.seeds, failures);

@@ -138,6 +138,8 @@ class Simulation {
     choose_encryption();
     damage_.choose(world_, options_.unrecoverable, result_.settings);
     choose_errors();
+    if (world_.damage && world_.chance(500))
+      o.log_retention_us = std::uint64_t{1} << 50;  // leaves can be made anew
     if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
     backup_watch_.choose(world_);
     say(result_.settings);
@@ -194,11 +196,13 @@ class Simulation {
           options_.crashes && exists && world_.has(kCrashInRecovery) && tries < 3 && world_.chance(250);
       if (may_crash && tries == 0 && !world_.damage && world_.chance(500)) undisturbed = recover_copy();
       if (may_crash) world_.disk->crash_at(1 + world_.random.below(60));
+      system_options_.repair = exists && world_.damage && world_.chance(400);
       try {
         world_.system = TransactionSystem::open(environment(*world_.disk), system_options_);
         if (!world_.dead()) {
           if (may_crash) world_.disk->crash_at(~std::uint64_t{0} >> 1);
           say(fmt::format("opened, last timestamp {}", world_.system->last_timestamp().raw()));
+          note_repairs();
           if (undisturbed && !(*undisturbed == recovered(*world_.system)))
             world_.problem(fmt::format("recovery after {} crashes in it gives another state", tries));
           return true;
@@ -214,6 +218,15 @@ class Simulation {
       say("crash in recovery");
       world_.system.reset();
       world_.disk->restart();
+    }
+  }
+
+  void note_repairs() {
+    for (const Repair& repair : world_.system->repairs()) {
+      say(repair.text);
+      if (!world_.wounded()) world_.problem("repaired what nobody had damaged: " + repair.text);
+      world_.detections.rebuilt += repair.done;
+      ++world_.detections.findings;
     }
   }
 

@@ -84,6 +84,7 @@ struct Detections {
   std::uint64_t statements = 0;  // ended with XX001
   std::uint64_t starts = 0;      // refused
   std::uint64_t findings = 0;    // lines of checks and of the server's log
+  std::uint64_t rebuilt = 0;     // pages and indexes made anew
   [[nodiscard]] bool any() const { return statements + starts + findings != 0; }
 };
 

@@ -1,0 +1,174 @@
+// Recovery meets pages that it cannot read: what it leaves out for the moment, and what it makes anew at the
+// end (decisions 042 and 045).
+#include <fmt/format.h>
+
+#include "rustbd/base/error.h"
+#include "rustbd/txn/system_parts.h"
+
+namespace rustbd::txn {
+
+using storage::Action;
+
+void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present) {
+  const IndexId id = part.layout->id;
+  if (any_damaged_index.load(std::memory_order_relaxed)) {
+    std::lock_guard lock(damage_mutex);
+    if (damaged_indexes.contains(id)) return;
+  }
+  const auto status = storage::run_blocking(
+      [&] { return present ? part.tree->insert(key, row) : part.tree->remove(key, row); });
+  // What a caller computed is not known here: such an index cannot be built anew before the catalog is there.
+  const bool rebuild = status.outcome == storage::Outcome::kDamaged && !part.computed && !options.examine &&
+                       id != kLayoutIndex;
+  if (!rebuild) return check_recovery(status, present ? "writing an index entry" : "removing an index entry");
+  std::lock_guard lock(damage_mutex);
+  damaged_indexes.insert(id);
+  any_damaged_index.store(true, std::memory_order_relaxed);
+}
+
+// --- Leaves of tables ---
+
+bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, bool removes) {
+  if (status.outcome != storage::Outcome::kDamaged || leaves_are_final || options.examine ||
+      table == kLayoutTable)
+    return false;
+  DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}};
+  const auto tree = tree_state(table);
+  const auto placed = storage::run_blocking([&] { return tree->tree->place_of(row, &found.place); });
+  if (!placed || found.place.page != status.page ||
+      buffer().fix_shared(status.page).status != storage::FixStatus::kDamaged)
+    return false;
+  std::lock_guard lock(damage_mutex);
+  auto known = std::ranges::find_if(damaged_leaves, [&](const DamagedLeaf& leaf) {
+    return leaf.table == table && leaf.place.page == status.page;
+  });
+  if (known == damaged_leaves.end()) known = damaged_leaves.insert(known, std::move(found));
+  known->needed = true;
+  if (removes) known->absent.insert(row.raw());
+  return true;
+}
+
+/// With Options::repair: all pages of the table are looked at. False: it cannot be read, and not for a leaf
+/// alone.
+bool SystemParts::find_damaged_leaves(TreeState& state) {
+  const auto format = state.format();
+  for (RowId next{1}; !next.is_none();) {
+    std::uint64_t end = storage::kNoHighFence;
+    const auto status = storage::run_blocking([&]() -> storage::Status {
+      storage::SharedGuard leaf;
+      if (auto s = state.tree->fix_leaf(next, &leaf); !s) return s;
+      storage::LeafView view;
+      if (!storage::LeafView::open(leaf.data(), format->rows, &view))
+        return storage::Status::damaged(leaf.page_id());
+      end = view.high_fence();
+      return {};
+    });
+    if (!status) {
+      DamagedLeaf found{.table = state.id, .place = {}, .needed = false, .absent = {}};
+      const auto placed = storage::run_blocking([&] { return state.tree->place_of(next, &found.place); });
+      if (!placed || found.place.page != status.page) return false;
+      end = found.place.high;
+      const bool known = std::ranges::any_of(
+          damaged_leaves, [&](const DamagedLeaf& leaf) { return leaf.place.page == status.page; });
+      if (!known) damaged_leaves.push_back(std::move(found));
+    }
+    next = end == storage::kNoHighFence ? RowId{} : RowId{end};
+  }
+  return true;
+}
+
+void SystemParts::rebuild_damaged_leaves(Lsn end) {
+  std::set<TableId> unreadable;
+  if (options.repair) {
+    for (const auto& [key, layout] : layouts)
+      if (!find_damaged_leaves(*tree_state(layout->table))) unreadable.insert(layout->table);
+  }
+  std::map<PageId, bool> needed;
+  for (const auto& leaf : damaged_leaves) needed[leaf.place.page] = leaf.needed;
+  leaves_are_final = true;
+  if (!damaged_leaves.empty()) {
+    for (auto& repair : LeafRebuild(*this, std::exchange(damaged_leaves, {}), end).run()) {
+      const bool changed = needed[repair.page];
+      if (!repair.why_not.empty()) {
+        unreadable.insert(repair.table);
+        if (changed) {
+          throw error(sqlstate::kDataCorrupted,
+                      "recovery: page {} of table {} is damaged and cannot be made anew from the log: {}",
+                      repair.page.raw(), repair.table.raw(), repair.why_not)
+              .with_hint(
+                  "\"rustbd check --deep\" names everything that is damaged. Restore the directory from a "
+                  "backup or a "
+                  "replica.");
+        }
+      } else if (options.log_line) {
+        options.log_line(
+            fmt::format("page {} of table {} was damaged; its {} rows were made anew from the log",
+                        repair.page.raw(), repair.table.raw(), repair.rows));
+      }
+      // What was left out of the leaf was left out of its indexes.
+      if (changed) {
+        for (const IndexPart& part : tree_state(repair.table)->format()->indexes)
+          if (!part.computed) damaged_indexes.insert(part.layout->id);
+      }
+      leaf_repairs.push_back(std::move(repair));
+    }
+  }
+  if (options.repair) find_damaged_indexes(unreadable);
+}
+
+/// With Options::repair: those that can be built anew from the rows of their tables.
+void SystemParts::find_damaged_indexes(const std::set<TableId>& unreadable) {
+  for (const auto& [key, layout] : layouts) {
+    if (unreadable.contains(layout->table)) continue;
+    for (const IndexPart& part : tree_state(layout->table)->format()->indexes)
+      if (!part.computed && !part.tree->check().problems.empty()) damaged_indexes.insert(part.layout->id);
+  }
+}
+
+// --- Indexes ---
+
+/// Once all rows are in place: what recover_entry() has left out comes from them.
+void SystemParts::rebuild_damaged_indexes() {
+  for (const auto& [key, layout] : layouts) {
+    bool any = false;
+    for (const auto& index : layout->indexes) {
+      if (!damaged_indexes.contains(index.id)) continue;
+      if (options.log_line) {
+        options.log_line(fmt::format("index {} of table {} has a damaged page: building it anew",
+                                     index.id.raw(), layout->table.raw()));
+      }
+      any = true;
+      const PageId root = storage->roots().get(index.id.raw());
+      for (io::WaitToken wait;; wait.wait_blocking()) {
+        const Action action(gate());
+        const auto erased = storage->roots().try_erase(index.id.raw());
+        if (erased) {
+          storage->pending().add(root, storage::PendingKind::kIndexTree);
+          break;
+        }
+        if (erased.status == storage::RootStatus::kNoSpace)
+          throw error(sqlstate::kDiskFull, "recovery: no space left (building an index)");
+        wait = erased.wait;
+      }
+      std::unique_lock lock(tables_mutex);
+      index_trees.erase(index.id);
+    }
+    if (!any) continue;
+    check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making an index");
+    const auto state = tree_state(layout->table);
+    {
+      std::lock_guard lock(state->mutex);
+      state->newest = state->upkeep = nullptr;
+    }
+    set_newest(layout);
+    const auto format = state->format();
+    for (const IndexPart& part : format->indexes)
+      if (damaged_indexes.erase(part.layout->id) != 0) {
+        recover_build_index(*format, part);
+        rebuilt_indexes.push_back(part.layout->id);
+      }
+  }
+  damaged_indexes.clear();
+}
+
+}  // namespace rustbd::txn

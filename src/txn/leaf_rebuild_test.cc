@@ -1,0 +1,285 @@
+// Table leaves that cannot be read are made anew from the log where it has all of their rows, and only there.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "rustbd/base/error.h"
+#include "rustbd/txn/system_parts.h"
+#include "rustbd/txn/testing/test_database.h"
+
+namespace rustbd::txn {
+namespace {
+
+using testing::AccountIds;
+using testing::Row;
+using testing::run;
+using testing::Seen;
+using testing::TestDatabase;
+
+constexpr ColumnNumber kChanged[2] = {1, 2};
+
+/// Accounts whose rows are known, on a disk that is damaged between two starts.
+class LeafRebuildTest : public ::testing::Test {
+ protected:
+  void start(std::uint64_t seed, bool second_index = true) {
+    db_.emplace(seed);
+    random_.emplace(seed);
+    rows_.clear();
+    db_->options.background = false;
+    db_->open();
+    db_->system().create_log_consumer("reader");  // all log is kept
+    ids_ = db_->make_accounts(second_index);
+  }
+  template <class Work>
+  void transaction(Work&& work, bool commits = true) {
+    const auto locker = db_->system().make_locker(1);
+    const auto txn = db_->system().begin(*locker);
+    txn->begin_statement();
+    Table table = db_->table(ids_);
+    work(*txn, table);
+    if (commits) ASSERT_TRUE(db_->commit(*txn).ok());
+    else db_->abort(*txn);
+  }
+  Seen random_row(std::int64_t id) {
+    Seen row;
+    row.id = id;
+    if (random_->below(10) != 0) row.value = static_cast<std::int64_t>(random_->below(1000));
+    if (random_->below(4) != 0)
+      row.note =
+          std::string(random_->below(60) == 0 ? 9000 : random_->below(80), static_cast<char>('a' + id % 26));
+    return row;
+  }
+  void insert(int count, bool commits = true) {
+    transaction(
+        [&](Transaction& txn, Table& table) {
+          for (int i = 0; i < count; ++i) {
+            Seen seen = random_row(next_id_++);
+            const Row row(seen.id, seen.value, seen.note);
+            RowId id;
+            ASSERT_TRUE(run([&] { return table.insert(txn, row.ref(), {}, &id); }).ok());
+            seen.row = id.raw();
+            if (commits) rows_[id.raw()] = seen;
+          }
+        },
+        commits);
+  }
+  void change(int count, bool commits = true) {
+    transaction(
+        [&](Transaction& txn, Table& table) {
+          for (int i = 0; i < count && !rows_.empty(); ++i) {
+            txn.begin_statement();
+            auto at = rows_.lower_bound(random_->below(rows_.rbegin()->first + 1));
+            if (random_->below(4) == 0) {
+              ASSERT_TRUE(run([&] { return table.remove(txn, RowId{at->first}, {}); }).ok());
+              if (commits) rows_.erase(at);
+              else break;  // not twice
+              continue;
+            }
+            const Seen seen = random_row(at->second.id);
+            const Row row(seen.id, seen.value, seen.note);
+            ASSERT_TRUE(
+                run([&] { return table.update(txn, RowId{at->first}, kChanged, row.ref(1), {}); }).ok());
+            if (!commits) break;
+            at->second.value = seen.value;
+            at->second.note = seen.note;
+          }
+        },
+        commits);
+  }
+  /// Page ids of the leaves, in order.
+  std::vector<PageId> leaves() {
+    std::vector<storage::LeafRange> found;
+    for (RowId from{1}; !from.is_none();) {
+      EXPECT_TRUE(storage::run_blocking([&] {
+        return db_->system().parts().tree_state(ids_.table)->tree->leaves_from(from, 1000, &found, &from);
+      }));
+    }
+    std::vector<PageId> pages;
+    for (const auto& leaf : found) pages.push_back(leaf.page);
+    return pages;
+  }
+  /// Changes a byte of the page's image on the disk of a closed or crashed database.
+  void spoil(PageId page, const storage::Extent& extent) {
+    ASSERT_FALSE(page.is_none());
+    db_->disk().corrupt(storage::kDataFileName, extent.offset() + 100 + random_->below(extent.bytes() - 100),
+                        0x40);
+  }
+  void collect() {
+    while (db_->system().collect_garbage() != 0) {}
+  }
+  void expect_rows() {
+    const auto locker = db_->system().make_locker(1);
+    const auto txn = db_->system().begin(*locker);
+    txn->begin_statement();
+    Table table = db_->table(ids_);
+    // Of a row that moved to a new leaf, chains of long values may be left that nothing refers to.
+    EXPECT_EQ(db_->system().check(true), std::vector<std::string>{});
+    EXPECT_EQ(db_->system().check(), std::vector<std::string>{});
+    const auto found = TestDatabase::scan(table, txn->view());
+    EXPECT_EQ(found.size(), rows_.size());
+    for (const Seen& seen : found) {
+      const auto expected = rows_.find(seen.row);
+      ASSERT_TRUE(expected != rows_.end()) << "row " << seen.row;
+      ASSERT_TRUE(seen == expected->second) << "row " << seen.row;
+    }
+    const auto by_id = TestDatabase::index_scan(table, ids_.by_id, txn->view(), KeyRange::all());
+    EXPECT_EQ(by_id.size(), rows_.size());
+  }
+  std::optional<TestDatabase> db_;
+  std::optional<io::SeededRandom> random_;
+  AccountIds ids_;
+  std::int64_t next_id_ = 1;
+  std::map<std::uint64_t, Seen> rows_;
+};
+
+// Any page, after any history: a start, or the repair, gives the rows back.
+TEST_F(LeafRebuildTest, WhatTheLogHasWholeIsThereAgain) {
+  int needed = 0;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    SCOPED_TRACE(seed);
+    start(seed, seed % 3 != 0);
+    for (int round = 0; round < 4; ++round) {
+      insert(static_cast<int>(1 + random_->below(seed % 5 == 0 ? 20 : 600)));
+      change(static_cast<int>(random_->below(200)));
+      if (random_->below(3) == 0) insert(30, false);
+      if (random_->below(3) == 0) change(1, false);
+      if (random_->below(2) == 0) collect();
+      if (random_->below(3) == 0) db_->system().checkpoint_blocking();
+    }
+    collect();
+    db_->system().checkpoint_blocking();
+    const auto pages = leaves();
+    std::map<PageId, storage::Extent> bad;
+    for (std::uint64_t n = 1 + random_->below(3); n > 0; --n) {
+      const PageId page = pages[random_->below(pages.size())];
+      bad[page] = db_->system().parts().buffer().stored_extent(page);
+    }
+    const bool changes = random_->below(2) == 0;
+    if (changes) {
+      change(50);
+      insert(100);
+      db_->crash();
+    } else {
+      db_->close();
+    }
+    for (const auto& [page, extent] : bad) spoil(page, extent);
+    db_->options.repair = !changes || random_->below(2) == 0;
+    db_->open();
+    const auto repairs = db_->system().repairs();
+    if (!changes) EXPECT_EQ(repairs.size(), bad.size());
+    else if (db_->options.repair) EXPECT_GE(repairs.size(), bad.size());  // indexes too
+    for (const Repair& repair : repairs) EXPECT_TRUE(repair.done) << repair.text;
+    needed += changes && !db_->options.repair && !repairs.empty();
+    if (db_->options.repair) expect_rows();
+    // What was made anew is as durable as anything.
+    db_->options.repair = false;
+    db_->close();
+    db_->open();
+    if (!changes) {
+      EXPECT_TRUE(db_->system().repairs().empty());
+      expect_rows();
+    }
+    db_->close();
+  }
+  EXPECT_GT(needed, 0) << "a start never needed a damaged leaf";
+}
+
+TEST_F(LeafRebuildTest, RowsFromBeforeAColumnCameHaveItsMissingValue) {
+  start(1);
+  insert(400);
+  transaction([&](Transaction& txn, Table& table) {
+    storage::TableLayout layout = table.layout();
+    ++layout.schema_version;
+    layout.columns.emplace_back(layout.columns[2]);
+    layout.columns[3].since_version = layout.columns[3].bitmap_since = layout.schema_version;
+    layout.columns[3].has_missing_value = true;
+    for (const char c : std::string_view("missing")) layout.columns[3].missing_value.push_back(std::byte(c));
+    ASSERT_TRUE(run([&] { return db_->system().alter_table(txn, layout); }).ok());
+  });
+  collect();
+  db_->system().checkpoint_blocking();
+  const PageId page = leaves()[1];
+  const auto extent = db_->system().parts().buffer().stored_extent(page);
+  db_->close();
+  spoil(page, extent);
+  db_->options.repair = true;
+  db_->open();
+  ASSERT_EQ(db_->system().repairs().size(), 1u);
+  expect_rows();
+  const auto locker = db_->system().make_locker(1);
+  const auto txn = db_->system().begin(*locker);
+  txn->begin_statement();
+  Table table = db_->table(ids_);
+  static constexpr ColumnNumber kColumns[] = {0, 3};
+  TableScan scan(table, txn->view(), kColumns);
+  types::ChunkBuffer out;
+  std::size_t seen = 0;
+  while (run([&] { return scan.next(out); }).ok()) {
+    for (std::uint32_t i = 0; i < out.chunk().count(); ++i, ++seen)
+      EXPECT_EQ(out.chunk()[1].values<types::Str>()[out.chunk().selection[i]].view(), "missing");
+  }
+  EXPECT_EQ(seen, rows_.size());
+}
+
+// A row that is older than the kept log: the page stays what it is, the other pages are not affected.
+TEST_F(LeafRebuildTest, AnOlderRowKeepsThePageFromBeingMadeAnew) {
+  for (const bool changes : {false, true}) {
+    SCOPED_TRACE(changes);
+    start(2);
+    insert(600);
+    collect();
+    db_->system().advance_log_consumer("reader", db_->system().durable_lsn());
+    insert(600);  // some go to the last of the leaves that were there
+    const auto pages = leaves();
+    ASSERT_GE(pages.size(), 3u);
+    for (int i = 0; i < 4; ++i) {  // the log's segments are used again
+      transaction([&](Transaction& txn, Table& table) {
+        for (int n = 0; n < 20; ++n) {
+          const Row row(next_id_++, 0, std::string(40'000, 'z'));
+          ASSERT_TRUE(run([&] { return table.insert(txn, row.ref(), {}, nullptr); }).ok());
+        }
+      });
+      collect();
+      db_->system().advance_log_consumer("reader", db_->system().durable_lsn());
+      db_->system().checkpoint_blocking();
+      db_->executor().run_for(std::chrono::milliseconds(50));
+    }
+    const auto extent = db_->system().parts().buffer().stored_extent(pages[0]);
+    if (changes) {
+      transaction([&](Transaction& txn, Table& table) {
+        const Row row(0, 7, "x");
+        ASSERT_TRUE(run([&] {
+                      return table.update(txn, RowId{rows_.begin()->first}, kChanged, row.ref(1), {});
+                    }).ok());
+      });
+      db_->crash();
+    } else {
+      db_->close();
+    }
+    spoil(pages[0], extent);
+    db_->options.repair = true;
+    if (changes) {  // and a start that would have to change it is refused
+      try {
+        db_->open();
+        FAIL() << "it was opened";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.state, sqlstate::kDataCorrupted);
+        EXPECT_NE(e.message.find("cannot be made anew from the log: row"), std::string::npos) << e.message;
+        EXPECT_FALSE(e.hint.empty());
+      }
+      continue;
+    }
+    db_->open();
+    ASSERT_EQ(db_->system().repairs().size(), 1u);
+    const Repair repair = db_->system().repairs()[0];
+    EXPECT_FALSE(repair.done);
+    EXPECT_NE(repair.text.find("is older than the log that is kept"), std::string::npos) << repair.text;
+    const auto findings = db_->system().check();
+    ASSERT_FALSE(findings.empty());
+    EXPECT_NE(findings[0].find(fmt::format("page {}", pages[0].raw())), std::string::npos) << findings[0];
+    db_->close();
+  }
+}
+
+}  // namespace
+}  // namespace rustbd::txn
