@@ -224,6 +224,8 @@ void add_integers(KernelTable& t) {
   add_numbers<unsigned char>(t, {"chareq", "charne", "charlt", "charle", "chargt", "charge"});
   add_numbers<std::uint64_t>(t, {"enum_eq", "enum_ne", "enum_lt", "enum_le", "enum_gt", "enum_ge"});
   add_numbers<std::uint64_t>(t, {"xid8eq", "xid8ne", "xid8lt", "xid8le", "xid8gt", "xid8ge"});
+  add_numbers<std::uint64_t>(t,
+                             {"pg_lsn_eq", "pg_lsn_ne", "pg_lsn_lt", "pg_lsn_le", "pg_lsn_gt", "pg_lsn_ge"});
   add_numbers<I4>(t, {"date_eq", "date_ne", "date_lt", "date_le", "date_gt", "date_ge"});
   add_numbers<I8>(t, {"time_eq", "time_ne", "time_lt", "time_le", "time_gt", "time_ge"});
   add_numbers<I8>(

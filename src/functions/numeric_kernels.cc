@@ -125,6 +125,12 @@ void width_bucket(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*
   out = Datum::of(static_cast<std::int32_t>(number > count ? count : number));
 }
 
+/// Bytes between two positions in the log.
+void lsn_difference(EvalContext& c, const Datum* a, const bool*, Datum& out, bool*) {
+  const auto bytes = static_cast<types::Int128>(a[0].u64) - static_cast<types::Int128>(a[1].u64);
+  out = Datum::of(types::numeric_from_int128(bytes, 0, *c.arena));
+}
+
 template <Order O>
 void add_comparison(KernelTable& t, std::string_view name) {
   t.vector(name, &binary_vector<Compare<O>>, &binary_scalar<Compare<O>>, false);
@@ -140,6 +146,8 @@ void register_numeric_kernels(KernelTable& t) {
   add_comparison<Order::kGt>(t, "numeric_gt");
   add_comparison<Order::kGe>(t, "numeric_ge");
   t.scalar("numeric_cmp", &order, false);
+  t.scalar("pg_lsn_mi", &lsn_difference, false);
+  t.scalar("pg_wal_lsn_diff", &lsn_difference, false);
   t.scalar("numeric_add", &two<types::add>);
   t.scalar("numeric_sub", &two<types::subtract>);
   t.scalar("numeric_mul", &two<types::multiply>);

@@ -56,6 +56,10 @@ const FunctionRow kFunctionRows[] = {
      "target incremental_from compression bytes_per_second"},
     {9015, "rustbd_cancel_backup", "rustbd_cancel_backup", "20", 16, "sv", 0, 0, "id"},
     {9016, "rustbd_create_restore_point", "rustbd_create_restore_point", "25", 3220, "sv", 0, 0, "name"},
+    {9017, "rustbd_create_log_consumer", "rustbd_create_log_consumer", "25", 3220, "sv", 0, 0, "name"},
+    {9018, "rustbd_advance_log_consumer", "rustbd_advance_log_consumer", "25 3220", 3220, "sv", 0, 0,
+     "name upto_lsn"},
+    {9019, "rustbd_drop_log_consumer", "rustbd_drop_log_consumer", "25", 2278, "sv", 0, 0, "name"},
 };
 #undef FUNCTION
 #undef AGGREGATE

@@ -27,13 +27,30 @@ const EVP_CIPHER* method_of(Cipher cipher) {
 struct FreeContext {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
 };
-/// One per thread; it holds the last key until the next use, as the caller does.
-EVP_CIPHER_CTX* context() {
-  thread_local const std::unique_ptr<EVP_CIPHER_CTX, FreeContext> mine{EVP_CIPHER_CTX_new()};
-  RUSTBD_ASSERT(mine != nullptr, "out of memory");
-  EVP_CIPHER_CTX_reset(mine.get());
-  return mine.get();
-}
+
+/// Of one thread and direction. It keeps the last key, whose schedule costs more than a batch of the log to
+/// seal.
+struct Context {
+  std::unique_ptr<EVP_CIPHER_CTX, FreeContext> context{EVP_CIPHER_CTX_new()};
+  Cipher cipher = Cipher::kNone;
+  KeyBytes key{};
+
+  ~Context() { OPENSSL_cleanse(key.data(), key.size()); }
+
+  /// nullptr: OpenSSL refuses.
+  template <class Init>
+  EVP_CIPHER_CTX* begin(Cipher wanted, const KeyBytes& with, const Nonce& nonce, Init init) {
+    RUSTBD_ASSERT(context != nullptr, "out of memory");
+    EVP_CIPHER_CTX* const c = context.get();
+    const auto* iv = raw(ByteSpan{nonce});
+    if (cipher == wanted && key == with) return init(c, nullptr, nullptr, iv, nullptr) == 1 ? c : nullptr;
+    EVP_CIPHER_CTX_reset(c);
+    cipher = wanted;
+    key = with;
+    return init(c, method_of(wanted), raw(ByteSpan{with}), iv, nullptr) == 1 ? c : nullptr;
+  }
+};
+thread_local Context sealing, opening;
 
 int length(std::size_t bytes) { return static_cast<int>(bytes); }
 
@@ -64,26 +81,24 @@ Cipher fastest_cipher() {
 
 Tag aead_seal(Cipher cipher, const KeyBytes& key, const Nonce& nonce, ByteSpan associated,
               MutableByteSpan text) {
-  EVP_CIPHER_CTX* const c = context();
+  EVP_CIPHER_CTX* const c = sealing.begin(cipher, key, nonce, EVP_EncryptInit_ex2);
   Tag tag;
   int n = 0;
-  const bool done =
-      EVP_EncryptInit_ex2(c, method_of(cipher), raw(ByteSpan{key}), raw(ByteSpan{nonce}), nullptr) == 1 &&
-      EVP_EncryptUpdate(c, nullptr, &n, raw(associated), length(associated.size())) == 1 &&
-      EVP_EncryptUpdate(c, raw(text), &n, raw(text), length(text.size())) == 1 &&
-      EVP_EncryptFinal_ex(c, raw(text) + text.size(), &n) == 1 &&
-      EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, length(tag.size()), tag.data()) == 1;
+  const bool done = c != nullptr &&
+                    EVP_EncryptUpdate(c, nullptr, &n, raw(associated), length(associated.size())) == 1 &&
+                    EVP_EncryptUpdate(c, raw(text), &n, raw(text), length(text.size())) == 1 &&
+                    EVP_EncryptFinal_ex(c, raw(text) + text.size(), &n) == 1 &&
+                    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, length(tag.size()), tag.data()) == 1;
   RUSTBD_ASSERT(done, "sealing cannot fail");
   return tag;
 }
 
 bool aead_open(Cipher cipher, const KeyBytes& key, const Nonce& nonce, ByteSpan associated, const Tag& tag,
                MutableByteSpan text) {
-  EVP_CIPHER_CTX* const c = context();
+  EVP_CIPHER_CTX* const c = opening.begin(cipher, key, nonce, EVP_DecryptInit_ex2);
   Tag expected = tag;  // the interface takes it without const
   int n = 0;
-  return EVP_DecryptInit_ex2(c, method_of(cipher), raw(ByteSpan{key}), raw(ByteSpan{nonce}), nullptr) == 1 &&
-         EVP_DecryptUpdate(c, nullptr, &n, raw(associated), length(associated.size())) == 1 &&
+  return c != nullptr && EVP_DecryptUpdate(c, nullptr, &n, raw(associated), length(associated.size())) == 1 &&
          EVP_DecryptUpdate(c, raw(text), &n, raw(text), length(text.size())) == 1 &&
          EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, length(expected.size()), expected.data()) == 1 &&
          EVP_DecryptFinal_ex(c, raw(text) + text.size(), &n) == 1;

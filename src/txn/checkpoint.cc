@@ -51,12 +51,22 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   }
   {
     std::shared_lock lock(tables_mutex);
-    for (const auto& [id, tree] : trees)
-      captured_tables[id] = {tree->next_row.load(std::memory_order_relaxed), tree, tree->upkeep_format()};
+    for (const auto& [id, tree] : trees) {
+      const auto committed_layout = by_table.find(id);
+      captured_tables[id] = {tree->next_row.load(std::memory_order_relaxed), tree, tree->upkeep_format(),
+                             committed_layout != by_table.end() ? committed_layout->second : nullptr};
+    }
   }
   std::lock_guard lock(sequence_mutex);
   captured_sequences = sequences;
   return at;
+}
+
+std::vector<IndexPart> SystemParts::CapturedTable::indexes() const {
+  std::vector<IndexPart> out;
+  for (const IndexPart& part : upkeep->indexes)
+    if (committed == nullptr || committed->find_index(part.layout->id) != nullptr) out.push_back(part);
+  return out;
 }
 
 void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) {
@@ -106,6 +116,8 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     w.varint(lsn.raw());
     static_cast<void>(sink.add(storage::SnapshotRecord::kPrepared, body));
   }
+  std::vector<IndexPart> indexes;  // of the table `indexes_of`
+  std::uint32_t indexes_of = 0;
   // PURGE: varint table, varint row, varint index (0: the row itself), text key.
   for (const auto& [state, from] : captured_committed) {
     for (std::size_t i = from; i < state->records.size(); ++i) {
@@ -128,7 +140,10 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       const auto captured = captured_tables.find(TableId{r->table});
       if (captured == captured_tables.end() || captured->second.upkeep == nullptr) continue;
       const auto& tree = captured->second.tree;
-      const auto& indexes = captured->second.upkeep->indexes;
+      if (indexes.empty() || indexes_of != r->table) {
+        indexes = captured->second.indexes();
+        indexes_of = r->table;
+      }
       const auto format = tree->upkeep_format();
       std::vector<OldKey> keys;
       bool reachable = false;

@@ -91,5 +91,24 @@ TEST_F(SnapshotTest, ATableThatIsDroppedMeanwhileCounts) {
   EXPECT_EQ(after, before);
 }
 
+// Its column is no longer there when the purges are written.
+TEST_F(SnapshotTest, AnIndexThatANeverCommittedAlterTableMadeDoesNotCount) {
+  const auto before = purges([] {});
+  const auto locker = db.system().make_locker(2);
+  const auto txn = db.system().begin(*locker);
+  txn->begin_statement();
+  auto layout = *db.system().layout_of(testing::kDatabase, ids.relation);
+  ++layout.schema_version;
+  layout.columns.push_back(layout.columns[2]);
+  layout.columns[3].since_version = layout.columns[3].bitmap_since = layout.schema_version;
+  storage::IndexLayout index;
+  index.id = db.system().new_index_id();
+  index.parts.push_back({3, types::KeyPart{layout.columns[3].type, false, false}});
+  layout.indexes.push_back(index);
+  ASSERT_TRUE(run([&] { return db.system().alter_table(*txn, layout); }).ok());
+  const auto after = purges([&] { db.abort(*txn); });
+  EXPECT_EQ(after, before);
+}
+
 }  // namespace
 }  // namespace rustbd::txn

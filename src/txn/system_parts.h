@@ -237,8 +237,10 @@ struct SystemParts final : storage::CheckpointSource {
   struct CapturedTable {
     std::uint64_t next_row;
     std::shared_ptr<TreeState> tree;
-    /// Whose indexes recovery may find: one that goes meanwhile is there again when the log ends before that.
     std::shared_ptr<const TableFormat> upkeep;
+    std::shared_ptr<const storage::TableLayout> committed;
+    /// Those that recovery may find: one that goes meanwhile is there again when the log ends before that.
+    [[nodiscard]] std::vector<IndexPart> indexes() const;
   };
   std::map<TableId, CapturedTable> captured_tables;
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;

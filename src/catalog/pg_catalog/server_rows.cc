@@ -319,6 +319,16 @@ void fill_backups(VirtualContext& x, RowCollector& r) {
     r.text_or_null(job.sqlstate).text_or_null(job.message).end_row();
   }
 }
+/// Who holds the log back, as PostgreSQL's tools look for it.
+void fill_replication_slots(VirtualContext& x, RowCollector& r) {
+  for (const auto& consumer : x.server.transactions().log_consumers()) {
+    r.text(consumer.name).null().text("physical").null().null();  // plugin, datoid, database
+    r.boolean(false).boolean(false).null().null().null();         // temporary, active; active_pid, xmin,
+                                                                  // catalog_xmin
+    r.from_text(txn::TransactionSystem::lsn_text(consumer.position)).null();  // confirmed_flush_lsn
+    r.text("reserved").null().boolean(false).end_row();                       // safe_wal_size, two_phase
+  }
+}
 void fill_stat_database(VirtualContext& x, RowCollector& r) {
   const auto all = metric_map(x);
   const auto statistics = x.server.transactions().statistics();
@@ -383,6 +393,7 @@ constexpr NamedFill kFills[] = {
     {"rustbd_keys", &fill_keys},
     {"rustbd_key_rotation_progress", &fill_key_rotation},
     {"rustbd_backups", &fill_backups},
+    {"pg_replication_slots", &fill_replication_slots},
 };
 
 }  // namespace

@@ -208,6 +208,32 @@ bool create_restore_point(const CatalogCall& c) {
   require_superuser(c, "create a restore point");
   return c.put(txn::create_restore_point(c.context.transactions(), std::string(c.text(0))).raw());
 }
+// ---- consumers of the log ----
+
+bool create_log_consumer(const CatalogCall& c) {
+  require_superuser(c, "create a log consumer");
+  return c.put(c.context.transactions().create_log_consumer(std::string(c.text(0))).raw());
+}
+/// Not beyond what is durable, and never back; returns where it is then.
+bool advance_log_consumer(const CatalogCall& c) {
+  require_superuser(c, "advance a log consumer");
+  auto& system = c.context.transactions();
+  const std::string name{c.text(0)};
+  const Lsn upto{static_cast<std::uint64_t>(c.args[1].i64)};
+  for (const auto& known : system.log_consumers()) {
+    if (known.name == name && upto < known.position)
+      throw error(sqlstate::kObjectNotInPrerequisiteState, "cannot advance log consumer to {}, minimum is {}",
+                  txn::TransactionSystem::lsn_text(upto), txn::TransactionSystem::lsn_text(known.position));
+  }
+  const Lsn position = std::min(upto, system.durable_lsn());
+  system.advance_log_consumer(name, position);
+  return c.put(position.raw());
+}
+bool drop_log_consumer(const CatalogCall& c) {
+  require_superuser(c, "drop a log consumer");
+  c.context.transactions().drop_log_consumer(std::string(c.text(0)));
+  return c.put(std::string_view{});
+}
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
   for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))
@@ -334,6 +360,9 @@ constexpr CatalogFunction kFunctions[] = {
     {"rustbd_backup", &start_backup},
     {"rustbd_cancel_backup", &cancel_backup},
     {"rustbd_create_restore_point", &create_restore_point},
+    {"rustbd_create_log_consumer", &create_log_consumer},
+    {"rustbd_advance_log_consumer", &advance_log_consumer},
+    {"rustbd_drop_log_consumer", &drop_log_consumer},
     {"acldefault", &acl_default},
     {"pg_advisory_lock", &lock_advisory},
     {"pg_advisory_lock_shared", &lock_advisory},
