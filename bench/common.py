@@ -77,7 +77,7 @@ class Server:
 
     def log_syncs(self) -> int:
         """Syncs of the log so far."""
-        if self.name != "RustBD":
+        if self.name == "PostgreSQL":
             return int(self.sql("select wal_sync from pg_stat_wal"))
         with urllib.request.urlopen(f"http://127.0.0.1:{self.server.http}/metrics") as metrics:
             return int(float(re.search(r"^rustbd_wal_fsync_seconds_count(?:{})? (\S+)", metrics.read().decode(), re.M)[1]))
@@ -87,8 +87,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def servers(options, rustbd_env=None, postgres_options=()):
-    """RustBD and a PostgreSQL 15, each new and empty, both durable (fsync on), with the same buffer size if one is asked for."""
+def servers(options, rustbd_env=None, postgres_options=(), sealed=False):
+    """RustBD and a PostgreSQL 15, each new and empty, both durable (fsync on), with the same buffer size if one is asked for. `sealed`:
+    also a RustBD with encryption."""
     with contextlib.ExitStack() as stack:
         env = {**(rustbd_env or {}), **({"RUSTBD_BUFFER_SIZE": options.buffer} if options.buffer else {})}
         postgres_settings = ["fsync=on", *postgres_options]
@@ -96,6 +97,13 @@ def servers(options, rustbd_env=None, postgres_options=()):
             postgres_settings.append("shared_buffers=" + options.buffer.replace("iB", "B"))
         rustbd = stack.enter_context(harness.Rustbd(None, env=env))
         pair = [Server("RustBD", rustbd, rustbd.process.pid, rustbd.data, "wal")]
+        if sealed:
+            secret = pathlib.Path(stack.enter_context(scratch())) / "master.key"
+            secret.write_text("5a" * 32)
+            secret.chmod(0o600)
+            other = stack.enter_context(harness.Rustbd(None, env={**env, "RUSTBD_ENCRYPTION_ENABLED": "true",
+                                                                  "RUSTBD_ENCRYPTION_KEY_SOURCE": f"file:{secret}"}))
+            pair.append(Server("RustBD sealed", other, other.process.pid, other.data, "wal"))
         if not options.alone:
             postgres = stack.enter_context(harness.Postgres(*postgres_settings))
             pid = int((postgres.data / "postmaster.pid").read_text().split()[0])

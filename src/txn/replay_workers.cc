@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kChunkBytes = 64 << 10;  // of bodies: then the chunk goes to its worker
 constexpr std::size_t kChunkItems = 1024;
 constexpr std::size_t kChunksAhead = 8;  // of one worker
+constexpr std::size_t kReadAhead = 64;   // items whose leaves are asked for together
 }  // namespace
 
 std::uint32_t replay_partition(TableId table, RowId row, std::uint32_t workers) {
@@ -113,9 +114,25 @@ void ReplayWorkers::run(Worker& worker) {
   }
 }
 
+/// The next of them ask for their pages before the first one waits for its own.
+void ReplayWorkers::read_ahead(std::span<const Item> items) {
+  for (const Item& item : items) {
+    if (item.op == log::EventOp::kInsert) continue;  // mostly at the end, where the page has just been
+    if (const auto tree = parts_.tree_state(item.table)) tree->tree->prefetch_leaf(item.row);
+  }
+  parts_.buffer().submit_reads();
+}
+
 void ReplayWorkers::replay_chunk(const Chunk& chunk) {
+  const std::size_t ahead = std::min<std::size_t>(kReadAhead, parts_.buffer().frame_count() / 16);
+  std::size_t asked = 0;
   try {
-    for (const Item& item : chunk.items) {
+    for (std::size_t i = 0; i < chunk.items.size(); ++i) {
+      const Item& item = chunk.items[i];
+      if (i == asked && ahead > 0) {
+        asked = std::min(i + ahead, chunk.items.size());
+        read_ahead(std::span(chunk.items).subspan(i, asked - i));
+      }
       if (stopping_.load(std::memory_order_relaxed) || failed_.load(std::memory_order_relaxed)) return;
       log::Event event;
       event.op = item.op;

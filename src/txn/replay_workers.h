@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "rustbd/base/bytes.h"
@@ -55,6 +56,7 @@ class ReplayWorkers {
   void hand_over(Worker& worker);
   void wait_until(Worker& worker, std::size_t chunks_at_most, bool idle);
   void run(Worker& worker);
+  void read_ahead(std::span<const Item> items);
   void replay_chunk(const Chunk& chunk);
   void throw_failure();
 

@@ -17,8 +17,10 @@ constexpr std::uint8_t kNullFirst = 0, kNotNull = 1, kNullLast = 2;
 
 template <class Unsigned>
 void put_big_endian(Unsigned v, Bytes& out) {
-  for (int shift = static_cast<int>(sizeof v) * 8 - 8; shift >= 0; shift -= 8)
-    out.push_back(static_cast<std::byte>(static_cast<std::uint8_t>(v >> shift)));
+  std::byte bytes[sizeof v];
+  for (std::size_t i = 0; i < sizeof v; ++i)
+    bytes[i] = static_cast<std::byte>(static_cast<std::uint8_t>(v >> (8 * (sizeof v - 1 - i))));
+  out.insert(out.end(), bytes, bytes + sizeof v);
 }
 template <class Unsigned>
 bool get_big_endian(ByteReader& in, std::uint8_t flip, Unsigned* v) {
@@ -215,6 +217,8 @@ bool get_value(ByteReader& in, std::uint8_t flip, const TypeRef& type, Arena& ar
 }  // namespace
 
 void append_key(const Datum& value, bool is_null, const KeyPart& part, Bytes& out) {
+  constexpr std::size_t kUsualBytes = 32;  // of a key: one allocation
+  if (out.capacity() == 0) out.reserve(kUsualBytes);
   if (is_null) {
     out.push_back(std::byte{part.nulls_first ? kNullFirst : kNullLast});
     return;

@@ -22,6 +22,7 @@ FramePool::FramePool(std::uint64_t bytes)
   base_ = static_cast<std::byte*>(memory);
   madvise(base_, std::size_t{count_} * kFrameBytes, MADV_HUGEPAGE);
   for (std::uint32_t i = 0; i < reserve_target_; ++i) reserve_.push_back(never_used_++);
+  populated_ = never_used_;  // the reserve gets its memory when it is needed
   free_count_.store(count_ - never_used_, std::memory_order_relaxed);
 }
 

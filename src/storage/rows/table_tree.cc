@@ -123,6 +123,17 @@ Status TableTree::place_of(RowId rowid, LeafPlace* place) {
   return Status::ok();
 }
 
+void TableTree::prefetch_leaf(RowId rowid) {
+  PageId leaf;
+  {
+    const auto pin = buffer_.epochs().pin();
+    SharedGuard parent;
+    if (!tree_->fix_page(rowid.raw(), Side::kAt, 1, &parent) || !parent.held()) return;
+    leaf = TableOps::child(parent.data(), TableOps::child_place(parent.data(), rowid.raw()));
+  }
+  buffer_.prefetch(leaf);
+}
+
 Status TableTree::remake_leaf(const LeafPlace& place, std::uint64_t low, const RowFormat& format) {
   const Action action(buffer_.gate());
   Allocated page = buffer_.remake(place.page, PageKind::kTableLeaf, table_.raw());

@@ -65,6 +65,9 @@ class TableTree {
 
   /// The place of the leaf that covers the rowid, without reading that leaf. Damaged: a page above it is.
   Status place_of(RowId rowid, LeafPlace* place);
+  /// Starts to read the leaf that covers the rowid, if its parents are in memory and it is not.
+  /// BufferManager::submit_reads() after several.
+  void prefetch_leaf(RowId rowid);
   /// Instead of a leaf that cannot be read an empty one at the same place, of rowids [low, place.high). An
   /// action of its own; nobody else uses the tree. kDamaged: the page can be read after all.
   Status remake_leaf(const LeafPlace& place, std::uint64_t low, const RowFormat& format);

@@ -5,11 +5,13 @@
 #include <fmt/format.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <ctime>
@@ -64,6 +66,23 @@ class CacheMisses {
  private:
   int fd_ = -1;
 };
+
+/// What one load costs whose address the one before it gave, at random in so much memory, as the pool's
+/// frames have it: the unit in which a walk down a tree pays.
+double dependent_load_ns(std::uint64_t bytes) {
+  constexpr std::uint64_t kLine = 64, kLoads = 4'000'000;
+  const std::uint64_t lines = std::bit_floor(bytes / kLine);
+  storage::AlignedBuffer memory(lines * kLine);
+  madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+  // A linear congruential generator of full period (Hull and Dobell 1962) meets each line once.
+  for (std::uint64_t i = 0; i < lines; ++i)
+    store(memory.data() + i * kLine, (i * 6'364'136'223'846'793'005 + 1'442'695'040'888'963'407) % lines);
+  std::uint64_t at = 0;
+  const double before = cpu_seconds();
+  for (std::uint64_t i = 0; i < kLoads; ++i) at = load<std::uint64_t>(memory.data() + at * kLine);
+  const double took = cpu_seconds() - before;
+  return at == lines ? 0 : took * 1e9 / kLoads;
+}
 
 /// id int8 with a unique index, value int8, note text of bytes that no compression shrinks.
 class Bench {
@@ -123,8 +142,9 @@ class Bench {
       const double missed_now = misses.read_now();
       fmt::print(
           "{{\"what\": \"points\", \"rows\": {}, \"reads\": {}, \"cpu_us\": {:.3f}, "
-          "\"cache_misses\": {:.1f}}}\n",
-          rows(), done, per_read, missed < 0 ? -1 : (missed_now - missed) / static_cast<double>(done));
+          "\"cache_misses\": {:.1f}, \"load_ns\": {:.0f}}}\n",
+          rows(), done, per_read, missed < 0 ? -1 : (missed_now - missed) / static_cast<double>(done),
+          dependent_load_ns(system_->parts().buffer().frame_count() * storage::kFrameBytes));
     });
   }
 

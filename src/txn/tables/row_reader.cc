@@ -75,6 +75,7 @@ storage::Status RowReader::read_overflow(const storage::OverflowValue& value, Co
 std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns,
                                  bool row_ids) {
   std::vector<types::Phys> out;
+  out.reserve(columns.size() + 1);
   for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
   if (row_ids) out.push_back(types::Phys::kU64);
   return out;
