@@ -345,107 +345,120 @@ void SystemParts::recover_tombstone(TableId table, RowId row) {
 
 // --- The undo snapshot ---
 
+namespace {
+Error damaged_snapshot() { return error(sqlstate::kDataCorrupted, "the undo snapshot is damaged"); }
+}  // namespace
+
 void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
   ByteReader in(body);
-  const auto damaged = [] { return error(sqlstate::kDataCorrupted, "the undo snapshot is damaged"); };
   if (kind == storage::SnapshotRecord::kSequence) {
     const TableId id{static_cast<std::uint32_t>(in.varint())};
     Sequence sequence;
     sequence.value = sequence.logged = in.signed_varint();
     sequence.called = in.fixed<std::uint8_t>() != 0;
-    if (!in.ok()) throw damaged();
+    if (!in.ok()) throw damaged_snapshot();
     sequences[id] = sequence;
   } else if (kind == storage::SnapshotRecord::kRowCounter) {
     const TableId id{static_cast<std::uint32_t>(in.varint())};
     const std::uint64_t next_row = in.varint();
-    if (!in.ok()) throw damaged();
+    if (!in.ok()) throw damaged_snapshot();
     if (const auto tree = tree_state(id)) tree->next_row.store(std::max(tree->next_row.load(), next_row));
   } else if (kind == storage::SnapshotRecord::kPrepared) {
     const std::uint64_t id = in.varint();
     const Lsn lsn{in.varint()};
-    if (!in.ok()) throw damaged();
+    if (!in.ok()) throw damaged_snapshot();
     undecided[id] = lsn;
   } else if (kind == storage::SnapshotRecord::kDroppedLayout) {
     auto layout = std::make_shared<storage::TableLayout>();
-    if (!storage::TableLayout::deserialize(body, layout.get())) throw damaged();
+    if (!storage::TableLayout::deserialize(body, layout.get())) throw damaged_snapshot();
     dropped_formats[layout->table] = std::make_shared<TableFormat>(layout);
   } else if (kind == storage::SnapshotRecord::kPurge) {
+    restore_purge(in);
+  } else if (kind == storage::SnapshotRecord::kActive) {
+    restore_active(in);
+  }
+}
+
+/// What collection still owed at the checkpoint: a row, or an entry of one.
+void SystemParts::restore_purge(ByteReader& in) {
+  const TableId table{static_cast<std::uint32_t>(in.varint())};
+  const RowId row{in.varint()};
+  const IndexId index{static_cast<std::uint32_t>(in.varint())};
+  const ByteSpan key = as_bytes(in.text());
+  if (!in.ok()) throw damaged_snapshot();
+  const auto tree = tree_state(table);
+  if (tree == nullptr || tree->format() == nullptr) return;
+  const auto format = tree->format();
+  Arena arena(1024);
+  std::vector<Cell> cells;
+  bool tombstone = false, found = false;
+  const auto status = find_row(*tree, *format, row, &cells, arena, &found, &tombstone);
+  const bool aside = set_aside(status, table, row, index.is_none());
+  if (!aside) check_recovery(status, "reading a row");
+  if (index.is_none()) {
+    if (found && tombstone) recover_remove(table, row, {});
+    return;
+  }
+  for (const IndexPart& part : format->indexes) {
+    if (part.layout->id != index) continue;
+    if (aside && !part.computed) continue;  // its key of now may be the same; the index is built anew
+    if (found && !part.computed) {
+      const Bytes present = entry_key(*this, *format, part, cells, arena);
+      if (as_chars(present) == as_chars(key)) continue;
+    }
+    recover_entry(part, key, row, false);
+  }
+}
+
+/// Takes back what a transaction that ran at the checkpoint had done by then.
+void SystemParts::restore_active(ByteReader& in) {
+  in.varint();
+  while (in.ok() && !in.at_end()) {
     const TableId table{static_cast<std::uint32_t>(in.varint())};
     const RowId row{in.varint()};
-    const IndexId index{static_cast<std::uint32_t>(in.varint())};
-    const ByteSpan key = as_bytes(in.text());
-    if (!in.ok()) throw damaged();
+    const auto op = static_cast<UndoOp>(in.fixed<std::uint8_t>());
+    const ByteSpan payload = as_bytes(in.text());
+    if (!in.ok()) throw damaged_snapshot();
     const auto tree = tree_state(table);
-    if (tree == nullptr || tree->format() == nullptr) return;
+    if (tree == nullptr || tree->format() == nullptr) throw damaged_snapshot();
     const auto format = tree->format();
-    Arena arena(1024);
-    std::vector<Cell> cells;
-    bool tombstone = false, found = false;
-    const auto status = find_row(*tree, *format, row, &cells, arena, &found, &tombstone);
-    const bool aside = set_aside(status, table, row, index.is_none());
-    if (!aside) check_recovery(status, "reading a row");
-    if (index.is_none()) {
-      if (found && tombstone) recover_remove(table, row, {});
-      return;
-    }
-    for (const IndexPart& part : format->indexes) {
-      if (part.layout->id != index) continue;
-      if (aside && !part.computed) continue;  // its key of now may be the same; the index is built anew
-      if (found && !part.computed) {
-        const Bytes present = entry_key(*this, *format, part, cells, arena);
-        if (as_chars(present) == as_chars(key)) continue;
+    std::vector<ComputedEntry> computed;
+    if (op == UndoOp::kUpdate) {
+      std::vector<ColumnNumber> columns;
+      std::vector<Cell> before;
+      if (!read_undo_update(
+              payload, *format,
+              [&](ColumnNumber c, const Cell& cell) {
+                columns.push_back(c);
+                before.push_back(cell);
+              },
+              &computed)) {
+        throw damaged_snapshot();
       }
-      recover_entry(part, key, row, false);
-    }
-  } else if (kind == storage::SnapshotRecord::kActive) {
-    in.varint();
-    while (in.ok() && !in.at_end()) {
-      const TableId table{static_cast<std::uint32_t>(in.varint())};
-      const RowId row{in.varint()};
-      const auto op = static_cast<UndoOp>(in.fixed<std::uint8_t>());
-      const ByteSpan payload = as_bytes(in.text());
-      if (!in.ok()) throw damaged();
-      const auto tree = tree_state(table);
-      if (tree == nullptr || tree->format() == nullptr) throw damaged();
-      const auto format = tree->format();
-      std::vector<ComputedEntry> computed;
-      if (op == UndoOp::kUpdate) {
-        std::vector<ColumnNumber> columns;
-        std::vector<Cell> before;
-        if (!read_undo_update(
-                payload, *format,
-                [&](ColumnNumber c, const Cell& cell) {
-                  columns.push_back(c);
-                  before.push_back(cell);
-                },
-                &computed)) {
-          throw damaged();
+      recover_update(table, row, columns, before, computed, true);
+    } else {
+      read_undo_other(payload, &computed);
+      if (op == UndoOp::kBulk) {
+        Arena arena(1024);
+        std::vector<Cell> cells;
+        bool tombstone = false;
+        for (std::uint64_t i = 0; i < kBlockRows; ++i) {
+          const RowId at{row.raw() + i};
+          bool found = false;
+          const auto status = find_row(*tree, *format, at, &cells, arena, &found, &tombstone);
+          if (!set_aside(status, table, at, true)) check_recovery(status, "reading a row");
+          if (found) recover_remove(table, at, {});
+          arena.reset();
         }
-        recover_update(table, row, columns, before, computed, true);
+      } else if (op == UndoOp::kInsert) {
+        recover_remove(table, row, computed);
       } else {
-        read_undo_other(payload, &computed);
-        if (op == UndoOp::kBulk) {
-          Arena arena(1024);
-          std::vector<Cell> cells;
-          bool tombstone = false;
-          for (std::uint64_t i = 0; i < kBlockRows; ++i) {
-            const RowId at{row.raw() + i};
-            bool found = false;
-            const auto status = find_row(*tree, *format, at, &cells, arena, &found, &tombstone);
-            if (!set_aside(status, table, at, true)) check_recovery(status, "reading a row");
-            if (found) recover_remove(table, at, {});
-            arena.reset();
-          }
-        } else if (op == UndoOp::kInsert) {
-          recover_remove(table, row, computed);
-        } else {
-          recover_tombstone(table, row);
-        }
+        recover_tombstone(table, row);
       }
-      if (table == kLayoutTable) layout_row_changed(row);
     }
-    if (!in.ok()) throw damaged();
+    if (table == kLayoutTable) layout_row_changed(row);
   }
+  if (!in.ok()) throw damaged_snapshot();
 }
 
 // --- Layouts ---

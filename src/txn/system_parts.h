@@ -277,6 +277,8 @@ struct SystemParts final : storage::CheckpointSource {
   Lsn log_kept_from() override { return options.archive_disk != nullptr ? Lsn{1} : log->kept_from(); }
   void finished(bool durable, Lsn log_keep, const std::string& why) override;
   void restore(storage::SnapshotRecord kind, ByteSpan body) override;
+  void restore_purge(ByteReader& in);
+  void restore_active(ByteReader& in);
 
   // --- tables (table_state.cc) ---
   storage::BufferManager& buffer() { return storage->buffer(); }
