@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -92,11 +94,53 @@ ByteSpan good_table(ByteSpan copy) {
   return copy;
 }
 
+/// The one of the two copies in a file that is good; empty: none.
+ByteSpan good_copy(ByteSpan file) {
+  const ByteSpan first = good_table(file.first(file.size() / 2));
+  return first.empty() ? good_table(file.subspan(file.size() / 2)) : first;
+}
+
+/// One copy: header and entries, padded, with the checksum.
+Bytes encode_table(TableHeader header, std::span<const TableEntry> entries) {
+  header.crc = 0;
+  header.count = static_cast<std::uint32_t>(entries.size());
+  Bytes table(sizeof header);
+  for (const TableEntry& entry : entries) ByteWriter{table}.fixed(entry);
+  table.resize(padded(table.size()));
+  store(table.data(), header);
+  header.crc = crc32c(0, table.data(), table.size());
+  store(table.data(), header);
+  return table;
+}
+
 }  // namespace
 
+Bytes merge_key_tables(ByteSpan older, ByteSpan newer) {
+  const ByteSpan tables[] = {good_copy(older), good_copy(newer)};
+  if (tables[0].empty() || tables[1].empty()) return {};
+  const auto before = load<TableHeader>(tables[0].data());
+  auto header = load<TableHeader>(tables[1].data());
+  if (before.version != header.version ||
+      std::memcmp(before.master_check, header.master_check, sizeof header.master_check) != 0)
+    return {};
+  header.next_id = std::max(header.next_id, before.next_id);
+  std::map<std::uint32_t, TableEntry> entries;
+  for (const ByteSpan table : tables) {
+    for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i) {
+      const auto entry = load<TableEntry>(table.data() + sizeof header + i * sizeof(TableEntry));
+      entries[entry.id] = entry;
+    }
+  }
+  std::vector<TableEntry> all;
+  for (const auto& [id, entry] : entries) all.push_back(entry);
+  Bytes file = encode_table(header, all);
+  const Bytes copy = file;
+  file.insert(file.end(), copy.begin(), copy.end());
+  return file;
+}
+
 std::vector<std::uint32_t> key_ids(ByteSpan file) {
-  ByteSpan table = good_table(file.first(file.size() / 2));
-  if (table.empty()) table = good_table(file.subspan(file.size() / 2));
+  const ByteSpan table = good_copy(file);
   std::vector<std::uint32_t> ids;
   if (table.empty()) return ids;
   for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i)
@@ -276,25 +320,19 @@ Bytes KeyRing::encode() const {
   header.next_id = next_id_;
   const Digest check = master_check(master_);
   std::memcpy(header.master_check, check.data(), sizeof header.master_check);
-  Bytes table(sizeof header);
+  std::vector<TableEntry> stored;
   for (const Entry& entry : entries_) {
     if (entry.gone) continue;
-    TableEntry stored{};
-    stored.id = entry.key->id();
-    stored.cipher = static_cast<std::uint8_t>(entry.key->cipher());
-    stored.state = static_cast<std::uint8_t>(entry.state);
-    stored.created_us = entry.key->created_us();
-    std::memcpy(stored.nonce, entry.nonce.data(), sizeof stored.nonce);
-    std::memcpy(stored.wrapped, entry.wrapped.data(), sizeof stored.wrapped);
-    std::memcpy(stored.tag, entry.tag.data(), sizeof stored.tag);
-    ByteWriter{table}.fixed(stored);
-    ++header.count;
+    TableEntry& to = stored.emplace_back();
+    to.id = entry.key->id();
+    to.cipher = static_cast<std::uint8_t>(entry.key->cipher());
+    to.state = static_cast<std::uint8_t>(entry.state);
+    to.created_us = entry.key->created_us();
+    std::memcpy(to.nonce, entry.nonce.data(), sizeof to.nonce);
+    std::memcpy(to.wrapped, entry.wrapped.data(), sizeof to.wrapped);
+    std::memcpy(to.tag, entry.tag.data(), sizeof to.tag);
   }
-  table.resize(padded(table.size()));
-  store(table.data(), header);
-  header.crc = crc32c(0, table.data(), table.size());
-  store(table.data(), header);
-  return table;
+  return encode_table(header, stored);
 }
 
 void KeyRing::write(ByteSpan table) const {

@@ -40,6 +40,9 @@ struct KeyInfo {
 /// The ids of the keys in a keys.tab, ascending; needs no master key. Empty: none, or both copies are
 /// damaged.
 std::vector<std::uint32_t> key_ids(ByteSpan file);
+/// A keys.tab with all keys of both; needs no master key. Empty: they are wrapped by different master keys,
+/// or one of them is damaged.
+Bytes merge_key_tables(ByteSpan older, ByteSpan newer);
 
 /// Threads: any. Errors: 58030 and 53100 the file cannot be read or written, XX001 it is damaged, 28000 the
 /// master key is another one, 55000 it is missing or full.

@@ -98,6 +98,25 @@ TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
   EXPECT_EQ(state_of(master_), "XX001") << "an empty file is no missing one";
 }
 
+TEST_F(KeyRingTest, TwoTablesMakeOneWithTheKeysOfBoth) {
+  auto ring = open(true);
+  const Bytes older = disk_.content(kKeyFileName);
+  const std::uint32_t first = ring->current()->id();
+  ring->rotate(Cipher::kNone);
+  ring->destroy(std::span(&first, 1));
+  const std::uint32_t second = ring->current()->id();
+  const Bytes newer = disk_.content(kKeyFileName);
+  EXPECT_EQ(key_ids(newer), std::vector<std::uint32_t>{second});
+  const Bytes both = merge_key_tables(older, newer);
+  EXPECT_EQ(key_ids(both), (std::vector<std::uint32_t>{first, second}));
+  ring.reset();
+  disk_.overwrite_at_rest(kKeyFileName, 0, both);
+  const auto merged = KeyRing::open_read_only(environment(), master_);
+  EXPECT_NE(merged->find(first), nullptr);
+  EXPECT_NE(merged->find(second), nullptr);
+  EXPECT_TRUE(merge_key_tables(Bytes(8192), newer).empty());
+}
+
 /// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
 TEST_F(KeyRingTest, SurvivesAPowerCutAnywhere) {
   std::set<std::uint32_t> sealed;  // keys that have been current and were not to be destroyed

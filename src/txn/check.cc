@@ -229,8 +229,9 @@ bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, co
   Bytes key;
   bool null = true, tombstone = false;
   std::vector<Cell> row;
-  if (!parts_.recover_row(state, format, id, &row, arena, &tombstone) || !fill_keys(format, row, arena))
-    return false;
+  bool found = false;
+  const auto read = parts_.find_row(state, format, id, &row, arena, &found, &tombstone);
+  if (!read || !found || !fill_keys(format, row, arena)) return false;
   entry_of_row(format, part, row, arena, &key, &null);
   return !null;
 }
@@ -244,7 +245,8 @@ void DeepCheck::name_strays(TreeState& state, const TableFormat& format, const I
     std::vector<Cell> cells;
     Arena arena(1024);
     bool tombstone = false;
-    if (parts_.recover_row(state, format, row, &cells, arena, &tombstone)) return;
+    bool found = false;
+    if (!parts_.find_row(state, format, row, &cells, arena, &found, &tombstone) || found) return;
     if (strays++ < kNamedMax) problem(name, fmt::format("entry of row {}, which is not there", row.raw()));
   });
 }
@@ -396,15 +398,16 @@ const std::vector<std::string>& TransactionSystem::recovery_findings() const { r
 
 std::vector<Repair> TransactionSystem::repairs() const {
   std::vector<Repair> lines;
-  for (const LeafRepair& r : parts_->leaf_repairs) {
-    const bool done = r.why_not.empty();
+  for (const LeafRepair& r : parts_->leaf_repairs)
     lines.push_back(
-        {done, fmt::format("{}: page {} {}", tree_name(r.table.raw()), r.page.raw(),
-                           done ? fmt::format("was damaged; its {} rows were made anew from the log", r.rows)
-                                : "is damaged and cannot be made anew from the log: " + r.why_not)});
-  }
+        {r.why_not.empty(), fmt::format("{}: page {} {}", tree_name(r.table.raw()), r.page.raw(), r.what())});
   for (const IndexId id : parts_->rebuilt_indexes)
     lines.push_back({true, fmt::format("{}: was damaged and is built anew", tree_name(id.raw()))});
+  std::lock_guard lock(parts_->damage_mutex);
+  for (const auto& [tree, page] : parts_->trees_set_aside)
+    lines.push_back(
+        {false, fmt::format("{}: page {} is damaged, and changes of it had to be left out: it is set aside",
+                            tree_name(tree), page.raw())});
   return lines;
 }
 

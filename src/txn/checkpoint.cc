@@ -45,6 +45,10 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   captured_tables.clear();
   captured_dropped.clear();
   {
+    std::lock_guard lock(damage_mutex);
+    captured_set_aside = trees_set_aside;
+  }
+  {
     std::lock_guard lock(drop_mutex);
     for (const DroppedTree& tree : dropped)
       if (!tree.is_index && tree.format != nullptr) captured_dropped.push_back(tree.format);
@@ -72,6 +76,14 @@ std::vector<IndexPart> SystemParts::CapturedTable::indexes() const {
 void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) {
   constexpr std::size_t kBytes = storage::kSnapshotRecordBytesMax / 2;
   Bytes body, scratch;
+  // SET_ASIDE: varint tree id, varint page.
+  for (const auto& [tree, page] : captured_set_aside) {
+    body.clear();
+    ByteWriter w(body);
+    w.varint(tree);
+    w.varint(page.raw());
+    static_cast<void>(sink.add(storage::SnapshotRecord::kSetAside, body));
+  }
   for (const Captured& c : captured_active) {
     std::size_t in_body = 0;
     const auto begin = [&] {

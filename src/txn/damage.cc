@@ -29,15 +29,15 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
 // --- Leaves of tables ---
 
 bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, bool removes) {
-  if (status.outcome != storage::Outcome::kDamaged || leaves_are_final || options.examine ||
-      table == kLayoutTable)
-    return false;
+  if (status.outcome != storage::Outcome::kDamaged || options.examine || table == kLayoutTable) return false;
   DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}};
   const auto tree = tree_state(table);
   const auto placed = storage::run_blocking([&] { return tree->tree->place_of(row, &found.place); });
-  if (!placed || found.place.page != status.page ||
-      buffer().fix_shared(status.page).status != storage::FixStatus::kDamaged)
-    return false;
+  if (leaves_are_final || !placed || found.place.page != status.page ||
+      buffer().fix_shared(status.page).status != storage::FixStatus::kDamaged) {
+    set_table_aside(table, status.page);
+    return true;
+  }
   std::lock_guard lock(damage_mutex);
   auto known = std::ranges::find_if(damaged_leaves, [&](const DamagedLeaf& leaf) {
     return leaf.table == table && leaf.place.page == status.page;
@@ -89,31 +89,27 @@ void SystemParts::rebuild_damaged_leaves(Lsn end) {
   if (!damaged_leaves.empty()) {
     for (auto& repair : LeafRebuild(*this, std::exchange(damaged_leaves, {}), end).run()) {
       const bool changed = needed[repair.page];
-      if (!repair.why_not.empty()) {
-        unreadable.insert(repair.table);
-        if (changed) {
-          throw error(sqlstate::kDataCorrupted,
-                      "recovery: page {} of table {} is damaged and cannot be made anew from the log: {}",
-                      repair.page.raw(), repair.table.raw(), repair.why_not)
-              .with_hint(
-                  "\"rustbd check --deep\" names everything that is damaged. Restore the directory from a "
-                  "backup or a "
-                  "replica.");
-        }
-      } else if (options.log_line) {
+      const bool made = repair.why_not.empty();
+      if (options.log_line) {
         options.log_line(
-            fmt::format("page {} of table {} was damaged; its {} rows were made anew from the log",
-                        repair.page.raw(), repair.table.raw(), repair.rows));
+            fmt::format("page {} of table {} {}", repair.page.raw(), repair.table.raw(), repair.what()));
       }
-      // What was left out of the leaf was left out of its indexes.
-      if (changed) {
-        for (const IndexPart& part : tree_state(repair.table)->format()->indexes)
-          if (!part.computed) damaged_indexes.insert(part.layout->id);
-      }
+      if (made) renew_indexes(repair.table, repair.page);
+      else if (changed) set_table_aside(repair.table, repair.page);
+      if (!made) unreadable.insert(repair.table);
       leaf_repairs.push_back(std::move(repair));
     }
   }
   if (options.repair) find_damaged_indexes(unreadable);
+}
+
+/// Of a table of which a leaf was made anew: what recovery has left out of the leaf it has left out of them
+/// too, and so has collection in an earlier life, which could not read the leaf.
+void SystemParts::renew_indexes(TableId table, PageId page) {
+  for (const IndexPart& part : tree_state(table)->format()->indexes) {
+    if (part.computed) set_index_aside(part.layout->id, page);
+    else damaged_indexes.insert(part.layout->id);
+  }
 }
 
 /// With Options::repair: those that can be built anew from the rows of their tables.
@@ -125,10 +121,89 @@ void SystemParts::find_damaged_indexes(const std::set<TableId>& unreadable) {
   }
 }
 
+// --- What nobody may use any more ---
+
+void SystemParts::set_table_aside(TableId table, PageId page) {
+  const auto state = tree_state(table);
+  if (state == nullptr) return;
+  {
+    std::lock_guard lock(damage_mutex);
+    if (!trees_set_aside.try_emplace(table.raw(), page).second) return;
+  }
+  state->tree->set_aside(page, table.raw());
+  if (const auto format = state->upkeep_format())
+    for (const IndexPart& part : format->indexes) part.tree->set_aside(page, table.raw());
+  if (options.log_line)
+    options.log_line(
+        fmt::format("page {} of table {} is damaged, and changes of it had to be left out: the table is set "
+                    "aside until it is dropped, truncated or restored",
+                    page.raw(), table.raw()));
+}
+
+/// An index that came later has the rows as little as the others.
+void SystemParts::keep_set_aside(TableId table) {
+  PageId page;
+  {
+    std::lock_guard lock(damage_mutex);
+    const auto known = trees_set_aside.find(table.raw());
+    if (known == trees_set_aside.end()) return;
+    page = known->second;
+  }
+  for (const IndexPart& part : tree_state(table)->upkeep_format()->indexes)
+    part.tree->set_aside(page, table.raw());
+}
+
+void SystemParts::set_index_aside(IndexId index, PageId page) {
+  {
+    std::lock_guard lock(damage_mutex);
+    if (!trees_set_aside.try_emplace(index.raw(), page).second) return;
+  }
+  if (const auto tree = index_tree(index)) tree->set_aside(page, index.raw());
+  if (options.log_line)
+    options.log_line(
+        fmt::format("page {} of index {} is damaged, and changes of it had to be left out: REINDEX makes it "
+                    "usable again",
+                    page.raw(), index.raw()));
+}
+
+/// An index is built anew in the end, if recovery can make its keys.
+void SystemParts::restore_set_aside(std::uint32_t tree, PageId page) {
+  for (const auto& [key, layout] : layouts) {
+    if (layout->table.raw() == tree) return set_table_aside(layout->table, page);
+    for (const IndexPart& part : tree_state(layout->table)->format()->indexes) {
+      if (part.layout->id.raw() != tree) continue;
+      if (part.computed || options.examine) return set_index_aside(part.layout->id, page);
+      damaged_indexes.insert(part.layout->id);
+      any_damaged_index.store(true, std::memory_order_relaxed);
+      return;
+    }
+  }
+}
+
+void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
+  // The change can be taken back without an index that is set aside.
+  if (is_index(status.owner)) {
+    bool known = false;
+    {
+      std::lock_guard lock(damage_mutex);
+      known = trees_set_aside.contains(status.owner);
+    }
+    if (!known) return set_index_aside(IndexId{status.owner}, status.page);
+  }
+  set_table_aside(TableId{record.table}, status.page);
+  const Action action(gate());
+  if (record.op == UndoOp::kBulk) versions.clear_bulk(&record);
+  else versions.pop(&record);
+  record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+}
+
 // --- Indexes ---
 
 /// Once all rows are in place: what recover_entry() has left out comes from them.
 void SystemParts::rebuild_damaged_indexes() {
+  for (const auto& [key, layout] : layouts)  // of a table that is set aside no row can be read
+    if (tree_state(layout->table)->tree->is_set_aside())
+      for (const auto& index : layout->indexes) damaged_indexes.erase(index.id);
   for (const auto& [key, layout] : layouts) {
     bool any = false;
     for (const auto& index : layout->indexes) {

@@ -51,6 +51,11 @@ LayoutEvent layout_event(const log::Event& event, const TableFormat& built_in) {
 
 }  // namespace
 
+std::string LeafRepair::what() const {
+  return why_not.empty() ? fmt::format("was damaged; its {} rows were made anew from the log", rows)
+                         : "is damaged and cannot be made anew from the log: " + why_not;
+}
+
 LeafRebuild::LeafRebuild(SystemParts& parts, std::vector<DamagedLeaf> leaves, Lsn end)
     : parts_(parts), end_(end) {
   for (auto& leaf : leaves) {

@@ -36,6 +36,7 @@ struct LeafRepair {
   PageId page;
   std::uint64_t rows = 0;  // of the new leaf
   std::string why_not;     // empty: it was made anew
+  [[nodiscard]] std::string what() const;
 };
 
 class LeafRebuild {

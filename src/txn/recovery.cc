@@ -372,6 +372,11 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     auto layout = std::make_shared<storage::TableLayout>();
     if (!storage::TableLayout::deserialize(body, layout.get())) throw damaged_snapshot();
     dropped_formats[layout->table] = std::make_shared<TableFormat>(layout);
+  } else if (kind == storage::SnapshotRecord::kSetAside) {
+    const auto tree = static_cast<std::uint32_t>(in.varint());
+    const PageId page{in.varint()};
+    if (!in.ok()) throw damaged_snapshot();
+    restore_set_aside(tree, page);
   } else if (kind == storage::SnapshotRecord::kPurge) {
     restore_purge(in);
   } else if (kind == storage::SnapshotRecord::kActive) {
@@ -387,7 +392,7 @@ void SystemParts::restore_purge(ByteReader& in) {
   const ByteSpan key = as_bytes(in.text());
   if (!in.ok()) throw damaged_snapshot();
   const auto tree = tree_state(table);
-  if (tree == nullptr || tree->format() == nullptr) return;
+  if (tree == nullptr || tree->format() == nullptr || tree->tree->is_set_aside()) return;
   const auto format = tree->format();
   Arena arena(1024);
   std::vector<Cell> cells;
@@ -421,6 +426,7 @@ void SystemParts::restore_active(ByteReader& in) {
     if (!in.ok()) throw damaged_snapshot();
     const auto tree = tree_state(table);
     if (tree == nullptr || tree->format() == nullptr) throw damaged_snapshot();
+    if (tree->tree->is_set_aside()) continue;
     const auto format = tree->format();
     std::vector<ComputedEntry> computed;
     if (op == UndoOp::kUpdate) {
@@ -520,13 +526,13 @@ void SystemParts::layout_changed(Oid database, Oid relation,
     if (altered && layout->schema_version < before->schema_version) {
       const storage::RowFormat from(before), to(layout);
       RowId position{1};
-      check_recovery(storage::run_blocking([&] {
-                       return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position);
-                     }),
-                     "undoing ALTER TABLE");
+      const auto status = storage::run_blocking(
+          [&] { return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position); });
+      if (!set_aside(status, layout->table, position)) check_recovery(status, "undoing ALTER TABLE");
     }
     check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making a table");
     set_newest(layout);
+    keep_set_aside(layout->table);
     if (altered && open_done) {
       const auto format = tree_state(layout->table)->format();
       for (const IndexPart& part : format->indexes)
@@ -544,6 +550,7 @@ void SystemParts::recover_build_index(const TableFormat& format, const IndexPart
     const auto status =
         storage::run_blocking([&] { return entries_of_leaf(format, part, &next, &end, &entries); });
     if (set_aside(status, format.layout->table, next)) {
+      if (tree_state(format.layout->table)->tree->is_set_aside()) return;
       std::lock_guard lock(damage_mutex);
       partly_built_indexes.insert(part.layout->id);
       damaged_indexes.insert(part.layout->id);
@@ -672,6 +679,10 @@ void SystemParts::finish_recovery() {
       if (!named.contains(d.id)) trees.erase(TableId{d.id});
       if (!named.contains(d.id)) index_trees.erase(IndexId{d.id});  // else it was built anew
     }
+  }
+  {
+    std::lock_guard lock(damage_mutex);
+    std::erase_if(trees_set_aside, [&](const auto& entry) { return !named.contains(entry.first); });
   }
   std::vector<std::shared_ptr<TreeState>> all;
   for (const auto& [id, tree] : trees) all.push_back(tree);

@@ -119,6 +119,7 @@ void SystemParts::replay_event(const log::Event& event) {
                  event.table.raw());
   };
   if (format == nullptr) throw bad();
+  if (tree->tree->is_set_aside()) return;
   Arena arena(1024);
   std::vector<ComputedEntry> computed;
   std::vector<Cell> row, before, after;

@@ -243,6 +243,7 @@ struct SystemParts final : storage::CheckpointSource {
     [[nodiscard]] std::vector<IndexPart> indexes() const;
   };
   std::map<TableId, CapturedTable> captured_tables;
+  std::map<std::uint32_t, PageId> captured_set_aside;
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
@@ -362,13 +363,24 @@ struct SystemParts final : storage::CheckpointSource {
   std::vector<LeafRepair> leaf_repairs;
   std::vector<IndexId> rebuilt_indexes;
   std::vector<std::string> findings;  // recovery with Options::examine
-  /// Whether what the status says is a leaf of the table that cannot be read, of whose rows recovery may
-  /// leave the changes out: at the end of the log it is made anew, or there is no start. `removes`: what was
-  /// to be done takes the row out.
+  /// Whether the status says that a page of the table cannot be read: then recovery leaves the change out. A
+  /// leaf is made anew at the end of the log; where that is not possible the table is set aside. `removes`:
+  /// what was to be done takes the row out.
   bool set_aside(const storage::Status& status, TableId table, RowId row, bool removes = false);
   bool leaves_are_final = false;  // what cannot be read now will not be made anew
+  /// Tables and indexes of which something had to be left out because of a page that cannot be read (tree id
+  /// -> page): their trees say XX001 to everybody, also after a restart, until they are dropped.
+  /// damage_mutex.
+  std::map<std::uint32_t, PageId> trees_set_aside;
+  void set_table_aside(TableId table, PageId page);
+  void set_index_aside(IndexId index, PageId page);
+  void keep_set_aside(TableId table);
+  void restore_set_aside(std::uint32_t tree, PageId page);
+  /// Instead of undo_record() where a page of `status` cannot be read: what the record changed is set aside.
+  void give_up_undo(UndoRec& record, const storage::Status& status);
   bool find_damaged_leaves(TreeState& state);
   void find_damaged_indexes(const std::set<TableId>& unreadable);
+  void renew_indexes(TableId table, PageId page);
   /// At the log's end, before indexes are built anew.
   void rebuild_damaged_leaves(Lsn end);
   /// Runs `step`; with Options::examine its XX001 becomes a finding.

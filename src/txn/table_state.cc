@@ -197,6 +197,10 @@ void SystemParts::forget_trees(const storage::TableLayout& layout, const storage
     }
   }
   {
+    std::lock_guard lock(damage_mutex);
+    for (const auto& g : gone) trees_set_aside.erase(g.id);
+  }
+  {
     std::unique_lock lock(tables_mutex);
     for (const auto& g : gone) {
       if (g.is_index) index_trees.erase(IndexId{g.id});

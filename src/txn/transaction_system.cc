@@ -49,6 +49,11 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
                                                "Since the oldest of them was prepared; 0: there is none",
                                                [this] { return oldest_prepared_seconds(); }));
   callbacks.push_back(registry->gauge_callback(
+      "rustbd_trees_set_aside", "Tables and indexes that are of no use because of a damaged page", [this] {
+        std::lock_guard lock(damage_mutex);
+        return static_cast<double>(trees_set_aside.size());
+      }));
+  callbacks.push_back(registry->gauge_callback(
       "rustbd_version_chain_bytes", "Memory of undo records",
       [this] { return static_cast<double>(undo_total.load(std::memory_order_relaxed)); }));
 }

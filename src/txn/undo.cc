@@ -187,6 +187,7 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
           if (!older.status) return older.status;
           if (needed) continue;
         }
+        if (part.tree->is_set_aside()) continue;
         if (status = entries.remove(*part.tree, key, row); !status) return status;
       }
     }

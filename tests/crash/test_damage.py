@@ -126,6 +126,38 @@ def test_a_table_is_made_anew_from_the_log(context):
         assert rustbd("check", "--repair", "--data", server.data).returncode == 1, "a server has the directory"
 
 
+def test_a_table_is_set_aside(context):
+    """A start that cannot bring a change in goes without the table, and only without it."""
+    with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_SEGMENT_SIZE": "1MiB"}) as server:
+        server.sql("create table sound (i int primary key); insert into sound select generate_series(1, 100)")
+        server.sql("create table hurt (i int primary key, k int, t text); create index on hurt (k)")
+        server.sql("insert into hurt select g, g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g")
+        for _ in range(4):  # the log's files are used again
+            server.sql("create table other as select repeat(g::text, 10) from generate_series(1, 20000) g; drop table other; checkpoint")
+        server.sql("update hurt set k = -1 where i = 2500; insert into sound values (101)")
+        server.kill()
+        assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1
+        server.start()
+        assert "is damaged, and changes of it had to be left out: the table is set aside" in server.log()
+        for sql in ("select count(*) from hurt", "select i from hurt where k = -1", "select i from hurt where i = 1",
+                    "insert into hurt values (9999, 1, 'x')", "create index on hurt (t)"):
+            assert re.search(r'XX001: page \d+ of table "public\.hurt" is damaged', server.refusal(sql)), sql
+        assert server.sql("select count(*) from sound") == "101"
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.http}/metrics", timeout=30).read().decode()
+        assert re.search(r"^rustbd_trees_set_aside 1", metrics, re.M), "the metric does not count"
+        server.stop()
+        checked = rustbd("check", "--deep", "--data", server.data)
+        assert checked.returncode == 4 and 'table "public.hurt": page' in checked.stdout, checked
+        server.start()
+        assert "XX001" in server.refusal("select i from hurt where i = 1"), "it is still set aside"
+        server.sql("truncate hurt; insert into hurt values (1, 1, 'new')")
+        assert server.sql("select * from hurt") == "1|1|new"
+        server.stop()
+        assert rustbd("check", "--repair", "--data", server.data).returncode == 0
+        server.start()
+        assert server.sql("select * from hurt where k = 1") == "1|1|new"
+
+
 def test_log_dump(context):
     with harness.Rustbd() as server:
         server.sql("create table money (id int primary key, amount numeric, note text)")

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -56,6 +57,16 @@ class Blink {
 
   [[nodiscard]] BufferManager& buffer() { return buffer_; }
   [[nodiscard]] PageId root() const { return root_; }
+
+  /// From now on nothing is found in the tree: every search ends with kDamaged, page and owner as given. It
+  /// can still be freed, and checked.
+  void set_aside(PageId page, std::uint32_t owner) {
+    std::lock_guard lock(mutex_);
+    if (set_aside_.load(std::memory_order_relaxed) != 0) return;
+    set_aside_for_ = owner;
+    set_aside_.store(page.is_none() ? root_.raw() : page.raw(), std::memory_order_release);
+  }
+  [[nodiscard]] bool is_set_aside() const { return set_aside_.load(std::memory_order_acquire) != 0; }
 
   /// try_fix of any kind, busy ones retried for a while. The caller may hold latches that are to be taken
   /// before.
@@ -113,6 +124,8 @@ class Blink {
   /// `hint`: a page of level 0 to try first (with kAt), and set to the page found.
   template <class Guard>
   Status fix_page(Key key, Side side, std::uint16_t level, Guard* guard, PageId* hint = nullptr) {
+    if (const std::uint64_t page = set_aside_.load(std::memory_order_acquire); page != 0) [[unlikely]]
+      return Status::damaged(PageId{page}, set_aside_for_);
     if (hint != nullptr && !hint->is_none() && try_hint(key, side, *hint, guard)) return Status::ok();
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       PageId at;
@@ -552,6 +565,8 @@ class Blink {
   BufferManager& buffer_;
   const std::uint32_t owner_;
   const PageId root_;
+  std::atomic<std::uint64_t> set_aside_{0};  // page id; 0: the tree is in use
+  std::uint32_t set_aside_for_ = 0;          // written once, before set_aside_
   mutable std::mutex mutex_;  // protects pending_; taken with a page latch held, never the other way round
   std::deque<Pending> pending_;
 };

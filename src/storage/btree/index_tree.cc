@@ -213,6 +213,8 @@ Status IndexTree::remove_empty_leaf(ByteSpan key, RowId rowid) {
   return tree_->remove_empty(ByteSpan{entry});
 }
 Status IndexTree::settle() { return tree_->settle(); }
+void IndexTree::set_aside(PageId page, std::uint32_t owner) { tree_->set_aside(page, owner); }
+bool IndexTree::is_set_aside() const { return tree_->is_set_aside(); }
 std::size_t IndexTree::unsettled() const { return tree_->unsettled(); }
 Status IndexTree::free_step(bool* done) {
   return tree_->free_step([](const ExclusiveGuard&) { return Status::ok(); }, done);

@@ -169,6 +169,9 @@ class IndexTree {
   /// Takes the leaf that covers the entry out of the tree if it is empty: an action of its own.
   Status remove_empty_leaf(ByteSpan key, RowId rowid);
   Status settle();
+  /// See Blink::set_aside(). `owner`: the table whose page it is, or this index.
+  void set_aside(PageId page, std::uint32_t owner);
+  [[nodiscard]] bool is_set_aside() const;
   [[nodiscard]] std::size_t unsettled() const;
 
   /// One step of freeing the whole tree, as TableTree::free_step.

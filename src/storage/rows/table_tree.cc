@@ -164,6 +164,9 @@ Status TableTree::split_leaf(RowId rowid, const RowFormat& format) {
   return sound ? status : Status::damaged(root_, table_.raw());
 }
 
+void TableTree::set_aside(PageId page, std::uint32_t owner) { tree_->set_aside(page, owner); }
+bool TableTree::is_set_aside() const { return tree_->is_set_aside(); }
+
 Status TableTree::remove_empty_leaf(RowId rowid) { return tree_->remove_empty(rowid.raw()); }
 Status TableTree::settle() { return tree_->settle(); }
 std::size_t TableTree::unsettled() const { return tree_->unsettled(); }

@@ -72,6 +72,10 @@ class TableTree {
   /// action of its own; nobody else uses the tree. kDamaged: the page can be read after all.
   Status remake_leaf(const LeafPlace& place, std::uint64_t low, const RowFormat& format);
 
+  /// See Blink::set_aside(): a page of the table cannot be read, and changes of it had to be left out.
+  void set_aside(PageId page, std::uint32_t owner);
+  [[nodiscard]] bool is_set_aside() const;
+
   /// Splits the leaf that covers the rowid so that a row of this rowid finds more room. An action of its own;
   /// kOk also if somebody else split it meanwhile. HAS_VERSIONS goes to both halves.
   Status split_leaf(RowId rowid, const RowFormat& format);

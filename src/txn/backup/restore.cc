@@ -139,8 +139,8 @@ void Restore::verify_data(storage::DataFile& file) const {
     throw incomplete("the extents that the superblock reaches");
 }
 
-// An archive's table may have keys of later starts; where it has all of the backup's, it is taken. Beside the
-// wal/ of a data directory stands the newest one.
+// The backup's pages need the keys of its table, which may be destroyed by now; the log behind it those of
+// later starts, which an archive's table has. Beside the wal/ of a data directory stands the newest one.
 void Restore::write_keys(const std::set<std::uint32_t>& needed) {
   if (!manifest().encrypted) return;
   Bytes keys = chain_.back().keys();
@@ -150,6 +150,12 @@ void Restore::write_keys(const std::set<std::uint32_t>& needed) {
                                  : backup_path(archive.directory, kBackupKeysName);
     if (!archive.disk->exists(path)) continue;
     Bytes other = read_small_file(*archive.disk, path);
+    Bytes both = security::merge_key_tables(keys, other);
+    if (!both.empty()) {
+      keys = std::move(both);
+      continue;
+    }
+    // Wrapped by another master key by now: it will do if it has them all.
     const auto theirs = security::key_ids(other), ours = security::key_ids(keys);
     if (theirs.size() > ours.size() && std::ranges::includes(theirs, ours)) keys = std::move(other);
   }
