@@ -30,6 +30,7 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
 
 bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, bool removes) {
   if (status.outcome != storage::Outcome::kDamaged || options.examine || table == kLayoutTable) return false;
+  if (buffer().unread(status.page)) return false;  // the next start may find it sound
   DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}};
   const auto tree = tree_state(table);
   const auto placed = storage::run_blocking([&] { return tree->tree->place_of(row, &found.place); });

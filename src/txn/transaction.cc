@@ -284,11 +284,11 @@ Task<> Transaction::revert_layouts(std::size_t undo_records) {
         if (status) break;
         if (status.outcome == storage::Outcome::kMiss) {
           co_await status.wait;
-        } else if (status.outcome == storage::Outcome::kDamaged) {
+        } else if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
           parts.set_table_aside(change.after->table, status.page);
           break;
         } else if (status.outcome != storage::Outcome::kRestart) {
-          parts.options.on_fatal("ALTER TABLE could not be taken back: a page cannot be written");
+          parts.options.on_fatal("ALTER TABLE could not be taken back: a page cannot be read or written");
           break;
         }
       }
@@ -310,11 +310,11 @@ Task<> Transaction::undo_to(std::size_t undo_records) {
       if (status) break;
       if (status.outcome == storage::Outcome::kMiss) {
         co_await status.wait;
-      } else if (status.outcome == storage::Outcome::kDamaged) {
+      } else if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
         parts.give_up_undo(*record, status);
         if (record->undone_epoch.load(std::memory_order_relaxed) != 0) break;
       } else if (status.outcome != storage::Outcome::kRestart && status.outcome != storage::Outcome::kFull) {
-        parts.options.on_fatal("a change could not be taken back: the page cannot be written");
+        parts.options.on_fatal("a change could not be taken back: the page cannot be read or written");
         co_return;
       }
     }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -122,6 +123,12 @@ class BufferManager {
   [[nodiscard]] bool resident(PageId id) const;
   /// Of the page's last stored image; the page is not read.
   [[nodiscard]] PageKind stored_kind(PageId id) const { return directory_.entry(id.raw()).kind(); }
+  /// Of a damaged page: the disk did not give its bytes, so they may be sound when it is asked again after a
+  /// restart.
+  [[nodiscard]] bool unread(PageId id) const {
+    const std::lock_guard lock(unread_mutex_);
+    return unread_.contains(id.raw());
+  }
   [[nodiscard]] Extent stored_extent(PageId id) const {
     return Extent::unpack(directory_.entry(id.raw()).extent);
   }
@@ -355,6 +362,8 @@ class BufferManager {
   std::atomic<std::uint64_t> page_moves_{0}, read_ahead_{0}, left_dropped_{0};
   std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;
+  mutable std::mutex unread_mutex_;  // protects unread_
+  std::set<std::uint64_t> unread_;   // pages whose read ended with an error of the disk
 };
 
 }  // namespace rustbd::storage

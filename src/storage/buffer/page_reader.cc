@@ -93,6 +93,10 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
       return;
     }
     checksum_failures_.fetch_add(1, std::memory_order_relaxed);
+    if (!arrived) {
+      const std::lock_guard lock(unread_mutex_);
+      unread_.insert(read->page);
+    }
     read->entry->set(PageEntry::kBad);
     read->entry->state.store(LatchWord::make(LatchWord::kEvicted, read->version + 1),
                              std::memory_order_release);
