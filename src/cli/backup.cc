@@ -201,9 +201,10 @@ int restore(const RestoreCommand& command) {
     const fs::path whole = fs::path(absolute(path)).lexically_normal();
     const fs::path directory = whole.filename().empty() ? whole.parent_path() : whole;
     const fs::path data = directory.parent_path();
-    if (directory.filename() != "wal" || !fs::exists(data / storage::kDataFileName)) return place(path);
-    return txn::BackupPlace{place(data.string()).disk,
-                            "wal"};  // the keys of its log stand in the data directory
+    if (directory.filename() != txn::kLogDirectory || !fs::exists(data / storage::kDataFileName))
+      return place(path);
+    // The keys of its log stand in the data directory.
+    return txn::BackupPlace{place(data.string()).disk, txn::kLogDirectory};
   };
   txn::RestoreOptions options;
   for (const std::string& path : chain_of(command.from)) options.chain.push_back(place(path));

@@ -1,5 +1,5 @@
-// Recovery meets pages that it cannot read: what it leaves out for the moment, and what it makes anew at the
-// end (decisions 042 and 045).
+// Pages that cannot be read: what recovery leaves out for the moment, what it makes anew at the end, and what
+// is set aside, by it or by a rollback (decisions 042, 045 and 046).
 #include <fmt/format.h>
 
 #include "rustbd/base/error.h"
@@ -154,10 +154,10 @@ void SystemParts::keep_set_aside(TableId table) {
     part.tree->set_aside(page, table.raw());
 }
 
-void SystemParts::set_index_aside(IndexId index, PageId page) {
+bool SystemParts::set_index_aside(IndexId index, PageId page) {
   {
     std::lock_guard lock(damage_mutex);
-    if (!trees_set_aside.try_emplace(index.raw(), page).second) return;
+    if (!trees_set_aside.try_emplace(index.raw(), page).second) return false;
   }
   if (const auto tree = index_tree(index)) tree->set_aside(page, index.raw());
   if (options.log_line)
@@ -165,6 +165,7 @@ void SystemParts::set_index_aside(IndexId index, PageId page) {
         fmt::format("page {} of index {} is damaged, and changes of it had to be left out: REINDEX makes it "
                     "usable again",
                     page.raw(), index.raw()));
+  return true;
 }
 
 /// An index is built anew in the end, if recovery can make its keys.
@@ -173,9 +174,12 @@ void SystemParts::restore_set_aside(std::uint32_t tree, PageId page) {
     if (layout->table.raw() == tree) return set_table_aside(layout->table, page);
     for (const IndexPart& part : tree_state(layout->table)->format()->indexes) {
       if (part.layout->id.raw() != tree) continue;
-      if (part.computed || options.examine) return set_index_aside(part.layout->id, page);
-      damaged_indexes.insert(part.layout->id);
-      any_damaged_index.store(true, std::memory_order_relaxed);
+      if (part.computed || options.examine) {
+        set_index_aside(part.layout->id, page);
+      } else {
+        damaged_indexes.insert(part.layout->id);
+        any_damaged_index.store(true, std::memory_order_relaxed);
+      }
       return;
     }
   }
@@ -183,14 +187,7 @@ void SystemParts::restore_set_aside(std::uint32_t tree, PageId page) {
 
 void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
   // The change can be taken back without an index that is set aside.
-  if (is_index(status.owner)) {
-    bool known = false;
-    {
-      std::lock_guard lock(damage_mutex);
-      known = trees_set_aside.contains(status.owner);
-    }
-    if (!known) return set_index_aside(IndexId{status.owner}, status.page);
-  }
+  if (is_index(status.owner) && set_index_aside(IndexId{status.owner}, status.page)) return;
   set_table_aside(TableId{record.table}, status.page);
   const Action action(gate());
   if (record.op == UndoOp::kBulk) versions.clear_bulk(&record);

@@ -65,8 +65,6 @@ LeafRebuild::LeafRebuild(SystemParts& parts, std::vector<DamagedLeaf> leaves, Ls
   }
 }
 
-LeafRebuild::~LeafRebuild() = default;
-
 std::vector<LeafRepair> LeafRebuild::run() {
   find_ranges();
   read_log();
@@ -264,7 +262,7 @@ void LeafRebuild::bring_to(History& history, const FormatPointer& format) {
   }
   if (has == had) return;
   for (auto& [id, row] : history.rows) {
-    if (!row.present || !row.known) continue;
+    if (!row.present) continue;
     std::vector<Cell> cells = row.cells;
     for (std::size_t c = had; c < has; ++c)
       cells.push_back(format->rows.missing(static_cast<std::uint32_t>(c)));

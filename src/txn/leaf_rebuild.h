@@ -26,7 +26,7 @@ struct SystemParts;
 struct DamagedLeaf {
   TableId table;
   storage::LeafPlace place;
-  bool needed = false;             // recovery has left a change of it out: without the leaf there is no start
+  bool needed = false;  // recovery has left a change of it out: without the leaf the table is set aside
   std::set<std::uint64_t> absent;  // row ids that recovery was about to take out of it
 };
 
@@ -43,7 +43,6 @@ class LeafRebuild {
  public:
   /// `end`: where the log ends, as recovery has found.
   LeafRebuild(SystemParts& parts, std::vector<DamagedLeaf> leaves, Lsn end);
-  ~LeafRebuild();
   LeafRebuild(const LeafRebuild&) = delete;
   LeafRebuild& operator=(const LeafRebuild&) = delete;
 

@@ -85,11 +85,18 @@ storage::Status SystemParts::find_row(TreeState& tree, const TableFormat& format
   });
 }
 
-bool SystemParts::recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
-                              Arena& arena, bool* tombstone) {
-  bool found = false;
-  check_recovery(find_row(tree, format, row, cells, arena, &found, tombstone), "reading a row");
-  return found;
+template <class Change>
+storage::Status SystemParts::change_leaf(TreeState& tree, const TableFormat& format, RowId row,
+                                         Change&& change) {
+  return storage::run_blocking([&]() -> storage::Status {
+    const auto pin = epochs().pin();
+    const storage::Action action(gate());
+    storage::ExclusiveGuard leaf;
+    if (auto s = tree.tree->fix_leaf(row, &leaf); !s) return s;
+    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
+    LeafPage page(leaf.mutable_bytes(), format.rows);
+    return change(page) ? storage::Status::ok() : storage::Status::damaged(leaf.page_id());
+  });
 }
 
 namespace {
@@ -139,20 +146,13 @@ storage::Status SystemParts::place_row(TreeState& tree, const TableFormat& forma
   move_out(*this, format, tree.id, cells, &chains);
   for (;;) {
     bool split = false;
-    const auto status = storage::run_blocking([&]() -> storage::Status {
-      const auto pin = epochs().pin();
-      const storage::Action action(gate());
-      storage::ExclusiveGuard leaf;
-      PageId hint = tree.tree->append_hint();
-      if (auto s = tree.tree->fix_leaf(row, &leaf, &hint); !s) return s;
-      if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-      LeafPage page(leaf.mutable_bytes(), format.rows);
-      if (page.find(row) != storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+    const auto status = change_leaf(tree, format, row, [&](LeafPage& page) {
+      if (page.find(row) != storage::kNoSlot) return false;
       split = page.room_for_insert(row, cells) == Room::kFull;
-      if (split) return {};
+      if (split) return true;
       page.insert(row, cells);
       for (const auto& c : chains) storage->pending().remove(c.first);
-      return {};
+      return true;
     });
     if (!status)
       for (const auto& c : chains) give_up_chain(c);
@@ -169,8 +169,7 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
   Arena arena(1024);
   const std::vector<Cell> full = cells;
   const auto status = place_row(*tree, *format, row, std::move(cells));
-  std::uint64_t next = tree->next_row.load(std::memory_order_relaxed);
-  while (next <= row.raw() && !tree->next_row.compare_exchange_weak(next, row.raw() + 1)) {}
+  tree->raise_next_row(row);
   if (set_aside(status, table, row)) return recover_computed(*format, row, computed, false);
   check_recovery(status, "writing a row");
   for (const IndexPart& part : format->indexes) {
@@ -227,21 +226,15 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
   }
   for (bool done = false; !done;) {
     bool split = false;
-    check_recovery(storage::run_blocking([&]() -> storage::Status {
-                     const auto pin = epochs().pin();
-                     const storage::Action action(gate());
-                     storage::ExclusiveGuard leaf;
-                     if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-                     if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-                     LeafPage page(leaf.mutable_bytes(), format->rows);
-                     const std::uint32_t slot = page.find(row);
-                     split = page.room_for_update(slot, changed, cells) == Room::kFull;
-                     if (split) return {};
-                     page.update(slot, changed, cells);
-                     for (const auto& c : chains) storage->pending().remove(c.first);
-                     return {};
-                   }),
-                   "changing a row");
+    const auto written = change_leaf(*tree, *format, row, [&](LeafPage& page) {
+      const std::uint32_t slot = page.find(row);
+      split = page.room_for_update(slot, changed, cells) == Room::kFull;
+      if (split) return true;
+      page.update(slot, changed, cells);
+      for (const auto& c : chains) storage->pending().remove(c.first);
+      return true;
+    });
+    check_recovery(written, "changing a row");
     done = !split;
     if (split) {
       check_recovery(storage::run_blocking([&] { return tree->tree->split_leaf(row, format->rows); }),
@@ -304,18 +297,12 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
     recover_entry(part, key, row, false);
   }
   if (aside) return;
-  check_recovery(storage::run_blocking([&]() -> storage::Status {
-                   const auto pin = epochs().pin();
-                   const storage::Action action(gate());
-                   storage::ExclusiveGuard leaf;
-                   if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-                   if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-                   LeafPage page(leaf.mutable_bytes(), format->rows);
-                   page.remove(page.find(row));
-                   empty = page.rows() == 0;
-                   return {};
-                 }),
-                 "removing a row");
+  const auto written = change_leaf(*tree, *format, row, [&](LeafPage& page) {
+    page.remove(page.find(row));
+    empty = page.rows() == 0;
+    return true;
+  });
+  check_recovery(written, "removing a row");
   if (empty) {
     const auto removed = storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); });
     // It stays where it is, empty, if its neighbour cannot be read.
@@ -328,17 +315,11 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
 void SystemParts::recover_tombstone(TableId table, RowId row) {
   const auto tree = tree_state(table);
   const auto format = tree->format();
-  const auto status = storage::run_blocking([&]() -> storage::Status {
-    const auto pin = epochs().pin();
-    const storage::Action action(gate());
-    storage::ExclusiveGuard leaf;
-    if (auto s = tree->tree->fix_leaf(row, &leaf); !s) return s;
-    if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
-    LeafPage page(leaf.mutable_bytes(), format->rows);
+  const auto status = change_leaf(*tree, *format, row, [&](LeafPage& page) {
     const std::uint32_t slot = page.find(row);
-    if (slot == storage::kNoSlot) return storage::Status::damaged(leaf.page_id());
+    if (slot == storage::kNoSlot) return false;
     page.set_tombstone(slot, false);
-    return {};
+    return true;
   });
   if (!set_aside(status, table, row)) check_recovery(status, "restoring a row");
 }
@@ -475,8 +456,9 @@ void SystemParts::layout_row_changed(RowId row) {
   const auto format = tree->format();
   Arena arena(1024);
   std::vector<Cell> cells;
-  bool tombstone = false;
-  const bool found = recover_row(*tree, *format, row, &cells, arena, &tombstone) && !tombstone;
+  bool found = false, tombstone = false;
+  check_recovery(find_row(*tree, *format, row, &cells, arena, &found, &tombstone), "reading a row");
+  found = found && !tombstone;
   std::pair<Oid, Oid> key{};
   if (found) {
     key = {cells[0].value.u32, cells[1].value.u32};

@@ -57,6 +57,11 @@ struct TreeState {
   /// not have entries of versions that have gone meanwhile.
   std::shared_ptr<const TableFormat> upkeep;
 
+  /// The row id was given out; the next one is above it.
+  void raise_next_row(RowId seen) {
+    std::uint64_t next = next_row.load(std::memory_order_relaxed);
+    while (next <= seen.raw() && !next_row.compare_exchange_weak(next, seen.raw() + 1)) {}
+  }
   [[nodiscard]] std::shared_ptr<const TableFormat> format() {
     std::lock_guard lock(mutex);
     return newest;
@@ -373,7 +378,7 @@ struct SystemParts final : storage::CheckpointSource {
   /// damage_mutex.
   std::map<std::uint32_t, PageId> trees_set_aside;
   void set_table_aside(TableId table, PageId page);
-  void set_index_aside(IndexId index, PageId page);
+  bool set_index_aside(IndexId index, PageId page);  // false: it was before
   void keep_set_aside(TableId table);
   void restore_set_aside(std::uint32_t tree, PageId page);
   /// Instead of undo_record() where a page of `status` cannot be read: what the record changed is set aside.
@@ -401,10 +406,11 @@ struct SystemParts final : storage::CheckpointSource {
                         bool backwards);
   /// Into its leaf, which is split where there is no room. Values that are too long go to pages of their own.
   storage::Status place_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell> cells);
+  /// A change of the row's leaf, as one action: `change(LeafPage&)`, with the leaf latched and dirty.
+  template <class Change>
+  storage::Status change_leaf(TreeState& tree, const TableFormat& format, RowId row, Change&& change);
   storage::Status find_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
                            Arena& arena, bool* found, bool* tombstone);
-  bool recover_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
-                   Arena& arena, bool* tombstone);
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);

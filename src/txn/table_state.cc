@@ -322,8 +322,7 @@ bool SystemParts::find_next_row(TreeState& state) {
     return {};
   });
   if (!status) return false;
-  std::uint64_t next = state.next_row.load();
-  while (next < last + 1 && !state.next_row.compare_exchange_weak(next, last + 1)) {}
+  state.raise_next_row(RowId{last});
   return true;
 }
 

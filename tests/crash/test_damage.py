@@ -126,6 +126,30 @@ def test_a_table_is_made_anew_from_the_log(context):
         assert rustbd("check", "--repair", "--data", server.data).returncode == 1, "a server has the directory"
 
 
+def test_an_index_on_an_expression_waits_for_reindex(context):
+    """Its table's page is made anew, but only the executor can make its keys: it gives no answer until REINDEX."""
+    with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_RETENTION": "1d"}) as server:
+        server.sql("create table t (i int primary key, t text); create index t_upper on t (upper(t))")
+        server.sql("insert into t select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g; analyze t")
+        server.stop()
+        assert flip_behind(server.data / "rustbd.db", b"row2500.") >= 1
+        done = subprocess.run([harness.binary(), "check", "--repair", "--data", server.data], capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **server.env})
+        assert done.returncode == 4 and "rows were made anew from the log" in done.stdout, done
+        assert re.search(r'index "public\.t_upper": page \d+ is damaged, .* it is set aside', done.stdout), done
+        server.start()
+        look = f"select i from t where upper(t) = 'ROW2500{'.' * 50}'"
+        assert 'of index "public.t_upper" is damaged' in server.refusal(look)
+        assert server.sql("select count(*), min(t) from t where i = 2500") == "1|row2500" + "." * 50
+        server.kill()
+        server.start()
+        assert "XX001" in server.refusal(look), "it is still set aside"
+        server.sql("reindex index t_upper")
+        assert server.sql(look) == "2500"
+        server.stop()
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+
+
 def test_a_table_is_set_aside(context):
     """A start that cannot bring a change in goes without the table, and only without it."""
     with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_SEGMENT_SIZE": "1MiB"}) as server:

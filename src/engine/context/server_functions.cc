@@ -208,6 +208,7 @@ bool create_restore_point(const CatalogCall& c) {
   require_superuser(c, "create a restore point");
   return c.put(txn::create_restore_point(c.context.transactions(), std::string(c.text(0))).raw());
 }
+
 // ---- consumers of the log ----
 
 bool create_log_consumer(const CatalogCall& c) {
@@ -234,6 +235,7 @@ bool drop_log_consumer(const CatalogCall& c) {
   c.context.transactions().drop_log_consumer(std::string(c.text(0)));
   return c.put(std::string_view{});
 }
+
 bool blocking_pids(const CatalogCall& c) {
   types::ArrayBuilder builder{types::oid::kInt4};
   for (const auto pid : c.context.transactions().locks().blockers_of(c.int4(0)))

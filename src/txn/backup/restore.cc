@@ -15,8 +15,6 @@
 namespace rustbd::txn {
 namespace {
 
-constexpr const char* kLogDirectory = "wal";
-
 class Restore {
  public:
   explicit Restore(const RestoreOptions& options);

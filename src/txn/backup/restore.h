@@ -21,6 +21,8 @@ struct RestoreTarget {
   std::optional<std::string> name;      // of a restore point
 };
 
+inline constexpr const char* kLogDirectory = "wal";  // of a data directory
+
 struct RestoreOptions {
   std::vector<BackupPlace> chain;  // the full backup first, then each incremental one, the wanted one last
   std::vector<BackupPlace>

@@ -11,7 +11,6 @@ namespace rustbd::txn {
 namespace {
 
 constexpr std::size_t kPieceBytes = 1 << 20;
-constexpr const char* kLog = "wal";
 
 std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options) {
   auto file = disk.open(path, options);
@@ -32,7 +31,7 @@ RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup
 }
 
 std::string RestoreLog::segment_path(std::uint64_t number) const {
-  return fmt::format("{}/{}", kLog, segment(number));
+  return fmt::format("{}/{}", kLogDirectory, segment(number));
 }
 
 // Segments of other logs, of which a directory may hold some, are not ours. The first archive counts.
@@ -113,10 +112,10 @@ bool RestoreLog::bring(std::uint64_t number) {
 }
 
 void RestoreLog::run(RestoreResult& result) {
-  const auto made = options_.to->make_directory(kLog);
-  require_backup(made, "make", kLog);
+  const auto made = options_.to->make_directory(kLogDirectory);
+  require_backup(made, "make", kLogDirectory);
   write_own();
-  log::LogReader reader(*options_.to, kLog, geometry_, options_.keys);
+  log::LogReader reader(*options_.to, kLogDirectory, geometry_, options_.keys);
   if (options_.keys == nullptr) reader.leave_sealed();
   reader.seek(manifest_.checkpoint);
   found_.end = manifest_.checkpoint;
@@ -128,7 +127,7 @@ void RestoreLog::run(RestoreResult& result) {
   if (!reached) reached = read_on(reader, {});
   if (!reached) judge_end(reader, number + 1);
   cut();
-  require_backup(options_.to->sync_directory(kLog), "sync", kLog);
+  require_backup(options_.to->sync_directory(kLogDirectory), "sync", kLogDirectory);
   result.end = found_.end;
   result.commits = found_.commits;
   result.last_commit_us = found_.last_commit_us;
@@ -205,8 +204,8 @@ void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) 
 // Newer segments first, so that no gap can be mistaken for a lost one.
 void RestoreLog::cut() {
   const std::uint64_t last = geometry_.segment_of(found_.end);
-  const auto all = log::list_segments(*options_.to, kLog);
-  require_backup(all, "list", kLog);
+  const auto all = log::list_segments(*options_.to, kLogDirectory);
+  require_backup(all, "list", kLogDirectory);
   for (auto first = all->rbegin(); first != all->rend() && geometry_.segment_of(*first) > last; ++first) {
     const std::string path = segment_path(geometry_.segment_of(*first));
     require_backup(options_.to->remove(path), "remove", path);

@@ -28,8 +28,7 @@ Outcome RowWriter::redo(const log::Event& event) {
   Outcome outcome;
   if (event.op == log::EventOp::kInsert) {
     outcome = insert({}, {}, false, nullptr);
-    std::uint64_t next = state_.next_row.load(std::memory_order_relaxed);
-    while (next <= redo.row.raw() && !state_.next_row.compare_exchange_weak(next, redo.row.raw() + 1)) {}
+    state_.raise_next_row(redo.row);
   } else if (event.op == log::EventOp::kUpdate) {
     outcome = update(redo.row, redo.columns, {}, {}, 0);
   } else {
