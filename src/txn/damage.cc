@@ -11,6 +11,7 @@ using storage::Action;
 
 void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, bool present) {
   const IndexId id = part.layout->id;
+  if (part.tree->is_set_aside()) return;
   if (any_damaged_index.load(std::memory_order_relaxed)) {
     std::lock_guard lock(damage_mutex);
     if (damaged_indexes.contains(id)) return;

@@ -101,7 +101,7 @@ void SystemParts::replay_event(const log::Event& event) {
     if (!log::read_ddl_body(event.body, ddl) || ddl.kind != kDdlIndexEntries) return;
     const auto tree = index_tree(IndexId{ddl.object});
     ByteReader in(as_bytes(ddl.text));
-    while (tree != nullptr && in.ok() && !in.at_end()) {
+    while (tree != nullptr && !tree->is_set_aside() && in.ok() && !in.at_end()) {
       const RowId row{in.varint()};
       const ByteSpan key = as_bytes(in.text());
       if (!in.ok()) break;

@@ -127,7 +127,7 @@ def test_a_table_is_made_anew_from_the_log(context):
 
 
 def test_an_index_on_an_expression_waits_for_reindex(context):
-    """Its table's page is made anew, but only the executor can make its keys: it gives no answer until REINDEX."""
+    """Its table's page is made anew, but only the executor can make its keys: it cannot be used, nor written, until REINDEX."""
     with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_RETENTION": "1d"}) as server:
         server.sql("create table t (i int primary key, t text); create index t_upper on t (upper(t))")
         server.sql("insert into t select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g; analyze t")
@@ -138,14 +138,16 @@ def test_an_index_on_an_expression_waits_for_reindex(context):
         assert done.returncode == 4 and "rows were made anew from the log" in done.stdout, done
         assert re.search(r'index "public\.t_upper": page \d+ is damaged, .* it is set aside', done.stdout), done
         server.start()
-        look = f"select i from t where upper(t) = 'ROW2500{'.' * 50}'"
-        assert 'of index "public.t_upper" is damaged' in server.refusal(look)
+        write = "insert into t values (9001, 'x')"
+        assert 'of index "public.t_upper" is damaged' in server.refusal(write)
         assert server.sql("select count(*), min(t) from t where i = 2500") == "1|row2500" + "." * 50
+        server.sql("delete from t where i = 1")  # the next start has an entry to take out of it
         server.kill()
         server.start()
-        assert "XX001" in server.refusal(look), "it is still set aside"
+        assert "XX001" in server.refusal(write), "it is still set aside"
+        assert server.sql("select count(*) from t") == "4999"
         server.sql("reindex index t_upper")
-        assert server.sql(look) == "2500"
+        server.sql(write)
         server.stop()
         assert rustbd("check", "--deep", "--data", server.data).returncode == 0
 
