@@ -132,27 +132,18 @@ void SystemParts::set_table_aside(TableId table, PageId page) {
     std::lock_guard lock(damage_mutex);
     if (!trees_set_aside.try_emplace(table.raw(), page).second) return;
   }
-  state->tree->set_aside(page, table.raw());
-  if (const auto format = state->upkeep_format())
-    for (const IndexPart& part : format->indexes) part.tree->set_aside(page, table.raw());
-  if (options.log_line)
+  apply_set_aside(*state, page);
+}
+
+void SystemParts::apply_set_aside(TreeState& state, PageId page) {
+  if (options.log_line && !state.tree->is_set_aside())
     options.log_line(
         fmt::format("page {} of table {} is damaged, and changes of it had to be left out: the table is set "
                     "aside until it is dropped, truncated or restored",
-                    page.raw(), table.raw()));
-}
-
-/// An index that came later has the rows as little as the others.
-void SystemParts::keep_set_aside(TableId table) {
-  PageId page;
-  {
-    std::lock_guard lock(damage_mutex);
-    const auto known = trees_set_aside.find(table.raw());
-    if (known == trees_set_aside.end()) return;
-    page = known->second;
-  }
-  for (const IndexPart& part : tree_state(table)->upkeep_format()->indexes)
-    part.tree->set_aside(page, table.raw());
+                    page.raw(), state.id.raw()));
+  state.tree->set_aside(page, state.id.raw());
+  if (const auto format = state.upkeep_format())
+    for (const IndexPart& part : format->indexes) part.tree->set_aside(page, state.id.raw());
 }
 
 bool SystemParts::set_index_aside(IndexId index, PageId page) {
@@ -169,21 +160,39 @@ bool SystemParts::set_index_aside(IndexId index, PageId page) {
   return true;
 }
 
-/// An index is built anew in the end, if recovery can make its keys.
+/// The layout may come only with the undo of a DROP that was running at the checkpoint.
 void SystemParts::restore_set_aside(std::uint32_t tree, PageId page) {
-  for (const auto& [key, layout] : layouts) {
-    if (layout->table.raw() == tree) return set_table_aside(layout->table, page);
-    for (const IndexPart& part : tree_state(layout->table)->format()->indexes) {
-      if (part.layout->id.raw() != tree) continue;
-      if (part.computed || options.examine) {
-        set_index_aside(part.layout->id, page);
-      } else {
-        damaged_indexes.insert(part.layout->id);
-        any_damaged_index.store(true, std::memory_order_relaxed);
-      }
-      return;
+  {
+    std::lock_guard lock(damage_mutex);
+    trees_set_aside[tree] = page;
+  }
+  for (const auto& [key, layout] : layouts) keep_set_aside(*layout);
+}
+
+/// A layout that recovery has just learnt of. An index that came later has the rows of its table as little as
+/// the others; one that was set aside itself is built anew in the end, if recovery can make its keys.
+void SystemParts::keep_set_aside(const storage::TableLayout& layout) {
+  const auto page_of = [&](std::uint32_t tree) {
+    const auto known = trees_set_aside.find(tree);
+    return known != trees_set_aside.end() ? known->second : PageId{};
+  };
+  const auto state = tree_state(layout.table);
+  std::unique_lock lock(damage_mutex);
+  for (const IndexPart& part : state->format()->indexes) {
+    const IndexId id = part.layout->id;
+    const PageId page = page_of(id.raw());
+    if (page.is_none()) continue;
+    if (part.computed || options.examine) {
+      part.tree->set_aside(page, id.raw());
+    } else {
+      trees_set_aside.erase(id.raw());
+      damaged_indexes.insert(id);
+      any_damaged_index.store(true, std::memory_order_relaxed);
     }
   }
+  const PageId page = page_of(layout.table.raw());
+  lock.unlock();
+  if (!page.is_none()) apply_set_aside(*state, page);
 }
 
 void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {

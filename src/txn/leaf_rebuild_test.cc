@@ -323,6 +323,36 @@ TEST_F(LeafRebuildTest, AnOlderRowKeepsThePageFromBeingMadeAnew) {
   }
 }
 
+// A checkpoint in the middle of a DROP, which is undone by the next start.
+TEST_F(LeafRebuildTest, ARunningDropDoesNotBringATableBack) {
+  start(4);
+  insert(600);
+  collect();
+  db_->system().checkpoint_blocking();
+  const PageId page = leaves()[0];
+  db_->system().parts().set_table_aside(ids_.table, page);
+  {
+    const auto locker = db_->system().make_locker(5);
+    const auto txn = db_->system().begin(*locker);
+    txn->begin_statement();
+    ASSERT_TRUE(run([&] { return db_->system().drop_table(*txn, testing::kDatabase, ids_.relation); }).ok());
+    db_->system().checkpoint_blocking();
+    txn->abandon();
+  }
+  db_->crash();
+  db_->open();
+  const auto locker = db_->system().make_locker(1);
+  const auto txn = db_->system().begin(*locker);
+  txn->begin_statement();
+  Table table = db_->table(ids_);
+  types::ChunkBuffer out;
+  TableScan scan(table, txn->view(), testing::kAllColumns);
+  EXPECT_EQ(run([&] { return scan.next(out); }).status, Status::kDamaged);
+  IndexScan by_id(table, ids_.by_id, txn->view(), KeyRange::all(), ScanDirection::kForward,
+                  testing::kAllColumns);
+  EXPECT_EQ(run([&] { return by_id.next(out); }).status, Status::kDamaged);
+}
+
 // A change on a page that has become unreadable since cannot be taken back; the server lives.
 TEST_F(LeafRebuildTest, ARollbackThatCannotReadItsPageSetsTheTableAside) {
   start(3);

@@ -514,7 +514,7 @@ void SystemParts::layout_changed(Oid database, Oid relation,
     }
     check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making a table");
     set_newest(layout);
-    keep_set_aside(layout->table);
+    keep_set_aside(*layout);
     if (altered && open_done) {
       const auto format = tree_state(layout->table)->format();
       for (const IndexPart& part : format->indexes)

@@ -379,7 +379,8 @@ struct SystemParts final : storage::CheckpointSource {
   std::map<std::uint32_t, PageId> trees_set_aside;
   void set_table_aside(TableId table, PageId page);
   bool set_index_aside(IndexId index, PageId page);  // false: it was before
-  void keep_set_aside(TableId table);
+  void keep_set_aside(const storage::TableLayout& layout);
+  void apply_set_aside(TreeState& state, PageId page);
   void restore_set_aside(std::uint32_t tree, PageId page);
   /// Instead of undo_record() where a page of `status` cannot be read: what the record changed is set aside.
   void give_up_undo(UndoRec& record, const storage::Status& status);
