@@ -296,6 +296,8 @@ struct SystemParts final : storage::CheckpointSource {
   [[nodiscard]] bool is_index(std::uint32_t id) const;  // of a tree that is known by now
   /// Format of exactly this layout (the newest one's is shared).
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
+  std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout,
+                                               TreeState& state);
   /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes
   /// that it lacks:
   enum class Lacking : std::uint8_t {

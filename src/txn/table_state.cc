@@ -83,17 +83,22 @@ std::shared_ptr<const TableFormat> SystemParts::format_of(
     const std::shared_ptr<const storage::TableLayout>& layout) {
   const auto state = tree_state(layout->table);
   RUSTBD_ASSERT(state != nullptr, "a layout's table has a tree");
+  return format_of(layout, *state);
+}
+
+std::shared_ptr<const TableFormat> SystemParts::format_of(
+    const std::shared_ptr<const storage::TableLayout>& layout, TreeState& state) {
   {
-    std::lock_guard lock(state->mutex);
-    if (state->newest != nullptr && state->newest->layout == layout) return state->newest;
+    std::lock_guard lock(state.mutex);
+    if (state.newest != nullptr && state.newest->layout == layout) return state.newest;
   }
   auto format = std::make_shared<TableFormat>(layout);
   for (IndexPart& part : format->indexes) {
     part.tree = index_tree(part.layout->id);
     RUSTBD_ASSERT(part.tree != nullptr, "a layout's index has a tree");
   }
-  std::lock_guard lock(state->mutex);
-  if (state->newest == nullptr) state->newest = state->upkeep = format;
+  std::lock_guard lock(state.mutex);
+  if (state.newest == nullptr) state.newest = state.upkeep = format;
   return format;
 }
 

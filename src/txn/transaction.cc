@@ -366,12 +366,12 @@ Task<> Transaction::wait_until_durable(std::uint64_t lsn, bool* durable) {
 Task<Outcome> Transaction::commit(CommitMode mode) {
   RUSTBD_ASSERT(!finished_, "a transaction ends once");
   SystemParts& parts = system_.parts();
-  const std::int64_t began = parts.environment.clock->monotonic_us();
   TxnState* state = this->state();
   Outcome outcome;
   if (state != nullptr) {
     const bool changes = !state->events.empty() || !state->fragments.empty();
     if (changes) {
+      const std::int64_t began = parts.environment.clock->monotonic_us();
       outcome = co_await commit_writes(mode);
       if (!finished_) {
         co_await abort();
@@ -394,7 +394,9 @@ Task<Outcome> Transaction::commit(CommitMode mode) {
   parts.commits_total->inc();
   if (state != nullptr) parts.retire_state(state);
   bool durable = true;
-  if (mode == CommitMode::kSync) co_await wait_until_durable(hold_lsn_.load(), &durable);
+  const std::uint64_t seen = hold_lsn_.load();
+  if (mode == CommitMode::kSync && !parts.log->is_durable(Lsn{seen}))
+    co_await wait_until_durable(seen, &durable);
   if (!durable) outcome.status = Status::kIoError;
   co_return outcome;
 }

@@ -88,34 +88,30 @@ class Blink {
     return Status::restart();
   }
 
-  /// The page of `level` that covers the key, by optimistic descent. None: the tree is not that high. Pinned
-  /// by the caller.
+  /// The page of `level` to which the parents lead with the key, by optimistic descent: it, or one to its
+  /// right, covers the key. None: the tree is not that high. Pinned by the caller.
   Status find(Key key, Side side, std::uint16_t level, PageId* page) {
     PageId at = root_;
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       OptimisticGuard guard;
       if (Status s = fix(at, &guard); !s) return s;
-      // Where route() looks besides the header: these lines come from memory together.
-      for (const std::size_t offset : Ops::kRouteReads) __builtin_prefetch(guard.data() + offset);
+      prefetch_route(guard.data());
       const PageFacts facts = facts_of(guard.data());
       PageId next;
       const Route route = Ops::route(guard.data(), key, side, &next);
       if (!guard.check()) continue;
       if (!sound(facts)) return Status::damaged(at, owner_);
-      if (facts.level < level) {
-        *page = PageId{};
+      if (facts.level <= level) {
+        *page = facts.level < level ? PageId{} : at;
         return Status::ok();
       }
-      if (route == Route::kLeft || route == Route::kBad) return Status::damaged(at, owner_);
-      if (route == Route::kRight) {
-        at = next;
-      } else if (facts.level == level) {
+      if ((route != Route::kChild && route != Route::kRight) || next.is_none())
+        return Status::damaged(at, owner_);
+      at = next;
+      if (route == Route::kChild && facts.level == level + 1) {
         *page = at;
         return Status::ok();
-      } else {
-        at = next;
       }
-      if (at.is_none()) return Status::damaged(guard.page_id(), owner_);
     }
     return Status::restart();
   }
@@ -257,6 +253,11 @@ class Blink {
     return f.owner == owner_ && (f.level == 0 ? kind == Ops::kLeafKind : kind == Ops::kInnerKind);
   }
 
+  /// Where route() looks besides the header: these lines come from memory together with it.
+  static void prefetch_route(const std::byte* page) {
+    for (const std::size_t offset : Ops::kRouteReads) __builtin_prefetch(page + offset);
+  }
+
   template <class Guard>
   static bool still(const Guard& guard) {
     if constexpr (std::is_same_v<Guard, OptimisticGuard>) return guard.check();
@@ -277,13 +278,13 @@ class Blink {
     return false;
   }
 
-  /// From `at`, which covered the key a moment ago, to the page that covers it now. `again`: begin at the
-  /// root.
+  /// From `at`, which find() gave, to the page that covers the key now. `again`: begin at the root.
   template <class Guard>
   Status walk(Key key, Side side, std::uint16_t level, PageId at, Guard* guard, bool* again) {
     while (true) {
       *guard = Guard();  // the left one goes first: nobody needs it any more
       if (Status s = fix(at, guard); !s) return s;
+      prefetch_route(guard->data());
       const PageFacts facts = facts_of(guard->data());
       PageId next;
       const Route route = Ops::route(guard->data(), key, side, &next);
@@ -296,7 +297,7 @@ class Blink {
       if (!sound(facts)) return Status::damaged(at, owner_);
       if (facts.level != level) {  // the root has grown meanwhile
         *again = true;
-        return Status::ok();
+        return at == root_ ? Status::ok() : Status::damaged(at, owner_);
       }
       if (route == Route::kHere || route == Route::kChild) return Status::ok();
       if (route != Route::kRight || next.is_none()) return Status::damaged(at, owner_);

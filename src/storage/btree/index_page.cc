@@ -93,25 +93,67 @@ bool IndexView::key(std::uint32_t i, Bytes* out) const {
   return true;
 }
 
-bool IndexView::lower_bound(ByteSpan key, std::uint32_t* place) const {
-  const ByteSpan wanted = key.subspan(std::min<std::size_t>(prefix_, key.size()));
+std::uint32_t IndexView::guess_entry(std::uint32_t head, std::uint32_t low, std::uint32_t high) const {
+  const std::uint32_t first = lower_.empty() ? slot(low).head : head_of(lower_.subspan(prefix_));
+  const std::uint32_t last = upper_.empty() ? slot(high - 1).head : head_of(upper_.subspan(prefix_));
+  const std::uint32_t guess = guess_place(head, first, last, low, high);
+  const std::byte* slots = page_ + kSlots + std::size_t{8} * guess;
+  for (const std::size_t away : {0u, 8 * kGuessStep}) {
+    __builtin_prefetch(slots - away);
+    __builtin_prefetch(slots + away);
+  }
+  // The heap grows downwards: in a page that was filled in order the entries stand in it in order.
+  const auto heap_end = static_cast<std::uint32_t>(upper_.data() - page_);
+  const std::uint32_t heap = heap_end - std::min(heap_lo_, heap_end);
+  __builtin_prefetch(page_ + heap_end - heap * (guess + 1) / count_);
+  return guess;
+}
+
+bool IndexView::search(ByteSpan wanted, std::uint32_t low, std::uint32_t high, std::uint32_t* place) const {
   const std::uint32_t head = head_of(wanted);
-  std::uint32_t low = inner_ ? 1 : 0, high = std::max(count_, low);
-  narrow(
-      head, [this](std::uint32_t i) { return slot(i).head; }, &low, &high);
   while (low < high) {
     const std::uint32_t middle = (low + high) / 2;
-    const Slot s = slot(middle);
-    bool below = s.head < head;
-    if (s.head == head) {
-      if (!entry_bytes(s)) return false;
-      below = compare_keys({page_ + s.off, s.len}, wanted) < 0;
-    }
+    bool below = false;
+    if (!is_below(middle, head, wanted, &below)) return false;
     if (below) low = middle + 1;
     else high = middle;
   }
   *place = low;
   return true;
+}
+
+bool IndexView::is_below(std::uint32_t i, std::uint32_t head, ByteSpan wanted, bool* below) const {
+  const Slot s = slot(i);
+  *below = s.head < head;
+  if (s.head != head) return true;
+  if (!entry_bytes(s)) return false;
+  *below = compare_keys({page_ + s.off, s.len}, wanted) < 0;
+  return true;
+}
+
+bool IndexView::lower_bound(ByteSpan key, std::uint32_t* place) const {
+  const ByteSpan wanted = key.subspan(std::min<std::size_t>(prefix_, key.size()));
+  std::uint32_t low = inner_ ? 1 : 0, high = std::max(count_, low);
+  if (high >= low + kNarrowMin) {
+    const std::uint32_t head = head_of(wanted);
+    narrow(
+        head, guess_entry(head, low, high), [this](std::uint32_t i) { return slot(i).head; }, &low, &high);
+  }
+  return search(wanted, low, high, place);
+}
+
+bool IndexView::lower_bound_near(std::uint32_t from, ByteSpan key, std::uint32_t* place) const {
+  const ByteSpan wanted = key.subspan(std::min<std::size_t>(prefix_, key.size()));
+  const std::uint32_t head = head_of(wanted);
+  std::uint32_t low = from, high = from;
+  for (std::uint32_t step = 1; high < count_; step *= 2) {
+    bool below = false;
+    if (!is_below(high, head, wanted, &below)) return false;
+    if (!below) break;
+    low = high + 1;
+    high = low + step;
+  }
+  return search(wanted, low, std::max(low, std::min(high, count_)), place);
 }
 
 bool IndexView::child_place(ByteSpan key, Side side, std::uint32_t* place) const {

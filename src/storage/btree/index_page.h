@@ -58,6 +58,9 @@ class IndexView {
   /// First entry that is not below the key, which lies within the fences (else: by its bytes after the prefix
   /// length).
   [[nodiscard]] bool lower_bound(ByteSpan key, std::uint32_t* place) const;
+  /// The same of a key that is not below that of entry `from`, for one that stands near it: it looks at 1, 2,
+  /// 4 ... entries further on (Bentley and Yao, 1976).
+  [[nodiscard]] bool lower_bound_near(std::uint32_t from, ByteSpan key, std::uint32_t* place) const;
   /// Last entry of an inner page that is not above (kAt) or is below (kBefore) the key.
   [[nodiscard]] bool child_place(ByteSpan key, Side side, std::uint32_t* place) const;
   [[nodiscard]] std::uint32_t gap() const {
@@ -73,6 +76,14 @@ class IndexView {
     return {static_cast<std::uint16_t>(raw), static_cast<std::uint16_t>(raw >> 16),
             static_cast<std::uint32_t>(raw >> 32)};
   }
+  /// Where to begin the search for a head among entries [low, high), by the fences. Asks for the memory that
+  /// the search will read there, all of it at once.
+  [[nodiscard]] std::uint32_t guess_entry(std::uint32_t head, std::uint32_t low, std::uint32_t high) const;
+  /// Whether entry i is below the key, whose bytes after the prefix are `wanted` and begin with `head`.
+  /// False: outside the page. search(): the first of [low, high) that is not.
+  [[nodiscard]] bool is_below(std::uint32_t i, std::uint32_t head, ByteSpan wanted, bool* below) const;
+  [[nodiscard]] bool search(ByteSpan wanted, std::uint32_t low, std::uint32_t high,
+                            std::uint32_t* place) const;
   [[nodiscard]] bool entry_bytes(const Slot& s) const {
     return s.off >= index_field::kSlots && s.off + s.len + (inner_ ? 8u : 0u) <= kPageBytes;
   }
@@ -124,7 +135,7 @@ struct IndexOps {
   using OwnedKey = Bytes;
   static constexpr PageKind kInnerKind = PageKind::kIndexInner;
   static constexpr PageKind kLeafKind = PageKind::kIndexLeaf;
-  static constexpr std::array<std::size_t, 2> kRouteReads = {index_field::kSlots, kPageBytes - 64};  // fences
+  static constexpr std::array<std::size_t, 1> kRouteReads = {kPageBytes - 64};  // fences
 
   static Key view(const OwnedKey& key) { return key; }
   static bool is_lowest(Key key) { return key.empty(); }

@@ -63,8 +63,10 @@ bool copy_entry(const IndexView& view, std::uint32_t place, bool with_key, Index
     const std::size_t bytes = view.prefix().size() + rest.size() - kRowidBytes;
     entry.key_offset = static_cast<std::uint32_t>(batch->keys.size());
     entry.key_bytes = static_cast<std::uint32_t>(bytes);
-    batch->keys.insert(batch->keys.end(), view.prefix().begin(), view.prefix().end());
-    batch->keys.insert(batch->keys.end(), rest.begin(), rest.end());
+    batch->keys.resize(entry.key_offset + bytes + kRowidBytes);
+    std::byte* to = batch->keys.data() + entry.key_offset;
+    to = std::copy(view.prefix().begin(), view.prefix().end(), to);
+    std::copy(rest.begin(), rest.end(), to);
     batch->keys.resize(entry.key_offset + bytes);
   }
   batch->entries.push_back(entry);
@@ -75,11 +77,10 @@ Bytes copy_of(ByteSpan bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
 
-Bytes after_prefix(ByteSpan prefix) {
-  Bytes after = copy_of(prefix);
-  while (!after.empty() && after.back() == std::byte{0xFF}) after.pop_back();
-  if (!after.empty()) after.back() = static_cast<std::byte>(static_cast<std::uint8_t>(after.back()) + 1);
-  return after;
+Bytes after_prefix(Bytes prefix) {
+  while (!prefix.empty() && prefix.back() == std::byte{0xFF}) prefix.pop_back();
+  if (!prefix.empty()) prefix.back() = static_cast<std::byte>(static_cast<std::uint8_t>(prefix.back()) + 1);
+  return prefix;
 }
 
 IndexTree::IndexTree(BufferManager& buffer, IndexId index, PageId root)
@@ -294,7 +295,7 @@ Status IndexTree::read_forward(IndexCursor& cursor, IndexBatch* batch, std::size
     if (!cursor.high_open_ && (view.no_upper() || compare_keys(cursor.high_, view.upper()) <= 0)) {
       last = true;
       if (view.no_upper() || compare_keys(cursor.high_, view.upper()) < 0)
-        sound = view.lower_bound(cursor.high_, &end);
+        sound = view.lower_bound_near(first, cursor.high_, &end);
     }
   }
   const std::uint32_t stop =

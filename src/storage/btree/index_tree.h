@@ -28,7 +28,7 @@ struct KeyRange {
 };
 /// The smallest byte string above every string that begins with `prefix`; empty: there is none (prefix all
 /// FF).
-Bytes after_prefix(ByteSpan prefix);
+Bytes after_prefix(Bytes prefix);
 
 /// Entries copied out of one leaf.
 struct IndexBatch {

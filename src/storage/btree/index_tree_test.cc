@@ -97,9 +97,9 @@ class IndexModel {
     const bool backward = random_.chance(500);
     KeyRange range;
     const ByteSpan low_bytes = as_bytes(low), high_bytes = as_bytes(high);
-    if (random_.chance(300)) range.low = after_prefix(low_bytes);
+    if (random_.chance(300)) range.low = after_prefix({low_bytes.begin(), low_bytes.end()});
     else range.low.assign(low_bytes.begin(), low_bytes.end());
-    if (random_.chance(300)) range.high = after_prefix(high_bytes);
+    if (random_.chance(300)) range.high = after_prefix({high_bytes.begin(), high_bytes.end()});
     else range.high.assign(high_bytes.begin(), high_bytes.end());
     std::vector<Entry> expected;
     for (const Entry& e : model) {
@@ -290,6 +290,9 @@ TEST(IndexPage, DamagedBytesAreReadInBounds) {
       (void)IndexOps::route(page->bytes, as_bytes(key), Side::kBefore, &next);
       std::uint32_t place = 0;
       (void)view.lower_bound(as_bytes(key), &place);
+      (void)view.lower_bound_near(static_cast<std::uint32_t>(random.below(view.count() + 1)), as_bytes(key),
+                                  &place);
+      EXPECT_LE(place, std::max(view.count(), 1u));
     }
   }
   EXPECT_GT(opened, 200);

@@ -46,6 +46,9 @@ class LeafView {
   [[nodiscard]] bool current_version() const { return version_ == format_->table().schema_version; }
 
   [[nodiscard]] RowId rowid(std::uint32_t slot) const { return RowId{base_ + delta(slot)}; }
+  /// Asks for the memory that a reader of those columns of the row will want, all of it at once; right where
+  /// the leaf has all rows of its range, and else harmless.
+  void prefetch(RowId rowid, std::span<const ColumnNumber> columns) const;
   /// Slot of the row, or kNoSlot.
   [[nodiscard]] std::uint32_t find(RowId rowid) const;
   /// First slot whose rowid is not below; rows() if there is none.

@@ -41,6 +41,22 @@ std::uint32_t LeafView::delta(std::uint32_t slot) const {
   return read_once<std::uint16_t>(page_ + LeafLayout::delta_offset() + 2 * slot);
 }
 
+void LeafView::prefetch(RowId rowid, std::span<const ColumnNumber> columns) const {
+  const std::uint64_t slot = rowid.raw() - base_;
+  if (rowid.raw() < base_ || slot >= rows_) return;
+  __builtin_prefetch(page_ + LeafLayout::delta_offset() + 2 * slot);
+  __builtin_prefetch(page_ + LeafLayout::flags_offset(capacity_) + slot);
+  for (const ColumnNumber column : columns) {
+    const LeafLayout::Place& place = layout_->place(column);
+    if (!place.stored) continue;
+    __builtin_prefetch(page_ + layout_->array_offset(capacity_, place) + std::uint64_t{place.width} * slot);
+    if (place.bitmap >= 0) {
+      __builtin_prefetch(page_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)) +
+                         slot / 8);
+    }
+  }
+}
+
 std::uint32_t LeafView::find(RowId rowid) const {
   const std::uint64_t wanted = rowid.raw() - base_;
   if (rowid.raw() < base_ || wanted > 0xFFFF) return kNoSlot;

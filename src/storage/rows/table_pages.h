@@ -30,8 +30,13 @@ struct TableInner {
   /// Position of the last key that is not above; `count` > 0. ~0: all are above.
   static std::uint32_t place(const std::byte* page, std::uint32_t count, std::uint64_t key_wanted) {
     std::uint32_t low = 0, high = count;  // first key above
-    narrow(
-        key_wanted, [page](std::uint32_t i) { return key(page, i); }, &low, &high);
+    if (count >= kNarrowMin) {
+      const std::uint64_t limit = upper(page), last = limit != kNoHighFence ? limit : key(page, count - 1);
+      const std::uint32_t guess = guess_place(key_wanted, key(page, 0), last, low, high);
+      __builtin_prefetch(page + kChildren + std::size_t{8} * guess);
+      narrow(
+          key_wanted, guess, [page](std::uint32_t i) { return key(page, i); }, &low, &high);
+    }
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
       if (key(page, middle) <= key_wanted) low = middle + 1;
@@ -46,7 +51,7 @@ struct TableOps {
   using OwnedKey = std::uint64_t;
   static constexpr PageKind kInnerKind = PageKind::kTableInner;
   static constexpr PageKind kLeafKind = PageKind::kTableLeaf;
-  static constexpr std::array<std::size_t, 1> kRouteReads = {64};  // keys, or a leaf's directory
+  static constexpr std::array<std::size_t, 0> kRouteReads = {};
 
   static Key view(OwnedKey key) { return key; }
   static bool is_lowest(Key key) { return key == 0; }

@@ -1,6 +1,7 @@
 #include "rustbd/txn/tables/index.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
@@ -20,14 +21,15 @@ void append_index_key(const storage::IndexLayout& index, std::span<const types::
 namespace {
 
 /// False: the range is empty.
-bool to_storage_range(const KeyRange& range, storage::KeyRange* out) {
+bool to_storage_range(KeyRange range, storage::KeyRange* out) {
   *out = {};
   if (range.has_lower) {
-    out->low = range.lower_inclusive ? range.lower : storage::after_prefix(range.lower);
+    out->low = range.lower_inclusive ? std::move(range.lower) : storage::after_prefix(std::move(range.lower));
     if (!range.lower_inclusive && out->low.empty()) return false;
   }
   if (range.has_upper) {
-    out->high = range.upper_inclusive ? storage::after_prefix(range.upper) : range.upper;
+    out->high =
+        range.upper_inclusive ? storage::after_prefix(std::move(range.upper)) : std::move(range.upper);
     if (!range.upper_inclusive && out->high.empty()) return false;
   }
   return true;
@@ -43,7 +45,7 @@ const IndexPart& part_of(const TableFormat& format, IndexId index) {
 
 struct IndexScan::Cursor {
   const IndexPart* part = nullptr;
-  std::unique_ptr<storage::IndexCursor> cursor;
+  std::optional<storage::IndexCursor> cursor;
   storage::IndexBatch batch;
   std::size_t at = 0;
   bool end = false;
@@ -66,14 +68,13 @@ IndexScan::~IndexScan() = default;
 IndexScan::IndexScan(IndexScan&&) noexcept = default;
 
 void IndexScan::restart(KeyRange range) {
-  range_ = std::move(range);
   cursor_->batch.clear();
   cursor_->at = 0;
   storage::KeyRange bounds;
-  cursor_->end = !to_storage_range(range_, &bounds);
+  cursor_->end = !to_storage_range(std::move(range), &bounds);
   if (!cursor_->end) {
-    cursor_->cursor = std::make_unique<storage::IndexCursor>(*cursor_->part->tree, std::move(bounds),
-                                                             direction_ == ScanDirection::kBackward, true);
+    cursor_->cursor.emplace(*cursor_->part->tree, std::move(bounds), direction_ == ScanDirection::kBackward,
+                            true);
   }
 }
 

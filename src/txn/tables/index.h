@@ -61,7 +61,6 @@ class IndexScan {
   Table& table_;
   IndexId index_;
   ReadView view_;
-  KeyRange range_;
   ScanDirection direction_;
   std::vector<ColumnNumber> columns_;
   std::vector<types::Phys> phys_;

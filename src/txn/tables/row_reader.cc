@@ -171,6 +171,7 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit*
     if (auto status = state_.tree->fix_leaf(row, &leaf_, &hint_); !status) return status;
     RUSTBD_ASSERT(storage::LeafView::open(leaf_.data(), format_.rows, &page_), "a latched leaf is sound");
   }
+  page_.prefetch(row, columns_);
   const std::uint32_t slot = page_.find(row);
   if (slot == storage::kNoSlot) return {};
   const ChainHead chain = leaf_.has_versions() ? parts_.versions.head(state_.id, row) : ChainHead{};

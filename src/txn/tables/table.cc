@@ -18,7 +18,7 @@ Table::Table(TransactionSystem& system, std::shared_ptr<const storage::TableLayo
   SystemParts& parts = system_.parts();
   state_ = parts.tree_state(layout_->table);
   RUSTBD_ASSERT(state_ != nullptr, "a table's layout names an existing tree");
-  format_ = parts.format_of(layout_);
+  format_ = parts.format_of(layout_, *state_);
 }
 Table::~Table() = default;
 Table::Table(Table&&) noexcept = default;
