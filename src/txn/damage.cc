@@ -18,13 +18,16 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
   }
   const auto status = storage::run_blocking(
       [&] { return present ? part.tree->insert(key, row) : part.tree->remove(key, row); });
-  // What a caller computed is not known here: such an index cannot be built anew before the catalog is there.
-  const bool rebuild = status.outcome == storage::Outcome::kDamaged && !part.computed && !options.examine &&
-                       id != kLayoutIndex;
-  if (!rebuild) return check_recovery(status, present ? "writing an index entry" : "removing an index entry");
-  std::lock_guard lock(damage_mutex);
-  damaged_indexes.insert(id);
-  any_damaged_index.store(true, std::memory_order_relaxed);
+  const bool damaged = status.outcome == storage::Outcome::kDamaged && !options.examine && id != kLayoutIndex;
+  if (damaged && !part.computed) {
+    std::lock_guard lock(damage_mutex);
+    damaged_indexes.insert(id);
+    any_damaged_index.store(true, std::memory_order_relaxed);
+  } else if (damaged && !buffer().unread(status.page)) {
+    set_index_aside(id, status.page);  // its keys are a caller's to compute: REINDEX
+  } else {
+    check_recovery(status, present ? "writing an index entry" : "removing an index entry");
+  }
 }
 
 // --- Leaves of tables ---

@@ -152,6 +152,33 @@ def test_an_index_on_an_expression_waits_for_reindex(context):
         assert rustbd("check", "--deep", "--data", server.data).returncode == 0
 
 
+def test_a_start_goes_without_an_index_on_an_expression(context):
+    """It has an entry to write to a bad page of it, and cannot make the index anew."""
+    key = hashlib.md5(b"15000").hexdigest().upper()
+    with harness.Rustbd(env=PLAIN) as server:
+        server.sql("create table t (i int primary key, k text); create index t_upper on t (upper(k))")
+        server.sql("insert into t select g, md5(g::text) from generate_series(1, 20000) g")
+        server.stop()  # so that no undo has the key too
+        server.start()
+        server.sql("delete from t where i = 15000; insert into t values (20001, 'x')")
+        server.kill()
+        assert flip_behind(server.data / "rustbd.db", key[8:].encode()) >= 1
+        server.start()
+        assert "changes of it had to be left out: REINDEX makes it usable again" in server.log()
+        assert server.sql("select count(*), max(i) from t") == "20000|20001"
+        write = "insert into t values (20002, 'y')"
+        assert 'of index "public.t_upper" is damaged' in server.refusal(write)
+        server.sql("checkpoint")
+        server.kill()
+        server.start()
+        assert "XX001" in server.refusal(write), "it is still set aside"
+        server.sql("reindex index t_upper")
+        server.sql(write)
+        assert server.sql("select count(*) from t where upper(k) in ('X', 'Y', '%s')" % key) == "2"
+        server.stop()
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+
+
 def test_a_table_is_set_aside(context):
     """A start that cannot bring a change in goes without the table, and only without it."""
     with harness.Rustbd(env={**PLAIN, "RUSTBD_WAL_SEGMENT_SIZE": "1MiB"}) as server:
