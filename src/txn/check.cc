@@ -66,15 +66,7 @@ void DeepCheck::check_chain(TableId table, RowId row, const storage::OverflowRef
 
 /// Fills key columns that stand in chains.
 storage::Status DeepCheck::fill_keys(const TableFormat& format, std::vector<Cell>& row, Arena& arena) {
-  for (std::size_t c = 0; c < row.size(); ++c) {
-    if (!format.key_columns[c] || row[c].kind != CellKind::kOverflow) continue;
-    const auto ref = row[c].overflow_ref();
-    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-    storage::OverflowRead read(ref, to);
-    if (auto s = storage::run_blocking([&] { return read.run(parts_.buffer()); }); !s) return s;
-    row[c] = Cell::stored({to, ref.bytes});
-  }
-  return {};
+  return storage::run_blocking([&] { return parts_.load_key_cells(format, &row, arena); });
 }
 
 /// Calls visit(row id, cells, tombstone) for every row; goes on behind a leaf that cannot be read. False:

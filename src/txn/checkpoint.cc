@@ -47,6 +47,7 @@ storage::CheckpointPositions SystemParts::capture(std::uint64_t) {
   {
     std::lock_guard lock(damage_mutex);
     captured_set_aside = trees_set_aside;
+    captured_owed = owed_rows;
   }
   {
     std::lock_guard lock(drop_mutex);
@@ -128,6 +129,16 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     w.varint(lsn.raw());
     static_cast<void>(sink.add(storage::SnapshotRecord::kPrepared, body));
   }
+  // OWED: varint table, varint row.
+  const auto add_owed = [&](TableId table, RowId row) {
+    body.clear();
+    ByteWriter w(body);
+    w.varint(table.raw());
+    w.varint(row.raw());
+    static_cast<void>(sink.add(storage::SnapshotRecord::kOwed, body));
+  };
+  for (const auto& [table, rows] : captured_owed)
+    for (const RowId row : rows) add_owed(table, row);
   std::vector<IndexPart> indexes;  // of the table `indexes_of`
   std::uint32_t indexes_of = 0;
   // PURGE: varint table, varint row, varint index (0: the row itself), text key.
@@ -173,6 +184,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
         --i;
         continue;
       }
+      if (!status) add_owed(TableId{r->table}, RowId{r->row});
       if (!status || !reachable) continue;
       const auto add = [&](std::uint32_t index, ByteSpan key) {
         body.clear();

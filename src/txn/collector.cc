@@ -104,7 +104,7 @@ bool SystemParts::purge_record(UndoRec& record) {
   const bool removal = record.op == UndoOp::kDelete;
   std::vector<EntryLatches::Emptied> emptied;
   std::vector<storage::OverflowRef> chains;
-  bool leaf_empty = false, later = false, changed = false, damaged = false;
+  bool leaf_empty = false, later = false, changed = false;
   const auto status = storage::run_blocking([&]() -> storage::Status {
     emptied.clear();
     chains.clear();
@@ -131,7 +131,7 @@ bool SystemParts::purge_record(UndoRec& record) {
       auto s = entries.remove(*k.tree, k.key, row);
       // An entry in a bad page is not readable either. Those in the other indexes must go all the same: once
       // the chain is cut, they would count as right.
-      if (s.outcome == storage::Outcome::kDamaged) damaged = true;
+      if (s.outcome == storage::Outcome::kDamaged) owe_row(TableId{record.table}, row, s.page);
       else if (!s) return s;
     }
     if (removal) {
@@ -162,7 +162,8 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (later) return false;
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
   if (changed || (!status && tree->upkeep_format() != format_ref)) return purge_record(record);
-  if ((!status || damaged) && options.log_line) options.log_line("collection met a damaged page");
+  if (!status && status.outcome != storage::Outcome::kDamaged) return false;  // no frame, say
+  if (!status) owe_row(TableId{record.table}, row, status.page);
   for (const auto& e : emptied)
     static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
   if (leaf_empty)

@@ -1,5 +1,5 @@
 // Pages that cannot be read: what recovery leaves out for the moment, what it makes anew at the end, and what
-// is set aside, by it or by a rollback (decisions 042, 045 and 046).
+// is set aside, by it or by a rollback; what collection could not purge for them (decisions 042, 045 to 047).
 #include <fmt/format.h>
 
 #include "rustbd/base/error.h"
@@ -206,6 +206,68 @@ void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
   if (record.op == UndoOp::kBulk) versions.clear_bulk(&record);
   else versions.pop(&record);
   record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+}
+
+// --- Rows that collection could not purge ---
+
+void SystemParts::owe_row(TableId table, RowId row, PageId page) {
+  std::lock_guard lock(damage_mutex);
+  const bool first = owed_rows[table].insert(row).second && owed_rows[table].size() == 1;
+  if (first && options.log_line)
+    options.log_line(
+        fmt::format("page {} cannot be read: what older versions of rows of table {} left in its indexes is "
+                    "taken out by a start that can",
+                    page.raw(), table.raw()));
+}
+
+void SystemParts::settle_owed_rows() {
+  for (auto owed = owed_rows.begin(); owed != owed_rows.end();) {
+    const auto state = tree_state(owed->first);
+    const bool dropped = state == nullptr || state->format() == nullptr;
+    const bool done = dropped || (!state->tree->is_set_aside() && settle_owed_rows(*state, &owed->second));
+    owed = done ? owed_rows.erase(owed) : std::next(owed);
+  }
+}
+
+/// True: nothing is owed any more.
+bool SystemParts::settle_owed_rows(TreeState& state, std::set<RowId>* rows) {
+  const auto format = state.format();
+  std::map<RowId, std::vector<Cell>> images;  // of the rows that can be read; empty: it is gone
+  std::vector<RowId> deleted;
+  Arena arena(4096);
+  for (const RowId row : *rows) {
+    bool found = false, tombstone = false;
+    std::vector<Cell> cells;
+    auto status = find_row(state, *format, row, &cells, arena, &found, &tombstone);
+    if (status) status = storage::run_blocking([&] { return load_key_cells(*format, &cells, arena); });
+    if (!status) continue;  // still not
+    if (tombstone) deleted.push_back(row);
+    images[row] = found && !tombstone ? std::move(cells) : std::vector<Cell>{};
+  }
+  bool whole = true;
+  for (const IndexPart& part : format->indexes) {
+    if (images.empty() || part.tree->is_set_aside()) continue;
+    if (part.computed) {
+      if (!options.examine) set_index_aside(part.layout->id, part.tree->root());
+      continue;
+    }
+    std::vector<std::pair<Bytes, RowId>> stale;
+    Bytes present;
+    whole &= storage::for_each_entry(*part.tree, [&](ByteSpan key, RowId row) {
+      const auto image = images.find(row);
+      if (image == images.end()) return;
+      present.clear();
+      bool null = false;
+      if (!image->second.empty())
+        append_entry_key(*format, *part.layout, image->second, arena, present, &null);
+      if (as_chars(present) != as_chars(key)) stale.emplace_back(Bytes(key.begin(), key.end()), row);
+    });
+    for (const auto& [key, row] : stale) recover_entry(part, key, row, false);
+  }
+  if (!whole) return false;
+  for (const RowId row : deleted) recover_remove(state.id, row, {});
+  std::erase_if(*rows, [&](RowId row) { return images.contains(row); });
+  return rows->empty();
 }
 
 // --- Indexes ---

@@ -85,6 +85,19 @@ storage::Status SystemParts::find_row(TreeState& tree, const TableFormat& format
   });
 }
 
+storage::Status SystemParts::load_key_cells(const TableFormat& format, std::vector<Cell>* row, Arena& arena) {
+  for (std::size_t i = 0; i < row->size(); ++i) {
+    Cell& cell = (*row)[i];
+    if (!format.key_columns[i] || cell.kind != CellKind::kOverflow) continue;
+    const auto ref = cell.overflow_ref();
+    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
+    storage::OverflowRead read(ref, to);
+    if (auto s = read.run(buffer()); !s) return s;
+    cell = Cell::stored({to, ref.bytes});
+  }
+  return {};
+}
+
 template <class Change>
 storage::Status SystemParts::change_leaf(TreeState& tree, const TableFormat& format, RowId row,
                                          Change&& change) {
@@ -102,23 +115,12 @@ storage::Status SystemParts::change_leaf(TreeState& tree, const TableFormat& for
 namespace {
 
 /// Values of key columns in full.
-void fill_keys(SystemParts& parts, const TableFormat& format, std::vector<Cell>& row, Arena& arena) {
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
-    const auto ref = row[i].overflow_ref();
-    char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-    storage::OverflowRead read(ref, to);
-    parts.check_recovery(storage::run_blocking([&] { return read.run(parts.buffer()); }),
-                         "reading a long value");
-    row[i] = Cell::stored({to, ref.bytes});
-  }
-}
-
 Bytes entry_key(SystemParts& parts, const TableFormat& format, const IndexPart& part, std::vector<Cell> row,
                 Arena& arena) {
   Bytes key;
   bool null = false;
-  fill_keys(parts, format, row, arena);
+  parts.check_recovery(storage::run_blocking([&] { return parts.load_key_cells(format, &row, arena); }),
+                       "reading a long value");
   append_entry_key(format, *part.layout, row, arena, key, &null);
   return key;
 }
@@ -358,6 +360,11 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
     const PageId page{in.varint()};
     if (!in.ok()) throw damaged_snapshot();
     restore_set_aside(tree, page);
+  } else if (kind == storage::SnapshotRecord::kOwed) {
+    const TableId table{static_cast<std::uint32_t>(in.varint())};
+    const RowId row{in.varint()};
+    if (!in.ok()) throw damaged_snapshot();
+    owed_rows[table].insert(row);
   } else if (kind == storage::SnapshotRecord::kPurge) {
     restore_purge(in);
   } else if (kind == storage::SnapshotRecord::kActive) {
@@ -558,14 +565,7 @@ storage::Status SystemParts::entries_of_leaf(const TableFormat& format, const In
   for (std::uint32_t slot = view.lower_bound(*next); slot < view.rows(); ++slot) {
     if (view.tombstone(slot)) continue;
     if (!view.row(slot, row)) return storage::Status::damaged(leaf.page_id());
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
-      const auto ref = row[i].overflow_ref();
-      char* to = static_cast<char*>(arena.allocate(ref.bytes + 1, 1));
-      storage::OverflowRead read(ref, to);
-      if (auto s = read.run(buffer()); !s) return s;
-      row[i] = Cell::stored({to, ref.bytes});
-    }
+    if (auto s = load_key_cells(format, &row, arena); !s) return s;
     Bytes key;
     bool null = false;
     append_entry_key(format, *part.layout, row, arena, key, &null);
@@ -738,6 +738,7 @@ void SystemParts::open_all() {
   bootstrap();
   load_layouts();
   storage->deliver_undo_snapshot();
+  settle_owed_rows();
   replay();
   published_ts.store(last_ts);
   horizon.store(last_ts);

@@ -249,6 +249,7 @@ struct SystemParts final : storage::CheckpointSource {
   };
   std::map<TableId, CapturedTable> captured_tables;
   std::map<std::uint32_t, PageId> captured_set_aside;
+  std::map<TableId, std::set<RowId>> captured_owed;
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
@@ -379,6 +380,14 @@ struct SystemParts final : storage::CheckpointSource {
   /// -> page): their trees say XX001 to everybody, also after a restart, until they are dropped.
   /// damage_mutex.
   std::map<std::uint32_t, PageId> trees_set_aside;
+  /// Rows that collection could not purge because of a page that cannot be read: entries of versions that are
+  /// gone may stand in indexes, and would count as right once the page can be read, after a restart.
+  /// damage_mutex.
+  std::map<TableId, std::set<RowId>> owed_rows;
+  void owe_row(TableId table, RowId row, PageId page);
+  /// After the undo snapshot, when rows have one version: takes out what was left of those that can be read.
+  void settle_owed_rows();
+  bool settle_owed_rows(TreeState& state, std::set<RowId>* rows);
   void set_table_aside(TableId table, PageId page);
   bool set_index_aside(IndexId index, PageId page);  // false: it was before
   void keep_set_aside(const storage::TableLayout& layout);
@@ -414,6 +423,8 @@ struct SystemParts final : storage::CheckpointSource {
   storage::Status change_leaf(TreeState& tree, const TableFormat& format, RowId row, Change&& change);
   storage::Status find_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
                            Arena& arena, bool* found, bool* tombstone);
+  /// Reads the key columns that stand in overflow pages, into the arena.
+  storage::Status load_key_cells(const TableFormat& format, std::vector<Cell>* row, Arena& arena);
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);

@@ -92,6 +92,15 @@ inline bool take(std::vector<Planned>& planned, const std::string& path) {
   return false;
 }
 
+/// Bytes [begin, end) of a file that cannot be read for the moment.
+struct BadPlace {
+  std::string path;
+  std::uint64_t begin, end;
+  [[nodiscard]] bool overlaps(const std::string& other, std::uint64_t offset, std::uint64_t bytes) const {
+    return path == other && begin < offset + bytes && offset < end;
+  }
+};
+
 struct SimulatedDisk::State {
   State(std::uint64_t seed, SimulatedFaults f, SimulatedExecutor* e)
       : random(seed), faults(std::move(f)), executor(e) {}
@@ -107,6 +116,7 @@ struct SimulatedDisk::State {
   bool crashed = false;
   std::uint64_t used = 0;
   std::vector<Planned> failing_syncs, failing_writes, failing_reads;
+  std::vector<BadPlace> bad_places;
   std::vector<Damage> damages;
 
   bool rolls(std::uint32_t per_million) { return per_million != 0 && random.below(1'000'000) < per_million; }
@@ -247,6 +257,7 @@ class SimulatedFile final : public File {
   IoResult<> do_datasync();
   bool lose(std::uint64_t offset, std::span<const std::byte> from);
   std::uint64_t misdirect(std::uint64_t offset, std::span<const std::byte> from);
+  [[nodiscard]] bool fails(std::uint64_t offset, std::uint64_t bytes);
   [[nodiscard]] std::uint64_t some_block(std::uint64_t bytes);
   std::chrono::microseconds latency();
   void finish(IoRequest* request, IoResult<> status);

@@ -145,6 +145,7 @@ bool SimulatedDisk::crashed() const {
 void SimulatedDisk::restart() {
   State& s = *state_;
   std::lock_guard lock{s.mutex};
+  s.bad_places.clear();
   for (auto& [directory, changes] : s.pending_names) {
     const std::uint64_t kept = s.random.below(changes.size() + 1);
     for (std::uint64_t i = 0; i < kept; ++i) s.durable.apply(changes[i]);

@@ -27,6 +27,7 @@ inline constexpr std::size_t kSectorBytes = 512;
 /// Rates are per million operations. All zero: a disk that only crashes when told to.
 struct SimulatedFaults {
   std::uint32_t read_error = 0;             // EIO
+  std::uint32_t lasting_per_mille = 0;      // of the read errors: until a write there, or restart()
   std::uint32_t write_error = 0;            // EIO, the write may have happened in part
   std::uint32_t sync_error = 0;             // EIO, and what was not synced may stay so for ever
   std::uint32_t no_space = 0;               // ENOSPC of a write, allocate or create

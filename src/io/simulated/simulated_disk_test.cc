@@ -160,6 +160,20 @@ TEST(SimulatedDisk, FaultsHappenAtTheirRateAndOnlyWhereTheyApply) {
   EXPECT_TRUE(lost > 60 && lost < 150) << lost;
 }
 
+TEST(SimulatedDisk, AReadErrorMayLast) {
+  SimulatedDisk disk{3, {.read_error = 100'000, .lasting_per_mille = 1000}};
+  const auto file = open(disk, "f");
+  const auto data = filled(4096, 7);
+  std::vector<std::byte> back(4096);
+  ASSERT_TRUE(file->write(0, data));
+  while (file->read(0, back)) {}
+  for (int i = 0; i < 50; ++i) ASSERT_FALSE(file->read(8, std::span(back).first(8)));
+  disk.set_faults({.read_error = 1, .lasting_per_mille = 1000});
+  ASSERT_FALSE(file->read(0, back));
+  ASSERT_TRUE(file->write(0, data));
+  ASSERT_TRUE(file->read(0, back)) << "a write makes the place good";
+}
+
 TEST(SimulatedDisk, CapacityIsALimitThatRemovalLifts) {
   SimulatedDisk disk{1, {.capacity_bytes = 10'000}};
   ASSERT_TRUE(open(disk, "a")->allocate(0, 8000));

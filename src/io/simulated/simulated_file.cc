@@ -72,8 +72,7 @@ IoResult<> SimulatedFile::do_read(std::uint64_t offset, std::span<std::byte> int
   check_alignment(offset, into);
   std::lock_guard lock{state_.mutex};
   if (dead()) return failed(IoFailure::kDevice);
-  if (take(state_.failing_reads, path_) || state_.rolls_for(state_.faults.read_error, path_))
-    return failed(IoFailure::kDevice);
+  if (take(state_.failing_reads, path_) || fails(offset, into.size())) return failed(IoFailure::kDevice);
   if (offset + into.size() > inode_->current_bytes) return failed(IoFailure::kShort);
   if (state_.rolls_damage(state_.faults.misdirected_read, path_, offset, into.size())) {
     inode_->current.read(some_block(into.size()), into);
@@ -83,6 +82,18 @@ IoResult<> SimulatedFile::do_read(std::uint64_t offset, std::span<std::byte> int
   inode_->current.read(offset, into);
   state_.note_read(*inode_, offset, into.size());
   return {};
+}
+
+// An error of the disk, a new one or one that lasts.
+bool SimulatedFile::fails(std::uint64_t offset, std::uint64_t bytes) {
+  const SimulatedFaults& faults = state_.faults;
+  if (faults.read_error == 0) return false;
+  const auto bad = [&](const BadPlace& place) { return place.overlaps(path_, offset, bytes); };
+  if (std::ranges::any_of(state_.bad_places, bad)) return true;
+  if (!state_.rolls_for(faults.read_error, path_)) return false;
+  if (faults.lasting_per_mille != 0 && state_.random.below(1000) < faults.lasting_per_mille)
+    state_.bad_places.push_back({path_, offset, offset + bytes});
+  return true;
 }
 
 std::uint64_t SimulatedFile::some_block(std::uint64_t bytes) {
@@ -127,6 +138,8 @@ IoResult<> SimulatedFile::do_write(std::uint64_t offset, std::span<const std::by
     inode_->current.write(place, from);
     inode_->pending.push_back({place, {from.begin(), from.end()}, false});
     if (place == offset) state_.heal(*inode_, offset, from.size());
+    std::erase_if(state_.bad_places,
+                  [&](const BadPlace& bad) { return bad.overlaps(path_, place, from.size()); });
   }
   if (dies || broken) return failed(IoFailure::kDevice);
   return {};

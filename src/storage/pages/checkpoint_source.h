@@ -21,6 +21,7 @@ enum class SnapshotRecord : std::uint8_t {
   kRowCounter = 6,     // the next row id of a table (I17)
   kDroppedLayout = 7,  // of a table whose tree is still to be freed
   kSetAside = 8,  // a tree that nobody may use any more, and the page that cannot be read; before all others
+  kOwed = 9,      // a row of which entries may be left that nobody could take out
 };
 
 /// Limit of one record's body. A transaction with more undo gives several records, in order.

@@ -177,6 +177,7 @@ class Simulation {
       return world_.chance(per_mille) ? static_cast<std::uint32_t>(200u << random.below(8)) : 0;
     };
     errors_.read_error = rate(300);
+    errors_.lasting_per_mille = 500;
     errors_.write_error = rate(300);
     errors_.sync_error = rate(100);
     errors_.no_space = rate(300);
