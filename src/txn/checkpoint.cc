@@ -129,16 +129,17 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     w.varint(lsn.raw());
     static_cast<void>(sink.add(storage::SnapshotRecord::kPrepared, body));
   }
-  // OWED: varint table, varint row.
-  const auto add_owed = [&](TableId table, RowId row) {
+  // OWED: varint table, varint row, varint index (0: any).
+  const auto add_owed = [&](TableId table, OwedRow owed) {
     body.clear();
     ByteWriter w(body);
     w.varint(table.raw());
-    w.varint(row.raw());
+    w.varint(owed.row.raw());
+    w.varint(owed.index.raw());
     static_cast<void>(sink.add(storage::SnapshotRecord::kOwed, body));
   };
   for (const auto& [table, rows] : captured_owed)
-    for (const RowId row : rows) add_owed(table, row);
+    for (const OwedRow& owed : rows) add_owed(table, owed);
   std::vector<IndexPart> indexes;  // of the table `indexes_of`
   std::uint32_t indexes_of = 0;
   // PURGE: varint table, varint row, varint index (0: the row itself), text key.
@@ -180,11 +181,12 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
           return storage::Status::damaged(leaf.page_id());
         return old_keys(*format, indexes, *r, view, captured_ts, &keys, &reachable);
       });
-      if (!status && tree->upkeep_format() != format) {  // ALTER TABLE has laid the leaf out anew meanwhile
+      // ALTER TABLE has laid the leaf out anew meanwhile; or there was no frame.
+      if (!status && (tree->upkeep_format() != format || status.outcome == storage::Outcome::kNoFrame)) {
         --i;
         continue;
       }
-      if (!status) add_owed(TableId{r->table}, RowId{r->row});
+      if (!status) add_owed(TableId{r->table}, {RowId{r->row}, {}});
       if (!status || !reachable) continue;
       const auto add = [&](std::uint32_t index, ByteSpan key) {
         body.clear();

@@ -97,6 +97,7 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const std::vect
 bool SystemParts::purge_record(UndoRec& record) {
   const auto tree = tree_state(TableId{record.table});
   if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) return true;
+  if (tree->tree->is_set_aside()) return true;
   const auto format_ref = tree->upkeep_format();
   if (format_ref == nullptr) return true;
   const TableFormat& format = *format_ref;
@@ -124,15 +125,25 @@ bool SystemParts::purge_record(UndoRec& record) {
     if (!LeafView::open(leaf.data(), format.rows, &view)) return storage::Status::damaged(leaf.page_id());
     std::vector<OldKey> keys;
     bool reachable = false;
-    if (auto s = old_keys(format, format.indexes, record, view, kAborted, &keys, &reachable); !s) return s;
+    if (auto s = old_keys(format, format.indexes, record, view, kAborted, &keys, &reachable); !s) {
+      if (s.outcome != storage::Outcome::kDamaged) return s;
+      // The row can be read and its old keys cannot: there are entries that nobody can find, but by a
+      // look-up.
+      for (const IndexPart& part : format.indexes) set_index_aside(part.layout->id, s.page);
+      return {};
+    }
     if (!reachable) return {};
     EntryLatches entries(keys.size());
     for (const OldKey& k : keys) {
+      if (k.tree->is_set_aside()) continue;
       auto s = entries.remove(*k.tree, k.key, row);
       // An entry in a bad page is not readable either. Those in the other indexes must go all the same: once
       // the chain is cut, they would count as right.
-      if (s.outcome == storage::Outcome::kDamaged) owe_row(TableId{record.table}, row, s.page);
-      else if (!s) return s;
+      if (!s && s.outcome != storage::Outcome::kDamaged) return s;
+      if (s) continue;
+      changed = tree->upkeep_format() != format_ref;  // the index may be on its way out
+      if (changed) return {};
+      owe_row(TableId{record.table}, {row, k.index}, s.page);
     }
     if (removal) {
       if (auto dirty = leaf.mark_dirty(); !dirty) return storage::Status::miss(dirty.retry);
@@ -162,8 +173,9 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (later) return false;
   // ALTER TABLE may have laid the leaf out anew since the format was looked up.
   if (changed || (!status && tree->upkeep_format() != format_ref)) return purge_record(record);
+  if (!status && tree->dropped.load(std::memory_order_acquire)) return true;
   if (!status && status.outcome != storage::Outcome::kDamaged) return false;  // no frame, say
-  if (!status) owe_row(TableId{record.table}, row, status.page);
+  if (!status) owe_row(TableId{record.table}, {row, {}}, status.page);
   for (const auto& e : emptied)
     static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
   if (leaf_empty)
@@ -183,7 +195,7 @@ bool SystemParts::leaves_entries(const UndoRec& record) {
   return tree != nullptr && record.owner->id < tree->index_built_at.load(std::memory_order_acquire);
 }
 
-/// False: a checkpoint is about to note what is to be purged; later.
+/// False: a checkpoint is about to note what is to be purged, or there is no frame; later.
 bool SystemParts::collect_record(TxnState& state, std::size_t position) {
   UndoRec* r = state.records[position];
   std::vector<storage::OverflowRef> chains;

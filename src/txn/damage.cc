@@ -111,6 +111,7 @@ void SystemParts::rebuild_damaged_leaves(Lsn end) {
 /// Of a table of which a leaf was made anew: what recovery has left out of the leaf it has left out of them
 /// too, and so has collection in an earlier life, which could not read the leaf.
 void SystemParts::renew_indexes(TableId table, PageId page) {
+  owed_rows.erase(table);
   for (const IndexPart& part : tree_state(table)->format()->indexes) {
     if (part.computed) set_index_aside(part.layout->id, page);
     else damaged_indexes.insert(part.layout->id);
@@ -210,9 +211,17 @@ void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
 
 // --- Rows that collection could not purge ---
 
-void SystemParts::owe_row(TableId table, RowId row, PageId page) {
-  std::lock_guard lock(damage_mutex);
-  const bool first = owed_rows[table].insert(row).second && owed_rows[table].size() == 1;
+void SystemParts::owe_row(TableId table, OwedRow owed, PageId page) {
+  constexpr std::size_t kRowsMax = 20'000;  // of a table; a checkpoint copies them with the gate closed
+  std::unique_lock lock(damage_mutex);
+  std::set<OwedRow>& rows = owed_rows[table];
+  const bool first = rows.empty();
+  if (!owed.index.is_none() && rows.size() >= kRowsMax) {
+    lock.unlock();
+    set_index_aside(owed.index, page);
+    return;
+  }
+  rows.insert(owed);
   if (first && options.log_line)
     options.log_line(
         fmt::format("page {} cannot be read: what older versions of rows of table {} left in its indexes is "
@@ -224,36 +233,42 @@ void SystemParts::settle_owed_rows() {
   for (auto owed = owed_rows.begin(); owed != owed_rows.end();) {
     const auto state = tree_state(owed->first);
     const bool dropped = state == nullptr || state->format() == nullptr;
-    const bool done = dropped || (!state->tree->is_set_aside() && settle_owed_rows(*state, &owed->second));
-    owed = done ? owed_rows.erase(owed) : std::next(owed);
+    if (!dropped && !state->tree->is_set_aside()) settle_owed_rows(*state, &owed->second);
+    owed = dropped || owed->second.empty() ? owed_rows.erase(owed) : std::next(owed);
   }
 }
 
-/// True: nothing is owed any more.
-bool SystemParts::settle_owed_rows(TreeState& state, std::set<RowId>* rows) {
+void SystemParts::settle_owed_rows(TreeState& state, std::set<OwedRow>* rows) {
   const auto format = state.format();
   std::map<RowId, std::vector<Cell>> images;  // of the rows that can be read; empty: it is gone
   std::vector<RowId> deleted;
   Arena arena(4096);
-  for (const RowId row : *rows) {
+  for (const OwedRow& owed : *rows) {
+    if (images.contains(owed.row)) continue;
     bool found = false, tombstone = false;
     std::vector<Cell> cells;
-    auto status = find_row(state, *format, row, &cells, arena, &found, &tombstone);
-    if (status) status = storage::run_blocking([&] { return load_key_cells(*format, &cells, arena); });
-    if (!status) continue;  // still not
-    if (tombstone) deleted.push_back(row);
-    images[row] = found && !tombstone ? std::move(cells) : std::vector<Cell>{};
+    auto status = find_row(state, *format, owed.row, &cells, arena, &found, &tombstone);
+    if (status.outcome == storage::Outcome::kDamaged) continue;  // still not
+    check_recovery(status, "reading a row");
+    if (found) status = storage::run_blocking([&] { return load_key_cells(*format, &cells, arena); });
+    if (!status && !options.examine)  // its key is not known, so every entry of it counts
+      for (const IndexPart& part : format->indexes) set_index_aside(part.layout->id, status.page);
+    if (tombstone && status) deleted.push_back(owed.row);
+    images[owed.row] = found && !tombstone && status ? std::move(cells) : std::vector<Cell>{};
   }
-  bool whole = true;
   for (const IndexPart& part : format->indexes) {
-    if (images.empty() || part.tree->is_set_aside()) continue;
+    const IndexId id = part.layout->id;
+    const bool concerned = std::ranges::any_of(*rows, [&](const OwedRow& owed) {
+      return (owed.index.is_none() || owed.index == id) && images.contains(owed.row);
+    });
+    if (!concerned || part.tree->is_set_aside()) continue;
     if (part.computed) {
-      if (!options.examine) set_index_aside(part.layout->id, part.tree->root());
+      if (!options.examine) set_index_aside(id, part.tree->root());
       continue;
     }
     std::vector<std::pair<Bytes, RowId>> stale;
     Bytes present;
-    whole &= storage::for_each_entry(*part.tree, [&](ByteSpan key, RowId row) {
+    const bool whole = storage::for_each_entry(*part.tree, [&](ByteSpan key, RowId row) {
       const auto image = images.find(row);
       if (image == images.end()) return;
       present.clear();
@@ -263,11 +278,13 @@ bool SystemParts::settle_owed_rows(TreeState& state, std::set<RowId>* rows) {
       if (as_chars(present) != as_chars(key)) stale.emplace_back(Bytes(key.begin(), key.end()), row);
     });
     for (const auto& [key, row] : stale) recover_entry(part, key, row, false);
+    if (whole || options.examine) continue;
+    std::lock_guard lock(damage_mutex);  // what stands behind its bad page would count as right
+    damaged_indexes.insert(id);
+    any_damaged_index.store(true, std::memory_order_relaxed);
   }
-  if (!whole) return false;
   for (const RowId row : deleted) recover_remove(state.id, row, {});
-  std::erase_if(*rows, [&](RowId row) { return images.contains(row); });
-  return rows->empty();
+  std::erase_if(*rows, [&](const OwedRow& owed) { return images.contains(owed.row); });
 }
 
 // --- Indexes ---
@@ -312,8 +329,8 @@ void SystemParts::rebuild_damaged_indexes() {
     const auto format = state->format();
     for (const IndexPart& part : format->indexes)
       if (damaged_indexes.erase(part.layout->id) != 0) {
-        recover_build_index(*format, part);
-        rebuilt_indexes.push_back(part.layout->id);
+        recover_build_index(*format, part, true);
+        if (!part.tree->is_set_aside()) rebuilt_indexes.push_back(part.layout->id);
       }
   }
   damaged_indexes.clear();

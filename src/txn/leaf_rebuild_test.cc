@@ -418,7 +418,8 @@ TEST_F(LeafRebuildTest, EntriesThatCollectionCouldNotTakeOutGoWithAStart) {
     db_->system().checkpoint_blocking();
     db_->crash();
     db_->open();  // it cannot be read yet
-    EXPECT_EQ(db_->system().parts().owed_rows[ids_.table].size(), 4u);
+    // An index is built anew at once: what stands behind its bad page would count as right.
+    EXPECT_EQ(db_->system().parts().owed_rows[ids_.table].size(), index_page ? 0u : 4u);
     db_->system().checkpoint_blocking();
     db_->crash();
     flip();

@@ -114,7 +114,6 @@ storage::Status SystemParts::change_leaf(TreeState& tree, const TableFormat& for
 
 namespace {
 
-/// Values of key columns in full.
 Bytes entry_key(SystemParts& parts, const TableFormat& format, const IndexPart& part, std::vector<Cell> row,
                 Arena& arena) {
   Bytes key;
@@ -363,8 +362,9 @@ void SystemParts::restore(storage::SnapshotRecord kind, ByteSpan body) {
   } else if (kind == storage::SnapshotRecord::kOwed) {
     const TableId table{static_cast<std::uint32_t>(in.varint())};
     const RowId row{in.varint()};
+    const IndexId index{static_cast<std::uint32_t>(in.varint())};
     if (!in.ok()) throw damaged_snapshot();
-    owed_rows[table].insert(row);
+    owed_rows[table].insert({row, index});
   } else if (kind == storage::SnapshotRecord::kPurge) {
     restore_purge(in);
   } else if (kind == storage::SnapshotRecord::kActive) {
@@ -525,19 +525,23 @@ void SystemParts::layout_changed(Oid database, Oid relation,
     if (altered && open_done) {
       const auto format = tree_state(layout->table)->format();
       for (const IndexPart& part : format->indexes)
-        if (before->find_index(part.layout->id) == nullptr) recover_build_index(*format, part);
+        if (before->find_index(part.layout->id) == nullptr) recover_build_index(*format, part, false);
     }
   }
   publish_layout(database, relation, layout);
 }
 
-void SystemParts::recover_build_index(const TableFormat& format, const IndexPart& part) {
+void SystemParts::recover_build_index(const TableFormat& format, const IndexPart& part, bool anew) {
   if (part.computed) return;  // its entries follow as events of the DDL batch
   RowId next{1};
   for (bool end = false; !end;) {
     std::vector<std::pair<Bytes, RowId>> entries;
     const auto status =
         storage::run_blocking([&] { return entries_of_leaf(format, part, &next, &end, &entries); });
+    if (anew && status.outcome == storage::Outcome::kDamaged && !options.examine) {
+      set_index_aside(part.layout->id, status.page);
+      return;
+    }
     if (set_aside(status, format.layout->table, next)) {
       if (tree_state(format.layout->table)->tree->is_set_aside()) return;
       std::lock_guard lock(damage_mutex);
@@ -738,7 +742,7 @@ void SystemParts::open_all() {
   bootstrap();
   load_layouts();
   storage->deliver_undo_snapshot();
-  settle_owed_rows();
+  examined([&] { settle_owed_rows(); });
   replay();
   published_ts.store(last_ts);
   horizon.store(last_ts);

@@ -131,6 +131,14 @@ struct PreparedEntry {
   std::unique_ptr<Transaction> transaction;
 };
 
+/// A row of which collection has left entries behind: of versions that are gone, which would count as right
+/// once the page that could not be read can be, after a restart.
+struct OwedRow {
+  RowId row;
+  IndexId index;  // whose page it was; none: it was the row's leaf, and entries may be left in any
+  auto operator<=>(const OwedRow&) const = default;
+};
+
 struct SystemParts final : storage::CheckpointSource {
   SystemParts(io::Environment env, Options opts);
   ~SystemParts() override;
@@ -249,7 +257,7 @@ struct SystemParts final : storage::CheckpointSource {
   };
   std::map<TableId, CapturedTable> captured_tables;
   std::map<std::uint32_t, PageId> captured_set_aside;
-  std::map<TableId, std::set<RowId>> captured_owed;
+  std::map<TableId, std::set<OwedRow>> captured_owed;
   std::vector<std::shared_ptr<const TableFormat>> captured_dropped;
   std::uint64_t captured_ts = 0;
   std::map<TableId, Sequence> captured_sequences;
@@ -380,14 +388,12 @@ struct SystemParts final : storage::CheckpointSource {
   /// -> page): their trees say XX001 to everybody, also after a restart, until they are dropped.
   /// damage_mutex.
   std::map<std::uint32_t, PageId> trees_set_aside;
-  /// Rows that collection could not purge because of a page that cannot be read: entries of versions that are
-  /// gone may stand in indexes, and would count as right once the page can be read, after a restart.
-  /// damage_mutex.
-  std::map<TableId, std::set<RowId>> owed_rows;
-  void owe_row(TableId table, RowId row, PageId page);
+  /// What collection could not purge because of a page that cannot be read. damage_mutex.
+  std::map<TableId, std::set<OwedRow>> owed_rows;
+  void owe_row(TableId table, OwedRow owed, PageId page);
   /// After the undo snapshot, when rows have one version: takes out what was left of those that can be read.
   void settle_owed_rows();
-  bool settle_owed_rows(TreeState& state, std::set<RowId>* rows);
+  void settle_owed_rows(TreeState& state, std::set<OwedRow>* rows);
   void set_table_aside(TableId table, PageId page);
   bool set_index_aside(IndexId index, PageId page);  // false: it was before
   void keep_set_aside(const storage::TableLayout& layout);
@@ -428,7 +434,8 @@ struct SystemParts final : storage::CheckpointSource {
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);
   void layout_changed(Oid database, Oid relation, std::shared_ptr<const storage::TableLayout> layout);
-  void recover_build_index(const TableFormat& format, const IndexPart& part);
+  /// `anew`: it was there before, so it is set aside where a row cannot be read.
+  void recover_build_index(const TableFormat& format, const IndexPart& part, bool anew);
   storage::Status entries_of_leaf(const TableFormat& format, const IndexPart& part, RowId* next, bool* end,
                                   std::vector<std::pair<Bytes, RowId>>* entries);
   void open_log(const log::Geometry& geometry, const log::LogEnd& end);

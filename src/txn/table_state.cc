@@ -203,7 +203,12 @@ void SystemParts::forget_trees(const storage::TableLayout& layout, const storage
   }
   {
     std::lock_guard lock(damage_mutex);
-    for (const auto& g : gone) trees_set_aside.erase(g.id);
+    for (const auto& g : gone) {
+      trees_set_aside.erase(g.id);
+      if (!g.is_index) owed_rows.erase(TableId{g.id});
+      else if (const auto owed = owed_rows.find(layout.table); owed != owed_rows.end())
+        std::erase_if(owed->second, [&](const OwedRow& row) { return row.index == IndexId{g.id}; });
+    }
   }
   {
     std::unique_lock lock(tables_mutex);

@@ -263,6 +263,24 @@ Task<> Transaction::rollback_to(Savepoint savepoint) {
   parts.locks->release_to(*locker_, savepoint.locks);
 }
 
+/// Awaits what stands in the way of a rollback. For room, in the data file or in memory, it waits as long as
+/// it takes. False: a page cannot be read or written.
+Task<bool> Transaction::undo_may_go_on(const storage::Status& status) {
+  constexpr std::chrono::milliseconds kPatience{20};
+  SystemParts& parts = system_.parts();
+  switch (status.outcome) {
+    case storage::Outcome::kMiss: co_await status.wait; co_return true;
+    case storage::Outcome::kNoFrame:
+    case storage::Outcome::kNoSpace:
+      if (parts.buffer().admit_write() == storage::WriteAdmission::kStopped) co_return false;
+      co_await parts.environment.executor->after(kPatience);
+      co_return true;
+    case storage::Outcome::kRestart:
+    case storage::Outcome::kFull: co_return true;
+    default: co_return false;
+  }
+}
+
 /// Layout changes made after `undo_records`, newest first: the trees go back to the layout before.
 Task<> Transaction::revert_layouts(std::size_t undo_records) {
   SystemParts& parts = system_.parts();
@@ -282,15 +300,13 @@ Task<> Transaction::revert_layouts(std::size_t undo_records) {
       for (;;) {
         auto status = tree->tree->downgrade_leaves(from, to, &position);
         if (status) break;
-        if (status.outcome == storage::Outcome::kMiss) {
-          co_await status.wait;
-        } else if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
+        if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
           parts.set_table_aside(change.after->table, status.page);
           break;
-        } else if (status.outcome != storage::Outcome::kRestart) {
-          parts.options.on_fatal("ALTER TABLE could not be taken back: a page cannot be read or written");
-          break;
         }
+        if (co_await undo_may_go_on(status)) continue;
+        parts.options.on_fatal("ALTER TABLE could not be taken back: a page cannot be read or written");
+        break;
       }
     }
     parts.set_newest(change.before, SystemParts::Lacking::kUndone);
@@ -308,12 +324,10 @@ Task<> Transaction::undo_to(std::size_t undo_records) {
     for (;;) {
       storage::Status status = parts.undo_record(*record);
       if (status) break;
-      if (status.outcome == storage::Outcome::kMiss) {
-        co_await status.wait;
-      } else if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
+      if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
         parts.give_up_undo(*record, status);
         if (record->undone_epoch.load(std::memory_order_relaxed) != 0) break;
-      } else if (status.outcome != storage::Outcome::kRestart && status.outcome != storage::Outcome::kFull) {
+      } else if (!co_await undo_may_go_on(status)) {
         parts.options.on_fatal("a change could not be taken back: the page cannot be read or written");
         co_return;
       }

@@ -11,6 +11,7 @@
 #include "rustbd/base/bytes.h"
 #include "rustbd/base/ids.h"
 #include "rustbd/base/task.h"
+#include "rustbd/storage/btree/status.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
 
@@ -151,6 +152,7 @@ class Transaction {
   TxnState& make_state(std::uint64_t id);
   void make_undo_room();
   Task<> undo_to(std::size_t undo_records);
+  Task<bool> undo_may_go_on(const storage::Status& status);
   Task<Outcome> commit_writes(CommitMode mode);
   /// The batch with the rest of its events, and room for it in the log.
   Task<Outcome> reserve_last_batch(log::BatchKind kind, log::BatchKind large, log::PreparedBatch* batch,

@@ -58,8 +58,8 @@ class IndexView {
   /// First entry that is not below the key, which lies within the fences (else: by its bytes after the prefix
   /// length).
   [[nodiscard]] bool lower_bound(ByteSpan key, std::uint32_t* place) const;
-  /// The same of a key that is not below that of entry `from`, for one that stands near it: it looks at 1, 2,
-  /// 4 ... entries further on (Bentley and Yao, 1976).
+  /// The same of a key whose place is not before `from`, and near it: it looks at 1, 2, 4 ... entries further
+  /// on (Bentley and Yao, 1976).
   [[nodiscard]] bool lower_bound_near(std::uint32_t from, ByteSpan key, std::uint32_t* place) const;
   /// Last entry of an inner page that is not above (kAt) or is below (kBefore) the key.
   [[nodiscard]] bool child_place(ByteSpan key, Side side, std::uint32_t* place) const;

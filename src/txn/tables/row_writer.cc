@@ -443,6 +443,7 @@ RowWriter::Step RowWriter::add_entries(EntryLatches& latches, const LeafView* ow
                                        const WriteExtras& extras, Outcome* out, After* after) {
   for (const auto& e : s_.entries) {
     const storage::IndexLayout& index = *e.part->layout;
+    if (redo_ != nullptr && e.part->tree->is_set_aside()) continue;  // it is built anew from the rows
     const bool check = index.unique && (!e.has_null || index.nulls_not_distinct) && redo_ == nullptr;
     storage::Status status;
     if (!check) {

@@ -346,6 +346,16 @@ class Simulation {
     world_.model.acknowledge(txn->commit_timestamp().raw());
   }
 
+  /// What an operator does in the end: a rollback waits for it.
+  void make_room_after(std::chrono::seconds delay) {
+    world_.executor.after(delay).then(world_.executor.workers(), [this, part = ++work_parts_] {
+      if (part != work_parts_) return;
+      errors_.no_space = 0;
+      errors_.capacity_bytes = faults_.capacity_bytes;
+      world_.disk->set_faults(errors_);
+    });
+  }
+
   /// Lets clients work until they are done or the power fails; afterwards no client is left.
   void work(int transactions) {
     world_.stopping = false;
@@ -354,6 +364,7 @@ class Simulation {
     if (world_.disk_errors) {
       if (little_room_) errors_.capacity_bytes = world_.disk->used_bytes() + world_.random.below(3 << 20);
       world_.disk->set_faults(errors_);
+      make_room_after(std::chrono::seconds(60));
     }
     std::uint64_t n = 1 + world_.random.below(6);
     if (options_.clients_max != 0) n = std::min<std::uint64_t>(n, options_.clients_max);
@@ -388,6 +399,7 @@ class Simulation {
     for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
     clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
+    ++work_parts_;
   }
 
   void decide_all() {
@@ -507,6 +519,7 @@ class Simulation {
   bool refused_ = false;                               // a start, and for good
   Options system_options_;
   bool little_room_ = false;
+  unsigned work_parts_ = 0;  // begun and ended
   std::uint64_t decisions_refused_ = 0;
   io::SimulatedFaults faults_, errors_;  // always; while clients work
   CrashResult result_;
