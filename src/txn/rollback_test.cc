@@ -15,7 +15,7 @@ TEST(Rollback, WaitsForRoomInTheDataFile) {
   TestDatabase db(7);
   db.open();
   const auto ids = db.make_accounts(false);
-  const auto locker = db.system().make_locker(1), other = db.system().make_locker(2);
+  auto locker = db.system().make_locker(1), other = db.system().make_locker(2);
   std::int64_t next = 1;
   const auto insert = [&](std::size_t bytes) {
     const auto txn = db.system().begin(*other);
@@ -28,7 +28,7 @@ TEST(Rollback, WaitsForRoomInTheDataFile) {
     return o.status;
   };
   ASSERT_EQ(insert(3000), Status::kOk);
-  const auto shorter = db.system().begin(*locker);
+  auto shorter = db.system().begin(*locker);
   shorter->begin_statement();
   {
     Table table = db.table(ids);
@@ -58,6 +58,9 @@ TEST(Rollback, WaitsForRoomInTheDataFile) {
     EXPECT_TRUE(db.commit(*txn).ok());
   }
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+  shorter.reset();
+  locker.reset();
+  other.reset();
   db.close();
 }
 
