@@ -13,6 +13,7 @@
 #include "rustbd/base/task.h"
 #include "rustbd/io/simulated/simulated_disk.h"
 #include "rustbd/io/simulated/simulated_executor.h"
+#include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/tables/index.h"
 #include "rustbd/txn/tables/table.h"
 #include "rustbd/txn/testing/crash_model.h"
@@ -121,8 +122,12 @@ struct CrashWorld {
 
   [[nodiscard]] bool has(Feature f) const { return (features & f) != 0; }
   [[nodiscard]] bool dead() const { return fatal || disk->crashed(); }
-  /// Something may be damaged by now.
-  [[nodiscard]] bool wounded() const { return damage && disk->damage().total() != 0; }
+  /// Something may be damaged by now; or a read error has made keys of old versions unknown, and an index is
+  /// set aside for it (docs/decisions/047).
+  [[nodiscard]] bool wounded() const {
+    return (damage && disk->damage().total() != 0) ||
+           (disk_errors && system != nullptr && !system->parts().trees_set_aside.empty());
+  }
   /// An outcome that damage explains: XX001 where the disk has done some. Counts it.
   [[nodiscard]] bool tolerates(Status status) const {
     const bool damaged = status == Status::kDamaged && wounded();
