@@ -429,7 +429,8 @@ struct SystemParts final : storage::CheckpointSource {
   storage::Status change_leaf(TreeState& tree, const TableFormat& format, RowId row, Change&& change);
   storage::Status find_row(TreeState& tree, const TableFormat& format, RowId row, std::vector<Cell>* cells,
                            Arena& arena, bool* found, bool* tombstone);
-  /// Reads the key columns that stand in overflow pages, into the arena.
+  /// Reads the key columns that stand in overflow pages, into the arena. Not kOk: call again with the same
+  /// row.
   storage::Status load_key_cells(const TableFormat& format, std::vector<Cell>* row, Arena& arena);
   void give_up_chain(const storage::OverflowRef& ref);
   void layout_row_changed(RowId row);

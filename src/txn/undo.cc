@@ -43,20 +43,6 @@ bool cells_equal(const Cell& a, const Cell& b, types::Phys phys) {
   return std::memcmp(&a.value, &b.value, types::width_of(phys)) == 0;
 }
 
-/// Overflow cells in key columns: read, so that the key can be made. Blocks only for pages.
-storage::Status fill_key_cells(SystemParts& parts, const TableFormat& format, std::vector<Cell>& row,
-                               Arena& arena) {
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    if (!format.key_columns[i] || row[i].kind != CellKind::kOverflow) continue;
-    const auto ref = row[i].overflow_ref();
-    char* to = static_cast<char*>(arena.allocate(ref.bytes, 1));
-    storage::OverflowRead read(ref, to);
-    if (auto status = read.run(parts.buffer()); !status) return status;
-    row[i] = Cell::stored({to, ref.bytes});
-  }
-  return {};
-}
-
 const ComputedEntry* find_computed(const std::vector<ComputedEntry>& list, IndexId id) {
   for (const auto& e : list)
     if (e.index == id) return &e;
@@ -75,7 +61,7 @@ struct OlderKeys {
       if (!part.computed) {
         Bytes present;
         bool null = false;
-        if (status = fill_key_cells(parts, format, image, arena); !status) return true;
+        if (status = parts.load_key_cells(format, &image, arena); !status) return true;
         append_entry_key(format, *part.layout, image, arena, present, &null);
         if (as_chars(present) == as_chars(key)) return true;
       }
@@ -169,8 +155,8 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
     if (record.op != UndoOp::kDelete) {
       std::vector<Cell> old_row = present, keys = present;
       for (std::size_t i = 0; i < columns.size(); ++i) old_row[columns[i]] = before[i];
-      if (status = fill_key_cells(*this, format, keys, arena); !status) return status;
-      if (status = fill_key_cells(*this, format, old_row, arena); !status) return status;
+      if (status = load_key_cells(format, &keys, arena); !status) return status;
+      if (status = load_key_cells(format, &old_row, arena); !status) return status;
       for (const IndexPart& part : format.indexes) {
         Bytes key;
         bool null = false;

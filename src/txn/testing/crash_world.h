@@ -2,6 +2,7 @@
 // model.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -122,11 +123,15 @@ struct CrashWorld {
 
   [[nodiscard]] bool has(Feature f) const { return (features & f) != 0; }
   [[nodiscard]] bool dead() const { return fatal || disk->crashed(); }
-  /// Something may be damaged by now; or a read error has made keys of old versions unknown, and an index is
-  /// set aside for it (docs/decisions/047).
+  /// Something may be damaged by now; or a read error has made keys of old versions unknown, and indexes (no
+  /// table) are set aside for it (docs/decisions/047).
   [[nodiscard]] bool wounded() const {
-    return (damage && disk->damage().total() != 0) ||
-           (disk_errors && system != nullptr && !system->parts().trees_set_aside.empty());
+    return (damage && disk->damage().total() != 0) || (disk_errors && system != nullptr && keys_unknown());
+  }
+  [[nodiscard]] bool keys_unknown() const {
+    const auto& aside = system->parts().trees_set_aside;
+    const auto index = [&](const auto& tree) { return system->parts().is_index(tree.first); };
+    return !aside.empty() && std::ranges::all_of(aside, index);
   }
   /// An outcome that damage explains: XX001 where the disk has done some. Counts it.
   [[nodiscard]] bool tolerates(Status status) const {
