@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -51,6 +52,8 @@ class Blink {
  public:
   using Key = typename Ops::Key;
   using OwnedKey = typename Ops::OwnedKey;
+  using Aim = typename Ops::Aim;
+  using Wish = typename Ops::Wish;
 
   Blink(BufferManager& buffer, std::uint32_t owner, PageId root)
       : buffer_(buffer), owner_(owner), root_(root) {}
@@ -90,15 +93,17 @@ class Blink {
 
   /// The page of `level` to which the parents lead with the key, by optimistic descent: it, or one to its
   /// right, covers the key. None: the tree is not that high. Pinned by the caller.
-  Status find(Key key, Side side, std::uint16_t level, PageId* page) {
+  /// `aim`: where in that page the key may stand.
+  Status find(Key key, Side side, std::uint16_t level, PageId* page, Aim* aim) {
     PageId at = root_;
+    std::uint32_t below = ~0u;  // the level of `at`, once its parent was seen
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       OptimisticGuard guard;
       if (Status s = fix(at, &guard); !s) return s;
-      prefetch_route(guard.data());
+      prefetch(guard.data(), below, *aim, nullptr);
       const PageFacts facts = facts_of(guard.data());
       PageId next;
-      const Route route = Ops::route(guard.data(), key, side, &next);
+      const Route route = Ops::route(guard.data(), key, side, &next, aim);
       if (!guard.check()) continue;
       if (!sound(facts)) return Status::damaged(at, owner_);
       if (facts.level <= level) {
@@ -107,8 +112,12 @@ class Blink {
       }
       if ((route != Route::kChild && route != Route::kRight) || next.is_none())
         return Status::damaged(at, owner_);
+      if (route == Route::kChild) {
+        note_shape(at, facts.level, guard.data());
+        below = facts.level - 1u;
+      }
       at = next;
-      if (route == Route::kChild && facts.level == level + 1) {
+      if (route == Route::kChild && below == level) {
         *page = at;
         return Status::ok();
       }
@@ -117,19 +126,22 @@ class Blink {
   }
 
   /// Latches the page of `level` that covers the key; the guard is empty if the tree is not that high.
-  /// `hint`: a page of level 0 to try first (with kAt), and set to the page found.
+  /// `hint`: a page of level 0 to try first (with kAt), and set to the page found. `wish`: what of a leaf
+  /// will be read then.
   template <class Guard>
-  Status fix_page(Key key, Side side, std::uint16_t level, Guard* guard, PageId* hint = nullptr) {
+  Status fix_page(Key key, Side side, std::uint16_t level, Guard* guard, PageId* hint = nullptr,
+                  const Wish* wish = nullptr) {
     if (const std::uint64_t page = set_aside_.load(std::memory_order_acquire); page != 0) [[unlikely]]
       return Status::damaged(PageId{page}, set_aside_for_);
     if (hint != nullptr && !hint->is_none() && try_hint(key, side, *hint, guard)) return Status::ok();
     for (std::uint32_t round = 0; round < kSpins; ++round) {
       PageId at;
-      if (Status s = find(key, side, level, &at); !s) return s;
+      Aim aim;
+      if (Status s = find(key, side, level, &at, &aim); !s) return s;
       *guard = Guard();
       if (at.is_none()) return Status::ok();
       bool again = false;
-      if (Status s = walk(key, side, level, at, guard, &again); !s) return s;
+      if (Status s = walk(key, side, level, {at, aim, wish}, guard, &again); !s) return s;
       if (again) continue;
       if (hint != nullptr) *hint = guard->page_id();
       return Status::ok();
@@ -253,9 +265,19 @@ class Blink {
     return f.owner == owner_ && (f.level == 0 ? kind == Ops::kLeafKind : kind == Ops::kInnerKind);
   }
 
-  /// Where route() looks besides the header: these lines come from memory together with it.
-  static void prefetch_route(const std::byte* page) {
+  /// What a search will read of the page comes from memory together with its header: where route() looks, and
+  /// where the key stands if the page has the shape of others of its level.
+  void prefetch(const std::byte* page, std::uint32_t level, const Aim& aim, const Wish* wish) {
     for (const std::size_t offset : Ops::kRouteReads) __builtin_prefetch(page + offset);
+    if (level < shapes_.size())
+      Ops::prefetch(page, level, aim, shapes_[level].load(std::memory_order_relaxed), wish);
+  }
+  /// Every eighth page counts, so that readers of many do not write to one cache line all the time.
+  void note_shape(PageId id, std::uint32_t level, const std::byte* page) {
+    if (id.raw() % 8 != 0 || level >= shapes_.size()) return;
+    const std::uint64_t shape = Ops::shape_of(page);
+    if (shapes_[level].load(std::memory_order_relaxed) != shape)
+      shapes_[level].store(shape, std::memory_order_relaxed);
   }
 
   template <class Guard>
@@ -278,13 +300,21 @@ class Blink {
     return false;
   }
 
-  /// From `at`, which find() gave, to the page that covers the key now. `again`: begin at the root.
+  /// What find() gave.
+  struct Found {
+    PageId at;
+    Aim aim;
+    const Wish* wish;
+  };
+
+  /// From there to the page that covers the key now. `again`: begin at the root.
   template <class Guard>
-  Status walk(Key key, Side side, std::uint16_t level, PageId at, Guard* guard, bool* again) {
+  Status walk(Key key, Side side, std::uint16_t level, const Found& found, Guard* guard, bool* again) {
+    PageId at = found.at;
     while (true) {
       *guard = Guard();  // the left one goes first: nobody needs it any more
       if (Status s = fix(at, guard); !s) return s;
-      prefetch_route(guard->data());
+      prefetch(guard->data(), level, found.aim, found.wish);
       const PageFacts facts = facts_of(guard->data());
       PageId next;
       const Route route = Ops::route(guard->data(), key, side, &next);
@@ -299,7 +329,10 @@ class Blink {
         *again = true;
         return at == root_ ? Status::ok() : Status::damaged(at, owner_);
       }
-      if (route == Route::kHere || route == Route::kChild) return Status::ok();
+      if (route == Route::kHere || route == Route::kChild) {
+        note_shape(at, level, guard->data());
+        return Status::ok();
+      }
       if (route != Route::kRight || next.is_none()) return Status::damaged(at, owner_);
       if constexpr (std::is_same_v<Guard, ExclusiveGuard>) note_missing(*guard, level, next);
       at = next;
@@ -566,6 +599,8 @@ class Blink {
   BufferManager& buffer_;
   const std::uint32_t owner_;
   const PageId root_;
+  /// By level, of a page met lately, as Ops packs it; 0: of none. Pages of a level are much alike.
+  std::array<std::atomic<std::uint64_t>, 2> shapes_{};
   std::atomic<std::uint64_t> set_aside_{0};  // page id; 0: the tree is in use
   std::uint32_t set_aside_for_ = 0;          // written once, before set_aside_
   mutable std::mutex mutex_;  // protects pending_; taken with a page latch held, never the other way round

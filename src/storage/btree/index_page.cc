@@ -93,20 +93,33 @@ bool IndexView::key(std::uint32_t i, Bytes* out) const {
   return true;
 }
 
-std::uint32_t IndexView::guess_entry(std::uint32_t head, std::uint32_t low, std::uint32_t high) const {
-  const std::uint32_t first = lower_.empty() ? slot(low).head : head_of(lower_.subspan(prefix_));
-  const std::uint32_t last = upper_.empty() ? slot(high - 1).head : head_of(upper_.subspan(prefix_));
-  const std::uint32_t guess = guess_place(head, first, last, low, high);
-  const std::byte* slots = page_ + kSlots + std::size_t{8} * guess;
+/// Asks for the memory that a search for an entry near `guess` will read.
+static void prefetch_entry(const std::byte* page, std::uint32_t guess, std::uint32_t count,
+                           std::uint32_t heap_low, std::uint32_t heap_end) {
+  const std::byte* slots = page + kSlots + std::size_t{8} * guess;
   for (const std::size_t away : {0u, 8 * kGuessStep}) {
     __builtin_prefetch(slots - away);
     __builtin_prefetch(slots + away);
   }
   // The heap grows downwards: in a page that was filled in order the entries stand in it in order.
-  const auto heap_end = static_cast<std::uint32_t>(upper_.data() - page_);
-  const std::uint32_t heap = heap_end - std::min(heap_lo_, heap_end);
-  __builtin_prefetch(page_ + heap_end - heap * (guess + 1) / count_);
+  const std::uint32_t heap = heap_end - std::min(heap_low, heap_end);
+  __builtin_prefetch(page + heap_end - heap * (guess + 1) / count);
+}
+
+std::uint32_t IndexView::guess_entry(std::uint32_t head, std::uint32_t low, std::uint32_t high) const {
+  const std::uint32_t first = lower_.empty() ? slot(low).head : head_of(lower_.subspan(prefix_));
+  const std::uint32_t last = upper_.empty() ? slot(high - 1).head : head_of(upper_.subspan(prefix_));
+  const std::uint32_t guess = guess_place(head, first, last, low, high);
+  prefetch_entry(page_, guess, count_, heap_lo_, static_cast<std::uint32_t>(upper_.data() - page_));
   return guess;
+}
+
+float IndexView::aim(std::uint32_t place, ByteSpan key) const {
+  const std::uint32_t first = place > 0 ? slot(place).head : head_of(lower_.subspan(prefix_));
+  const std::uint32_t last = place + 1 < count_ ? slot(place + 1).head : head_of(upper_.subspan(prefix_));
+  const std::uint32_t head = head_of(key.subspan(std::min<std::size_t>(prefix_, key.size())));
+  if (head <= first || last <= first) return 0;
+  return std::min(1.0F, static_cast<float>(head - first) / static_cast<float>(last - first));
 }
 
 bool IndexView::search(ByteSpan wanted, std::uint32_t low, std::uint32_t high, std::uint32_t* place) const {
@@ -381,7 +394,7 @@ bool IndexPage::lower_fits(ByteSpan lower) const {
 
 void IndexPage::set_lower(ByteSpan lower) { rebuild(lower, upper_, 0, count_, right_); }
 
-Route IndexOps::route(const std::byte* page, Key key, Side side, PageId* next) {
+Route IndexOps::route(const std::byte* page, Key key, Side side, PageId* next, Aim* aim) {
   IndexView view;
   if (!IndexView::open(page, &view)) return Route::kBad;
   *next = view.right_sibling();
@@ -395,7 +408,24 @@ Route IndexOps::route(const std::byte* page, Key key, Side side, PageId* next) {
   }
   if (!view.inner()) return Route::kHere;
   std::uint32_t place = 0;
-  return view.child_place(key, side, &place) && view.child(place, next) ? Route::kChild : Route::kBad;
+  if (!view.child_place(key, side, &place) || !view.child(place, next)) return Route::kBad;
+  if (aim != nullptr) aim->part = view.aim(place, key);
+  return Route::kChild;
+}
+
+std::uint64_t IndexOps::shape_of(const std::byte* page) {
+  IndexView view;
+  if (!IndexView::open(page, &view)) return 0;
+  const auto heap_end = static_cast<std::uint64_t>(view.upper().data() - page);
+  return view.count() | std::uint64_t{view.heap_low()} << 16 | heap_end << 32;
+}
+
+void IndexOps::prefetch(const std::byte* page, std::uint32_t, Aim aim, std::uint64_t shape, const Wish*) {
+  const auto count = static_cast<std::uint16_t>(shape);
+  if (count < kNarrowMin) return;
+  const auto guess = static_cast<std::uint32_t>(aim.part * static_cast<float>(count - 1));
+  prefetch_entry(page, guess, count, static_cast<std::uint16_t>(shape >> 16),
+                 static_cast<std::uint16_t>(shape >> 32));
 }
 
 namespace {

@@ -63,10 +63,13 @@ class IndexView {
   [[nodiscard]] bool lower_bound_near(std::uint32_t from, ByteSpan key, std::uint32_t* place) const;
   /// Last entry of an inner page that is not above (kAt) or is below (kBefore) the key.
   [[nodiscard]] bool child_place(ByteSpan key, Side side, std::uint32_t* place) const;
+  /// Where in that child the key may stand: 0 at its begin, 1 at its end.
+  [[nodiscard]] float aim(std::uint32_t place, ByteSpan key) const;
   [[nodiscard]] std::uint32_t gap() const {
     return heap_lo_ - static_cast<std::uint32_t>(index_field::kSlots) - 8 * count_;
   }
   [[nodiscard]] std::uint32_t garbage() const { return garbage_; }
+  [[nodiscard]] std::uint32_t heap_low() const { return heap_lo_; }
   /// nullptr if sound, else what is wrong.
   [[nodiscard]] const char* verify() const;
 
@@ -139,7 +142,14 @@ struct IndexOps {
 
   static Key view(const OwnedKey& key) { return key; }
   static bool is_lowest(Key key) { return key.empty(); }
-  static Route route(const std::byte* page, Key key, Side side, PageId* next);
+  /// Where in the child the key may stand, by the keys beside it in the parent: 0 at its begin, 1 at its end.
+  struct Aim {
+    float part = 0;
+  };
+  struct Wish {};
+  static Route route(const std::byte* page, Key key, Side side, PageId* next, Aim* aim = nullptr);
+  static std::uint64_t shape_of(const std::byte* page);
+  static void prefetch(const std::byte* page, std::uint32_t level, Aim aim, std::uint64_t shape, const Wish*);
   static bool begins_at_or_below(const std::byte*, Key) {
     return true;
   }  // route() has compared the lower fence

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rustbd/base/bytes.h"
+#include "rustbd/base/small_vector.h"
 #include "rustbd/storage/btree/status.h"
 #include "rustbd/storage/btree/tree_report.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
@@ -37,11 +38,11 @@ struct IndexBatch {
     std::uint32_t key_offset = 0,
                   key_bytes = 0;  // into keys, without the rowid; only when keys were asked for
   };
-  std::vector<Entry> entries;
-  Bytes keys;
+  SmallVector<Entry, 2> entries;
+  SmallVector<std::byte, 48> keys;
   std::uint64_t removals = 0;  // IndexTree::removals() from before the leaf was read
   [[nodiscard]] ByteSpan key(const Entry& e) const {
-    return ByteSpan{keys}.subspan(e.key_offset, e.key_bytes);
+    return ByteSpan{keys.data(), keys.size()}.subspan(e.key_offset, e.key_bytes);
   }
   void clear() {
     entries.clear();

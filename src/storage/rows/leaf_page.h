@@ -49,6 +49,10 @@ class LeafView {
   /// Asks for the memory that a reader of those columns of the row will want, all of it at once; right where
   /// the leaf has all rows of its range, and else harmless.
   void prefetch(RowId rowid, std::span<const ColumnNumber> columns) const;
+  /// The same before anything of the leaf is read, by the shape of another one: its capacity, and how many
+  /// bytes of heap a row has there.
+  static void prefetch(const std::byte* page, const LeafLayout& layout, std::uint32_t capacity,
+                       std::uint32_t heap_per_row, std::uint32_t slot, std::span<const ColumnNumber> columns);
   /// Slot of the row, or kNoSlot.
   [[nodiscard]] std::uint32_t find(RowId rowid) const;
   /// First slot whose rowid is not below; rows() if there is none.

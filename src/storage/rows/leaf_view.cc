@@ -44,17 +44,30 @@ std::uint32_t LeafView::delta(std::uint32_t slot) const {
 void LeafView::prefetch(RowId rowid, std::span<const ColumnNumber> columns) const {
   const std::uint64_t slot = rowid.raw() - base_;
   if (rowid.raw() < base_ || slot >= rows_) return;
-  __builtin_prefetch(page_ + LeafLayout::delta_offset() + 2 * slot);
-  __builtin_prefetch(page_ + LeafLayout::flags_offset(capacity_) + slot);
+  prefetch(page_, *layout_, capacity_, 0, static_cast<std::uint32_t>(slot), columns);
+}
+
+void LeafView::prefetch(const std::byte* page, const LeafLayout& layout, std::uint32_t capacity,
+                        std::uint32_t heap_per_row, std::uint32_t slot,
+                        std::span<const ColumnNumber> columns) {
+  __builtin_prefetch(page + LeafLayout::delta_offset() + 2 * slot);
+  __builtin_prefetch(page + LeafLayout::flags_offset(capacity) + slot);
+  bool heap = false;
   for (const ColumnNumber column : columns) {
-    const LeafLayout::Place& place = layout_->place(column);
+    const LeafLayout::Place& place = layout.place(column);
     if (!place.stored) continue;
-    __builtin_prefetch(page_ + layout_->array_offset(capacity_, place) + std::uint64_t{place.width} * slot);
+    heap |= place.variable;
+    __builtin_prefetch(page + layout.array_offset(capacity, place) + std::uint64_t{place.width} * slot);
     if (place.bitmap >= 0) {
-      __builtin_prefetch(page_ + layout_->bitmap_offset(capacity_, static_cast<std::uint32_t>(place.bitmap)) +
+      __builtin_prefetch(page + layout.bitmap_offset(capacity, static_cast<std::uint32_t>(place.bitmap)) +
                          slot / 8);
     }
   }
+  if (!heap) return;
+  // The heap grows downwards: in a leaf that was filled in order the rows' values stand in it in order.
+  const std::uint32_t end = kPageBytes - heap_per_row * slot;
+  for (std::uint32_t back = 0; back < std::min<std::uint32_t>(heap_per_row + 64, 4 * 64); back += 64)
+    __builtin_prefetch(page + end - std::min(back, heap_per_row));
 }
 
 std::uint32_t LeafView::find(RowId rowid) const {

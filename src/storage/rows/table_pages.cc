@@ -12,6 +12,37 @@ std::byte* child_at(std::span<std::byte> page, std::uint32_t i) {
 }
 }  // namespace
 
+/// Of an inner page: its count.
+std::uint64_t TableOps::shape_of(const std::byte* page) {
+  if (read_once<std::uint16_t>(page + offsetof(PageHeader, level)) > 0)
+    return read_once<std::uint32_t>(page + offsetof(PageHeader, count));
+  const std::uint64_t capacity = read_once<std::uint16_t>(page + leaf_field::kCapacity);
+  const std::uint32_t rows = read_once<std::uint16_t>(page + leaf_field::kRows);
+  const std::uint32_t heap = kPageBytes - read_once<std::uint16_t>(page + leaf_field::kHeapLow);
+  const std::uint64_t version = read_once<std::uint32_t>(page + offsetof(PageHeader, schema_version));
+  return rows == 0 ? 0 : capacity | std::uint64_t{heap / rows & 0xFFFF} << 16 | version << 32;
+}
+
+void TableOps::prefetch(const std::byte* page, std::uint32_t level, Aim aim, std::uint64_t shape,
+                        const Wish* wish) {
+  if (level > 0) {
+    if (aim.offset >= aim.range || shape > TableInner::kCapacity) return;
+    const double part = static_cast<double>(aim.offset) / static_cast<double>(aim.range);
+    const std::byte* key =
+        page + TableInner::kKeys + std::size_t{8} * static_cast<std::uint32_t>(part * shape);
+    __builtin_prefetch(key);
+    __builtin_prefetch(key + 8 * kGuessStep);
+    __builtin_prefetch(key + (TableInner::kChildren - TableInner::kKeys));
+    return;
+  }
+  const auto capacity = static_cast<std::uint16_t>(shape);
+  if (wish == nullptr || aim.offset >= capacity) return;
+  const LeafLayout* layout = wish->format->find(static_cast<std::uint32_t>(shape >> 32));
+  if (layout == nullptr) return;
+  LeafView::prefetch(page, *layout, capacity, static_cast<std::uint16_t>(shape >> 16),
+                     static_cast<std::uint32_t>(aim.offset), wish->columns);
+}
+
 void TableOps::inner_insert(std::span<std::byte> page, Key key, PageId child) {
   PageHeader& header = header_of(page);
   const std::uint32_t at = child_place(page.data(), key) + 1;

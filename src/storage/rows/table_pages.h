@@ -56,7 +56,19 @@ struct TableOps {
   static Key view(OwnedKey key) { return key; }
   static bool is_lowest(Key key) { return key == 0; }
 
-  static Route route(const std::byte* page, Key key, Side side, PageId* next) {
+  /// Where in the child the row may stand: so many rowids after the lowest of so many.
+  struct Aim {
+    std::uint64_t offset = 0, range = 0;
+  };
+  struct Wish {
+    const RowFormat* format;
+    std::span<const ColumnNumber> columns;
+  };
+  static std::uint64_t shape_of(const std::byte* page);
+  static void prefetch(const std::byte* page, std::uint32_t level, Aim aim, std::uint64_t shape,
+                       const Wish* wish);
+
+  static Route route(const std::byte* page, Key key, Side side, PageId* next, Aim* aim = nullptr) {
     const Key target = side == Side::kAt ? key : key - 1;
     const auto kind = static_cast<PageKind>(read_once<std::uint8_t>(page + offsetof(PageHeader, kind)));
     *next = PageId{read_once<std::uint64_t>(page + offsetof(PageHeader, right_sibling))};
@@ -72,6 +84,11 @@ struct TableOps {
     const std::uint32_t place = TableInner::place(page, count, target);
     if (place == ~0u) return Route::kLeft;
     *next = TableInner::child(page, place);
+    if (aim != nullptr) {
+      const Key low = TableInner::key(page, place);
+      const Key high = place + 1 < count ? TableInner::key(page, place + 1) : TableInner::upper(page);
+      *aim = {target - low, high - low};
+    }
     return Route::kChild;
   }
   /// A leaf's hint is good when it begins at or below the key; its lower fence is not stored, its base is

@@ -43,13 +43,14 @@ Status TableTree::locate(RowId rowid, PageId* leaf) {
 
 namespace {
 template <class Guard>
-Status fix_any(TableBlink& tree, RowId rowid, Guard* leaf, PageId* hint) {
+Status fix_any(TableBlink& tree, RowId rowid, Guard* leaf, PageId* hint,
+               const TableOps::Wish* wish = nullptr) {
   const auto pin = tree.buffer().epochs().pin();
   PageId mine = hint != nullptr ? *hint : PageId{};
   if (mine.is_none() && rowid.raw() >= tree.last_base.load(std::memory_order_relaxed)) {
     mine = PageId{tree.last_leaf.load(std::memory_order_relaxed)};
   }
-  if (Status s = tree.fix_page(rowid.raw(), Side::kAt, 0, leaf, &mine); !s) return s;
+  if (Status s = tree.fix_page(rowid.raw(), Side::kAt, 0, leaf, &mine, wish); !s) return s;
   if (hint != nullptr) *hint = mine;
   if (read_once<std::uint64_t>(leaf->data() + leaf_field::kHighFence) == kNoHighFence &&
       tree.last_leaf.load(std::memory_order_relaxed) != mine.raw()) {
@@ -66,6 +67,11 @@ Status TableTree::fix_leaf(RowId rowid, OptimisticGuard* leaf, PageId* hint) {
 }
 Status TableTree::fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint) {
   return fix_any(*tree_, rowid, leaf, hint);
+}
+Status TableTree::fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint, const RowFormat& format,
+                           std::span<const ColumnNumber> columns) {
+  const TableOps::Wish wish{&format, columns};
+  return fix_any(*tree_, rowid, leaf, hint, &wish);
 }
 Status TableTree::fix_leaf(RowId rowid, ExclusiveGuard* leaf, PageId* hint) {
   return fix_any(*tree_, rowid, leaf, hint);

@@ -55,6 +55,9 @@ class TableTree {
   /// `hint`: page that may cover it (0: none), set to the page found; a stale one costs a descent.
   Status fix_leaf(RowId rowid, OptimisticGuard* leaf, PageId* hint = nullptr);
   Status fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint = nullptr);
+  /// The same for one who will read those columns of the row: their memory is asked for early.
+  Status fix_leaf(RowId rowid, SharedGuard* leaf, PageId* hint, const RowFormat& format,
+                  std::span<const ColumnNumber> columns);
   Status fix_leaf(RowId rowid, ExclusiveGuard* leaf, PageId* hint = nullptr);  // in the gate
   /// Page of the last leaf as last seen: hint for appends.
   [[nodiscard]] PageId append_hint() const;

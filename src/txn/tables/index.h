@@ -9,6 +9,7 @@
 
 #include "rustbd/base/bytes.h"
 #include "rustbd/base/ids.h"
+#include "rustbd/base/small_vector.h"
 #include "rustbd/txn/outcome.h"
 #include "rustbd/txn/tables/table.h"
 #include "rustbd/types/vector.h"
@@ -62,8 +63,8 @@ class IndexScan {
   IndexId index_;
   ReadView view_;
   ScanDirection direction_;
-  std::vector<ColumnNumber> columns_;
-  std::vector<types::Phys> phys_;
+  SmallVector<ColumnNumber, 8> columns_;
+  PhysList phys_;
   bool with_row_ids_;
   std::unique_ptr<Cursor> cursor_;
 };

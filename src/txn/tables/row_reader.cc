@@ -72,9 +72,8 @@ storage::Status RowReader::read_overflow(const storage::OverflowValue& value, Co
   return {};
 }
 
-std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns,
-                                 bool row_ids) {
-  std::vector<types::Phys> out;
+PhysList phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids) {
+  PhysList out;
   out.reserve(columns.size() + 1);
   for (const ColumnNumber c : columns) out.push_back(format.phys[c]);
   if (row_ids) out.push_back(types::Phys::kU64);
@@ -168,7 +167,8 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit*
   *added = false;
   if (!leaf_.held() || row.raw() < page_.base_rowid() || row.raw() >= page_.high_fence()) {
     leaf_.release();
-    if (auto status = state_.tree->fix_leaf(row, &leaf_, &hint_); !status) return status;
+    if (auto status = state_.tree->fix_leaf(row, &leaf_, &hint_, format_.rows, columns_); !status)
+      return status;
     RUSTBD_ASSERT(storage::LeafView::open(leaf_.data(), format_.rows, &page_), "a latched leaf is sound");
   }
   page_.prefetch(row, columns_);

@@ -97,8 +97,7 @@ class RowFetcher {
 
 /// The chunk buffer with exactly these columns, emptied.
 void prepare_chunk(types::ChunkBuffer& out, std::span<const types::Phys> phys);
-std::vector<types::Phys> phys_of(const TableFormat& format, std::span<const ColumnNumber> columns,
-                                 bool row_ids);
+PhysList phys_of(const TableFormat& format, std::span<const ColumnNumber> columns, bool row_ids);
 
 template <class Apply>
 storage::Status RowReader::rewind(const ChainHead& chain, Apply&& apply) {

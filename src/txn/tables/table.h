@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "rustbd/base/ids.h"
+#include "rustbd/base/small_vector.h"
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
@@ -22,6 +23,8 @@
 namespace rustbd::txn {
 
 using storage::ColumnNumber;
+/// What the columns of a chunk look like.
+using PhysList = SmallVector<types::Phys, 9>;
 struct TableFormat;
 struct TreeState;  // what all Table objects of one table id share: row counter, counts, the trees
 
@@ -159,8 +162,8 @@ class TableScan {
   void go_on(std::uint64_t row, PageId left);
   Table& table_;
   ReadView view_;
-  std::vector<ColumnNumber> columns_;
-  std::vector<types::Phys> phys_;
+  SmallVector<ColumnNumber, 8> columns_;
+  PhysList phys_;
   RowRange range_;
   std::uint64_t next_row_;
   bool with_row_ids_;
