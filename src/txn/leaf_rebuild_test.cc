@@ -430,5 +430,72 @@ TEST_F(LeafRebuildTest, EntriesThatCollectionCouldNotTakeOutGoWithAStart) {
   }
 }
 
+// What is owed of an index is bounded, for checkpoints copy it with the gate closed.
+TEST_F(LeafRebuildTest, AnIndexOfWhichTooMuchIsOwedIsSetAside) {
+  start(5);
+  insert(50);
+  auto& parts = db_->system().parts();
+  const PageId page = parts.index_tree(ids_.by_value)->root();
+  for (std::uint64_t row = 1; row <= 20'000; ++row)
+    parts.owe_row(ids_.table, {RowId{row}, ids_.by_value}, page);
+  EXPECT_TRUE(parts.trees_set_aside.empty());
+  parts.owe_row(ids_.table, {RowId{20'001}, ids_.by_value}, page);
+  EXPECT_EQ(parts.owed_rows[ids_.table].size(), 20'000u);
+  ASSERT_EQ(parts.trees_set_aside.size(), 1u);
+  EXPECT_TRUE(parts.index_tree(ids_.by_value)->is_set_aside());
+  EXPECT_FALSE(parts.index_tree(ids_.by_id)->is_set_aside());
+  db_->system().checkpoint_blocking();
+  db_->crash();
+  db_->open();  // what could not be noted any more is not known: the index is built anew
+  EXPECT_TRUE(db_->system().parts().owed_rows.empty());
+  EXPECT_TRUE(db_->system().parts().trees_set_aside.empty());
+  expect_rows();
+  db_->close();
+}
+
+// A prepared transaction that changed an index which is of no use any more ends as it should, and the index
+// has its entries when it is built anew.
+TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideAnIndexThatIsSetAside) {
+  for (const bool commits : {true, false}) {
+    SCOPED_TRACE(commits);
+    start(6);
+    insert(50);
+    collect();
+    const auto work = [&]() -> Task<Outcome> {
+      const auto locker = db_->system().make_locker(1);
+      auto txn = db_->system().begin(*locker);
+      txn->begin_statement();
+      Table table = db_->table(ids_);
+      Seen& changed = rows_.begin()->second;
+      const Row update(changed.id, 4242, "prepared"), added(next_id_, 4343, "added");
+      Outcome o = table.update(*txn, RowId{changed.row}, kChanged, update.ref(1), {});
+      RowId id;
+      if (o.ok()) o = table.insert(*txn, added.ref(), {}, &id);
+      if (!o.ok()) co_return o;
+      if (commits) {
+        changed.value = 4242, changed.note = "prepared";
+        Seen& row = rows_[id.raw()];
+        row.id = next_id_++, row.row = id.raw(), row.value = 4343, row.note = "added";
+      }
+      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
+    };
+    ASSERT_TRUE(testing::run_task(db_->executor(), work()).ok());
+    auto& parts = db_->system().parts();
+    parts.set_index_aside(ids_.by_value, parts.index_tree(ids_.by_value)->root());
+    db_->system().checkpoint_blocking();
+    db_->crash();
+    db_->open();
+    EXPECT_FALSE(db_->system().parts().index_tree(ids_.by_value)->is_set_aside()) << "it is built anew";
+    const TwoPhaseUser user{10, testing::kDatabase, true};
+    auto& system = db_->system();
+    ASSERT_TRUE(testing::run_task(db_->executor(), commits ? system.commit_prepared("beside", user)
+                                                           : system.rollback_prepared("beside", user))
+                    .ok());
+    collect();
+    expect_rows();
+    db_->close();
+  }
+}
+
 }  // namespace
 }  // namespace rustbd::txn

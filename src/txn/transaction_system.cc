@@ -54,6 +54,14 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
         return static_cast<double>(trees_set_aside.size());
       }));
   callbacks.push_back(registry->gauge_callback(
+      "rustbd_rows_owed_to_collection",
+      "Rows and index entries that collection could not clean up because a page cannot be read", [this] {
+        std::lock_guard lock(damage_mutex);
+        std::size_t rows = 0;
+        for (const auto& [table, owed] : owed_rows) rows += owed.size();
+        return static_cast<double>(rows);
+      }));
+  callbacks.push_back(registry->gauge_callback(
       "rustbd_version_chain_bytes", "Memory of undo records",
       [this] { return static_cast<double>(undo_total.load(std::memory_order_relaxed)); }));
 }
