@@ -79,8 +79,12 @@ class Server:
         """Syncs of the log so far."""
         if self.name == "PostgreSQL":
             return int(self.sql("select wal_sync from pg_stat_wal"))
+        return int(self.metric("rustbd_wal_fsync_seconds_count"))
+
+    def metric(self, name: str) -> float:
+        """Of RustBD."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.server.http}/metrics") as metrics:
-            return int(float(re.search(r"^rustbd_wal_fsync_seconds_count(?:{})? (\S+)", metrics.read().decode(), re.M)[1]))
+            return float(re.search(rf"^{name}(?:{{}})? (\S+)", metrics.read().decode(), re.M)[1])
 
     def data_bytes(self) -> int:
         return disk_bytes(self.data, self.log_folder)

@@ -60,6 +60,8 @@ class File {
   virtual IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) = 0;
   virtual IoResult<> truncate(std::uint64_t bytes) = 0;
   virtual IoResult<std::uint64_t> size() = 0;
+  /// Whether it passes by the kernel's page cache, as OpenOptions::direct asked for.
+  [[nodiscard]] virtual bool direct() const { return false; }
 };
 
 /// Holds an exclusive lock on a file for as long as it lives.

@@ -130,11 +130,14 @@ IoResult<std::unique_ptr<File>> RealDisk::open(const std::string& path, OpenOpti
   int flags = (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
   if (options.create) flags |= O_CREAT;
   const std::string name = absolute(path);
-  int fd = ::open(name.c_str(), flags | (options.direct ? O_DIRECT : 0), 0600);
-  if (fd < 0 && options.direct && errno == EINVAL)
-    fd = ::open(name.c_str(), flags, 0600);  // tmpfs, some overlays
+  bool direct = options.direct;
+  int fd = ::open(name.c_str(), flags | (direct ? O_DIRECT : 0), 0600);
+  if (fd < 0 && direct && errno == EINVAL) {  // tmpfs, some overlays
+    direct = false;
+    fd = ::open(name.c_str(), flags, 0600);
+  }
   if (fd < 0) return last_failure();
-  return make_file(fd, options.direct);
+  return make_file(fd, options.direct, direct);
 }
 
 IoResult<> RealDisk::remove(const std::string& path) {

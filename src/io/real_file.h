@@ -13,7 +13,8 @@ IoFailure failure_of(int error_number);
 /// backend.
 class RealFile : public File {
  public:
-  RealFile(int fd, bool aligned) : fd_(fd), aligned_(aligned) {}
+  /// `direct`: of an aligned one, whether the file system granted O_DIRECT.
+  RealFile(int fd, bool aligned, bool direct) : fd_(fd), aligned_(aligned), direct_(direct) {}
   ~RealFile() override;
   RealFile(const RealFile&) = delete;
   RealFile& operator=(const RealFile&) = delete;
@@ -24,6 +25,7 @@ class RealFile : public File {
   IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) override;
   IoResult<> truncate(std::uint64_t bytes) override;
   IoResult<std::uint64_t> size() override;
+  [[nodiscard]] bool direct() const override { return direct_; }
   [[nodiscard]] int descriptor() const { return fd_; }
 
  protected:
@@ -33,6 +35,7 @@ class RealFile : public File {
  private:
   const int fd_;
   const bool aligned_;
+  const bool direct_;
 };
 
 /// Path operations on a root directory; a backend adds make_file().
@@ -50,7 +53,7 @@ class RealDisk : public Disk {
   std::uint64_t free_bytes() override;
 
  protected:
-  virtual std::unique_ptr<File> make_file(int fd, bool aligned) = 0;
+  virtual std::unique_ptr<File> make_file(int fd, bool aligned, bool direct) = 0;
 
  private:
   [[nodiscard]] std::string absolute(const std::string& path) const;

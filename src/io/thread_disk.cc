@@ -60,7 +60,8 @@ class IoThreads {
 
 class ThreadFile final : public RealFile {
  public:
-  ThreadFile(int fd, bool aligned, IoThreads& threads) : RealFile(fd, aligned), threads_(threads) {}
+  ThreadFile(int fd, bool aligned, bool direct, IoThreads& threads)
+      : RealFile(fd, aligned, direct), threads_(threads) {}
   void read_async(std::uint64_t offset, std::span<std::byte> into, IoRequest* request) override {
     submit(request, [this, offset, into] { return read(offset, into); });
   }
@@ -89,8 +90,8 @@ class ThreadDisk final : public RealDisk {
   [[nodiscard]] std::string_view name() const override { return "threads"; }
 
  protected:
-  std::unique_ptr<File> make_file(int fd, bool aligned) override {
-    return std::make_unique<ThreadFile>(fd, aligned, threads_);
+  std::unique_ptr<File> make_file(int fd, bool aligned, bool direct) override {
+    return std::make_unique<ThreadFile>(fd, aligned, direct, threads_);
   }
 
  private:

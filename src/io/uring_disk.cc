@@ -172,7 +172,7 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
 
 class UringFile final : public RealFile {
  public:
-  UringFile(int fd, bool aligned, Ring& ring) : RealFile(fd, aligned), ring_(ring) {}
+  UringFile(int fd, bool aligned, bool direct, Ring& ring) : RealFile(fd, aligned, direct), ring_(ring) {}
   void read_async(std::uint64_t offset, std::span<std::byte> into, IoRequest* request) override {
     check_alignment(offset, into);
     start(Operation::Kind::kRead, offset, into.data(), into.size(), request);
@@ -200,8 +200,8 @@ class UringDisk final : public RealDisk {
   [[nodiscard]] std::string_view name() const override { return "io_uring"; }
 
  protected:
-  std::unique_ptr<File> make_file(int fd, bool aligned) override {
-    return std::make_unique<UringFile>(fd, aligned, *ring_);
+  std::unique_ptr<File> make_file(int fd, bool aligned, bool direct) override {
+    return std::make_unique<UringFile>(fd, aligned, direct, *ring_);
   }
 
  private:

@@ -121,6 +121,7 @@ const std::vector<ConfigKey>& config_keys() {
       {"tls.key", kText, "", "", "private key (PEM)"},
       {"buffer.size", kBytes, "", "", "page buffer; empty: 25 % of memory"},
       {"buffer.eviction_policy", kChoice, "clock", "clock,lru,random", "which pages leave the page buffer"},
+      {"buffer.direct_io", kBool, "false", "", "pages pass by the kernel's page cache (O_DIRECT)"},
       {"buffer.write_strategy", kChoice, "writeback", "writeback,writethrough,writebehind",
        "when changed pages are written: by eviction and checkpoints, at once, or within half a second"},
       {"storage.compression", kChoice, "lz4", "lz4,zstd,none", "how pages are written from now on"},

@@ -89,6 +89,7 @@ engine::DatabaseOptions database_options(const Config& config) {
   s.eviction_policy = buffer.policy;
   s.write_strategy = buffer.strategy;
   s.page_compression = buffer.compression;
+  s.direct_io = config.boolean("buffer.direct_io");
   s.checkpoint_interval_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.timeout"));
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
   s.recovery_target_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.recovery_target"));

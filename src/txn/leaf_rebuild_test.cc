@@ -453,6 +453,57 @@ TEST_F(LeafRebuildTest, AnIndexOfWhichTooMuchIsOwedIsSetAside) {
   db_->close();
 }
 
+// Its changes of a table that is set aside are left out as all others; those of other tables stay, and it can
+// be decided.
+TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideATableThatIsSetAside) {
+  for (const bool commits : {true, false}) {
+    SCOPED_TRACE(commits);
+    start(7);
+    insert(50);
+    collect();
+    const AccountIds lost = ids_, kept = db_->make_accounts(false);
+    const auto add = [&](Transaction& txn, const AccountIds& to) {
+      Table table = db_->table(to);
+      const Row row(1, 1, "prepared");
+      RowId id;
+      return table.insert(txn, row.ref(), {}, &id);
+    };
+    const auto work = [&]() -> Task<Outcome> {
+      const auto locker = db_->system().make_locker(1);
+      auto txn = db_->system().begin(*locker);
+      txn->begin_statement();
+      for (const AccountIds& ids : {lost, kept})
+        if (Outcome o = add(*txn, ids); !o.ok()) co_return o;
+      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
+    };
+    ASSERT_TRUE(testing::run_task(db_->executor(), work()).ok());
+    db_->system().parts().set_table_aside(lost.table, leaves()[0]);
+    db_->system().checkpoint_blocking();
+    db_->crash();
+    db_->open();
+    EXPECT_TRUE(db_->system().parts().tree_state(lost.table)->tree->is_set_aside());
+    const TwoPhaseUser user{10, testing::kDatabase, true};
+    auto& system = db_->system();
+    ASSERT_TRUE(testing::run_task(db_->executor(), commits ? system.commit_prepared("beside", user)
+                                                           : system.rollback_prepared("beside", user))
+                    .ok());
+    collect();
+    const auto rows = [&] {
+      const auto locker = db_->system().make_locker(1);
+      const auto txn = db_->system().begin(*locker);
+      txn->begin_statement();
+      Table table = db_->table(kept);
+      return TestDatabase::scan(table, txn->view()).size();
+    };
+    EXPECT_EQ(rows(), commits ? 1u : 0u);
+    db_->close();
+    db_->open();
+    EXPECT_EQ(rows(), commits ? 1u : 0u);
+    EXPECT_FALSE(db_->fatal);
+    db_->close();
+  }
+}
+
 // A prepared transaction that changed an index which is of no use any more ends as it should, and the index
 // has its entries when it is built anew.
 TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideAnIndexThatIsSetAside) {

@@ -362,9 +362,16 @@ void TransactionSystem::redo(Transaction& txn, const log::Event& event) {
     return;
   const auto layout = event.table == kLayoutTable ? nullptr : this->layout(event.table);
   if (layout == nullptr || !SystemParts::is_row_event(event)) throw PreparedLog::damaged(txn.id().raw());
+  SystemParts& parts = *parts_;
+  if (parts.tree_state(event.table)->tree->is_set_aside()) return;  // nobody reads it any more
   txn.make_undo_room();
   Table table(*this, layout);
-  const Outcome outcome = until_done_blocking([&] { return RowWriter(table, txn).redo(event); });
+  Outcome outcome;
+  do {  // it can be made without an index that is set aside
+    outcome = until_done_blocking([&] { return RowWriter(table, txn).redo(event); });
+  } while (outcome.status == Status::kDamaged && parts.is_index(outcome.owner) &&
+           !parts.buffer().unread(outcome.page) &&
+           parts.set_index_aside(IndexId{outcome.owner}, outcome.page));
   if (outcome.ok()) return;
   switch (outcome.status) {
     case Status::kNoSpace:
@@ -377,7 +384,8 @@ void TransactionSystem::redo(Transaction& txn, const log::Event& event) {
     default:
       throw error(sqlstate::kDataCorrupted,
                   "recovery: a change of prepared transaction {} does not fit table {} (page {})",
-                  txn.id().raw(), event.table.raw(), outcome.page.raw());
+                  txn.id().raw(), event.table.raw(), outcome.page.raw())
+          .with_hint("\"rustbd check --repair\" makes the page anew if the log has all of its rows.");
   }
 }
 

@@ -65,6 +65,21 @@ def test_health_and_metrics(context):
     assert now['rustbd_errors_total{sqlstate="22012"}'] >= 1
 
 
+def test_buffer_stats(context):
+    server = context.server
+    server.sql("create table buffer_stats_load as select g, repeat('x', 500) t from generate_series(1, 20000) g")
+    server.sql("checkpoint")
+    row = dict(zip(("hits", "misses", "evictions", "dirty", "failures", "ratio", "waits", "read_us", "write_us"), server.sql(
+        "select hits, misses, evictions, dirty_pages, checksum_failures, hit_ratio, frame_waits, mean_read_us, mean_write_us"
+        " from rustbd_buffer_stats").split("|")))
+    assert int(row["hits"]) > 0 and int(row["failures"]) == 0 and int(row["waits"]) >= 0 and 0 < float(row["ratio"]) <= 1, row
+    assert 0 < float(row["write_us"]) < 60e6, row
+    written = server.sql("select value from rustbd_metrics where name = 'rustbd_io_seconds_count{op=\"write\"}'")
+    synced = server.sql("select value from rustbd_metrics where name = 'rustbd_io_seconds_count{op=\"sync\"}'")
+    assert float(written) >= 1 and float(synced) >= 1, (written, synced)
+    server.sql("drop table buffer_stats_load")
+
+
 def test_second_server_on_the_directory(context):
     done = serve("--data", str(context.server.data), "--insecure", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     assert done.returncode == 1, done

@@ -290,6 +290,13 @@ void fill_buffer_stats(VirtualContext& x, RowCollector& r) {
   r.int8(metric(all, "rustbd_checksum_failures_total"));
   if (hits + misses == 0) r.null();
   else r.float8(static_cast<double>(hits) / static_cast<double>(hits + misses));
+  r.int8(metric(all, "rustbd_buffer_frame_waits_total"));
+  for (const char* op : {"read", "write"}) {
+    const auto count = all.find(fmt::format("rustbd_io_seconds_count{{op=\"{}\"}}", op));
+    const auto sum = all.find(fmt::format("rustbd_io_seconds_sum{{op=\"{}\"}}", op));
+    if (count == all.end() || sum == all.end() || count->second == 0) r.null();
+    else r.float8(sum->second / count->second * 1e6);
+  }
   r.end_row();
 }
 void fill_keys(VirtualContext& x, RowCollector& r) {

@@ -43,6 +43,9 @@ constexpr StaticColumn kOwnColumns[] = {
     {"dirty_pages", kInt8, false},
     {"checksum_failures", kInt8, false},
     {"hit_ratio", kFloat8, false},
+    {"frame_waits", kInt8, false},
+    {"mean_read_us", kFloat8, false},
+    {"mean_write_us", kFloat8, false},
     {"pid", kInt4, false},
     {"transaction_id", kInt8, false},
     {"state", kText, false},  // rustbd_transactions
@@ -70,11 +73,11 @@ constexpr StaticColumn kOwnColumns[] = {
 };
 constexpr StaticRelation kOwnRelations[] = {
     {9100, 0, oid::kPgCatalog, "rustbd_metrics", 'v', false, 0, 2},
-    {9101, 0, oid::kPgCatalog, "rustbd_buffer_stats", 'v', false, 2, 6},
-    {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 8, 6},
-    {9103, 0, oid::kPgCatalog, "rustbd_keys", 'v', false, 14, 4},
-    {9104, 0, oid::kPgCatalog, "rustbd_key_rotation_progress", 'v', false, 18, 3},
-    {9105, 0, oid::kPgCatalog, "rustbd_backups", 'v', false, 21, 11},
+    {9101, 0, oid::kPgCatalog, "rustbd_buffer_stats", 'v', false, 2, 9},
+    {9102, 0, oid::kPgCatalog, "rustbd_transactions", 'v', false, 11, 6},
+    {9103, 0, oid::kPgCatalog, "rustbd_keys", 'v', false, 17, 4},
+    {9104, 0, oid::kPgCatalog, "rustbd_key_rotation_progress", 'v', false, 21, 3},
+    {9105, 0, oid::kPgCatalog, "rustbd_backups", 'v', false, 24, 11},
 };
 
 std::shared_ptr<const Relation> make_relation(const StaticRelation& from,

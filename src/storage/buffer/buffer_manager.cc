@@ -261,6 +261,7 @@ BufferStatistics BufferManager::statistics() const {
   out.written_blocks = written_blocks_.load(std::memory_order_relaxed);
   out.page_moves = page_moves_.load(std::memory_order_relaxed);
   out.read_ahead = read_ahead_.load(std::memory_order_relaxed);
+  out.frame_waits = frame_waits_.load(std::memory_order_relaxed);
   out.left_dropped = left_dropped_.load(std::memory_order_relaxed);
   out.checksum_failures = checksum_failures();
   out.frames = frames_.count();

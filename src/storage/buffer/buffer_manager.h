@@ -64,6 +64,7 @@ struct BufferStatistics {
   std::uint64_t read_ahead = 0;      // of misses: reads that nobody waited for yet
   std::uint64_t left_dropped = 0;    // of evictions: pages of large scans
   std::uint64_t frames = 0, free_frames = 0, dirty_pages = 0;
+  std::uint64_t frame_waits = 0;  // who needed a frame had to wait until the pool had one
 };
 
 /// Threads: all public functions from any thread unless said otherwise. The waiting forms (fix_shared,
@@ -359,7 +360,7 @@ class BufferManager {
   std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
   std::atomic<std::uint64_t> misses_{0}, page_writes_{0}, written_blocks_{0}, checksum_failures_{0};
-  std::atomic<std::uint64_t> page_moves_{0}, read_ahead_{0}, left_dropped_{0};
+  std::atomic<std::uint64_t> page_moves_{0}, read_ahead_{0}, left_dropped_{0}, frame_waits_{0};
   std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;
   mutable std::mutex unread_mutex_;  // protects unread_

@@ -127,6 +127,37 @@ TEST_F(BufferManagerTest, UnknownAndFreePagesAreDamaged) {
   }
 }
 
+// The common case: who needs a frame takes one of a clean page, and waits for nobody.
+TEST_F(BufferManagerTest, ReadsPastThePoolWaitForNoFrame) {
+  open(16);
+  std::vector<PageId> pages;
+  for (std::uint64_t i = 0; i < 64; ++i) pages.push_back(make_page(i));
+  ASSERT_TRUE(storage->checkpoint(CheckpointTrigger::kRequest).durable);
+  const BufferStatistics before = buffer().statistics();
+  for (std::uint64_t i = 0; i < 300; ++i) ASSERT_EQ(value(pages[i % 64]), i % 64);
+  const BufferStatistics after = buffer().statistics();
+  EXPECT_GE(after.evictions - before.evictions, 250u);
+  EXPECT_EQ(after.frame_waits, before.frame_waits);
+}
+
+TEST_F(BufferManagerTest, WaitsForAFrameAreCounted) {
+  open(8);
+  std::vector<Fix<SharedGuard>> held;
+  std::vector<PageId> pages;
+  for (std::uint64_t i = 0; i < 16; ++i) pages.push_back(make_page(i));
+  evict_all();
+  const std::uint64_t before = buffer().statistics().frame_waits;
+  for (const PageId page : pages) {
+    auto fix = buffer().try_fix_shared(page);
+    if (fix.status == FixStatus::kMiss && buffer().statistics().frame_waits == before)
+      fix = buffer().fix_shared(page);
+    if (!fix) break;
+    held.push_back(std::move(fix));
+  }
+  EXPECT_LT(held.size(), pages.size());
+  EXPECT_GT(buffer().statistics().frame_waits, before);
+}
+
 TEST_F(BufferManagerTest, OneReadPerPage) {
   open(32);
   const PageId id = make_page(9);

@@ -41,7 +41,10 @@ std::uint32_t BufferManager::take_frame(io::WaitToken& wait) {
     frame_wanted_.store(true, std::memory_order_seq_cst);
   }
   frame = frames_.take();  // one may have come between the look and the wish
-  if (frame == kNoFrameIndex) wake_pool();
+  if (frame == kNoFrameIndex) {
+    frame_waits_.fetch_add(1, std::memory_order_relaxed);
+    wake_pool();
+  }
   return frame;
 }
 

@@ -68,6 +68,7 @@ io::IoResult<> ImageWriter::write() {
       pieces.push_back({i, 1, images[i].blocks, {}});
     }
   }
+  const std::int64_t began = file_.now_us();
   for (Piece& piece : pieces) {
     piece.request.done = io::WaitToken::make(io::WaitReason::kPage);
     const PageImage& first = images[piece.first];
@@ -80,6 +81,7 @@ io::IoResult<> ImageWriter::write() {
     const io::WaitToken done = piece.request.done;
     file_.executor()->block_on(done);
   }
+  if (!pieces.empty()) file_.note_time(&IoTimes::write, began);
   for (Piece& piece : pieces) {
     if (piece.request.status) continue;
     for (std::size_t i = piece.first; i < piece.first + piece.count; ++i) {

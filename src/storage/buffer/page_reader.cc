@@ -19,6 +19,7 @@ struct BufferManager::ReadOperation {
   Extent extent;
   std::uint64_t checksum;
   unsigned attempts = 0;
+  std::int64_t began = 0;  // DataFile::now_us()
   io::IoRequest request;
   io::WaitToken done;  // what those wait for that need the page
 };
@@ -72,6 +73,7 @@ BufferManager::Outcome BufferManager::read_page(std::uint64_t id, PageEntry& ent
 
 void BufferManager::submit_read(const std::shared_ptr<ReadOperation>& read) {
   ++read->attempts;
+  read->began = file_.now_us();
   read->request.status = {};
   read->request.done = io::WaitToken::make(io::WaitReason::kPage);
   const io::WaitToken completed = read->request.done;
@@ -83,6 +85,7 @@ void BufferManager::submit_read(const std::shared_ptr<ReadOperation>& read) {
 void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
   std::byte* memory = frames_.memory(read->frame);
   const bool arrived = read->request.status.has_value();
+  file_.note_time(&IoTimes::read, read->began);
   const ImageProblem problem =
       arrived ? decode_page_image(PageId{read->page}, 0, read->checksum, {memory, read->extent.bytes()},
                                   {memory, kPageBytes}, keys_)

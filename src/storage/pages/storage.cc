@@ -133,7 +133,19 @@ void Storage::Parts::open_file() {
   auto opened =
       environment.disk->open(kDataFileName, {.create = options.create, .direct = options.direct_io});
   if (!opened) throw io_error("open the data file", opened.error());
-  file = std::make_unique<DataFile>(std::move(*opened), environment.executor);
+  if (options.direct_io && !(*opened)->direct())
+    options.log("the file system does not grant direct I/O: pages go through the kernel's page cache");
+  IoTimes times;
+  if (options.metrics != nullptr) {
+    const auto histogram = [&](const char* op) {
+      return &options.metrics->histogram(
+          "rustbd_io_seconds",
+          "Time of I/O of the data file: op=read of a page, op=write of a batch of pages, op=sync",
+          metrics::duration_bounds(), {{"op", op}});
+    };
+    times = {histogram("read"), histogram("write"), histogram("sync")};
+  }
+  file = std::make_unique<DataFile>(std::move(*opened), environment.executor, environment.clock, times);
 }
 
 // False: there is no database yet (or its creation was cut short).
@@ -346,6 +358,10 @@ void Storage::Parts::register_metrics() {
         {{"policy", std::string(to_text(policy))}}, [pool, at = static_cast<std::size_t>(policy)] {
           return static_cast<double>(pool->statistics().evictions_by[at]);
         });
+  add(true, "rustbd_buffer_frame_waits_total",
+      "Times that a page or a new one had to wait for room in memory: the pool is too small, or pages cannot "
+      "be written as fast",
+      {}, [pool] { return static_cast<double>(pool->statistics().frame_waits); });
   add(true, "rustbd_buffer_read_ahead_total", "Pages that scans had read before they came to them", {},
       [pool] { return static_cast<double>(pool->statistics().read_ahead); });
   add(true, "rustbd_buffer_scan_drops_total",
