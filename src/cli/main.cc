@@ -167,9 +167,9 @@ CLI::App* add_restore(CLI::App& app, rustbd::cli::RestoreCommand& o) {
       ->add_option("--archive", o.archives, "a directory of log segments (wal.archive_to); may be repeated")
       ->allow_extra_args(false);
   auto* target = restore->add_option_group("target", "the moment; without one all log that there is");
-  target->add_option("--target-time", o.target_time, "up to the first commit after this time");
-  target->add_option("--target-lsn", o.target_lsn, "up to this position in the log");
-  target->add_option("--target-name", o.target_name, "up to this restore point");
+  target->add_option("--target-time,--to-time", o.target_time, "up to the first commit after this time");
+  target->add_option("--target-lsn,--to-lsn", o.target_lsn, "up to this position in the log");
+  target->add_option("--target-name,--to-name", o.target_name, "up to this restore point");
   target->require_option(0, 1);
   restore->add_flag("--dry-run", o.dry_run, "only verify the backup and look for the log segments");
   restore->callback([&o, to] {

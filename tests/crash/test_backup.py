@@ -167,9 +167,9 @@ def backup_under_load(top: pathlib.Path, secret_env: dict):
         server.kill()
     logs = ["--archive", archive, "--archive", top / "data/wal"]
     moments = [
-        ("a position behind the full backup", top / "full", ["--target-lsn", position], between),
-        ("a time behind the incremental backup", top / "second", ["--target-time", instant(first)], load.at(first)),
-        ("a restore point", top / "second", ["--target-name", "here"], named),
+        ("a position behind the full backup", top / "full", ["--to-lsn", position], between),
+        ("a time behind the incremental backup", top / "second", ["--to-time", instant(first)], load.at(first)),
+        ("a restore point", top / "second", ["--to-name", "here"], named),
         ("the end", top / "second", [], (set(load.acknowledged), set(load.sent))),
     ]
     for number, (what, source, target, (surely, maybe)) in enumerate(moments):
