@@ -2,6 +2,7 @@
 // it.
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "rustbd/base/error.h"
 #include "rustbd/catalog/store.h"
@@ -31,6 +32,8 @@ namespace {
 struct Findings {
   std::vector<std::string> damage, warnings, repaired;
   std::string position;  // end of the log
+  storage::SealedByKeys sealed;
+  std::vector<security::KeyInfo> keys;  // of keys.tab
 
   void add(std::vector<std::string> more) {
     for (auto& f : more)
@@ -44,20 +47,51 @@ std::string json_list(const std::vector<std::string>& texts) {
   return '[' + list + ']';
 }
 
+/// A line or a JSON object for each key of keys.tab and each that something is sealed with; nothing without
+/// encryption.
+std::vector<std::string> tell_keys(const Findings& found, bool json) {
+  std::vector<std::string> out;
+  if (found.keys.empty()) return out;
+  storage::SealedByKeys sealed = found.sealed;
+  std::map<std::uint32_t, std::string_view> states;
+  for (const security::KeyInfo& key : found.keys) {
+    (void)sealed[key.id];  // also one that has sealed nothing that is left
+    states[key.id] = key.state == security::KeyState::kRetiring ? "retiring" : "active";
+  }
+  for (const auto& [id, by] : sealed) {
+    const auto known = states.find(id);
+    const std::string_view state = id == 0 ? "none" : known == states.end() ? "missing" : known->second;
+    const std::string end = by.log_batches == 0 ? "" : txn::TransactionSystem::lsn_text(by.log_end);
+    if (json) {
+      out.push_back(fmt::format(
+          "{{\"key_id\":{},\"state\":\"{}\",\"pages\":{},\"snapshot_extents\":{},\"log_batches\":{},"
+          "\"log_end\":{}}}",
+          id, state, by.pages, by.snapshot_extents, by.log_batches, end.empty() ? "null" : json_text(end)));
+    } else {
+      out.push_back(fmt::format("{}: {} pages, {} extents of the undo snapshot, {} batches of the log{}",
+                                id == 0 ? "not sealed" : fmt::format("key {} ({})", id, state), by.pages,
+                                by.snapshot_extents, by.log_batches, end.empty() ? "" : " up to " + end));
+    }
+  }
+  return out;
+}
+
 int report(const CheckOptions& options, const Findings& found) {
   const auto& damage = found.damage;
+  const auto keys = tell_keys(found, options.json);
   if (options.json) {
     fmt::print(
         "{{\"data\":{},\"mode\":\"{}\",\"log_position\":{},\"ok\":{},\"repaired\":{},\"findings\":{},"
-        "\"warnings\":{}}}\n",
+        "\"warnings\":{},\"keys\":[{}]}}\n",
         json_text(options.data),
         options.repair ? "repair"
         : options.deep ? "deep"
                        : "fast",
         json_text(found.position), damage.empty(), json_list(found.repaired), json_list(damage),
-        json_list(found.warnings));
+        json_list(found.warnings), fmt::join(keys, ","));
   } else {
     for (const auto& r : found.repaired) fmt::print("repaired: {}\n", r);
+    for (const auto& k : keys) fmt::print("{}\n", k);
     for (const auto& w : found.warnings) fmt::print("warning: {}\n", w);
     for (const auto& f : damage) fmt::print("{}\n", f);
     if (!damage.empty())
@@ -132,8 +166,10 @@ int run_check(const CheckOptions& options) {
       return report(options, found);
     }
     const auto keys = server::open_keys(environment, encryption);
-    found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, keys.get(), &found.warnings));
-    found.add(txn::TransactionSystem::check_log(*directory.disk, keys.get(), &found.position));
+    if (keys) found.keys = keys->keys();
+    found.add(txn::TransactionSystem::check_stored_pages(*directory.disk, keys.get(), &found.warnings,
+                                                         &found.sealed));
+    found.add(txn::TransactionSystem::check_log(*directory.disk, keys.get(), &found.position, &found.sealed));
     if (options.deep) {
       if (lock) lock->reset();  // the open takes it again
       try {

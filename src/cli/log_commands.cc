@@ -126,15 +126,16 @@ class Dumper {
       for (const auto& e : events) list += (list.empty() ? "" : ",") + e;
       fmt::print(
           "{{\"lsn\":\"{}\",\"end\":\"{}\",\"kind\":\"{}\",\"txid\":{},\"commit_ts\":{},\"time\":\"{}\","
-          "\"role\":{},"
+          "\"role\":{},\"key_id\":{},"
           "\"durable_lsn\":\"{}\",\"previous_fragment\":{},\"events\":[{}]}}\n",
           lsn_text(view.start), lsn_text(view.end), txn::to_text(h.kind), h.txid, h.commit_ts,
-          time_text(h.wall_clock_us), h.role_oid, lsn_text(Lsn{h.durable_lsn}),
+          time_text(h.wall_clock_us), h.role_oid, h.key_id, lsn_text(Lsn{h.durable_lsn}),
           view.fragment.prev_lsn.is_none() ? "null" : json_text(lsn_text(view.fragment.prev_lsn)), list);
       return;
     }
-    fmt::print("{} {} txid {} ts {} at {} role {} events {}{}\n", lsn_text(view.start), txn::to_text(h.kind),
-               h.txid, h.commit_ts, time_text(h.wall_clock_us), h.role_oid, h.n_events,
+    fmt::print("{} {} txid {} ts {} at {} role {} events {}{}{}\n", lsn_text(view.start),
+               txn::to_text(h.kind), h.txid, h.commit_ts, time_text(h.wall_clock_us), h.role_oid, h.n_events,
+               h.key_id == 0 ? std::string() : fmt::format(" key {}", h.key_id),
                view.fragment.prev_lsn.is_none() ? std::string()
                                                 : fmt::format(" after the first {} of {}", view.fragment.keep,
                                                               lsn_text(view.fragment.prev_lsn)));

@@ -354,14 +354,16 @@ std::vector<std::string> DeepCheck::run() {
 }
 
 std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk, const security::KeyRing* keys,
-                                                               std::vector<std::string>* warnings) {
+                                                               std::vector<std::string>* warnings,
+                                                               storage::SealedByKeys* sealed) {
   auto report = storage::verify_pages(disk, keys);
   if (warnings != nullptr) *warnings = std::move(report.warnings);
+  if (sealed != nullptr) *sealed = std::move(report.sealed);
   return std::move(report.problems);
 }
 
 std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const security::KeyRing* keys,
-                                                      std::string* end) {
+                                                      std::string* end, storage::SealedByKeys* sealed) {
   std::vector<std::string> findings;
   const auto state = storage::read_database_state(disk);
   if (!state) return {"the log cannot be found: no good superblock says where it begins"};
@@ -376,6 +378,11 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
       break;
     }
     const auto kind = reader.batch().header.kind;
+    if (sealed != nullptr) {
+      storage::SealedByKey& by = (*sealed)[reader.batch().header.key_id];
+      ++by.log_batches;
+      by.log_end = reader.batch().end;
+    }
     if (kind == log::BatchKind::kFragment || kind == log::BatchKind::kAbortLarge) continue;
     // A fragment from before the checkpoint counts only for a transaction that recovery replays.
     const Lsn at = reader.batch().start;

@@ -258,13 +258,15 @@ class TransactionSystem {
   /// to become free, if all that could refer to them was read; it returns what else was found.
   std::vector<std::string> check(bool free_lost = false);
   /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event. Returns the
-  /// findings; `*end`: where it ends.
-  static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end);
+  /// findings; `*end`: where it ends. `sealed`: what it found is added there.
+  static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end,
+                                            storage::SealedByKeys* sealed = nullptr);
   /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
   /// image of every page. Reads only. Returns the findings.
   /// `keys`: nullptr without encryption.
   static std::vector<std::string> check_stored_pages(io::Disk& disk, const security::KeyRing* keys,
-                                                     std::vector<std::string>* warnings = nullptr);
+                                                     std::vector<std::string>* warnings = nullptr,
+                                                     storage::SealedByKeys* sealed = nullptr);
   /// How messages call a tree of a table or index id; empty: its number is shown. Set once, before sessions
   /// come.
   void name_trees_by(std::function<std::string(std::uint32_t)> names);

@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 
+#include "rustbd/base/ids.h"
 #include "rustbd/security/master_key.h"
 
 namespace rustbd::storage {
@@ -34,5 +36,13 @@ struct KeyRotation {
   std::uint64_t pages = 0, left = 0;  // to seal anew since the last rotation (or start)
   bool running = false;               // there are keys that retire
 };
+
+/// What is stored under one data key.
+struct SealedByKey {
+  std::uint64_t pages = 0, snapshot_extents = 0, log_batches = 0;
+  Lsn log_end;  // of the last of these batches
+};
+/// By key id; 0: not sealed.
+using SealedByKeys = std::map<std::uint32_t, SealedByKey>;
 
 }  // namespace rustbd::storage

@@ -155,6 +155,7 @@ struct VerifyReport {
   std::vector<std::string> problems;  // one line each: what, where
   std::vector<std::string> warnings;  // e.g. a superblock copy is bad, its twin is used
   std::uint64_t pages = 0, free_pages = 0, blocks_used = 0, file_blocks = 0;
+  SealedByKeys sealed;  // pages as the directory says, which their images must confirm
   DatabaseState state;
 };
 /// What the newest good superblock says; nullopt: there is none. Reads only.

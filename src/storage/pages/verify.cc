@@ -95,6 +95,7 @@ class Verifier {
 
   void check_page(std::uint64_t id, const StoredEntry& stored) {
     ++report_.pages;
+    ++report_.sealed[stored.key_id].pages;
     const std::string name = fmt::format("page {}", id);
     const Extent extent = Extent::unpack(stored.extent);
     const PageClass page_class = stored.class_kind >> 4;
@@ -112,6 +113,9 @@ class Verifier {
     const auto page = load<PageHeader>(page_.data());
     if (header.epoch > superblock_.state.epoch)
       problem(name + ": image of a later epoch than the checkpoint's");
+    if (header.key_id != stored.key_id)
+      problem(
+          fmt::format("{}: sealed with key {}, the directory says {}", name, header.key_id, stored.key_id));
     if (page.page_id != id) problem(fmt::format("{}: its header says page {}", name, page.page_id));
     if (static_cast<std::uint8_t>(page.kind) != (stored.class_kind & 15))
       problem(fmt::format("{}: kind {} in its header, {} in the directory", name, static_cast<int>(page.kind),
@@ -122,7 +126,10 @@ class Verifier {
     std::vector<ExtentPointer> extents;
     if (!snapshot_extents(file_, superblock_.undo_snapshot, extents))
       return problem("undo snapshot: checksum mismatch");
-    for (const ExtentPointer& pointer : extents) (void)take(pointer.extent(), "undo snapshot");
+    for (const ExtentPointer& pointer : extents) {
+      (void)take(pointer.extent(), "undo snapshot");
+      ++report_.sealed[pointer.key_id].snapshot_extents;
+    }
     if (!read_snapshot(file_, extents, keys_, [](SnapshotRecord, ByteSpan) {}))
       problem("undo snapshot: damaged stream");
   }
