@@ -309,8 +309,10 @@ void fill_keys(VirtualContext& x, RowCollector& r) {
 void fill_key_rotation(VirtualContext& x, RowCollector& r) {
   if (x.server.transactions().keys().empty()) return;
   const auto now = x.server.transactions().key_rotation();
-  r.text(now.running ? "running" : "done").int8(static_cast<std::int64_t>(now.pages));
-  r.int8(static_cast<std::int64_t>(now.left)).end_row();
+  r.text(now.running ? "running" : "done");
+  for (const std::uint64_t pages : {now.pages, now.left})
+    now.counted ? r.int8(static_cast<std::int64_t>(pages)) : r.null();
+  r.end_row();
 }
 void fill_backups(VirtualContext& x, RowCollector& r) {
   const auto lsn_or_null = [&](Lsn lsn) {

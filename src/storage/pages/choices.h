@@ -34,7 +34,8 @@ struct EncryptionOptions {
 
 struct KeyRotation {
   std::uint64_t pages = 0, left = 0;  // to seal anew since the last rotation (or start)
-  bool running = false;               // there are keys that retire
+  bool counted = false;               // these two; not yet right after a rotation
+  bool running = false;               // there are keys that retire, or pages on disk that are not sealed
 };
 
 /// What is stored under one data key.

@@ -20,6 +20,10 @@ Resealer::Resealer(Parts parts, std::uint64_t bytes_per_second)
 Resealer::~Resealer() { stop(); }
 
 void Resealer::start() {
+  const std::uint64_t found = stale_pages().size();
+  pages_.store(found, std::memory_order_relaxed);
+  left_.store(found, std::memory_order_relaxed);
+  unsealed_.store(has_unsealed(), std::memory_order_relaxed);
   thread_ = parts_.environment.executor->start_background("resealer", [this] { run(); });
 }
 
@@ -29,6 +33,11 @@ void Resealer::stop() {
   wake();
   thread_->join();
   thread_.reset();
+}
+
+void Resealer::keys_retire() {
+  rotations_.fetch_add(1, std::memory_order_seq_cst);
+  wake();
 }
 
 void Resealer::wake() {
@@ -42,7 +51,17 @@ void Resealer::wake() {
 }
 
 Resealer::Progress Resealer::progress() const {
-  return {pages_.load(std::memory_order_relaxed), left_.load(std::memory_order_relaxed)};
+  const bool counted = counted_.load(std::memory_order_acquire) == rotations_.load(std::memory_order_seq_cst);
+  return {pages_.load(std::memory_order_relaxed), left_.load(std::memory_order_relaxed), counted,
+          unsealed_.load(std::memory_order_relaxed)};
+}
+
+std::vector<std::uint64_t> Resealer::stale_pages() const {
+  return parts_.ledger->images_sealed([this](std::uint16_t key_index) { return stale(key_index); });
+}
+
+bool Resealer::has_unsealed() const {
+  return !parts_.ledger->images_sealed([](std::uint16_t key_index) { return key_index == 0; }, 1).empty();
 }
 
 bool Resealer::stale(std::uint16_t key_index) const {
@@ -67,10 +86,11 @@ void Resealer::run() {
 }
 
 std::uint64_t Resealer::round() {
-  const auto is_stale = [this](std::uint16_t key_index) { return stale(key_index); };
-  std::vector<std::uint64_t> pages = parts_.ledger->images_sealed(is_stale);
+  const std::uint64_t rotation = rotations_.load(std::memory_order_seq_cst);
+  const std::vector<std::uint64_t> pages = stale_pages();
   pages_.store(pages.size(), std::memory_order_relaxed);
   left_.store(pages.size(), std::memory_order_relaxed);
+  counted_.store(rotation, std::memory_order_release);
   std::uint64_t marked = 0, since_pause = 0;
   io::Executor& executor = *parts_.environment.executor;
   for (const std::uint64_t page : pages) {
@@ -92,7 +112,13 @@ std::uint64_t Resealer::round() {
 void Resealer::checkpoint_done(Lsn log_kept) {
   if (!std::exchange(recovered_, true)) wake();
   const std::vector<security::KeyInfo> keys = parts_.keys->keys();
-  if (keys.size() < 2) return;
+  // What is found unsealed no more, or unused, for the first time is so on disk with the next checkpoint.
+  bool again = false, stale_left = false;
+  if (unsealed_.load(std::memory_order_relaxed)) {
+    stale_left = has_unsealed();
+    if (!stale_left && all_sealed_) unsealed_.store(false, std::memory_order_relaxed);
+    else again = all_sealed_ = !stale_left;
+  }
   std::vector<std::uint32_t> unused;
   for (const security::KeyInfo& info : keys) {
     const security::DataKey* key = parts_.keys->find(info.id);
@@ -113,8 +139,6 @@ void Resealer::checkpoint_done(Lsn log_kept) {
     parts_.log("an encryption key could not be destroyed: " + e.message);
     going.clear();
   }
-  // A retiring key that is found unused for the first time goes with the next checkpoint.
-  bool again = false, stale_left = false;
   for (const security::KeyInfo& info : keys) {
     if (info.state != security::KeyState::kRetiring) continue;
     const bool free = std::ranges::binary_search(unused, info.id);

@@ -36,10 +36,11 @@ class Resealer {
   Resealer(Parts parts, std::uint64_t bytes_per_second);
   ~Resealer();  // stop()s
 
+  /// Counts what the last run has left: O(pages). Before anything changes pages.
   void start();
   void stop();
-  /// A key retires: begins a round.
-  void wake();
+  /// Keys retire: begins a round.
+  void keys_retire();
   /// A checkpoint is durable, and nobody asks for the log before `log_kept`. The first one begins
   /// a round for what the last run has left: recovery is over. Blocks while keys.tab is written.
   void checkpoint_done(Lsn log_kept);
@@ -47,11 +48,16 @@ class Resealer {
   struct Progress {
     std::uint64_t pages = 0;  // that the rounds since the last rotation (or the start) had to seal anew
     std::uint64_t left = 0;
+    bool counted = false;   // these two, since the last rotation
+    bool unsealed = false;  // on disk are pages that no key has sealed
   };
   [[nodiscard]] Progress progress() const;
 
  private:
   void run();
+  void wake();
+  [[nodiscard]] std::vector<std::uint64_t> stale_pages() const;
+  [[nodiscard]] bool has_unsealed() const;
   [[nodiscard]] bool stale(std::uint16_t key_index) const;
   /// How many pages were marked.
   std::uint64_t round();
@@ -61,7 +67,10 @@ class Resealer {
   const std::uint64_t bytes_per_second_;
   std::vector<std::uint32_t> unused_;  // checkpoint thread: keys that nothing had when the last one ended
   bool recovered_ = false;             // checkpoint thread
+  bool all_sealed_ = false;            // checkpoint thread: found so when the last one ended
   std::atomic<std::uint64_t> pages_{0}, left_{0};
+  std::atomic<std::uint64_t> rotations_{0}, counted_{0};  // pages_ and left_ are of this rotation
+  std::atomic<bool> unsealed_{false};                     // never again once false
 
   std::mutex mutex_;     // protects the following
   bool wanted_ = false;  // a round

@@ -384,6 +384,7 @@ void Storage::Parts::register_metrics() {
     add(false, "rustbd_key_rotation_progress", "Part of the pages that the last rotation has sealed anew", {},
         [this] {
           const auto now = resealer->progress();
+          if (!now.counted) return 0.0;
           return now.pages == 0 ? 1.0 : 1.0 - static_cast<double>(now.left) / static_cast<double>(now.pages);
         });
   }
@@ -428,9 +429,9 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
     parts.publish_boot(parts.checkpointer->superblock());
     parts.checkpointer->set_source(&source);
   }
-  parts.register_metrics();
   parts.start_shrinker();
   parts.start_resealer();
+  parts.register_metrics();
   parts.checkpoint_thread =
       environment.executor->start_background("checkpointer", [&parts] { parts.checkpoint_loop(); });
   return storage;
@@ -508,7 +509,7 @@ void Storage::rotate_data_key() {
   if (!parts_->keys)
     throw error(sqlstate::kObjectNotInPrerequisiteState, "the data directory is not encrypted");
   parts_->keys->rotate(parts_->options.encryption.cipher);
-  parts_->resealer->wake();
+  parts_->resealer->keys_retire();
 }
 
 KeyRotation Storage::key_rotation() const {
@@ -517,7 +518,8 @@ KeyRotation Storage::key_rotation() const {
   const auto progress = parts_->resealer->progress();
   out.pages = progress.pages;
   out.left = progress.left;
-  out.running = !parts_->keys->retiring().empty();
+  out.counted = progress.counted;
+  out.running = progress.unsealed || !parts_->keys->retiring().empty();
   return out;
 }
 void Storage::set_wal_uuid(std::uint64_t wal_uuid) { parts_->checkpointer->set_wal_uuid(wal_uuid); }

@@ -77,8 +77,7 @@ struct SimulatedWorld {
   ~SimulatedWorld() { executor.stop(); }
 
   io::Environment environment() { return {&disk, &executor.clock(), &random, &executor}; }
-  std::unique_ptr<Storage> open(FakeSource& source, std::uint64_t frames = 64) {
-    StorageOptions options;
+  std::unique_ptr<Storage> open(FakeSource& source, std::uint64_t frames = 64, StorageOptions options = {}) {
     options.buffer_bytes = frames * kFrameBytes;
     options.grow_bytes = 2u << 20;
     options.fatal = [this](std::string_view) { fatal_called = true; };
