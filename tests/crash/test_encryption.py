@@ -1,5 +1,6 @@
 """Encryption: nothing readable in the files, another key or none is refused, a rotation under load that is killed in the middle ends
-after the next start, and then the old keys open nothing."""
+after the next start, and then the old keys are gone and nothing is sealed with them."""
+import json
 import os
 import pathlib
 import secrets
@@ -63,20 +64,70 @@ def test_nothing_can_be_read(context):
             shutil.rmtree(data, ignore_errors=True)
 
 
+def tool(data, key: str, *command: str):
+    return subprocess.run([harness.binary(), *command, "--data", str(data), "--json"], capture_output=True, text=True,
+                          env={**os.environ, **environment(key)}, timeout=300)
+
+
+def stored_by_key(data, key: str) -> dict:
+    """What a stopped directory has sealed with which key (id; 0: not sealed)."""
+    done = tool(data, key, "check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {by["key_id"]: by for by in json.loads(done.stdout)["keys"]}
+
+
+def pages_of(stored: dict, ids) -> int:
+    return sum(stored[i]["pages"] for i in ids if i in stored)
+
+
+def position(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def log_keys(data, key: str) -> list:
+    """Of each batch of the kept log where it begins, and the id of its key."""
+    done = tool(data, key, "log", "dump")
+    assert done.returncode == 0, done.stderr + done.stdout[-500:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(position(line["lsn"]), line["key_id"]) for line in lines if "lsn" in line]
+
+
+def wrapped_keys(table: pathlib.Path) -> dict:
+    """Key id -> its wrapped secret, of both copies in a keys.tab (docs/formats/keys.md)."""
+    content, found = table.read_bytes(), {}
+    for at in (0, len(content) // 2):
+        assert content[at:at + 8] == b"RUSTBDKT"
+        for entry in range(at + 64, at + 64 + 96 * int.from_bytes(content[at + 16:at + 20], "little"), 96):
+            found[int.from_bytes(content[entry:entry + 4], "little")] = content[entry + 36:entry + 68]
+    return found
+
+
+PROGRESS = "select state, pages_left > 0, pages_total >= pages_left from rustbd_key_rotation_progress"
+
+
 def test_encryption_can_be_switched_on(context):
-    """Pages that were written before are sealed in the background."""
-    data = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    """Pages that were written before are sealed in the background, also if the server is killed meanwhile."""
+    data, key = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-")), secrets.token_hex(32)
     try:
         with harness.Rustbd(data / "d", env={"RUSTBD_STORAGE_COMPRESSION": "none"}) as server:
-            fill(server)
+            fill(server, 60000)
             server.stop()
             assert files_with(server.data, WORD), "without encryption it can be read"
-            server.env = environment(secrets.token_hex(32), RUSTBD_STORAGE_COMPRESSION="none")
+            server.env = environment(key, RUSTBD_STORAGE_COMPRESSION="none", RUSTBD_ENCRYPTION_RESEAL_RATE="256KiB")
             server.start()
-            server.sql("checkpoint")
-            harness.wait_until(lambda: server.sql("select pages_left from rustbd_key_rotation_progress") == "0", "the pages are sealed")
-            server.sql("checkpoint")
-            assert server.sql("select count(*) from secret") == "4000"
+            assert server.sql(PROGRESS) == "running|t|t"
+            assert server.sql("select value < 1 from rustbd_metrics where name = 'rustbd_key_rotation_progress'") == "t"
+            server.kill()
+            assert pages_of(stored_by_key(server.data, key), [0]) > 0, "it was to be killed in the middle"
+            server.env["RUSTBD_ENCRYPTION_RESEAL_RATE"] = "64MiB"
+            server.start()
+            harness.wait_until(lambda: server.sql(PROGRESS) == "done|f|t", "the pages are sealed")
+            server.kill()
+            stored = stored_by_key(server.data, key)
+            assert pages_of(stored, [0]) == 0 and pages_of(stored, stored) > 100, stored
+            server.start()
+            assert server.sql("select count(*) from secret") == "60000"
             server.stop()
             server.env = {}
             server.start(wait=False)
@@ -85,60 +136,98 @@ def test_encryption_can_be_switched_on(context):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def rotate_under_load(server, ledger: Ledger) -> int:
+    """Rotates the data key while clients commit, and goes on until the pages are being sealed anew. Returns a position of the log
+    that every transaction begun before the rotation lies before."""
+    stop = threading.Event()
+    clients = [threading.Thread(target=ledger.client, args=(server.port, n, stop)) for n in range(4)]
+    try:
+        for thread in clients:
+            thread.start()
+        harness.wait_until(lambda: len(ledger.acknowledged) > 20, "there is load")
+        server.sql("select rustbd_rotate_keys('data')")
+        begun = ledger.next_id
+        harness.wait_until(lambda: all(i in ledger.acknowledged for i in range(1, begun + 1)), "what was under way has ended")
+        behind = position(server.sql("select pg_current_wal_lsn()"))
+        more = len(ledger.acknowledged) + 20
+        harness.wait_until(lambda: len(ledger.acknowledged) > more, "the load goes on")
+        harness.wait_until(lambda: server.sql(PROGRESS) == "running|t|t", "pages are sealed anew")
+        return behind
+    finally:
+        server.kill()
+        stop.set()
+        for thread in clients:
+            thread.join()
+
+
 def test_rotation_under_load_killed_in_the_middle(context):
     key = secrets.token_hex(32)
     data = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
     try:
-        with harness.Rustbd(data / "d", env=environment(key, RUSTBD_ENCRYPTION_RESEAL_RATE="2MiB")) as server:
+        with harness.Rustbd(data / "d", env=environment(key, RUSTBD_ENCRYPTION_RESEAL_RATE="256KiB")) as server:
+            table, table_before = server.data / "keys.tab", data / "keys.before"
             fill(server, 60000)
             server.sql("create table ledger_account (id int primary key, balance bigint not null)")
             server.sql("insert into ledger_account select i, 0 from generate_series(1, 50) i")
             server.sql("create table ledger_entry (id int, part int, amount bigint not null, primary key (id, part))")
             server.sql("checkpoint")
-            ledger, stop = Ledger(), threading.Event()
-            clients = [threading.Thread(target=ledger.client, args=(server.port, n, stop)) for n in range(4)]
-            for thread in clients:
-                thread.start()
-            server.sql("select rustbd_rotate_keys('data')")
-            old = {k for k in server.sql("select key_id from rustbd_keys where state = 'retiring'").splitlines()}
-            assert old, "a rotation makes the keys before it retire"
-            harness.wait_until(lambda: int(server.sql("select pages_left from rustbd_key_rotation_progress")) > 0, "it runs")
-            shutil.copy(server.data / "keys.tab", data / "keys.before")
-            server.kill()
-            stop.set()
-            for thread in clients:
-                thread.join()
-            server.env["RUSTBD_ENCRYPTION_RESEAL_RATE"] = "64MiB"
+            shutil.copy(table, table_before)
+            before, ledger = wrapped_keys(table_before), Ledger()
+            behind = rotate_under_load(server, ledger)
+
+            # Killed in the middle: the old keys still seal pages, but no log from the rotation on.
+            stored = stored_by_key(server.data, key)
+            assert pages_of(stored, before) > 0 and all(stored[i]["state"] == "retiring" for i in before), stored
+            sealed_by = {i for at, i in log_keys(server.data, key) if at >= behind}
+            assert len(sealed_by) == 1 and not sealed_by & {0, *before}, f"log behind the rotation by {sealed_by}, old are {set(before)}"
+            assert {i for at, i in log_keys(server.data, key) if at < behind} & set(before), "the log before it has the old key"
+
+            # Killed once more, and before anything is done.
             server.start()
             ledger.check(server)
+            assert server.sql(PROGRESS) == "running|t|t", "after a restart it says what is left"
+            server.kill()
+            server.env["RUSTBD_ENCRYPTION_RESEAL_RATE"] = "64MiB"
+            server.start()
 
             def finished():
                 server.sql("checkpoint")
                 return server.sql("select count(*) from rustbd_keys where state = 'retiring'") == "0"
             harness.wait_until(finished, "the rotation ends after the next start", 120)
-            left = set(server.sql("select key_id from rustbd_keys").splitlines())
-            assert not left & old, f"{left & old} were to go"
+            assert server.sql(PROGRESS) == "done|f|t"
             ledger.check(server)
-            assert server.sql("select count(*) from secret") == "60000"
+            server.sql("insert into secret values (0, 'after')")
+            server.kill()
+
+            # As the files are: nothing has an old key, and no file has the old keys' secrets, which the master key would open.
+            stored = stored_by_key(server.data, key)
+            pages = pages_of(stored, stored)
+            assert pages > 100 and sum(by["log_batches"] for by in stored.values()) > 0, stored
+            assert not stored.keys() & {0, *before} and all(by["state"] == "active" for by in stored.values()), stored
+            assert not {i for _, i in log_keys(server.data, key)} & {0, *before}
+            assert not wrapped_keys(table).keys() & before.keys()
+            held = [str(p) for p in server.data.rglob("*") if p.is_file() and any(secret in p.read_bytes() for secret in before.values())]
+            assert not held, f"the old keys are in {held}"
+            # Whoever has kept the old keys and their master key opens no page with them.
+            kept = table.read_bytes()
+            shutil.copy(table_before, table)
+            findings = json.loads(tool(server.data, key, "check").stdout)["findings"]
+            closed = [f for f in findings if f.startswith("page ") and "sealed with a key that is not" in f]
+            assert len(closed) == pages, f"of {pages} pages {len(closed)} cannot be opened: {findings[:5]}"
+            table.write_bytes(kept)
+
             # Another master key: the data keys stay, the old master key opens nothing.
+            server.start()
+            assert server.sql("select count(*) from secret") == "60001"
             other = data / "master"
             other.write_text(secrets.token_hex(32))
             other.chmod(0o600)
             server.sql(f"select rustbd_rotate_keys('master', 'file:{other}')")
-            server.sql("insert into secret values (0, 'after')")
             server.kill()
             assert "master key is not the one" in check(server.data, key).stderr
-            key = other.read_text()
+            server.env["MASTER"] = key = other.read_text()
             done = check(server.data, key, "--deep")
             assert done.returncode == 0, done.stdout + done.stderr
-            # The table of keys as it was during the rotation has the old keys, and not the one that seals now.
-            now = server.data / "keys.tab"
-            kept = now.read_bytes()
-            shutil.copy(data / "keys.before", now)
-            server.start(wait=False)
-            assert server.process.wait(timeout=60) != 0, "the old keys open nothing"
-            now.write_bytes(kept)
-            server.env["MASTER"] = key
             server.start()
             assert server.sql("select note from secret where id = 0") == "after"
     finally:
