@@ -237,7 +237,7 @@ void SystemParts::old_chains(const UndoRec& record, std::vector<storage::Overflo
       nullptr);
 }
 
-std::size_t SystemParts::collect_garbage() {
+std::size_t SystemParts::collect_garbage(const std::function<void()>& look) {
   const std::unique_lock turn(collecting, std::try_to_lock);
   if (!turn) return 0;
   std::size_t collected = 0;
@@ -260,7 +260,7 @@ std::size_t SystemParts::collect_garbage() {
         complete = false;
         break;
       }
-      ++collected;
+      if (++collected % kRecordsBetweenLooks == 0 && look) look();
     }
     if (!complete) break;
     std::lock_guard lock(queue_mutex);
@@ -281,6 +281,7 @@ std::size_t SystemParts::collect_garbage() {
   for (const auto& ref : chains) {
     storage::OverflowFree free(ref);
     static_cast<void>(storage::run_blocking([&] { return free.run(buffer(), storage->pending()); }));
+    if (look) look();
   }
   return collected;
 }
@@ -341,6 +342,14 @@ void SystemParts::wake_collector() {
   wake.fire();
 }
 
+void SystemParts::look_at_log_volume() {
+  // Before the tail, so that it is never above it.
+  const std::uint64_t last = last_checkpoint_lsn.load(std::memory_order_acquire);
+  const std::uint64_t written = log->tail().raw() - last;
+  if (written > checkpoint_log_limit() && !checkpoint_asked.exchange(true, std::memory_order_acq_rel))
+    storage->request_checkpoint(storage::CheckpointTrigger::kLogVolume);
+}
+
 void SystemParts::run_collector() {
   std::int64_t delay_us = 10'000;
   while (!stopping.load(std::memory_order_acquire)) {
@@ -355,13 +364,11 @@ void SystemParts::run_collector() {
       environment.executor->block_on(token);
     }
     if (stopping.load(std::memory_order_acquire)) break;
-    const std::size_t collected = collect_garbage();
+    // What a mass deletion leaves to collect may take long, and the log grows meanwhile.
+    look_at_log_volume();
+    const std::size_t collected = collect_garbage([this] { look_at_log_volume(); });
     const bool dropped_some = drop_step();
     delay_us = dropped_some ? 100 : collected > 0 ? 5'000 : std::min<std::int64_t>(delay_us * 2, 200'000);
-    const std::uint64_t written = log->tail().raw() - last_checkpoint_lsn.load(std::memory_order_acquire);
-    if (written > checkpoint_log_limit() && !checkpoint_asked.exchange(true, std::memory_order_acq_rel)) {
-      storage->request_checkpoint(storage::CheckpointTrigger::kLogVolume);
-    }
   }
 }
 

@@ -336,7 +336,11 @@ struct SystemParts final : storage::CheckpointSource {
   void raise_object_id(std::uint32_t seen);
 
   // --- collection (collector.cc) ---
-  std::size_t collect_garbage();
+  /// A look at the log's volume comes after at most so many records, however many there are.
+  static constexpr std::size_t kRecordsBetweenLooks = 64;
+  std::size_t collect_garbage(const std::function<void()>& look = {});
+  /// Asks for a checkpoint if so much log has been written since the last one.
+  void look_at_log_volume();
   /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
   bool collect_record(TxnState& state, std::size_t position);
