@@ -11,6 +11,7 @@
 #include <set>
 
 #include "rustbd/base/hash.h"
+#include "rustbd/log/consumers.h"
 #include "rustbd/txn/deep_check.h"
 #include "rustbd/txn/tables/table.h"
 
@@ -390,6 +391,8 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
       findings.push_back(fmt::format("log: batch at {}: {}", lsn_text(at), reader.problem()));
   }
   *end = lsn_text(reader.position());
+  if (!log::LogConsumers(disk, "wal", geometry).load())
+    findings.push_back("log: the list of consumers is damaged");
   return findings;
 }
 

@@ -257,8 +257,8 @@ class TransactionSystem {
   /// nothing else may run. Returns the findings (empty: all is well). `free_lost`: pages that nothing refers
   /// to become free, if all that could refer to them was read; it returns what else was found.
   std::vector<std::string> check(bool free_lost = false);
-  /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event. Returns the
-  /// findings; `*end`: where it ends. `sealed`: what it found is added there.
+  /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event, and the list of
+  /// consumers. Returns the findings; `*end`: where the log ends. `sealed`: what it found is added there.
   static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end,
                                             storage::SealedByKeys* sealed = nullptr);
   /// The file of a stopped database as the last checkpoint left it: superblock, directory, undo snapshot, the
