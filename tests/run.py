@@ -139,6 +139,8 @@ def style():
 def crash():
     if build("release", "rustbd-sim"):
         run_binary("release", "rustbd-sim", "--seeds", "2000", label=" (2,000 seeds)")
+    if build("release", "server_test"):
+        run_binary("release", "server_test", "--gtest_filter=RandomBits.*", label=" (1,000 bits of a data directory flipped)")
     if release():
         run_files("crash")
 

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "rustbd/base/bytes.h"
@@ -13,6 +16,7 @@
 #include "rustbd/engine/database.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/log_reader.h"
+#include "rustbd/security/key_ring.h"
 #include "rustbd/server/local_session.h"
 #include "rustbd/server/overlay_disk.h"
 #include "rustbd/storage/pages/extent_image.h"
@@ -36,13 +40,15 @@ class Corruption : public ::testing::Test {
   ~Corruption() override {
     stop();
     executor_->stop();
-    fs::remove_all(path_);
+    if (HasFailure()) fmt::print("the directory stays: {}\n", path_.string());
+    else fs::remove_all(path_);
   }
 
   engine::DatabaseOptions options() {
     engine::DatabaseOptions o;
     o.storage.buffer_bytes = 8u << 20;
-    o.storage.page_compression = storage::PageCompression::kNone;
+    o.storage.page_compression = compression_;
+    o.storage.encryption.master_key = master_key_;
     o.storage.data_grow_bytes = 2u << 20;
     o.storage.log_segment_bytes = 1u << 20;
     o.storage.preallocate_log = false;
@@ -133,6 +139,8 @@ class Corruption : public ::testing::Test {
   }
 
   fs::path path_;
+  storage::PageCompression compression_ = storage::PageCompression::kNone;
+  std::optional<security::MasterKey> master_key_;  // none: not sealed
   std::unique_ptr<io::Clock> clock_ = io::make_system_clock();
   std::unique_ptr<io::Random> random_ = io::make_system_random();
   std::unique_ptr<io::Executor> executor_ = io::make_thread_executor(2);
@@ -299,81 +307,169 @@ const char* const kQuestions[] = {
     "select count(*), md5(string_agg(v, ',' order by id)) from other",
     "select count(*), min(id), max(id) from other where id > 100",
     "select nextval('numbers') > 50",  // a crash skips values, and gives none out twice
+    "select gid from pg_prepared_xacts order by gid",
+    "select slot_name from pg_replication_slots order by slot_name",
 };
 
-TEST_F(Corruption, RandomBitsAreReportedOrHarmless) {
-  start(*disk_);
-  fill();
-  must("create sequence numbers");
-  must("update t set k = k + 1, body = repeat(md5(id::text), 300) where id % 250 = 0");
-  must("select nextval('numbers') from generate_series(1, 50)");
-  database_->transactions().checkpoint_blocking();
-  must("delete from t where id % 11 = 0");
-  must("insert into t select g, g % 97, 'late' || g, repeat('y', g) from generate_series(7000, 7050) g");
-  must("update other set v = v || '+' where id % 5 = 0");
-  must("create table young (id int primary key)");
-  must("insert into young select generate_series(1, 300)");
-  std::vector<std::string> answers;
-  for (const char* q : kQuestions) answers.push_back(text(q));
-  // The idle log says by a PAD that all of it had been durable: only then is no damage taken for a torn tail.
-  const log::Geometry geometry(options().storage.log_segment_bytes);
-  Lsn end;  // of the last batch
-  for (Lsn durable; end.is_none() || durable < end;) {
-    log::LogReader reader(*disk_, "wal", geometry);
-    reader.seek(storage::read_database_state(*disk_)->positions.lsn);
-    while (reader.next() == log::ReadOutcome::kBatch) end = reader.batch().end;
-    durable = reader.end().durable;
-    std::this_thread::yield();
-  }
-  stop();
+/// Any bit of any file may flip: each is reported or harmless.
+class RandomBits : public Corruption {
+ protected:
+  /// Where a bit flips. Those that hang together on few bytes are hit more often than their size says.
+  struct Region {
+    std::string file;
+    std::uint64_t begin = 0, bytes = 0;
+    int flips = 0, reported = 0, refused = 0;
+  };
 
-  const std::uint64_t data_bytes = fs::file_size(path_ / storage::kDataFileName);
-  const std::string segment = "wal/" + log::segment_name(geometry.first_lsn(geometry.segment_of(end)));
-  const std::uint64_t log_bytes = end.raw() % geometry.segment_bytes() + 256;
-  io::SeededRandom random(7);
-  int reported = 0, refused = 0;
-  for (int n = 0; n < flips(); ++n) {
-    const auto copy = make_overlay_disk(*disk_);
-    // Most of the data file; the parts that everything hangs on, and the log, more often than their size
-    // says.
-    std::string file = storage::kDataFileName;
-    std::uint64_t offset = random.below(data_bytes);
-    if (n % 10 == 3) offset = random.below(8192) + (n % 20 == 3 ? 0 : 1u << 20);
-    if (n % 4 == 1) file = segment, offset = random.below(log_bytes);
-    const auto mask = static_cast<std::uint8_t>(1u << random.below(8));
-    SCOPED_TRACE(fmt::format("flip {}: {} byte {} mask {}", n, file, offset, mask));
-    flip(*copy, file, offset, mask);
-    bool damaged = false;
+  void fill_more() {
+    start(*disk_);
+    fill();
+    database_->transactions().create_log_consumer("replica");
+    must("create sequence numbers");
+    must("update t set k = k + 1, body = repeat(md5(id::text), 300) where id % 250 = 0");
+    must("select nextval('numbers') from generate_series(1, 50)");
+    must("begin");
+    must("insert into other values (9000, 'prepared early')");
+    must("prepare transaction 'early'");
+    database_->transactions().checkpoint_blocking();
+    must("delete from t where id % 11 = 0");
+    must("insert into t select g, g % 97, 'late' || g, repeat('y', g) from generate_series(7000, 7050) g");
+    must("update other set v = v || '+' where id % 5 = 0");
+    must("create table young (id int primary key)");
+    must("insert into young select generate_series(1, 300)");
+    must("update t set body = repeat(md5(id::text), 300) where id % 60 = 0");  // over a segment's end
+    must("begin");
+    must("insert into other values (9001, 'prepared late')");
+    must("prepare transaction 'late'");
+    for (const char* q : kQuestions) answers_.push_back(text(q));
+    wait_for_proof();
+    stop();
+  }
+
+  /// The idle log says by a PAD that all of it had been durable: only then is no damage taken for a torn
+  /// tail.
+  void wait_for_proof() {
+    const log::Geometry geometry(options().storage.log_segment_bytes);
+    const auto keys = stored_keys(*disk_);
+    for (Lsn durable; log_end_.is_none() || durable < log_end_;) {
+      log::LogReader reader(*disk_, "wal", geometry, keys.get());
+      reader.seek(storage::read_database_state(*disk_)->positions.lsn);
+      while (reader.next() == log::ReadOutcome::kBatch) log_end_ = reader.batch().end;
+      durable = reader.end().durable;
+      std::this_thread::yield();
+    }
+    EXPECT_GT(geometry.segment_of(log_end_),
+              geometry.segment_of(storage::read_database_state(*disk_)->positions.lsn));
+  }
+  std::unique_ptr<security::KeyRing> stored_keys(io::Disk& disk) {
+    if (!master_key_) return nullptr;
+    return security::KeyRing::open_read_only({&disk, clock_.get(), random_.get(), executor_.get()},
+                                             *master_key_);
+  }
+
+  /// All files but the lock, which is empty. The superblock's slots once more by themselves.
+  std::vector<Region> regions() {
+    const log::Geometry geometry(options().storage.log_segment_bytes);
+    std::vector<Region> out{{storage::kDataFileName, 0, 8192}, {storage::kDataFileName, 1u << 20, 8192}};
+    for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+      const std::string name = fs::relative(entry.path(), path_).string();
+      if (!entry.is_regular_file() || name == storage::kLockFileName) continue;
+      Region region{name, 0, entry.file_size()};
+      EXPECT_GT(region.bytes, 0u) << name;
+      if (name == "wal/" + log::segment_name(geometry.first_lsn(geometry.segment_of(log_end_))))
+        region.bytes = log_end_.raw() % geometry.segment_bytes() + 256;
+      out.push_back(std::move(region));
+    }
+    return out;
+  }
+
+  /// Starts, asks, goes on. `*damaged`: somebody was told of damage; `*refused`: it was the start.
+  void ask(io::Disk& disk, bool* damaged, bool* refused) {
+    const auto is_right = [&](const std::string& answer, const std::string& right) {
+      *damaged = *damaged || answer.starts_with("XX001: ");
+      return answer == right || answer.starts_with("XX001: ");
+    };
     try {
-      start(*copy);
+      start(disk);
       for (std::size_t i = 0; i < std::size(kQuestions); ++i) {
         const std::string answer = text(kQuestions[i]);
-        damaged = damaged || answer.starts_with("XX001: ");
-        ASSERT_TRUE(answer == answers[i] || answer.starts_with("XX001: ")) << kQuestions[i] << ": " << answer;
+        ASSERT_TRUE(is_right(answer, answers_[i])) << kQuestions[i] << ": " << answer;
       }
-      const std::string made = text("create table made (id int)");  // life goes on
-      ASSERT_TRUE(made.empty() || made.starts_with("XX001: ")) << made;
+      for (const char* statement :
+           {"create table made (id int)", "rollback prepared 'early'", "commit prepared 'late'"}) {
+        const std::string done = text(statement);  // life goes on
+        ASSERT_TRUE(is_right(done, "")) << statement << ": " << done;
+      }
+      const std::string last = text("select id, v from other where id >= 9000");
+      ASSERT_TRUE(is_right(last, "9001|prepared late|") || (*damaged && last.empty())) << last;
     } catch (const Error& e) {
       ASSERT_EQ(e.state.text(), "XX001") << e.message;
       ASSERT_FALSE(e.message.empty());
-      ++refused;
-      damaged = true;
+      *damaged = *refused = true;
     }
-    stop();
-    if (!damaged) continue;
-    ++reported;
-    const auto fresh = make_overlay_disk(*disk_);
-    flip(*fresh, file, offset, mask);
-    std::string position;
-    const auto found = txn::TransactionSystem::check_stored_pages(*fresh, nullptr);
-    ASSERT_FALSE(found.empty() && txn::TransactionSystem::check_log(*fresh, nullptr, &position).empty())
-        << "check must see what a statement sees";
   }
-  RecordProperty("reported", reported);
-  RecordProperty("refused", refused);
-  fmt::print("{} flips: {} reported ({} of them by refusing to start), the others harmless\n", flips(),
-             reported, refused);
-  EXPECT_GT(reported, flips() / 10) << "the test must hit something";
+
+  /// `rustbd check` on the stopped directory.
+  bool check_finds_something(io::Disk& disk) {
+    try {
+      const auto keys = stored_keys(disk);
+      std::string position;
+      return !txn::TransactionSystem::check_stored_pages(disk, keys.get()).empty() ||
+             !txn::TransactionSystem::check_log(disk, keys.get(), &position).empty();
+    } catch (const Error& e) {
+      return e.state == sqlstate::kDataCorrupted;
+    }
+  }
+
+  void flip_bits() {
+    fill_more();
+    auto all = regions();
+    io::SeededRandom random(7);
+    int reported = 0;
+    for (int n = 0; n < flips(); ++n) {
+      const std::size_t data =
+          std::ranges::find(all.begin() + 2, all.end(), storage::kDataFileName, &Region::file) - all.begin();
+      Region& region = all[n % 2 == 0 ? data : n / 2 % all.size()];
+      const std::uint64_t offset = region.begin + random.below(region.bytes);
+      const auto mask = static_cast<std::uint8_t>(1u << random.below(8));
+      const auto where = fmt::format("flip {}: {} byte {} mask {}", n, region.file, offset, mask);
+      SCOPED_TRACE(where);
+      fmt::print("{}\n", where);  // of a crash it is the last line
+      std::fflush(stdout);
+      const auto copy = make_overlay_disk(*disk_);
+      flip(*copy, region.file, offset, mask);
+      bool damaged = false, refused = false;
+      ask(*copy, &damaged, &refused);
+      stop();
+      if (HasFatalFailure()) return;
+      ++region.flips;
+      region.refused += refused ? 1 : 0;
+      if (!damaged) continue;
+      ++region.reported, ++reported;
+      const auto fresh = make_overlay_disk(*disk_);
+      flip(*fresh, region.file, offset, mask);
+      ASSERT_TRUE(check_finds_something(*fresh)) << "check must see what a statement sees";
+    }
+    for (const Region& r : all) {
+      fmt::print("{} from {}: {} flips, {} reported, {} of them by refusing to start\n", r.file, r.begin,
+                 r.flips, r.reported, r.refused);
+      EXPECT_GT(r.flips, 0) << r.file;
+    }
+    EXPECT_GT(reported, flips() / 10) << "the test must hit something";
+  }
+
+  std::vector<std::string> answers_;
+  Lsn log_end_;  // of the last batch
+};
+
+TEST_F(RandomBits, AreReportedOrHarmless) {
+  compression_ = storage::PageCompression::kLz4;
+  flip_bits();
+}
+
+TEST_F(RandomBits, AreReportedOrHarmlessInASealedDatabase) {
+  master_key_.emplace(security::KeyBytes{std::byte{1}, std::byte{2}});
+  flip_bits();
 }
 
 }  // namespace
