@@ -12,6 +12,7 @@
 #include "rustbd/server/data_directory.h"
 #include "rustbd/server/embedded.h"
 #include "rustbd/server/overlay_disk.h"
+#include "rustbd/server/rebuild_indexes.h"
 #include "rustbd/storage/pages/storage.h"
 #include "rustbd/txn/transaction_system.h"
 
@@ -107,7 +108,8 @@ int report(const CheckOptions& options, const Findings& found) {
 
 /// `examine`: recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a
 /// finding. Else it is a start, with a look at all pages, and an end.
-void check_tables(io::Environment environment, txn::Options o, bool examine, Findings* found) {
+/// How many indexes are set aside that a session could build anew.
+std::size_t check_tables(io::Environment environment, txn::Options o, bool examine, Findings* found) {
   std::unique_ptr<io::Disk> overlay;
   if (examine) {
     overlay = server::make_overlay_disk(*environment.disk);
@@ -135,14 +137,39 @@ void check_tables(io::Environment environment, txn::Options o, bool examine, Fin
   found->add(system->check(!examine));
   found->position = system->log_position_text();
   system->name_trees_by({});
+  const std::size_t set_aside = system->indexes_set_aside().size();
   if (!examine) system->close();
+  return set_aside;
+}
+
+/// Indexes whose keys only a session can compute. Whether any was built anew.
+bool rebuild_by_sessions(const std::string& data, const server::Config& config, Findings* found) {
+  server::EmbeddedDatabase database(data, config, server::EmbeddedDatabase::Access::kOpen);
+  bool any = false;
+  for (auto& repair : server::rebuild_indexes_set_aside(database.database())) {
+    any = any || repair.done;
+    (repair.done ? found->repaired : found->damage).push_back(std::move(repair.text));
+  }
+  return any;
 }
 
 /// Of a directory that is to be changed: as its server would open it.
-void repair(io::Environment environment, const server::Config& config, Findings* found) {
-  txn::Options o = server::database_options(config).storage;
-  const auto archive = server::open_archive(config, o);
-  check_tables(environment, std::move(o), false, found);
+void repair(io::Environment environment, const CheckOptions& options, const server::Config& config,
+            Findings* found) {
+  const auto once = [&](Findings* into) {
+    txn::Options o = server::database_options(config).storage;
+    const auto archive = server::open_archive(config, o);
+    return check_tables(environment, std::move(o), false, into);
+  };
+  if (once(found) == 0) return;
+  Findings after;
+  if (!rebuild_by_sessions(options.data, config, &after)) {
+    found->add(std::move(after.damage));
+    return;
+  }
+  once(&after);  // what was found before may be no more
+  after.repaired.insert(after.repaired.begin(), found->repaired.begin(), found->repaired.end());
+  *found = std::move(after);
 }
 
 }  // namespace
@@ -162,7 +189,7 @@ int run_check(const CheckOptions& options) {
     Findings found;
     if (options.repair) {
       if (lock) lock->reset();  // the open takes it again
-      repair(environment, config, &found);
+      repair(environment, options, config, &found);
       return report(options, found);
     }
     const auto keys = server::open_keys(environment, encryption);

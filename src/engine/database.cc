@@ -4,6 +4,7 @@
 #include "rustbd/catalog/tree_names.h"
 #include "rustbd/engine/session.h"
 #include "rustbd/engine/session_parts.h"
+#include "rustbd/sql/keywords.h"
 
 namespace rustbd::engine {
 
@@ -80,6 +81,16 @@ void Database::close() {
   transactions_->name_trees_by({});
   catalog_.reset();
   transactions_->close();
+}
+
+std::string Database::qualified_name(IndexId id) const {
+  const auto catalog = catalog_->committed();
+  for (const auto& [oid, relation] : catalog->relations())
+    for (const auto& index : relation->indexes)
+      if (index->tree == id)
+        return fmt::format("{}.{}", sql::quote_identifier(relation->schema_name),
+                           sql::quote_identifier(index->name));
+  return {};
 }
 
 std::unique_ptr<Session> Database::connect(const SessionOptions& options) {

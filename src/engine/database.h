@@ -93,6 +93,8 @@ class Database {
   [[nodiscard]] io::Environment& environment() { return environment_; }
   [[nodiscard]] txn::TransactionSystem& transactions() { return *transactions_; }
   [[nodiscard]] catalog::CatalogStore& catalog() { return *catalog_; }
+  /// Schema and name of an index as statements have them, quoted where need be; empty: there is none.
+  [[nodiscard]] std::string qualified_name(IndexId index) const;
   [[nodiscard]] metrics::Registry& metrics() { return *metrics_; }
   [[nodiscard]] EngineMetrics& engine_metrics() { return *engine_metrics_; }
   [[nodiscard]] const DatabaseOptions& options() const { return options_; }

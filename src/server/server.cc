@@ -17,6 +17,7 @@
 #include "rustbd/server/embedded.h"
 #include "rustbd/server/local_session.h"
 #include "rustbd/server/logger.h"
+#include "rustbd/server/rebuild_indexes.h"
 #include "rustbd/server/signals.h"
 
 namespace rustbd::server {
@@ -198,6 +199,10 @@ void Running::open_database() {
       fmt::format("opened data={} new={} io={} buffer_bytes={} query_memory_bytes={} recovery_seconds={:.3f}",
                   options_.data, directory_.is_new, directory_.disk->name(), o.storage.buffer_bytes,
                   o.query_memory_bytes, database_->transactions().statistics().recovery_seconds));
+  for (const auto& repair : rebuild_indexes_set_aside(*database_)) {
+    if (repair.done) logger_.info(repair.text);
+    else logger_.error(repair.text);
+  }
 }
 
 void Running::start_clients() {

@@ -413,6 +413,17 @@ std::vector<Repair> TransactionSystem::repairs() const {
   return lines;
 }
 
+std::vector<IndexId> TransactionSystem::indexes_set_aside() const {
+  std::vector<IndexId> found;
+  std::lock_guard lock(parts_->damage_mutex);
+  for (const auto& [key, layout] : parts_->layouts) {
+    if (parts_->trees_set_aside.contains(layout->table.raw())) continue;
+    for (const auto& index : layout->indexes)
+      if (parts_->trees_set_aside.contains(index.id.raw())) found.push_back(index.id);
+  }
+  return found;
+}
+
 std::vector<std::string> TransactionSystem::check(bool free_lost) {
   return DeepCheck(*this, free_lost).run();
 }

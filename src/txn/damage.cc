@@ -118,12 +118,16 @@ void SystemParts::renew_indexes(TableId table, PageId page) {
   }
 }
 
-/// With Options::repair: those that can be built anew from the rows of their tables.
+/// With Options::repair: those that can be built anew from the rows of their tables; by REINDEX where only a
+/// session can compute their keys.
 void SystemParts::find_damaged_indexes(const std::set<TableId>& unreadable) {
   for (const auto& [key, layout] : layouts) {
     if (unreadable.contains(layout->table)) continue;
     for (const IndexPart& part : tree_state(layout->table)->format()->indexes)
-      if (!part.computed && !part.tree->check().problems.empty()) damaged_indexes.insert(part.layout->id);
+      if (!part.tree->is_set_aside() && !part.tree->check().problems.empty()) {
+        if (part.computed) set_index_aside(part.layout->id, part.tree->root());
+        else damaged_indexes.insert(part.layout->id);
+      }
   }
 }
 

@@ -253,6 +253,8 @@ class TransactionSystem {
   [[nodiscard]] static std::string lsn_text(Lsn lsn);
   /// Pages and indexes that this open has made anew, and those that it could not.
   [[nodiscard]] std::vector<Repair> repairs() const;
+  /// Indexes of no use whose tables are: a session can build them anew.
+  [[nodiscard]] std::vector<IndexId> indexes_set_aside() const;
   /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks;
   /// nothing else may run. Returns the findings (empty: all is well). `free_lost`: pages that nothing refers
   /// to become free, if all that could refer to them was read; it returns what else was found.
