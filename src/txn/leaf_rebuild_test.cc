@@ -40,6 +40,17 @@ class LeafRebuildTest : public ::testing::Test {
     if (commits) ASSERT_TRUE(db_->commit(*txn).ok());
     else db_->abort(*txn);
   }
+  template <class Work>
+  void prepare(Work&& work) {
+    const auto locker = db_->system().make_locker(1);
+    auto txn = db_->system().begin(*locker);
+    txn->begin_statement();
+    work(*txn);
+    const auto prepared = [&]() -> Task<Outcome> {
+      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
+    };
+    ASSERT_TRUE(testing::run_task(db_->executor(), prepared()).ok());
+  }
   Seen random_row(std::int64_t id) {
     Seen row;
     row.id = id;
@@ -462,21 +473,14 @@ TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideATableThatIsSetAside) {
     insert(50);
     collect();
     const AccountIds lost = ids_, kept = db_->make_accounts(false);
-    const auto add = [&](Transaction& txn, const AccountIds& to) {
-      Table table = db_->table(to);
-      const Row row(1, 1, "prepared");
-      RowId id;
-      return table.insert(txn, row.ref(), {}, &id);
-    };
-    const auto work = [&]() -> Task<Outcome> {
-      const auto locker = db_->system().make_locker(1);
-      auto txn = db_->system().begin(*locker);
-      txn->begin_statement();
-      for (const AccountIds& ids : {lost, kept})
-        if (Outcome o = add(*txn, ids); !o.ok()) co_return o;
-      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
-    };
-    ASSERT_TRUE(testing::run_task(db_->executor(), work()).ok());
+    prepare([&](Transaction& txn) {
+      for (const AccountIds& ids : {lost, kept}) {
+        Table table = db_->table(ids);
+        const Row row(1'000'000, 1, "prepared");
+        RowId id;
+        ASSERT_TRUE(run([&] { return table.insert(txn, row.ref(), {}, &id); }).ok());
+      }
+    });
     db_->system().parts().set_table_aside(lost.table, leaves()[0]);
     db_->system().checkpoint_blocking();
     db_->crash();
@@ -512,25 +516,19 @@ TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideAnIndexThatIsSetAside) 
     start(6);
     insert(50);
     collect();
-    const auto work = [&]() -> Task<Outcome> {
-      const auto locker = db_->system().make_locker(1);
-      auto txn = db_->system().begin(*locker);
-      txn->begin_statement();
+    prepare([&](Transaction& txn) {
       Table table = db_->table(ids_);
       Seen& changed = rows_.begin()->second;
       const Row update(changed.id, 4242, "prepared"), added(next_id_, 4343, "added");
-      Outcome o = table.update(*txn, RowId{changed.row}, kChanged, update.ref(1), {});
+      ASSERT_TRUE(
+          run([&] { return table.update(txn, RowId{changed.row}, kChanged, update.ref(1), {}); }).ok());
       RowId id;
-      if (o.ok()) o = table.insert(*txn, added.ref(), {}, &id);
-      if (!o.ok()) co_return o;
-      if (commits) {
-        changed.value = 4242, changed.note = "prepared";
-        Seen& row = rows_[id.raw()];
-        row.id = next_id_++, row.row = id.raw(), row.value = 4343, row.note = "added";
-      }
-      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
-    };
-    ASSERT_TRUE(testing::run_task(db_->executor(), work()).ok());
+      ASSERT_TRUE(run([&] { return table.insert(txn, added.ref(), {}, &id); }).ok());
+      if (!commits) return;
+      changed.value = 4242, changed.note = "prepared";
+      Seen& row = rows_[id.raw()];
+      row.id = next_id_++, row.row = id.raw(), row.value = 4343, row.note = "added";
+    });
     auto& parts = db_->system().parts();
     parts.set_index_aside(ids_.by_value, parts.index_tree(ids_.by_value)->root());
     db_->system().checkpoint_blocking();
