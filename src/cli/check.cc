@@ -108,7 +108,7 @@ int report(const CheckOptions& options, const Findings& found) {
 
 /// `examine`: recovery runs as at a start, but what it writes stays in memory, and what it cannot read is a
 /// finding. Else it is a start, with a look at all pages, and an end.
-/// How many indexes are set aside that a session could build anew.
+/// Returns how many indexes are set aside that a session could build anew.
 std::size_t check_tables(io::Environment environment, txn::Options o, bool examine, Findings* found) {
   std::unique_ptr<io::Disk> overlay;
   if (examine) {
@@ -142,7 +142,7 @@ std::size_t check_tables(io::Environment environment, txn::Options o, bool exami
   return set_aside;
 }
 
-/// Indexes whose keys only a session can compute. Whether any was built anew.
+/// For indexes whose keys only a session can compute. Returns whether any was built anew.
 bool rebuild_by_sessions(const std::string& data, const server::Config& config, Findings* found) {
   server::EmbeddedDatabase database(data, config, server::EmbeddedDatabase::Access::kOpen);
   bool any = false;

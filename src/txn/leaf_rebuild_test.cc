@@ -17,6 +17,7 @@ using testing::Seen;
 using testing::TestDatabase;
 
 constexpr ColumnNumber kChanged[2] = {1, 2};
+constexpr TwoPhaseUser kUser{10, testing::kDatabase, true};
 
 /// Accounts whose rows are known, on a disk that is damaged between two starts.
 class LeafRebuildTest : public ::testing::Test {
@@ -47,9 +48,17 @@ class LeafRebuildTest : public ::testing::Test {
     txn->begin_statement();
     work(*txn);
     const auto prepared = [&]() -> Task<Outcome> {
-      co_return co_await db_->system().prepare(txn, "beside", {10, testing::kDatabase, true});
+      co_return co_await db_->system().prepare(txn, "beside", kUser);
     };
     ASSERT_TRUE(testing::run_task(db_->executor(), prepared()).ok());
+  }
+  /// What prepare() has prepared.
+  void decide(bool commits) {
+    auto& system = db_->system();
+    ASSERT_TRUE(testing::run_task(db_->executor(), commits ? system.commit_prepared("beside", kUser)
+                                                           : system.rollback_prepared("beside", kUser))
+                    .ok());
+    collect();
   }
   Seen random_row(std::int64_t id) {
     Seen row;
@@ -486,12 +495,7 @@ TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideATableThatIsSetAside) {
     db_->crash();
     db_->open();
     EXPECT_TRUE(db_->system().parts().tree_state(lost.table)->tree->is_set_aside());
-    const TwoPhaseUser user{10, testing::kDatabase, true};
-    auto& system = db_->system();
-    ASSERT_TRUE(testing::run_task(db_->executor(), commits ? system.commit_prepared("beside", user)
-                                                           : system.rollback_prepared("beside", user))
-                    .ok());
-    collect();
+    decide(commits);
     const auto rows = [&] {
       const auto locker = db_->system().make_locker(1);
       const auto txn = db_->system().begin(*locker);
@@ -535,12 +539,7 @@ TEST_F(LeafRebuildTest, APreparedTransactionLivesOnBesideAnIndexThatIsSetAside) 
     db_->crash();
     db_->open();
     EXPECT_FALSE(db_->system().parts().index_tree(ids_.by_value)->is_set_aside()) << "it is built anew";
-    const TwoPhaseUser user{10, testing::kDatabase, true};
-    auto& system = db_->system();
-    ASSERT_TRUE(testing::run_task(db_->executor(), commits ? system.commit_prepared("beside", user)
-                                                           : system.rollback_prepared("beside", user))
-                    .ok());
-    collect();
+    decide(commits);
     expect_rows();
     db_->close();
   }

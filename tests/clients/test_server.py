@@ -80,6 +80,28 @@ def test_buffer_stats(context):
     server.sql("drop table buffer_stats_load")
 
 
+def test_direct_io(context):
+    env = {"RUSTBD_BUFFER_DIRECT_IO": "true", "RUSTBD_BUFFER_SIZE": "16MiB"}
+    with harness.Rustbd(env=env) as server:
+        def flags():
+            for link in pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir():
+                if os.readlink(link).endswith("/rustbd.db"):
+                    return int(re.search(r"flags:\s+(\d+)", (link.parent.parent / "fdinfo" / link.name).read_text())[1], 8)
+            raise AssertionError("rustbd.db is not open")
+        server.sql("create table d as select g, repeat(md5(g::text), 10) t from generate_series(1, 100000) g; checkpoint")
+        refused = "does not grant direct I/O" in server.log()
+        assert bool(flags() & os.O_DIRECT) != refused, "it is direct, or the log says that it is not"
+        wanted = server.sql("select count(*), md5(string_agg(t, ',' order by g)) from d where g % 7 = 0")
+        server.kill()
+        server.start()
+        assert server.sql("select count(*), md5(string_agg(t, ',' order by g)) from d where g % 7 = 0") == wanted
+        server.stop()
+        server.env["RUSTBD_BUFFER_DIRECT_IO"] = "false"
+        server.start()
+        assert not flags() & os.O_DIRECT
+        assert server.sql("select count(*), md5(string_agg(t, ',' order by g)) from d where g % 7 = 0") == wanted
+
+
 def test_second_server_on_the_directory(context):
     done = serve("--data", str(context.server.data), "--insecure", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     assert done.returncode == 1, done

@@ -50,7 +50,7 @@ class LeafView {
   /// the leaf has all rows of its range, and else harmless.
   void prefetch(RowId rowid, std::span<const ColumnNumber> columns) const;
   /// The same before anything of the leaf is read, by the shape of another one: its capacity, and how many
-  /// bytes of heap a row has there.
+  /// bytes of heap a row has there (0: not known).
   static void prefetch(const std::byte* page, const LeafLayout& layout, std::uint32_t capacity,
                        std::uint32_t heap_per_row, std::uint32_t slot, std::span<const ColumnNumber> columns);
   /// Slot of the row, or kNoSlot.

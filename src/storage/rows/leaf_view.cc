@@ -63,7 +63,7 @@ void LeafView::prefetch(const std::byte* page, const LeafLayout& layout, std::ui
                          slot / 8);
     }
   }
-  if (!heap) return;
+  if (!heap || heap_per_row == 0) return;
   // The heap grows downwards: in a leaf that was filled in order the rows' values stand in it in order.
   const std::uint32_t end = kPageBytes - heap_per_row * slot;
   for (std::uint32_t back = 0; back < std::min<std::uint32_t>(heap_per_row + 64, 4 * 64); back += 64)
