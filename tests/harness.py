@@ -110,6 +110,8 @@ class Rustbd:
 
     def __exit__(self, kind, *_):
         try:
+            if kind is not None and self.process is not None and self.process.poll() is not None:
+                print(f"the server ended with {self.process.returncode}:\n{self.log()[-4000:]}", flush=True)
             self.stop() if kind is None else self.kill()
         finally:
             if self.own:

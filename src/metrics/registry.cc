@@ -94,6 +94,7 @@ struct Series {
   Instrument instrument;
   std::uint64_t callback_id = 0;  // 0: owned by the registry for ever
 };
+enum class IfDeclared : std::uint8_t { kStop, kTake };
 struct Family {
   Kind kind;
   std::string help;
@@ -138,14 +139,18 @@ struct Registry::Impl final : prometheus::Collectable {
   std::map<std::string, Family> families;
   std::uint64_t next_callback = 1;
 
-  Series& add(std::string name, std::string help, Kind kind, Labels labels, Instrument instrument) {
+  Series& add(std::string name, std::string help, Kind kind, Labels labels, Instrument instrument,
+              IfDeclared if_declared = IfDeclared::kStop) {
     RUSTBD_ASSERT(good_name(name), "metric names start with rustbd_ or process_");
     std::sort(labels.begin(), labels.end());
     std::lock_guard lock{mutex};
     auto [it, fresh] = families.try_emplace(std::move(name), Family{kind, std::move(help), {}});
     RUSTBD_ASSERT(it->second.kind == kind, "a metric family has one kind");
-    for (const auto& other : it->second.series)
-      RUSTBD_ASSERT(other->labels != labels, "metric declared twice");
+    for (const auto& other : it->second.series) {
+      if (other->labels != labels) continue;
+      RUSTBD_ASSERT(if_declared == IfDeclared::kTake, "metric declared twice");
+      return *other;
+    }
     it->second.series.push_back(
         std::make_unique<Series>(Series{std::move(labels), std::move(instrument), 0}));
     return *it->second.series.back();
@@ -175,14 +180,9 @@ Counter& Registry::counter(std::string name, std::string help, Labels labels) {
   return *std::get<std::unique_ptr<Counter>>(series.instrument);
 }
 Counter& Registry::labelled_counter(std::string name, std::string help, Labels labels) {
-  std::sort(labels.begin(), labels.end());
-  {
-    std::lock_guard lock{impl_->mutex};
-    if (const auto it = impl_->families.find(name); it != impl_->families.end())
-      for (const auto& series : it->second.series)
-        if (series->labels == labels) return *std::get<std::unique_ptr<Counter>>(series->instrument);
-  }
-  return counter(std::move(name), std::move(help), std::move(labels));
+  auto& series = impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels),
+                            std::make_unique<Counter>(), IfDeclared::kTake);
+  return *std::get<std::unique_ptr<Counter>>(series.instrument);
 }
 Gauge& Registry::gauge(std::string name, std::string help, Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels),

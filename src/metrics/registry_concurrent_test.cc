@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <barrier>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "rustbd/metrics/registry.h"
 
@@ -24,6 +27,26 @@ TEST(RegistryConcurrent, NothingIsLostWhileExposing) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(counter.value(), 80'000u);
   EXPECT_EQ(histogram.count(), 80'000u);
+}
+
+// Two sessions that are the first to fail with a code do so at once.
+TEST(RegistryConcurrent, ManyAskFirstForTheSameLabels) {
+  static constexpr int kThreads = 4, kLabels = 500;
+  Registry registry;
+  std::barrier together(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kLabels; ++i) {
+        together.arrive_and_wait();
+        registry.labelled_counter("rustbd_a_total", "a", {{"n", std::to_string(i)}}).inc();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < kLabels; ++i)
+    EXPECT_EQ(registry.labelled_counter("rustbd_a_total", "a", {{"n", std::to_string(i)}}).value(),
+              1u * kThreads);
 }
 
 }  // namespace
