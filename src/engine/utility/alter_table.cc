@@ -688,13 +688,9 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
   }
   if (s.object == ObjectType::kIndex || s.object == ObjectType::kTable) {
     // ALTER TABLE may name an index, and the other way round.
-    for (Oid schema : c.parts.search_path(*catalog)) {
-      const auto* in = catalog->schema(schema);
-      if (!s.relation->schema.empty() && (in == nullptr || in->name != s.relation->schema)) continue;
-      if (auto index = catalog->index(catalog->class_oid(schema, s.relation->name))) {
-        co_await rename_index(c, index, s.new_name);
-        co_return alter_tag(s.object);
-      }
+    if (auto index = find_index(c, s.relation->schema, s.relation->name).index) {
+      co_await rename_index(c, index, s.new_name);
+      co_return alter_tag(s.object);
     }
   }
   auto relation = find(c, *s.relation, s.if_exists);

@@ -16,6 +16,12 @@ std::string_view kind_name(catalog::RelationKind kind) {
   }
 }
 
+std::string use_drop(catalog::RelationKind kind) {
+  std::string upper{kind_name(kind)};
+  for (auto& ch : upper) ch = static_cast<char>(std::toupper(ch));
+  return fmt::format("Use DROP {} to remove a {}.", upper, kind_name(kind));
+}
+
 /// Whether the column's default names the sequence (nextval('s')): bound anew to see that.
 bool default_reads(UtilityContext& c, const catalog::Column& column, Oid sequence) {
   if (column.default_sql.find("regclass") == std::string::npos &&
@@ -173,23 +179,13 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
   for (const auto* n : s.names) {
     const auto [schema, name] = split(*n);
     const auto catalog = c.parts.catalog();
-    std::shared_ptr<const catalog::Index> index;
-    Oid other = 0;
-    for (Oid at : c.parts.search_path(*catalog)) {
-      const auto* in = catalog->schema(at);
-      if (!schema.empty() && (in == nullptr || in->name != schema)) continue;
-      const Oid oid = catalog->class_oid(at, name);
-      if (oid == 0) continue;
-      index = catalog->index(oid);
-      if (index == nullptr) other = oid;
-      break;
-    }
-    if (index == nullptr && !schema.empty())
-      if (const auto* in = catalog->schema(schema)) index = catalog->index(catalog->class_oid(in->oid, name));
+    const auto [index, other] = find_index(c, schema, name);
     if (index == nullptr) {
-      if (other != 0)
+      if (other != nullptr)
         throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name)
-            .with_hint(fmt::format("Use DROP {} to remove a {}.", "TABLE", "table"));
+            .with_hint(use_drop(other->kind));
+      if (!s.if_exists && !schema.empty() && catalog->schema(schema) == nullptr)
+        throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
       if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "index \"{}\" does not exist", name);
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", name));
@@ -355,10 +351,9 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
     if (relation == nullptr) {
       if (!schema.empty() && catalog->schema(schema) == nullptr && !s.if_exists)
         throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
-      for (Oid at : path)
-        if (catalog->index(catalog->class_oid(at, name)) != nullptr)
-          throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
-              .with_hint("Use DROP INDEX to remove an index.");
+      if (find_index(c, schema, name).index != nullptr)
+        throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
+            .with_hint("Use DROP INDEX to remove an index.");
       if (!s.if_exists)
         throw error(sqlstate::kUndefinedTable, "{} \"{}\" does not exist", kind_name(wanted), shown);
       c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "{} \"{}\" does not exist, skipping",
@@ -369,11 +364,8 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
       throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
                   relation->name);
     if (relation->kind != wanted) {
-      const auto kind = kind_name(relation->kind);
-      std::string upper{kind};
-      for (auto& ch : upper) ch = static_cast<char>(std::toupper(ch));
       throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
-          .with_hint(fmt::format("Use DROP {} to remove a {}.", upper, kind));
+          .with_hint(use_drop(relation->kind));
     }
     c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
     dropper.request(relation->oid);

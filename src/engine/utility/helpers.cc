@@ -84,6 +84,37 @@ Oid target_schema(UtilityContext& c, std::string_view schema, std::int32_t locat
   return found->oid;
 }
 
+FoundIndex find_index(UtilityContext& c, std::string_view schema, std::string_view name) {
+  const auto catalog = c.parts.catalog();
+  std::vector<Oid> schemas = c.parts.search_path(*catalog);
+  if (!schema.empty()) {
+    const auto* in = catalog->schema(schema);
+    schemas.assign(in == nullptr ? 0 : 1, in == nullptr ? 0 : in->oid);
+  }
+  for (const Oid at : schemas) {
+    const Oid oid = catalog->class_oid(at, name);
+    if (oid == 0) continue;
+    if (auto index = catalog->index(oid)) return {std::move(index), nullptr};
+    return {nullptr, catalog->relation(oid)};
+  }
+  return {};
+}
+
+std::shared_ptr<const catalog::Index> owned_index(UtilityContext& c, std::string_view schema,
+                                                  std::string_view name) {
+  auto found = find_index(c, schema, name);
+  if (found.other != nullptr) throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name);
+  const auto catalog = c.parts.catalog();
+  if (found.index == nullptr) {
+    if (!schema.empty() && catalog->schema(schema) == nullptr)
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
+    throw error(sqlstate::kUndefinedTable, "relation \"{}{}{}\" does not exist", schema,
+                schema.empty() ? "" : ".", name);
+  }
+  c.parts.require_owner(catalog->relation(found.index->relation)->owner, "index", found.index->name);
+  return found.index;
+}
+
 Task<> store_relation(UtilityContext& c, std::shared_ptr<catalog::Relation> relation, bool layout_changed) {
   if (layout_changed && relation->kind != catalog::RelationKind::kView) {
     auto layout = catalog::make_layout(*relation, relation->layout->table, catalog::oid::kDatabasePostgres);

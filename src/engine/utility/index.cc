@@ -206,25 +206,9 @@ Task<std::string> reindex(UtilityContext& c, const sql::ReindexStatement& s) {
   std::shared_ptr<const catalog::Relation> relation;
   Oid only = 0;
   if (s.target == sql::ReindexTarget::kIndex) {
-    std::vector<Oid> schemas = path;
-    if (!s.relation->schema.empty()) {
-      const auto* in = catalog->schema(s.relation->schema);
-      if (in == nullptr)
-        throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", s.relation->schema)
-            .at(s.location);
-      schemas = {in->oid};
-    }
-    for (Oid schema : schemas) {
-      const auto oid = catalog->class_oid(schema, s.relation->name);
-      if (auto index = oid == 0 ? nullptr : catalog->index(oid)) {
-        relation = catalog->relation(index->relation);
-        only = oid;
-        break;
-      }
-    }
-    if (relation == nullptr)
-      throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", s.relation->name)
-          .at(s.location);
+    const auto index = owned_index(c, s.relation->schema, s.relation->name);
+    relation = catalog->relation(index->relation);
+    only = index->oid;
   } else {
     relation = binder::find_relation(*s.relation, bind_input(c.parts, *catalog, path));
   }

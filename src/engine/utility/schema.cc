@@ -216,14 +216,8 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
       break;
     }
     case ObjectType::kIndex: {
-      Oid oid = 0;
-      for (Oid at : path)
-        if (catalog->index(catalog->class_oid(at, name.back())) != nullptr) {
-          oid = catalog->class_oid(at, name.back());
-          break;
-        }
-      if (oid == 0) throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", name.back());
-      key = {catalog::oid::kPgClass, oid, 0};
+      const auto schema = name.size() > 1 ? name[name.size() - 2] : std::string_view{};
+      key = {catalog::oid::kPgClass, owned_index(c, schema, name.back())->oid, 0};
       break;
     }
     case ObjectType::kSchema: {

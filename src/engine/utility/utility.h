@@ -98,6 +98,16 @@ Oid target_schema(UtilityContext&, std::string_view schema, std::int32_t locatio
 /// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the
 /// object.
 Task<> store_relation(UtilityContext&, std::shared_ptr<catalog::Relation> relation, bool layout_changed);
+/// The index of this name, in the schema or on the search path; `other`: the relation that has the name
+/// instead.
+struct FoundIndex {
+  std::shared_ptr<const catalog::Index> index;
+  std::shared_ptr<const catalog::Relation> other;
+};
+FoundIndex find_index(UtilityContext&, std::string_view schema, std::string_view name);
+/// As find_index(). Throws 3F000, 42P01 or 42809, if there is none; 42501, if the user doesn't own its table.
+std::shared_ptr<const catalog::Index> owned_index(UtilityContext&, std::string_view schema,
+                                                  std::string_view name);
 Task<> await_outcome(UtilityContext&, std::function<txn::Outcome()> attempt);
 
 }  // namespace rustbd::engine
