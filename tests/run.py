@@ -15,6 +15,11 @@ PARTS = ("style", "unit", "sql", "clients", "crash")
 passed = failed = known = 0
 failures = []
 surprises = []
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
 
 
 def read_known():
@@ -70,8 +75,7 @@ def list_of(preset: str, kind: str):
 
 def run_binary(preset: str, name: str, *arguments: str, label: str = ""):
     begin = time.monotonic()
-    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1",
-           "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+    env = {**os.environ, **SANITIZER_OPTIONS}
     try:
         done = subprocess.run([str(ROOT / f"build/{preset}/src/{name}"), *arguments], capture_output=True, text=True, timeout=1800, env=env,
                               stdin=subprocess.DEVNULL)
@@ -92,6 +96,20 @@ def unit():
         if build(preset, "concurrent_tests"):
             for name in list_of(preset, "concurrent_tests"):
                 run_binary(preset, name)
+    for preset in ("dev", "tsan"):
+        sanitized_server(preset)
+
+
+def sanitized_server(preset: str):
+    """Where many sessions meet, and where the server is killed, under the sanitizers."""
+    if build(preset, "rustbd"):
+        fewer = {"RUSTBD_KILL_ROUNDS": "8", "RUSTBD_MIXED_KILL_ROUNDS": "4"}
+        before = dict(os.environ)
+        os.environ.update({**fewer, **before, **SANITIZER_OPTIONS, "RUSTBD": str(ROOT / f"build/{preset}/rustbd")})
+        for part, only in (("sql", "test_concurrency"), ("sql", "test_storm"), ("crash", "test_kill"), ("crash", "test_encryption")):
+            run_files(part, only, label=f"{preset}/")
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def optimised():
@@ -100,7 +118,7 @@ def optimised():
             run_binary("release", name)
 
 
-def run_files(part: str, only: str = ""):
+def run_files(part: str, only: str = "", label: str = ""):
     for path in sorted((ROOT / "tests" / part).glob("test_*.py")):
         if only and only not in str(path):
             continue
@@ -114,16 +132,16 @@ def run_files(part: str, only: str = ""):
                 begin = time.monotonic()
                 try:
                     getattr(module, name)(context)
-                    report(f"{part}/{path.stem}.{name}", True, time.monotonic() - begin)
+                    report(f"{label}{part}/{path.stem}.{name}", True, time.monotonic() - begin)
                 except Exception:  # noqa: BLE001: a test fails by any exception
-                    report(f"{part}/{path.stem}.{name}", False, time.monotonic() - begin, traceback.format_exc())
+                    report(f"{label}{part}/{path.stem}.{name}", False, time.monotonic() - begin, traceback.format_exc())
         except Exception:  # noqa: BLE001
-            report(f"{part}/{path.stem}", False, 0, traceback.format_exc())
+            report(f"{label}{part}/{path.stem}", False, 0, traceback.format_exc())
         finally:
             try:
                 context.close(failed > before)
             except Exception:  # noqa: BLE001
-                report(f"{part}/{path.stem}.shutdown", False, 0, traceback.format_exc())
+                report(f"{label}{part}/{path.stem}.shutdown", False, 0, traceback.format_exc())
 
 
 def release() -> bool:
@@ -174,6 +192,9 @@ def main():
             unit()
         elif name == "optimised":
             optimised()
+        elif name == "sanitized":
+            for preset in ("dev", "tsan"):
+                sanitized_server(preset)
         elif name == "style":
             style()
         elif name == "crash":
@@ -182,7 +203,7 @@ def main():
             if release():
                 run_files(name)
         elif not one(name):
-            print(f"no test is called '{name}': unit, sql, clients, crash, style, optimised, all, or a name", file=sys.stderr)
+            print(f"no test is called '{name}': unit, sql, clients, crash, style, optimised, sanitized, all, or a name", file=sys.stderr)
             sys.exit(2)
     if failures:
         print("failed: " + ", ".join(failures))

@@ -176,6 +176,7 @@ Session::Session(Database& database, const SessionOptions& options, std::int32_t
   if (!options.application_name.empty())
     settings_.set("application_name", options.application_name, false, false);
   for (const auto& [name, value] : options.settings) settings_.set(name, value, false, false);
+  settings_.keep_as_clients();
   settings_.take_reported();
   parts_->statement_start_us = parts_->transaction_start_us = activity_->backend_start_us;
 }

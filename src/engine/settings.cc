@@ -378,10 +378,26 @@ std::optional<std::string> Settings::get(std::string_view name) const {
   const auto* d = find_setting(name);
   const std::string key = d != nullptr ? std::string{d->name} : lower(name);
   if (auto it = values_.find(key); it != values_.end()) return it->second;
-  if (auto it = base_.find(key); it != base_.end()) return it->second;
+  return reset_value(key);
+}
+
+std::optional<std::string> Settings::reset_value(std::string_view name) const {
+  const auto* d = find_setting(name);
+  const std::string key = d != nullptr ? std::string{d->name} : lower(name);
+  for (const auto* values : {&client_, &base_})
+    if (auto it = values->find(key); it != values->end()) return it->second;
   if (d != nullptr) return std::string{d->default_value};
   return std::nullopt;
 }
+
+std::string_view Settings::source(const SettingDefinition& definition) const {
+  if (values_.contains(definition.name)) return "session";
+  if (client_.contains(definition.name)) return "client";
+  const auto base = base_.find(definition.name);
+  return base != base_.end() && base->second != definition.default_value ? "configuration file" : "default";
+}
+
+void Settings::keep_as_clients() { client_ = std::exchange(values_, {}); }
 
 std::string Settings::show(std::string_view name) const {
   const auto value = get(name);
@@ -418,7 +434,7 @@ void Settings::set(std::string_view name, std::string_view value, bool local, bo
 void Settings::reset(std::string_view name, bool in_transaction) {
   const auto* d = find_setting(name);
   const std::string key = d != nullptr ? std::string{d->name} : lower(name);
-  if (d == nullptr && !values_.contains(key))
+  if (d == nullptr && !get(key))
     throw error(sqlstate::kUndefinedObject, "unrecognized configuration parameter \"{}\"", name);
   if (d != nullptr && d->context != kUser && d->context != kSuperuser)
     throw error(sqlstate::kCannotChangeRuntimeParameter, "parameter \"{}\" cannot be changed", d->name);

@@ -50,9 +50,15 @@ class Settings {
  public:
   /// Server-wide values under the session's (configuration file, flags).
   void set_base(std::string_view name, std::string_view value);
+  /// What was set so far came with the connection: RESET and DISCARD ALL go back to it.
+  void keep_as_clients();
   /// The normalised value. Custom names (with a dot) exist once set. nullopt: unknown.
   [[nodiscard]] std::optional<std::string> get(std::string_view name) const;
   [[nodiscard]] std::string show(std::string_view name) const;  // throws 42704
+  /// The value that RESET goes back to.
+  [[nodiscard]] std::optional<std::string> reset_value(std::string_view name) const;
+  /// Where the value comes from, as in pg_settings: "default", "configuration file", "client", "session".
+  [[nodiscard]] std::string_view source(const SettingDefinition& definition) const;
   /// Throws 42704, 22023, 55P02. `in_transaction`: remembered for rollback; `local`: until the transaction's
   /// end.
   void set(std::string_view name, std::string_view value, bool local, bool in_transaction);
@@ -82,7 +88,7 @@ class Settings {
   void apply(const std::string& name, std::optional<std::string> value);
   void refresh(std::string_view name);
   void parse(std::string_view name, const std::string& value);
-  std::map<std::string, std::string, std::less<>> base_, values_;
+  std::map<std::string, std::string, std::less<>> base_, client_, values_;
   std::vector<Undo> undo_;
   std::vector<std::string> reported_;
   types::FormatSettings format_{};

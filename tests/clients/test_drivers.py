@@ -36,6 +36,30 @@ def test_psycopg2_values_and_transactions(context):
         assert c.fetchone() == (1001,)
 
 
+def test_reset_goes_back_to_what_came_with_the_connection(context):
+    """Drivers send TimeZone and the like at the start; poolers send DISCARD ALL between clients."""
+    traces = []
+    for port in (context.postgres.port, context.server.port):
+        connection = psycopg2.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres", application_name="first",
+                                      options="-c statement_timeout=50s -c TimeZone=Asia/Tokyo -c my.own=1")
+        connection.autocommit = True
+        trace, c = [], connection.cursor()
+        for sql in ("set statement_timeout = '7s'", "reset statement_timeout", "set timezone = 'UTC'", "set my.own = '2'", "reset my.own",
+                    "set application_name = 'second'", "set lock_timeout = 7", "discard all", "set timezone to default",
+                    "begin; set local timezone = 'UTC'", "commit", "set session statement_timeout = 0", "reset all"):
+            c.execute(sql)
+            for name in ("statement_timeout", "lock_timeout", "timezone", "my.own", "application_name"):
+                c.execute(f"show {name}")
+                trace.append((sql, name, c.fetchone()[0]))
+            c.execute("select name, setting, reset_val, source from pg_settings where name in ('statement_timeout', 'TimeZone', 'lock_timeout', "
+                      "'application_name') order by name")
+            trace.append((sql, c.fetchall()))
+        connection.close()
+        traces.append(trace)
+    for want, got in zip(*traces):
+        assert want == got, f"PostgreSQL {want}\nRustBD     {got}"
+
+
 def test_psycopg2_errors(context):
     connection = psycopg2.connect(dsn(context))
     with connection.cursor() as c:

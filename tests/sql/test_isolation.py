@@ -578,6 +578,68 @@ def test_ddl_is_transactional(context):
     both(context, body)
 
 
+def test_what_waited_for_a_drop_finds_nothing(context):
+    statements = (
+        "truncate iso", "alter table iso add column w int", "alter table iso rename to iso_other", "alter table iso set schema pg_catalog",
+        "create index on iso (v)", "reindex table iso", "reindex index iso_v", "alter index iso_v rename to iso_w", "drop index iso_v",
+        "drop index if exists iso_v", "drop table iso", "drop table if exists iso", "analyze iso",
+        "create table iso_kid (a int references iso)", "create view iso_view as select * from iso", "insert into iso values (4, 4, 'd')",
+        "do_lock")
+
+    def body(s):
+        s.step("setup", "create index iso_v on iso (v)")
+        s.step("a", "begin")
+        s.step("a", "drop table iso")
+        for i, sql in enumerate(statements):
+            if sql == "do_lock":
+                s.step(f"b{i}", "begin")
+                sql = "lock table iso in share mode"
+            s.blocks(f"b{i}", sql)
+        s.step("a", "commit")
+        for i in range(len(statements)):
+            s.join(f"b{i}")
+        s.step("a", "select 1")
+    both(context, body)
+
+
+def test_what_waited_for_a_rename_finds_the_new_one(context):
+    def body(s):
+        s.step("setup", "create table iso_fresh (id int primary key, v int)")
+        s.step("setup", "insert into iso_fresh values (1, 1)")
+        s.step("a", "begin")
+        s.step("a", "alter table iso rename to iso_old")
+        s.step("a", "alter table iso_fresh rename to iso")
+        s.blocks("b", "truncate iso")
+        s.blocks("c", "alter table iso add column new int")
+        s.step("a", "commit")
+        assert s.join("b") == "TRUNCATE TABLE"
+        assert s.join("c") == "ALTER TABLE"
+        assert s.step("a", "select * from iso") == []
+        assert len(s.step("a", "select id, v, tag from iso_old")) == 3
+        s.step("a", "drop table iso_old")
+    both(context, body)
+
+
+def test_a_schema_goes_while_something_is_made_in_it(context):
+    def body(s):
+        s.step("setup", "drop schema if exists iso_schema cascade")
+        s.step("setup", "create schema iso_schema")
+        s.step("a", "begin")
+        s.step("a", "drop schema iso_schema")
+        s.blocks("b", "create table iso_schema.t (a int)")
+        s.blocks("c", "create view iso_schema.v as select 1 as one")
+        s.blocks("d", "alter table iso set schema iso_schema")
+        s.step("a", "commit")
+        assert [s.join(name) for name in "bcd"] == ["3F000"] * 3
+        s.step("b", "create schema iso_schema")
+        s.step("b", "begin")
+        s.step("b", "create table iso_schema.t (a int)")
+        s.blocks("a", "drop schema iso_schema")
+        s.step("b", "commit")
+        assert s.join("a") == "2BP01"
+    both(context, body)
+
+
 def test_write_skew_is_allowed_below_serializable(context):
     def body(s):
         for name in "ab":

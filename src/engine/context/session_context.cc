@@ -204,8 +204,9 @@ std::vector<catalog::SettingRow> SessionContext::settings() {
       r.minimum = fmt::format("{}", d->minimum);
       r.maximum = fmt::format("{}", d->maximum);
     }
-    r.boot_value = r.reset_value = d->default_value;
-    r.source = value == d->default_value ? "default" : "session";
+    r.boot_value = d->default_value;
+    r.reset_value = parts_.session.settings().reset_value(d->name).value_or("");
+    r.source = parts_.session.settings().source(*d);
     for (std::size_t at = 0; at < d->choices.size();) {
       const auto comma = std::min(d->choices.find(',', at), d->choices.size());
       r.choices.emplace_back(d->choices.substr(at, comma - at));

@@ -260,11 +260,12 @@ class TableChange {
       co_return;
     }
     const auto number = found->number;
-    for (const auto& fk : relation_->referenced_by) {
+    const auto now = c_.parts.catalog();
+    for (const auto& fk : now->relation(relation_->oid)->referenced_by) {
       if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) ==
           fk->referenced_columns.end())
         continue;
-      const auto child = c_.parts.catalog()->relation(fk->relation);
+      const auto child = now->relation(fk->relation);
       if (!a.cascade)
         throw error(sqlstate::kDependentObjectsStillExist,
                     "cannot drop column {} of table {} because other objects depend on it", a.name,
@@ -272,10 +273,7 @@ class TableChange {
             .with_detail(fmt::format("constraint {} on table {} depends on column {} of table {}", fk->name,
                                      child->name, a.name, relation_->name))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
-      if (child->oid == relation_->oid) continue;
-      auto copy = std::make_shared<catalog::Relation>(*child);
-      std::erase_if(copy->constraints, [&](const auto& k) { return k->oid == fk->oid; });
-      co_await store_relation(c_, std::move(copy), false);
+      if (child->oid != relation_->oid) co_await drop_foreign_key(c_, *fk);
     }
     // Views that read the column stand in its way.
     for (const auto& [id, view] : c_.parts.catalog()->relations()) {
@@ -383,9 +381,10 @@ class TableChange {
     }
     if (found->type == catalog::ConstraintType::kPrimaryKey ||
         found->type == catalog::ConstraintType::kUnique) {
-      for (const auto& fk : relation_->referenced_by) {
+      const auto now = c_.parts.catalog();
+      for (const auto& fk : now->relation(relation_->oid)->referenced_by) {
         if (fk->index != found->index) continue;
-        const auto child = c_.parts.catalog()->relation(fk->relation);
+        const auto child = now->relation(fk->relation);
         if (!a.cascade)
           throw error(sqlstate::kDependentObjectsStillExist,
                       "cannot drop constraint {} on table {} because other objects depend on it", found->name,
@@ -397,9 +396,7 @@ class TableChange {
           std::erase_if(relation_->constraints, [&](const auto& k) { return k->oid == fk->oid; });
           continue;
         }
-        auto copy = std::make_shared<catalog::Relation>(*child);
-        std::erase_if(copy->constraints, [&](const auto& k) { return k->oid == fk->oid; });
-        co_await store_relation(c_, std::move(copy), false);
+        co_await drop_foreign_key(c_, *fk);
       }
       std::erase_if(relation_->indexes, [&](const auto& i) { return i->oid == found->index; });
       layout_changed_ = true;
@@ -584,13 +581,6 @@ class TableChange {
   bool layout_changed_ = false;
 };
 
-std::shared_ptr<const catalog::Relation> find(UtilityContext& c, const sql::RelationRef& ref,
-                                              bool missing_ok) {
-  const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
-  return binder::find_relation(ref, bind_input(c.parts, *catalog, path), missing_ok);
-}
-
 std::string alter_tag(sql::ObjectType object) {
   switch (object) {
     case sql::ObjectType::kIndex: return "ALTER INDEX";
@@ -608,12 +598,18 @@ void skip_notice(UtilityContext& c, std::string_view name) {
                  error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", name));
 }
 
-Task<> rename_index(UtilityContext& c, std::shared_ptr<const catalog::Index> index, std::string_view name) {
-  auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(index->relation));
-  c.parts.require_owner(copy->owner, "index", index->name);
-  co_await lock_relation(c.parts, copy->oid, txn::TableLockMode::kShareUpdateExclusive);
+Task<> rename_index(UtilityContext& c, const sql::RelationRef& ref, std::string_view name) {
+  std::shared_ptr<const catalog::Index> index;
+  const auto find = [&] {
+    index = owned_index(c, ref.schema, ref.name);
+    return c.parts.catalog()->relation(index->relation);
+  };
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareUpdateExclusive, find);
+  co_await lock_name_in_schema(c, index->schema, name);
   if (c.parts.catalog()->class_oid(index->schema, name) != 0)
     throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", name);
+  auto copy = std::make_shared<catalog::Relation>(*relation);
   for (auto& i : copy->indexes)
     if (i->oid == index->oid) {
       auto fresh = std::make_shared<catalog::Index>(*i);
@@ -634,23 +630,20 @@ Task<> rename_index(UtilityContext& c, std::shared_ptr<const catalog::Index> ind
 Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement& s) {
   if (s.object == sql::ObjectType::kIndex)
     throw not_supported("ALTER INDEX of storage parameters").at(s.location);
-  auto relation = find(c, *s.relation, s.if_exists);
+  const auto find = [&] {
+    auto relation = owned_relation(c, *s.relation, s.if_exists);
+    const bool owner_only = s.commands.size() == 1 && s.commands[0]->type == sql::AlterTableType::kOwner;
+    if (relation != nullptr && s.object == sql::ObjectType::kTable && !owner_only &&
+        relation->kind != catalog::RelationKind::kTable)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name);
+    return relation;
+  };
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
   if (relation == nullptr) {
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
-  if (relation->is_catalog())
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                relation->name);
-  if (s.object == sql::ObjectType::kTable && relation->kind != catalog::RelationKind::kTable) {
-    const bool owner_only = s.commands.size() == 1 && s.commands[0]->type == sql::AlterTableType::kOwner;
-    if (!owner_only) throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name);
-  }
-  c.parts.require_owner(relation->owner, "table", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
-  relation = find(c, *s.relation, s.if_exists);
-  if (relation == nullptr)
-    throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", s.relation->name);
   TableChange change{c, relation};
   for (const auto* a : s.commands) co_await change.apply(*a);
   co_return alter_tag(s.object);
@@ -658,14 +651,14 @@ Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement&
 
 Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s) {
   using sql::ObjectType;
-  const auto catalog = c.parts.catalog();
   if (s.relation == nullptr) {
     const auto name = s.name->name.empty() ? s.name->types[0]->name.back() : s.name->name.back();
     if (s.object == ObjectType::kSchema) {
-      const auto* schema = catalog->schema(name);
-      if (schema == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name);
-      c.parts.require_owner(schema->owner, "schema", schema->name);
-      if (catalog->schema(s.new_name) != nullptr)
+      co_await lock_name(c, 0, s.new_name);
+      const auto find = [&] { return owned_schema(c, name); };
+      const auto schema =
+          co_await find_and_lock(c, catalog::oid::kPgNamespace, txn::TableLockMode::kAccessExclusive, find);
+      if (c.parts.catalog()->schema(s.new_name) != nullptr)
         throw error(sqlstate::kDuplicateSchema, "schema \"{}\" already exists", s.new_name);
       catalog::Schema copy = *schema;
       copy.name = s.new_name;
@@ -673,11 +666,13 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
       co_return "ALTER SCHEMA";
     }
     if (s.object == ObjectType::kRole) {
-      const auto* role = catalog->role(name);
-      if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
+      co_await lock_name(c, catalog::oid::kPgAuthid, s.new_name);
+      const auto find = [&] { return existing_role(c, name); };
+      const auto role =
+          co_await find_and_lock(c, catalog::oid::kPgAuthid, txn::TableLockMode::kAccessExclusive, find);
       if (!c.parts.is_superuser())
         throw error(sqlstate::kInsufficientPrivilege, "permission denied to rename role");
-      if (catalog->role(s.new_name) != nullptr)
+      if (c.parts.catalog()->role(s.new_name) != nullptr)
         throw error(sqlstate::kDuplicateObject, "role \"{}\" already exists", s.new_name);
       catalog::Role copy = *role;
       copy.name = s.new_name;
@@ -688,22 +683,18 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
   }
   if (s.object == ObjectType::kIndex || s.object == ObjectType::kTable) {
     // ALTER TABLE may name an index, and the other way round.
-    if (auto index = find_index(c, s.relation->schema, s.relation->name).index) {
-      co_await rename_index(c, index, s.new_name);
+    if (find_index(c, s.relation->schema, s.relation->name).index != nullptr) {
+      co_await rename_index(c, *s.relation, s.new_name);
       co_return alter_tag(s.object);
     }
   }
-  auto relation = find(c, *s.relation, s.if_exists);
+  const auto find = [&] { return owned_relation(c, *s.relation, s.if_exists); };
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
   if (relation == nullptr) {
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
-  if (relation->is_catalog())
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                relation->name);
-  c.parts.require_owner(relation->owner, "table", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
-  relation = find(c, *s.relation, false);
   auto copy = std::make_shared<catalog::Relation>(*relation);
   // Stored texts name columns and tables: those of views, checks and indexes would break by a rename.
   const auto refuse_if_named = [&](const std::string& what) {
@@ -765,7 +756,7 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
       throw error(sqlstate::kUndefinedObject, "constraint \"{}\" for table \"{}\" does not exist", s.sub_name,
                   relation->name);
   } else {
-    co_await lock_name(c, relation->schema, s.new_name);
+    co_await lock_name_in_schema(c, relation->schema, s.new_name);
     if (c.parts.catalog()->class_oid(relation->schema, s.new_name) != 0)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.new_name);
     refuse_if_named("a relation");
@@ -783,18 +774,19 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
 
 Task<std::string> alter_schema_of(UtilityContext& c, const sql::AlterSchemaStatement& s) {
   if (s.relation == nullptr) throw not_supported("SET SCHEMA of this kind of object").at(s.location);
-  auto relation = find(c, *s.relation, s.if_exists);
+  const auto find = [&] { return owned_relation(c, *s.relation, s.if_exists); };
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
   if (relation == nullptr) {
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
-  c.parts.require_owner(relation->owner, "table", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
   const Oid schema = target_schema(c, s.new_schema, s.location);
+  co_await lock_name_in_schema(c, schema, relation->name);
   if (c.parts.catalog()->class_oid(schema, relation->name) != 0)
     throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists in schema \"{}\"", relation->name,
                 s.new_schema);
-  auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(relation->oid));
+  auto copy = std::make_shared<catalog::Relation>(*relation);
   copy->schema = schema;
   copy->schema_name = s.new_schema;
   for (auto& i : copy->indexes) {
@@ -815,28 +807,22 @@ Task<std::string> alter_owner(UtilityContext& c, const sql::AlterOwnerStatement&
   const auto catalog = c.parts.catalog();
   const auto name = s.owner->type == sql::RoleSpecType::kName ? std::string{s.owner->name}
                                                               : catalog->role(c.parts.current_oid)->name;
-  const auto* role = catalog->role(name);
-  if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
+  const auto role = existing_role(c, name);
   if (s.object == sql::ObjectType::kSchema) {
-    const auto* schema = catalog->schema(s.name->name.back());
-    if (schema == nullptr)
-      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", s.name->name.back());
-    c.parts.require_owner(schema->owner, "schema", schema->name);
-    catalog::Schema copy = *schema;
+    const auto find = [&] { return owned_schema(c, s.name->name.back()); };
+    catalog::Schema copy =
+        *co_await find_and_lock(c, catalog::oid::kPgNamespace, txn::TableLockMode::kAccessExclusive, find);
     copy.owner = role->oid;
     co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
     co_return "ALTER SCHEMA";
   }
   if (s.object == sql::ObjectType::kType) {
-    for (Oid at : c.parts.search_path(*catalog))
-      if (auto e = catalog->enum_type(at, s.name->types[0]->name.back())) {
-        c.parts.require_owner(e->owner, "type", e->name);
-        catalog::EnumType copy = *e;
-        copy.owner = role->oid;
-        co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
-        co_return "ALTER TYPE";
-      }
-    throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", s.name->types[0]->name.back());
+    const auto find = [&] { return owned_enum(c, s.name->types[0]->name); };
+    catalog::EnumType copy =
+        *co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessExclusive, find);
+    copy.owner = role->oid;
+    co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
+    co_return "ALTER TYPE";
   }
   if (s.object == sql::ObjectType::kDatabase) co_return "ALTER DATABASE";
   throw not_supported("ALTER OWNER of this kind of object").at(s.location);

@@ -156,9 +156,10 @@ catalog::ColumnStatistics column_statistics(const Sample& sample, std::size_t k,
   return out;
 }
 
-Task<> analyze_table(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation) {
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShareUpdateExclusive);
-  relation = c.parts.catalog()->relation(relation->oid);
+/// `find`: as for find_and_lock(). Nothing to do if it finds nothing.
+Task<> analyze_table(UtilityContext& c, std::function<std::shared_ptr<const catalog::Relation>()> find) {
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareUpdateExclusive, find);
   if (relation == nullptr) co_return;
   c.transaction().begin_statement();
   const auto sample = co_await take_sample(c, *relation);
@@ -187,15 +188,15 @@ bool option_set(const sql::VacuumStatement& s, std::string_view name) {
 Task<std::string> vacuum(UtilityContext& c, const sql::VacuumStatement& s) {
   if (s.is_vacuum && (c.parts.in_block || !c.top_level))
     throw error(sqlstate::kActiveTransaction, "VACUUM cannot run inside a transaction block");
-  std::vector<std::shared_ptr<const catalog::Relation>> relations;
-  const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
+  std::vector<std::function<std::shared_ptr<const catalog::Relation>()>> relations;
   if (s.relations.empty()) {
+    const auto catalog = c.parts.catalog();
     for (const auto& [id, r] : catalog->relations())
-      if (r->kind == catalog::RelationKind::kTable && !r->is_catalog()) relations.push_back(r);
+      if (r->kind == catalog::RelationKind::kTable && !r->is_catalog())
+        relations.emplace_back([&c, oid = id] { return c.parts.catalog()->relation(oid); });
   }
   for (const auto* v : s.relations) {
-    const auto r = binder::find_relation(*v->relation, bind_input(c.parts, *catalog, path));
+    const auto r = named_relation(c, *v->relation);
     for (const auto name : v->columns)
       if (r->find_column(name) == nullptr)
         throw error(sqlstate::kUndefinedColumn, "column \"{}\" of relation \"{}\" does not exist", name,
@@ -208,11 +209,14 @@ Task<std::string> vacuum(UtilityContext& c, const sql::VacuumStatement& s) {
                   r->name, s.is_vacuum ? "vacuum" : "analyze"));
       continue;
     }
-    relations.push_back(r);
+    relations.emplace_back([&c, v] {
+      const auto now = named_relation(c, *v->relation);
+      return now->kind == catalog::RelationKind::kTable && !now->is_catalog() ? now : nullptr;
+    });
   }
   if (s.is_vacuum) (void)c.system().collect_garbage();
   if (!s.is_vacuum || option_set(s, "analyze"))
-    for (const auto& r : relations) co_await analyze_table(c, r);
+    for (const auto& find : relations) co_await analyze_table(c, find);
   co_return s.is_vacuum ? "VACUUM" : "ANALYZE";
 }
 

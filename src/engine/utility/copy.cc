@@ -403,25 +403,24 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
   if (s.has_file || s.is_program)
     throw not_supported("COPY with a file or program on the server").at(s.location);
   const auto options = read_copy_options(s);
-  const auto find = [&] {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    return binder::find_relation(*s.relation, bind_input(c.parts, *catalog, path));
-  };
   if (s.is_from) {
-    auto relation = find();
-    if (relation->kind != catalog::RelationKind::kTable)
-      throw error(sqlstate::kWrongObjectType, "cannot copy to {} \"{}\"",
-                  relation->kind == catalog::RelationKind::kView ? "view" : "sequence", relation->name);
-    if (relation->is_catalog())
-      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                  relation->name);
-    check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 2, {}}});
-    co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kRowExclusive);
+    const auto find = [&] {
+      auto relation = named_relation(c, *s.relation);
+      if (relation->kind != catalog::RelationKind::kTable)
+        throw error(sqlstate::kWrongObjectType, "cannot copy to {} \"{}\"", kind_name(relation->kind),
+                    relation->name);
+      if (relation->is_catalog())
+        throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                    relation->name);
+      check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 2, {}}});
+      return relation;
+    };
+    const auto relation =
+        co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kRowExclusive, find);
+    // Nobody takes a foreign key off while the lock on the table is held.
     for (const auto& k : relation->constraints)
       if (k->type == catalog::ConstraintType::kForeignKey)
         co_await lock_relation(c.parts, k->referenced_relation, txn::TableLockMode::kRowShare);
-    relation = find();
     c.transaction().begin_statement();
     const auto rows = co_await copy_in(c, s, options, relation);
     co_return fmt::format("COPY {}", rows);
@@ -430,7 +429,7 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
   Arena arena;
   const sql::Node* query = s.query;
   if (query == nullptr) {
-    const auto relation = find();
+    const auto relation = named_relation(c, *s.relation);
     if (relation->kind == catalog::RelationKind::kView)
       throw error(sqlstate::kWrongObjectType, "cannot copy from view \"{}\"", relation->name)
           .with_hint("Try the COPY (SELECT ...) TO variant.");

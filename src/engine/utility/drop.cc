@@ -5,17 +5,6 @@ namespace rustbd::engine {
 
 namespace {
 
-std::string_view kind_name(catalog::RelationKind kind) {
-  switch (kind) {
-    case catalog::RelationKind::kTable: return "table";
-    case catalog::RelationKind::kView: return "view";
-    case catalog::RelationKind::kSequence: return "sequence";
-    case catalog::RelationKind::kMaterializedView: return "materialized view";
-    case catalog::RelationKind::kIndex: return "index";
-    default: return "composite type";
-  }
-}
-
 std::string use_drop(catalog::RelationKind kind) {
   std::string upper{kind_name(kind)};
   for (auto& ch : upper) ch = static_cast<char>(std::toupper(ch));
@@ -77,15 +66,16 @@ class Dropper {
     order_ = requested_;
     for (std::size_t i = 0; i < order_.size(); ++i) {
       co_await lock_relation(c_.parts, order_[i], txn::TableLockMode::kAccessExclusive);
-      const auto relation = c_.parts.catalog()->relation(order_[i]);
-      if (relation == nullptr) continue;
+      const auto catalog = c_.parts.catalog();
+      const auto relation = catalog->relation(order_[i]);
+      if (relation == nullptr) continue;  // dropped while this waited
       for (const auto& view : dependent_views(c_, relation->oid))
         need(view->oid, fmt::format("view {}", view->name),
              fmt::format("view {} depends on {} {}", view->name, kind_name(relation->kind), relation->name),
              relation);
       for (const auto& fk : relation->referenced_by) {
         if (std::find(order_.begin(), order_.end(), fk->relation) != order_.end()) continue;
-        const auto child = c_.parts.catalog()->relation(fk->relation);
+        const auto child = catalog->relation(fk->relation);
         details_.push_back(fmt::format("constraint {} on table {} depends on {} {}", fk->name, child->name,
                                        kind_name(relation->kind), relation->name));
         if (!cascade_) blocked(relation);
@@ -93,7 +83,7 @@ class Dropper {
         constraints_.push_back(fk);
       }
       if (relation->kind == catalog::RelationKind::kSequence) {
-        for (const auto& [id, t] : c_.parts.catalog()->relations())
+        for (const auto& [id, t] : catalog->relations())
           for (const auto& column : t->columns) {
             if (column.dropped || std::find(order_.begin(), order_.end(), id) != order_.end()) continue;
             if (column.identity_sequence == relation->oid)
@@ -123,15 +113,12 @@ class Dropper {
         e.detail += (e.detail.empty() ? "" : "\n") + fmt::format("drop cascades to {}", n);
       c_.parts.notice(Severity::kNotice, std::move(e));
     }
-    for (const auto& fk : constraints_) {
-      const auto child = c_.parts.catalog()->relation(fk->relation);
-      co_await lock_relation(c_.parts, child->oid, txn::TableLockMode::kAccessExclusive);
-      auto copy = std::make_shared<catalog::Relation>(*c_.parts.catalog()->relation(fk->relation));
-      std::erase_if(copy->constraints, [&](const auto& k) { return k->oid == fk->oid; });
-      co_await store_relation(c_, std::move(copy), false);
-    }
+    for (const auto& fk : constraints_) co_await drop_foreign_key(c_, *fk);
     for (const auto& [oid, number] : defaults_) {
-      auto copy = std::make_shared<catalog::Relation>(*c_.parts.catalog()->relation(oid));
+      co_await lock_relation(c_.parts, oid, txn::TableLockMode::kAccessExclusive);
+      const auto of = c_.parts.catalog()->relation(oid);
+      if (of == nullptr) continue;
+      auto copy = std::make_shared<catalog::Relation>(*of);
       copy->columns[static_cast<std::size_t>(number - 1)].default_sql.clear();
       copy->columns[static_cast<std::size_t>(number - 1)].default_oid = 0;
       co_await store_relation(c_, std::move(copy), false);
@@ -172,39 +159,54 @@ Name split(const sql::ObjectName& n) {
   return {parts[parts.size() - 2], parts[parts.size() - 1]};
 }
 
+/// nullptr: it is not there, and a notice says so.
+std::shared_ptr<const catalog::Index> index_to_drop(UtilityContext& c, const sql::ObjectName& of,
+                                                    bool if_exists) {
+  const auto [schema, name] = split(of);
+  const auto catalog = c.parts.catalog();
+  auto [index, other] = find_index(c, schema, name);
+  if (index == nullptr) {
+    if (other != nullptr)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name)
+          .with_hint(use_drop(other->kind));
+    if (!if_exists && !schema.empty() && catalog->schema(schema) == nullptr)
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
+    if (!if_exists) throw error(sqlstate::kUndefinedObject, "index \"{}\" does not exist", name);
+    return nullptr;
+  }
+  const auto relation = catalog->relation(index->relation);
+  c.parts.require_owner(relation->owner, "index", index->name);
+  if (index->constraint != 0) {
+    std::string constraint;
+    for (const auto& k : relation->constraints)
+      if (k->oid == index->constraint) constraint = k->name;
+    throw error(sqlstate::kDependentObjectsStillExist,
+                "cannot drop index {} because constraint {} on table {} requires it", index->name, constraint,
+                relation->name)
+        .with_hint(
+            fmt::format("You can drop constraint {} on table {} instead.", constraint, relation->name));
+  }
+  return index;
+}
+
 Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
   if (s.concurrently && (c.parts.in_block || !c.top_level))
     throw error(sqlstate::kActiveTransaction,
                 "DROP INDEX CONCURRENTLY cannot run inside a transaction block");
   for (const auto* n : s.names) {
-    const auto [schema, name] = split(*n);
-    const auto catalog = c.parts.catalog();
-    const auto [index, other] = find_index(c, schema, name);
-    if (index == nullptr) {
-      if (other != nullptr)
-        throw error(sqlstate::kWrongObjectType, "\"{}\" is not an index", name)
-            .with_hint(use_drop(other->kind));
-      if (!s.if_exists && !schema.empty() && catalog->schema(schema) == nullptr)
-        throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
-      if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "index \"{}\" does not exist", name);
+    std::shared_ptr<const catalog::Index> index;
+    const auto find = [&] {
+      index = index_to_drop(c, *n, s.if_exists);
+      return index == nullptr ? nullptr : c.parts.catalog()->relation(index->relation);
+    };
+    const auto relation =
+        co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
+    if (relation == nullptr) {
       c.parts.notice(Severity::kNotice,
-                     error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", name));
+                     error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", split(*n).name));
       continue;
     }
-    auto relation = catalog->relation(index->relation);
-    c.parts.require_owner(relation->owner, "index", index->name);
-    if (index->constraint != 0) {
-      std::string constraint;
-      for (const auto& k : relation->constraints)
-        if (k->oid == index->constraint) constraint = k->name;
-      throw error(sqlstate::kDependentObjectsStillExist,
-                  "cannot drop index {} because constraint {} on table {} requires it", index->name,
-                  constraint, relation->name)
-          .with_hint(
-              fmt::format("You can drop constraint {} on table {} instead.", constraint, relation->name));
-    }
-    co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
-    auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(index->relation));
+    auto copy = std::make_shared<catalog::Relation>(*relation);
     std::erase_if(copy->indexes, [&](const auto& i) { return i->oid == index->oid; });
     co_await store_relation(c, std::move(copy), true);
   }
@@ -214,18 +216,24 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
 Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
   for (const auto* n : s.names) {
     const auto name = n->name.back();
-    const auto catalog = c.parts.catalog();
-    const auto* schema = catalog->schema(name);
+    const auto find = [&]() -> std::shared_ptr<const catalog::Schema> {
+      const auto catalog = c.parts.catalog();
+      const auto* found = catalog->schema(name);
+      if (found == nullptr && s.if_exists) return nullptr;
+      if (found != nullptr && found->oid < catalog::oid::kFirstUserObject &&
+          found->oid != catalog::oid::kPublic)
+        throw error(sqlstate::kDependentObjectsStillExist,
+                    "cannot drop schema {} because it is required by the database system", name);
+      return owned_schema(c, name);
+    };
+    const auto schema =
+        co_await find_and_lock(c, catalog::oid::kPgNamespace, txn::TableLockMode::kAccessExclusive, find);
     if (schema == nullptr) {
-      if (!s.if_exists) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name);
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "schema \"{}\" does not exist, skipping", name));
       continue;
     }
-    if (schema->oid < catalog::oid::kFirstUserObject && schema->oid != catalog::oid::kPublic)
-      throw error(sqlstate::kDependentObjectsStillExist,
-                  "cannot drop schema {} because it is required by the database system", name);
-    c.parts.require_owner(schema->owner, "schema", name);
+    const auto catalog = c.parts.catalog();
     const Oid oid = schema->oid;
     Dropper dropper{c, true};
     std::string first;
@@ -259,41 +267,72 @@ Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
   co_return "DROP SCHEMA";
 }
 
+/// nullptr: it is not there, and a notice is to say so.
+std::shared_ptr<const catalog::EnumType> type_to_drop(UtilityContext& c, const sql::DropStatement& s,
+                                                      std::span<const std::string_view> name) {
+  if (find_enum(c, name) == nullptr) {
+    if (types::find_type(name.back()) != nullptr)
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "cannot drop type {} because it is required by the database system", name.back());
+    if (s.if_exists) return nullptr;
+  }
+  auto found = owned_enum(c, name);
+  for (const auto& [id, r] : c.parts.catalog()->relations())
+    for (const auto& column : r->columns)
+      if (!column.dropped && (column.type.oid == found->oid || column.type.oid == found->array_oid)) {
+        if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
+        throw error(sqlstate::kDependentObjectsStillExist,
+                    "cannot drop type {} because other objects depend on it", found->name)
+            .with_detail(
+                fmt::format("column {} of table {} depends on type {}", column.name, r->name, found->name))
+            .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
+      }
+  return found;
+}
+
 Task<std::string> drop_types(UtilityContext& c, const sql::DropStatement& s) {
   for (const auto* n : s.names) {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    const auto& type = *n->types[0];
-    std::shared_ptr<const catalog::EnumType> found;
-    for (Oid at : path)
-      if (auto e = catalog->enum_type(at, type.name.back())) {
-        found = e;
-        break;
-      }
+    const std::span<const std::string_view> name = n->types[0]->name;
+    const auto find = [&] { return type_to_drop(c, s, name); };
+    const auto found =
+        co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessExclusive, find);
     if (found == nullptr) {
-      if (types::find_type(type.name.back()) != nullptr)
-        throw error(sqlstate::kDependentObjectsStillExist,
-                    "cannot drop type {} because it is required by the database system", type.name.back());
-      if (!s.if_exists)
-        throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(type.name, "."));
-      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "type \"{}\" does not exist, skipping",
-                                              fmt::join(type.name, ".")));
+      c.parts.notice(Severity::kNotice,
+                     error(sqlstate::kSuccess, "type \"{}\" does not exist, skipping", fmt::join(name, ".")));
       continue;
     }
-    c.parts.require_owner(found->owner, "type", found->name);
-    for (const auto& [id, r] : catalog->relations())
-      for (const auto& column : r->columns)
-        if (!column.dropped && (column.type.oid == found->oid || column.type.oid == found->array_oid)) {
-          if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
-          throw error(sqlstate::kDependentObjectsStillExist,
-                      "cannot drop type {} because other objects depend on it", found->name)
-              .with_detail(
-                  fmt::format("column {} of table {} depends on type {}", column.name, r->name, found->name))
-              .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
-        }
     co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kEnum, found->oid);
   }
   co_return "DROP TYPE";
+}
+
+/// nullptr: it is not there, and a notice is to say so.
+std::shared_ptr<const catalog::Relation> relation_to_drop(UtilityContext& c, const sql::ObjectName& of,
+                                                          catalog::RelationKind wanted, bool if_exists) {
+  const auto [schema, name] = split(of);
+  sql::RelationRef ref;
+  ref.schema = schema;
+  ref.name = name;
+  auto relation = named_relation(c, ref, true);
+  if (relation == nullptr) {
+    if (!schema.empty() && c.parts.catalog()->schema(schema) == nullptr && !if_exists)
+      throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
+    if (find_index(c, schema, name).index != nullptr)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
+          .with_hint("Use DROP INDEX to remove an index.");
+    if (!if_exists)
+      throw error(sqlstate::kUndefinedTable, "{} \"{}{}{}\" does not exist", kind_name(wanted), schema,
+                  schema.empty() ? "" : ".", name);
+    return nullptr;
+  }
+  if (relation->is_catalog())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                relation->name);
+  if (relation->kind != wanted)
+    throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
+        .with_hint(use_drop(relation->kind));
+  c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
+  return relation;
 }
 
 }  // namespace
@@ -341,34 +380,14 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
   Dropper dropper{c, s.cascade};
   for (const auto* n : s.names) {
     const auto [schema, name] = split(*n);
-    sql::RelationRef ref;
-    ref.schema = schema;
-    ref.name = name;
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    const auto relation = binder::find_relation(ref, bind_input(c.parts, *catalog, path), true);
     const std::string shown = schema.empty() ? std::string{name} : fmt::format("{}.{}", schema, name);
-    if (relation == nullptr) {
-      if (!schema.empty() && catalog->schema(schema) == nullptr && !s.if_exists)
-        throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
-      if (find_index(c, schema, name).index != nullptr)
-        throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
-            .with_hint("Use DROP INDEX to remove an index.");
-      if (!s.if_exists)
-        throw error(sqlstate::kUndefinedTable, "{} \"{}\" does not exist", kind_name(wanted), shown);
+    const auto find = [&] { return relation_to_drop(c, *n, wanted, s.if_exists); };
+    const auto relation =
+        co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
+    if (relation != nullptr) dropper.request(relation->oid);
+    else
       c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "{} \"{}\" does not exist, skipping",
                                               kind_name(wanted), shown));
-      continue;
-    }
-    if (relation->is_catalog())
-      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                  relation->name);
-    if (relation->kind != wanted) {
-      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
-          .with_hint(use_drop(relation->kind));
-    }
-    c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
-    dropper.request(relation->oid);
   }
   co_await dropper.run();
   co_return tag;

@@ -60,15 +60,11 @@ std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::
   return name;
 }
 
-Task<> lock_name(UtilityContext& c, Oid schema, std::string_view name) {
-  const auto hash = static_cast<Oid>(hash_combine(hash_bytes(name.data(), name.size()), schema));
-  for (;;) {
-    const auto outcome =
-        c.transaction().lock_table(catalog::oid::kPgClass, hash | 1u, txn::TableLockMode::kExclusive);
-    if (outcome.ok()) co_return;
-    if (!outcome.blocked()) c.system().throw_outcome(outcome, c.parts.locker.get());
-    co_await wait(c.parts, outcome.token);
-  }
+Task<> lock_name(UtilityContext& c, Oid space, std::string_view name) {
+  const auto hash = static_cast<Oid>(hash_combine(hash_bytes(name.data(), name.size()), space));
+  co_await await_outcome(c, [&] {
+    return c.transaction().lock_table(catalog::oid::kPgClass, hash | 1u, txn::TableLockMode::kExclusive);
+  });
 }
 
 Oid target_schema(UtilityContext& c, std::string_view schema, std::int32_t location) {
@@ -84,14 +80,102 @@ Oid target_schema(UtilityContext& c, std::string_view schema, std::int32_t locat
   return found->oid;
 }
 
+std::string_view kind_name(catalog::RelationKind kind) {
+  switch (kind) {
+    case catalog::RelationKind::kTable: return "table";
+    case catalog::RelationKind::kView: return "view";
+    case catalog::RelationKind::kSequence: return "sequence";
+    case catalog::RelationKind::kMaterializedView: return "materialized view";
+    case catalog::RelationKind::kIndex: return "index";
+    default: return "composite type";
+  }
+}
+
+std::shared_ptr<const catalog::Relation> named_relation(UtilityContext& c, const sql::RelationRef& ref,
+                                                        bool missing_ok) {
+  const auto catalog = c.parts.catalog();
+  const auto path = c.parts.search_path(*catalog);
+  return binder::find_relation(ref, bind_input(c.parts, *catalog, path), missing_ok);
+}
+
+std::shared_ptr<const catalog::Relation> owned_relation(UtilityContext& c, const sql::RelationRef& ref,
+                                                        bool missing_ok) {
+  auto relation = named_relation(c, ref, missing_ok);
+  if (relation == nullptr) return nullptr;
+  if (relation->is_catalog())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                relation->name);
+  c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
+  return relation;
+}
+
+Task<> lock_object(UtilityContext& c, Oid object_class, Oid object, txn::TableLockMode mode, bool no_wait) {
+  if (object_class == catalog::oid::kPgClass) {
+    co_await lock_relation(c.parts, object, mode, no_wait);
+    co_return;
+  }
+  co_await await_outcome(c, [&] { return c.transaction().lock_table(object_class, object, mode); });
+}
+
+Task<> lock_name_in_schema(UtilityContext& c, Oid schema, std::string_view name) {
+  co_await lock_object(c, catalog::oid::kPgNamespace, schema, txn::TableLockMode::kAccessShare);
+  if (c.parts.catalog()->schema(schema) == nullptr)
+    throw error(sqlstate::kInvalidSchemaName, "the schema of \"{}\" was dropped meanwhile", name);
+  co_await lock_name(c, schema, name);
+}
+
+Task<> drop_foreign_key(UtilityContext& c, const catalog::Constraint& key) {
+  co_await lock_relation(c.parts, key.relation, txn::TableLockMode::kAccessExclusive);
+  const auto child = c.parts.catalog()->relation(key.relation);
+  if (child == nullptr) co_return;
+  auto copy = std::make_shared<catalog::Relation>(*child);
+  if (std::erase_if(copy->constraints, [&](const auto& k) { return k->oid == key.oid; }) > 0)
+    co_await store_relation(c, std::move(copy), false);
+}
+
+/// Where a name is looked for: the schema that was given with it, or the search path.
+static std::vector<Oid> schemas_of(UtilityContext& c, const catalog::CatalogSnapshot& catalog,
+                                   std::string_view schema) {
+  if (schema.empty()) return c.parts.search_path(catalog);
+  const auto* in = catalog.schema(schema);
+  return in == nullptr ? std::vector<Oid>{} : std::vector<Oid>{in->oid};
+}
+
+std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext& c,
+                                                   std::span<const std::string_view> name) {
+  const auto catalog = c.parts.catalog();
+  for (const Oid at : schemas_of(c, *catalog, name.size() > 1 ? name[name.size() - 2] : std::string_view{}))
+    if (auto found = catalog->enum_type(at, name.back())) return found;
+  return nullptr;
+}
+
+std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext& c,
+                                                    std::span<const std::string_view> name) {
+  auto found = find_enum(c, name);
+  if (found == nullptr)
+    throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(name, "."));
+  c.parts.require_owner(found->owner, "type", found->name);
+  return found;
+}
+
+std::shared_ptr<const catalog::Schema> owned_schema(UtilityContext& c, std::string_view name) {
+  const auto catalog = c.parts.catalog();
+  const auto* found = catalog->schema(name);
+  if (found == nullptr) throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name);
+  c.parts.require_owner(found->owner, "schema", found->name);
+  return {catalog, found};
+}
+
+std::shared_ptr<const catalog::Role> existing_role(UtilityContext& c, std::string_view name) {
+  const auto catalog = c.parts.catalog();
+  const auto* found = catalog->role(name);
+  if (found == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
+  return {catalog, found};
+}
+
 FoundIndex find_index(UtilityContext& c, std::string_view schema, std::string_view name) {
   const auto catalog = c.parts.catalog();
-  std::vector<Oid> schemas = c.parts.search_path(*catalog);
-  if (!schema.empty()) {
-    const auto* in = catalog->schema(schema);
-    schemas.assign(in == nullptr ? 0 : 1, in == nullptr ? 0 : in->oid);
-  }
-  for (const Oid at : schemas) {
+  for (const Oid at : schemas_of(c, *catalog, schema)) {
     const Oid oid = catalog->class_oid(at, name);
     if (oid == 0) continue;
     if (auto index = catalog->index(oid)) return {std::move(index), nullptr};

@@ -91,21 +91,15 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
     throw error(sqlstate::kActiveTransaction,
                 "CREATE INDEX CONCURRENTLY cannot run inside a transaction block");
   const auto find = [&] {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    return binder::find_relation(*s.relation, bind_input(c.parts, *catalog, path));
+    auto relation = named_relation(c, *s.relation);
+    if (relation->kind != catalog::RelationKind::kTable)
+      throw error(sqlstate::kWrongObjectType, "cannot create index on relation \"{}\"", relation->name)
+          .with_detail("This operation is not supported for views.");
+    return owned_relation(c, *s.relation);
   };
-  auto relation = find();
-  if (relation->kind != catalog::RelationKind::kTable)
-    throw error(sqlstate::kWrongObjectType, "cannot create index on relation \"{}\"", relation->name)
-        .with_detail("This operation is not supported for views.");
-  if (relation->is_catalog())
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                relation->name);
-  c.parts.require_owner(relation->owner, "table", relation->name);
   // Stronger than PostgreSQL's SHARE by one: two index builds change the same catalog object.
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShareRowExclusive);
-  relation = find();
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareRowExclusive, find);
   IndexRequest request;
   request.unique = s.unique;
   request.nulls_not_distinct = s.nulls_not_distinct;
@@ -181,7 +175,7 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
   } else {
     request.name = s.name;
   }
-  co_await lock_name(c, relation->schema, request.name);
+  co_await lock_name_in_schema(c, relation->schema, request.name);
   if (c.parts.catalog()->class_oid(relation->schema, request.name) != 0) {
     if (!s.if_not_exists)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", request.name);
@@ -201,20 +195,16 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
 
 Task<std::string> reindex(UtilityContext& c, const sql::ReindexStatement& s) {
   if (s.relation == nullptr) throw not_supported("REINDEX of a schema or database").at(s.location);
-  const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
-  std::shared_ptr<const catalog::Relation> relation;
   Oid only = 0;
-  if (s.target == sql::ReindexTarget::kIndex) {
+  const auto find = [&] {
+    if (s.target != sql::ReindexTarget::kIndex) return owned_relation(c, *s.relation);
     const auto index = owned_index(c, s.relation->schema, s.relation->name);
-    relation = catalog->relation(index->relation);
     only = index->oid;
-  } else {
-    relation = binder::find_relation(*s.relation, bind_input(c.parts, *catalog, path));
-  }
-  c.parts.require_owner(relation->owner, "table", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
-  auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(relation->oid));
+    return c.parts.catalog()->relation(index->relation);
+  };
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
+  auto copy = std::make_shared<catalog::Relation>(*relation);
   std::vector<std::shared_ptr<const catalog::Index>> fresh;
   for (auto& index : copy->indexes) {
     if (only != 0 && index->oid != only) continue;

@@ -171,13 +171,14 @@ Task<std::string> lock_table(UtilityContext& c, const sql::LockStatement& s) {
   if (!c.parts.in_block && c.top_level)
     throw error(sqlstate::kNoActiveTransaction, "LOCK TABLE can only be used in transaction blocks");
   for (const auto* r : s.relations) {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    const auto relation = binder::find_relation(*r, bind_input(c.parts, *catalog, path));
-    if (relation->kind != catalog::RelationKind::kTable && relation->kind != catalog::RelationKind::kView)
-      throw error(sqlstate::kWrongObjectType, "cannot lock relation \"{}\"", relation->name);
-    co_await lock_relation(c.parts, relation->oid,
-                           static_cast<txn::TableLockMode>(static_cast<int>(s.mode) + 1), s.no_wait);
+    const auto find = [&] {
+      auto relation = named_relation(c, *r);
+      if (relation->kind != catalog::RelationKind::kTable && relation->kind != catalog::RelationKind::kView)
+        throw error(sqlstate::kWrongObjectType, "cannot lock relation \"{}\"", relation->name);
+      return relation;
+    };
+    const auto mode = static_cast<txn::TableLockMode>(static_cast<int>(s.mode) + 1);
+    co_await find_and_lock(c, catalog::oid::kPgClass, mode, find, s.no_wait);
   }
   co_return "LOCK TABLE";
 }

@@ -165,8 +165,9 @@ Task<std::string> create_role(UtilityContext& c, const sql::CreateRoleStatement&
 
 Task<std::string> alter_role(UtilityContext& c, const sql::AlterRoleStatement& s) {
   const auto name = role_name(c, *s.role);
-  const auto* found = c.parts.catalog()->role(name);
-  if (found == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
+  const auto find = [&] { return existing_role(c, name); };
+  const auto found =
+      co_await find_and_lock(c, catalog::oid::kPgAuthid, txn::TableLockMode::kAccessExclusive, find);
   const bool own_password =
       found->oid == c.parts.current_oid && s.options.size() == 1 && s.options[0]->name == "password";
   if (!own_password) require_role_admin(c, "alter");
@@ -182,30 +183,38 @@ Task<std::string> alter_role(UtilityContext& c, const sql::AlterRoleStatement& s
   co_return "ALTER ROLE";
 }
 
+/// nullptr: it is not there, and a notice is to say so.
+static std::shared_ptr<const catalog::Role> role_to_drop(UtilityContext& c, const std::string& name,
+                                                         bool if_exists) {
+  const auto catalog = c.parts.catalog();
+  if (if_exists && catalog->role(name) == nullptr) return nullptr;
+  auto role = existing_role(c, name);
+  if (role->oid == c.parts.current_oid) throw error(sqlstate::kObjectInUse, "current user cannot be dropped");
+  if (role->oid == c.parts.user_oid) throw error(sqlstate::kObjectInUse, "session user cannot be dropped");
+  if (role->oid < catalog::oid::kFirstUserObject)
+    throw error(sqlstate::kDependentObjectsStillExist,
+                "cannot drop role {} because it is required by the database system", name);
+  for (const auto& [id, relation] : catalog->relations())
+    if (relation->owner == role->oid || relation->acl.find(name + "=") != std::string::npos)
+      throw error(sqlstate::kDependentObjectsStillExist,
+                  "role \"{}\" cannot be dropped because some objects depend on it", name)
+          .with_detail(fmt::format(
+              "{} table {}", relation->owner == role->oid ? "owner of" : "privileges for", relation->name));
+  return role;
+}
+
 Task<std::string> drop_role(UtilityContext& c, const sql::DropRoleStatement& s) {
   require_role_admin(c, "drop");
   for (const auto* r : s.roles) {
     const auto name = role_name(c, *r);
-    const auto catalog = c.parts.catalog();
-    const auto* role = catalog->role(name);
+    const auto find = [&] { return role_to_drop(c, name, s.if_exists); };
+    const auto role =
+        co_await find_and_lock(c, catalog::oid::kPgAuthid, txn::TableLockMode::kAccessExclusive, find);
     if (role == nullptr) {
-      if (!s.if_exists) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "role \"{}\" does not exist, skipping", name));
       continue;
     }
-    if (role->oid == c.parts.current_oid)
-      throw error(sqlstate::kObjectInUse, "current user cannot be dropped");
-    if (role->oid == c.parts.user_oid) throw error(sqlstate::kObjectInUse, "session user cannot be dropped");
-    if (role->oid < catalog::oid::kFirstUserObject)
-      throw error(sqlstate::kDependentObjectsStillExist,
-                  "cannot drop role {} because it is required by the database system", name);
-    for (const auto& [id, relation] : catalog->relations())
-      if (relation->owner == role->oid || relation->acl.find(name + "=") != std::string::npos)
-        throw error(sqlstate::kDependentObjectsStillExist,
-                    "role \"{}\" cannot be dropped because some objects depend on it", name)
-            .with_detail(fmt::format(
-                "{} table {}", relation->owner == role->oid ? "owner of" : "privileges for", relation->name));
     co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kRole, role->oid);
   }
   co_return "DROP ROLE";
@@ -218,7 +227,13 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
   constexpr std::string_view kTable = "arwdDxt", kSequence = "rwU", kSchema = "UC";
   const auto catalog = c.parts.catalog();
   const auto path = c.parts.search_path(*catalog);
-  std::vector<std::shared_ptr<const catalog::Relation>> relations;
+  const auto change = [&](std::shared_ptr<const catalog::Relation> relation) {
+    auto copy = std::make_shared<catalog::Relation>(*relation);
+    copy->acl = changed_acl(c, s, copy->acl, copy->owner,
+                            copy->kind == catalog::RelationKind::kSequence ? kSequence : kTable);
+    return store_relation(c, std::move(copy), false);
+  };
+  constexpr auto kMode = txn::TableLockMode::kShareUpdateExclusive;
   switch (s.object) {
     case sql::ObjectType::kTable:
     case sql::ObjectType::kSequence:
@@ -228,34 +243,31 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
           const auto* schema = catalog->schema(name.back());
           if (schema == nullptr)
             throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
-          for (const auto& [id, r] : catalog->relations())
-            if (r->schema == schema->oid &&
-                (r->kind == catalog::RelationKind::kSequence) == (s.object == sql::ObjectType::kSequence))
-              relations.push_back(r);
+          for (const auto& [id, r] : catalog->relations()) {
+            if (r->schema != schema->oid ||
+                (r->kind == catalog::RelationKind::kSequence) != (s.object == sql::ObjectType::kSequence))
+              continue;
+            co_await lock_relation(c.parts, id, kMode);
+            const auto now = c.parts.catalog()->relation(id);
+            if (now == nullptr) continue;  // dropped while this waited
+            c.parts.require_owner(now->owner, kind_name(now->kind), now->name);
+            co_await change(now);
+          }
         }
       } else {
-        for (const auto* o : s.objects)
-          relations.push_back(
-              binder::find_relation(sql::as<sql::RelationRef>(o), bind_input(c.parts, *catalog, path)));
-      }
-      for (const auto& r : relations) {
-        if (r->is_catalog()) throw not_supported("GRANT on a system catalog").at(s.location);
-        c.parts.require_owner(r->owner, "table", r->name);
-        co_await lock_relation(c.parts, r->oid, txn::TableLockMode::kShareUpdateExclusive);
-        auto copy = std::make_shared<catalog::Relation>(*c.parts.catalog()->relation(r->oid));
-        copy->acl = changed_acl(c, s, copy->acl, copy->owner,
-                                copy->kind == catalog::RelationKind::kSequence ? kSequence : kTable);
-        co_await store_relation(c, std::move(copy), false);
+        for (const auto* o : s.objects) {
+          const auto& ref = sql::as<sql::RelationRef>(o);
+          if (named_relation(c, ref)->is_catalog())
+            throw not_supported("GRANT on a system catalog").at(s.location);
+          const auto find = [&] { return owned_relation(c, ref); };
+          co_await change(co_await find_and_lock(c, catalog::oid::kPgClass, kMode, find));
+        }
       }
       co_return tag;
     case sql::ObjectType::kSchema:
       for (const auto* o : s.objects) {
-        const auto& name = sql::as<sql::ObjectName>(o).name;
-        const auto* schema = catalog->schema(name.back());
-        if (schema == nullptr)
-          throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name.back());
-        c.parts.require_owner(schema->owner, "schema", schema->name);
-        catalog::Schema copy = *schema;
+        const auto find = [&] { return owned_schema(c, sql::as<sql::ObjectName>(o).name.back()); };
+        catalog::Schema copy = *co_await find_and_lock(c, catalog::oid::kPgNamespace, kMode, find);
         copy.acl = changed_acl(c, s, copy.acl, copy.owner, kSchema);
         co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
       }

@@ -46,7 +46,7 @@ Task<std::string> create_enum(UtilityContext& c, const sql::CreateEnumStatement&
   const Oid schema =
       target_schema(c, s.name.size() > 1 ? s.name[s.name.size() - 2] : std::string_view{}, s.location);
   const std::string name{s.name.back()};
-  co_await lock_name(c, schema, name);
+  co_await lock_name_in_schema(c, schema, name);
   const auto catalog = c.parts.catalog();
   if (catalog->enum_type(schema, name) != nullptr)
     throw error(sqlstate::kDuplicateObject, "type \"{}\" already exists", name);
@@ -70,18 +70,10 @@ Task<std::string> create_enum(UtilityContext& c, const sql::CreateEnumStatement&
 }
 
 Task<std::string> alter_enum(UtilityContext& c, const sql::AlterEnumStatement& s) {
-  const auto catalog = c.parts.catalog();
-  std::shared_ptr<const catalog::EnumType> found;
-  for (Oid at : c.parts.search_path(*catalog))
-    if (auto e = catalog->enum_type(at, s.name.back())) {
-      found = e;
-      break;
-    }
-  if (found == nullptr)
-    throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(s.name, "."));
-  c.parts.require_owner(found->owner, "type", found->name);
-  co_await lock_name(c, found->schema, found->name);
-  catalog::EnumType type = *c.parts.catalog()->enum_type(found->oid);
+  const auto find = [&] { return owned_enum(c, s.name); };
+  const auto found =
+      co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessExclusive, find);
+  catalog::EnumType type = *found;
   const auto position = [&](std::string_view label) {
     for (std::size_t i = 0; i < type.labels.size(); ++i)
       if (type.labels[i].text == label) return i;
@@ -116,27 +108,43 @@ Task<std::string> alter_enum(UtilityContext& c, const sql::AlterEnumStatement& s
   co_return "ALTER TYPE";
 }
 
+/// The query, bound; what it reads is locked, so that nobody drops or changes it before the view is there.
+static Task<std::unique_ptr<plan::LogicalPlan>> settled_query(UtilityContext& c, const sql::Node& query) {
+  for (;;) {
+    const auto catalog = c.parts.catalog();
+    const auto path = c.parts.search_path(*catalog);
+    auto input = bind_input(c.parts, *catalog, path);
+    auto plan = binder::bind(query, input);
+    for (const auto& d : plan->dependencies)
+      co_await lock_relation(c.parts, d.relation, txn::TableLockMode::kAccessShare);
+    if (c.parts.catalog()->version == catalog->version) co_return plan;
+  }
+}
+
 Task<std::string> create_view(UtilityContext& c, const sql::CreateViewStatement& s) {
   if (s.relation->persistence == sql::Persistence::kTemporary)
     throw not_supported("CREATE TEMPORARY VIEW").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
-  co_await lock_name(c, schema, s.relation->name);
-  const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
-  auto input = bind_input(c.parts, *catalog, path);
-  const auto plan = binder::bind(*s.query, input);
+  co_await lock_name_in_schema(c, schema, s.relation->name);
+  const auto plan = co_await settled_query(c, *s.query);
   if (s.columns.size() > plan->result.size())
     throw error(sqlstate::kSyntaxError, "CREATE VIEW specifies more column names than columns");
   auto relation = std::make_shared<catalog::Relation>();
-  std::shared_ptr<const catalog::Relation> old;
-  if (const Oid taken = catalog->class_oid(schema, s.relation->name); taken != 0) {
-    old = catalog->relation(taken);
+  const auto find_old = [&]() -> std::shared_ptr<const catalog::Relation> {
+    const auto catalog = c.parts.catalog();
+    const Oid taken = catalog->class_oid(schema, s.relation->name);
+    if (taken == 0) return nullptr;
+    auto found = catalog->relation(taken);
     if (!s.or_replace)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
-    if (old == nullptr || old->kind != catalog::RelationKind::kView)
+    if (found == nullptr || found->kind != catalog::RelationKind::kView)
       throw error(sqlstate::kWrongObjectType, "\"{}\" is not a view", s.relation->name);
-    c.parts.require_owner(old->owner, "view", old->name);
-    co_await lock_relation(c.parts, old->oid, txn::TableLockMode::kAccessExclusive);
+    c.parts.require_owner(found->owner, "view", found->name);
+    return found;
+  };
+  const auto old =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find_old);
+  if (old != nullptr) {
     *relation = *old;
     relation->columns.clear();
   } else {
@@ -184,14 +192,13 @@ Task<std::string> create_view(UtilityContext& c, const sql::CreateViewStatement&
 Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
   using sql::ObjectType;
   const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
   const std::string text = s.is_null ? std::string{} : std::string{s.text};
   const auto relation_of = [&](std::span<const std::string_view> name) {
     sql::RelationRef ref;
     ref.location = s.name->location;
     ref.name = name.back();
     if (name.size() > 1) ref.schema = name[name.size() - 2];
-    return binder::find_relation(ref, bind_input(c.parts, *catalog, path));
+    return named_relation(c, ref);
   };
   catalog::CommentKey key;
   const std::span<const std::string_view> name = s.name->name;

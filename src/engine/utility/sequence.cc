@@ -43,7 +43,7 @@ Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceSt
   if (s.relation->persistence == sql::Persistence::kTemporary)
     throw not_supported("CREATE TEMPORARY SEQUENCE").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
-  co_await lock_name(c, schema, s.relation->name);
+  co_await lock_name_in_schema(c, schema, s.relation->name);
   if (c.parts.catalog()->class_oid(schema, s.relation->name) != 0) {
     if (!s.if_not_exists)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.relation->name);
@@ -61,21 +61,18 @@ Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceSt
 
 Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStatement& s) {
   const auto find = [&] {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    return binder::find_relation(*s.relation, bind_input(c.parts, *catalog, path), s.if_exists);
+    const auto relation = named_relation(c, *s.relation, s.if_exists);
+    if (relation != nullptr && !relation->sequence)
+      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
+    return owned_relation(c, *s.relation, s.if_exists);
   };
-  auto relation = find();
+  const auto relation =
+      co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareRowExclusive, find);
   if (relation == nullptr) {
     c.parts.notice(Severity::kNotice,
                    error(sqlstate::kSuccess, "relation \"{}\" does not exist, skipping", s.relation->name));
     co_return "ALTER SEQUENCE";
   }
-  if (!relation->sequence)
-    throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
-  c.parts.require_owner(relation->owner, "sequence", relation->name);
-  co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kShareRowExclusive);
-  relation = find();
   auto copy = std::make_shared<catalog::Relation>(*relation);
   std::optional<std::int64_t> restart;
   read_sequence_options(s.options, *copy->sequence, true, &restart);

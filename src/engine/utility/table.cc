@@ -75,7 +75,7 @@ Task<std::string> create_table(UtilityContext& c, const sql::CreateTableStatemen
     throw not_supported("partitioning").at(s.location);
   if (s.of_type != nullptr) throw not_supported("CREATE TABLE OF").at(s.location);
   const Oid schema = target_schema(c, s.relation->schema, s.relation->location);
-  co_await lock_name(c, schema, s.relation->name);
+  co_await lock_name_in_schema(c, schema, s.relation->name);
   if (name_taken(c, schema, s.relation->name, s.if_not_exists)) co_return "CREATE TABLE";
   auto relation = new_relation(c, schema, s.relation->name, catalog::RelationKind::kTable);
   if (s.relation->persistence == sql::Persistence::kUnlogged) relation->persistence = 'u';
@@ -98,7 +98,7 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
     throw not_supported("CREATE TEMPORARY TABLE").at(s.location);
   if (!is_query(*s.query)) throw not_supported("CREATE TABLE AS EXECUTE").at(s.location);
   const Oid schema = target_schema(c, target.schema, target.location);
-  co_await lock_name(c, schema, target.name);
+  co_await lock_name_in_schema(c, schema, target.name);
   if (name_taken(c, schema, target.name, s.if_not_exists)) co_return "CREATE TABLE AS";
   Portal portal;
   portal.parameters.assign(c.parameters.begin(), c.parameters.end());
@@ -178,27 +178,28 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
 Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
   std::vector<Oid> tables;
   for (const auto* r : s.relations) {
-    const auto catalog = c.parts.catalog();
-    const auto path = c.parts.search_path(*catalog);
-    const auto relation = binder::find_relation(*r, bind_input(c.parts, *catalog, path));
-    if (relation->kind != catalog::RelationKind::kTable)
-      throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name).at(r->location);
-    if (relation->is_catalog())
-      throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                  relation->name);
-    check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 16, {}}});
-    co_await lock_relation(c.parts, relation->oid, txn::TableLockMode::kAccessExclusive);
+    const auto find = [&] {
+      auto relation = named_relation(c, *r);
+      if (relation->kind != catalog::RelationKind::kTable)
+        throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name).at(r->location);
+      if (relation->is_catalog())
+        throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                    relation->name);
+      check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 16, {}}});
+      return relation;
+    };
+    const auto relation =
+        co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
     if (std::find(tables.begin(), tables.end(), relation->oid) == tables.end())
       tables.push_back(relation->oid);
   }
   // Tables that refer to these: truncated too with CASCADE, otherwise in the way.
   for (std::size_t i = 0; i < tables.size(); ++i) {
-    const auto relation = c.parts.catalog()->relation(tables[i]);
-    if (relation == nullptr)
-      throw error(sqlstate::kUndefinedTable, "relation with OID {} does not exist", tables[i]);
+    const auto catalog = c.parts.catalog();
+    const auto relation = catalog->relation(tables[i]);
     for (const auto& fk : relation->referenced_by) {
       if (std::find(tables.begin(), tables.end(), fk->relation) != tables.end()) continue;
-      const auto child = c.parts.catalog()->relation(fk->relation);
+      const auto child = catalog->relation(fk->relation);
       if (!s.cascade)
         throw error(sqlstate::kFeatureNotSupported,
                     "cannot truncate a table referenced in a foreign key constraint")
@@ -206,6 +207,7 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
             .with_hint(fmt::format("Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
                                    child->name));
       co_await lock_relation(c.parts, child->oid, txn::TableLockMode::kAccessExclusive);
+      if (c.parts.catalog()->relation(child->oid) == nullptr) continue;  // dropped while this waited
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "truncate cascades to table \"{}\"", child->name));
       tables.push_back(child->oid);

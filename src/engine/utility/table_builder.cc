@@ -428,13 +428,9 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
   std::shared_ptr<const catalog::Relation> parent;
   if (c.referenced->schema.empty() && c.referenced->name == relation_->name) parent = relation_;
   else {
-    parent = binder::find_relation(*c.referenced, input);
-    co_await lock_relation(context_.parts, parent->oid, txn::TableLockMode::kShareRowExclusive);
-    const auto now = context_.parts.catalog();
-    parent = now->relation(parent->oid);
-    if (parent == nullptr)
-      throw error(sqlstate::kUndefinedTable, "relation \"{}\" does not exist", c.referenced->name)
-          .at(c.location);
+    const auto find = [&] { return named_relation(context_, *c.referenced); };
+    parent = co_await find_and_lock(context_, catalog::oid::kPgClass, txn::TableLockMode::kShareRowExclusive,
+                                    find);
   }
   if (parent->kind != catalog::RelationKind::kTable || parent->is_catalog())
     throw error(sqlstate::kWrongObjectType, "referenced relation \"{}\" is not a table", parent->name)

@@ -91,13 +91,44 @@ Task<> send_text_rows(UtilityContext&, std::span<const std::string> names,
 std::string free_name(const catalog::CatalogSnapshot& catalog, Oid schema, std::string base);
 /// PostgreSQL's makeObjectName: table_column_suffix cut to 63 bytes.
 std::string object_name(std::string_view first, std::string_view second, std::string_view suffix);
-/// Serialises creation of one name: held to the transaction's end.
-Task<> lock_name(UtilityContext&, Oid schema, std::string_view name);
+/// Serialises creation of one name among those of a class of objects: held to the transaction's end.
+Task<> lock_name(UtilityContext&, Oid space, std::string_view name);
+/// The same for what gets a name in a schema, which nobody drops meanwhile. Throws 3F000 if it is gone.
+Task<> lock_name_in_schema(UtilityContext&, Oid schema, std::string_view name);
+/// Held to the transaction's end. `object_class`: the catalog's oid; kPgClass for what lock_relation() locks.
+Task<> lock_object(UtilityContext&, Oid object_class, Oid object, txn::TableLockMode mode,
+                   bool no_wait = false);
+/// Finds an object and locks it. Others may rename, replace or drop it while this waits, so it is found again
+/// until what is locked is what is found. `find` gives a shared pointer, or throws what forbids the statement
+/// (about what it finds after the wait, too); nullptr comes back: there is none, and that is allowed.
+template <class Find>
+Task<std::invoke_result_t<const Find&>> find_and_lock(UtilityContext& c, Oid object_class,
+                                                      txn::TableLockMode mode, Find find,
+                                                      bool no_wait = false) {
+  for (;;) {
+    const auto found = find();
+    if (found == nullptr) co_return found;
+    co_await lock_object(c, object_class, found->oid, mode, no_wait);
+    const auto again = find();
+    if (again != nullptr && again->oid == found->oid) co_return again;
+  }
+}
+/// Takes a foreign key off its table, if both are still there.
+Task<> drop_foreign_key(UtilityContext&, const catalog::Constraint& key);
 /// The schema a new object goes to: as written, or the first of the search path. Throws 3F000.
 Oid target_schema(UtilityContext&, std::string_view schema, std::int32_t location);
 /// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the
 /// object.
 Task<> store_relation(UtilityContext&, std::shared_ptr<catalog::Relation> relation, bool layout_changed);
+/// "table", "view", ...
+std::string_view kind_name(catalog::RelationKind kind);
+/// The relation that a statement names, by the search path where it gives no schema. Throws 42P01, or gives
+/// nullptr if it may be missing.
+std::shared_ptr<const catalog::Relation> named_relation(UtilityContext&, const sql::RelationRef&,
+                                                        bool missing_ok = false);
+/// As named_relation(). Throws 42501 if it is a system catalog's or the user does not own it.
+std::shared_ptr<const catalog::Relation> owned_relation(UtilityContext&, const sql::RelationRef&,
+                                                        bool missing_ok = false);
 /// The index of this name, in the schema or on the search path; `other`: the relation that has the name
 /// instead.
 struct FoundIndex {
@@ -108,6 +139,14 @@ FoundIndex find_index(UtilityContext&, std::string_view schema, std::string_view
 /// As find_index(). Throws 3F000, 42P01 or 42809, if there is none; 42501, if the user doesn't own its table.
 std::shared_ptr<const catalog::Index> owned_index(UtilityContext&, std::string_view schema,
                                                   std::string_view name);
+/// The enum type of this name, which may give a schema; nullptr if there is none.
+std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext&, std::span<const std::string_view> name);
+/// As find_enum(). Throws 42704 if there is none, 42501 if the user does not own it.
+std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext&, std::span<const std::string_view> name);
+/// Throws 3F000 if there is none, 42501 if the user does not own it.
+std::shared_ptr<const catalog::Schema> owned_schema(UtilityContext&, std::string_view name);
+/// Throws 42704 if there is none.
+std::shared_ptr<const catalog::Role> existing_role(UtilityContext&, std::string_view name);
 Task<> await_outcome(UtilityContext&, std::function<txn::Outcome()> attempt);
 
 }  // namespace rustbd::engine
