@@ -147,7 +147,8 @@ std::vector<std::shared_ptr<SessionActivity>> Database::activities() {
 }
 
 std::string Database::password_verifier(std::string_view name) {
-  const auto* role = catalog_->committed()->role(name);
+  const auto catalog = catalog_->committed();
+  const auto* role = catalog->role(name);
   return role == nullptr ? std::string{} : role->password_verifier;
 }
 

@@ -130,7 +130,8 @@ void Session::Parts::notice(Severity severity, Error content) {
 }
 
 bool Session::Parts::is_superuser() {
-  const auto* role = catalog()->role(current_oid);
+  const auto now = catalog();
+  const auto* role = now->role(current_oid);
   return role != nullptr && role->superuser;
 }
 void Session::Parts::require_owner(Oid owner, std::string_view kind, std::string_view name) {

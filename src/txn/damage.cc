@@ -112,7 +112,8 @@ void SystemParts::rebuild_damaged_leaves(Lsn end) {
 /// too, and so has collection in an earlier life, which could not read the leaf.
 void SystemParts::renew_indexes(TableId table, PageId page) {
   owed_rows.erase(table);
-  for (const IndexPart& part : tree_state(table)->format()->indexes) {
+  const auto format = tree_state(table)->format();
+  for (const IndexPart& part : format->indexes) {
     if (part.computed) set_index_aside(part.layout->id, page);
     else damaged_indexes.insert(part.layout->id);
   }
@@ -123,7 +124,8 @@ void SystemParts::renew_indexes(TableId table, PageId page) {
 void SystemParts::find_damaged_indexes(const std::set<TableId>& unreadable) {
   for (const auto& [key, layout] : layouts) {
     if (unreadable.contains(layout->table)) continue;
-    for (const IndexPart& part : tree_state(layout->table)->format()->indexes)
+    const auto format = tree_state(layout->table)->format();
+    for (const IndexPart& part : format->indexes)
       if (!part.tree->is_set_aside() && !part.tree->check().problems.empty()) {
         if (part.computed) set_index_aside(part.layout->id, part.tree->root());
         else damaged_indexes.insert(part.layout->id);
@@ -186,7 +188,8 @@ void SystemParts::keep_set_aside(const storage::TableLayout& layout) {
   };
   const auto state = tree_state(layout.table);
   std::unique_lock lock(damage_mutex);
-  for (const IndexPart& part : state->format()->indexes) {
+  const auto format = state->format();
+  for (const IndexPart& part : format->indexes) {
     const IndexId id = part.layout->id;
     const PageId page = page_of(id.raw());
     if (page.is_none()) continue;

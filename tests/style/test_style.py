@@ -90,6 +90,9 @@ def findings(path: pathlib.Path, allowed: dict[str, set], for_tests: dict[str, s
             yield "long_lines", number, f"{len(line)} characters"
         if re.search(r"\b(TODO|FIXME|XXX|HACK)\b(?!\d)", line) and "\"XXX" not in line:
             yield "todo", number, line.strip()
+        # The shared pointer that a call returns does not live as long as the loop or the plain pointer.
+        if re.search(r"\bfor \([^;]* : \S*\(\S*\)->\w+(\(\))?\)", line) or re.search(r"\* ?\w+ = .*\b(catalog|committed)\(\)->", line):
+            yield "dangling", number, line.strip()
         if include := re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line):
             quote, name = include.groups()
             if ".." in pathlib.PurePosixPath(name).parts:
@@ -138,6 +141,10 @@ def test_includes(_):
 
 def test_nothing_left_to_do(_):
     _demand(everything(), "todo")
+
+
+def test_nothing_dangles(_):
+    _demand(everything(), "dangling")
 
 
 def test_lengths(_):
@@ -221,6 +228,7 @@ def test_the_checks_see_what_they_are_for(_):
     cases = {
         "include": ['#include "../x.h"', '#include "x.h"', '#include "rustbd/exec/y.h"', "#include <rustbd/base/x.h>"],
         "banned": ["#include <iostream>", "#include <regex>", "#include <ranges>"],
+        "dangling": ["for (auto& r : c.catalog()->relations()) f(r);", "const auto* r = c.catalog()->role(1);"],
         "todo": ["// TO" + "DO: later", "// FIX" + "ME"],
         "long_lines": ["// " + "x" * LINE],
         "long_files": ["\n" * (FILE + 2)],

@@ -54,15 +54,7 @@ class TableChange {
       case AlterTableType::kAddConstraint: co_await add_constraint(*a.constraint); break;
       case AlterTableType::kDropConstraint: co_await drop_constraint(a); break;
       case AlterTableType::kValidateConstraint: co_await validate(a); break;
-      case AlterTableType::kOwner: {
-        const auto name = a.role->type == sql::RoleSpecType::kName
-                              ? std::string{a.role->name}
-                              : c_.parts.catalog()->role(c_.parts.current_oid)->name;
-        const auto* role = c_.parts.catalog()->role(name);
-        if (role == nullptr) throw error(sqlstate::kUndefinedObject, "role \"{}\" does not exist", name);
-        relation_->owner = role->oid;
-        break;
-      }
+      case AlterTableType::kOwner: relation_->owner = existing_role(c_, role_name(c_, *a.role))->oid; break;
       case AlterTableType::kSetOptions:
       case AlterTableType::kResetOptions:
       case AlterTableType::kSetStatistics:
@@ -261,7 +253,8 @@ class TableChange {
     }
     const auto number = found->number;
     const auto now = c_.parts.catalog();
-    for (const auto& fk : now->relation(relation_->oid)->referenced_by) {
+    const auto stored = now->relation(relation_->oid);
+    for (const auto& fk : stored->referenced_by) {
       if (std::find(fk->referenced_columns.begin(), fk->referenced_columns.end(), number) ==
           fk->referenced_columns.end())
         continue;
@@ -276,12 +269,12 @@ class TableChange {
       if (child->oid != relation_->oid) co_await drop_foreign_key(c_, *fk);
     }
     // Views that read the column stand in its way.
-    for (const auto& [id, view] : c_.parts.catalog()->relations()) {
+    const auto catalog = c_.parts.catalog();
+    for (const auto& [id, view] : catalog->relations()) {
       if (view->kind != catalog::RelationKind::kView || view->is_catalog() ||
           view->schema == catalog::oid::kInformationSchema)
         continue;
       Arena arena;
-      const auto catalog = c_.parts.catalog();
       const auto path = c_.parts.search_path(*catalog);
       auto input = bind_input(c_.parts, *catalog, path);
       const auto plan = binder::bind(*sql::parse(view->view_sql, arena)[0].statement, input);
@@ -305,7 +298,7 @@ class TableChange {
       return mentions(i->included);
     });
     std::vector<std::shared_ptr<const catalog::Relation>> owned;
-    for (const auto& [id, r] : c_.parts.catalog()->relations())
+    for (const auto& [id, r] : catalog->relations())
       if (r->sequence && r->sequence->owner_relation == relation_->oid && r->sequence->owner_column == number)
         owned.push_back(r);
     auto& column = relation_->columns[static_cast<std::size_t>(number - 1)];
@@ -382,7 +375,8 @@ class TableChange {
     if (found->type == catalog::ConstraintType::kPrimaryKey ||
         found->type == catalog::ConstraintType::kUnique) {
       const auto now = c_.parts.catalog();
-      for (const auto& fk : now->relation(relation_->oid)->referenced_by) {
+      const auto stored = now->relation(relation_->oid);
+      for (const auto& fk : stored->referenced_by) {
         if (fk->index != found->index) continue;
         const auto child = now->relation(fk->relation);
         if (!a.cascade)
@@ -698,7 +692,8 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
   auto copy = std::make_shared<catalog::Relation>(*relation);
   // Stored texts name columns and tables: those of views, checks and indexes would break by a rename.
   const auto refuse_if_named = [&](const std::string& what) {
-    for (const auto& [id, view] : c.parts.catalog()->relations()) {
+    const auto catalog = c.parts.catalog();
+    for (const auto& [id, view] : catalog->relations()) {
       if (view->kind != catalog::RelationKind::kView || view->is_catalog() ||
           view->schema == catalog::oid::kInformationSchema)
         continue;
@@ -760,8 +755,9 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
     if (c.parts.catalog()->class_oid(relation->schema, s.new_name) != 0)
       throw error(sqlstate::kDuplicateTable, "relation \"{}\" already exists", s.new_name);
     refuse_if_named("a relation");
+    const auto catalog = c.parts.catalog();
     if (relation->sequence)
-      for (const auto& [id, t] : c.parts.catalog()->relations())
+      for (const auto& [id, t] : catalog->relations())
         for (const auto& column : t->columns)
           if (!column.dropped && column.default_sql.find("'" + relation->name + "'") != std::string::npos)
             throw not_supported("renaming a sequence that a default uses");
@@ -804,10 +800,7 @@ Task<std::string> alter_schema_of(UtilityContext& c, const sql::AlterSchemaState
 }
 
 Task<std::string> alter_owner(UtilityContext& c, const sql::AlterOwnerStatement& s) {
-  const auto catalog = c.parts.catalog();
-  const auto name = s.owner->type == sql::RoleSpecType::kName ? std::string{s.owner->name}
-                                                              : catalog->role(c.parts.current_oid)->name;
-  const auto role = existing_role(c, name);
+  const auto role = existing_role(c, role_name(c, *s.owner));
   if (s.object == sql::ObjectType::kSchema) {
     const auto find = [&] { return owned_schema(c, s.name->name.back()); };
     catalog::Schema copy =

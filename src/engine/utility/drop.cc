@@ -277,7 +277,8 @@ std::shared_ptr<const catalog::EnumType> type_to_drop(UtilityContext& c, const s
     if (s.if_exists) return nullptr;
   }
   auto found = owned_enum(c, name);
-  for (const auto& [id, r] : c.parts.catalog()->relations())
+  const auto catalog = c.parts.catalog();
+  for (const auto& [id, r] : catalog->relations())
     for (const auto& column : r->columns)
       if (!column.dropped && (column.type.oid == found->oid || column.type.oid == found->array_oid)) {
         if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
@@ -340,8 +341,9 @@ std::shared_ptr<const catalog::Relation> relation_to_drop(UtilityContext& c, con
 Task<> drop_relation(UtilityContext& c, std::shared_ptr<const catalog::Relation> relation) {
   // Owned sequences first.
   std::vector<std::shared_ptr<const catalog::Relation>> owned;
+  const auto catalog = c.parts.catalog();
   if (relation->kind == catalog::RelationKind::kTable)
-    for (const auto& [id, r] : c.parts.catalog()->relations())
+    for (const auto& [id, r] : catalog->relations())
       if (r->sequence && r->sequence->owner_relation == relation->oid) owned.push_back(r);
   for (const auto& r : owned) co_await drop_relation(c, r);
   if (relation->kind != catalog::RelationKind::kView)

@@ -173,6 +173,22 @@ std::shared_ptr<const catalog::Role> existing_role(UtilityContext& c, std::strin
   return {catalog, found};
 }
 
+std::string name_of_role(UtilityContext& c, Oid role) {
+  const auto catalog = c.parts.catalog();
+  const auto* found = catalog->role(role);
+  if (found == nullptr) throw error(sqlstate::kUndefinedObject, "role with OID {} does not exist", role);
+  return found->name;
+}
+
+std::string role_name(UtilityContext& c, const sql::RoleSpec& spec) {
+  switch (spec.type) {
+    case sql::RoleSpecType::kName: return std::string{spec.name};
+    case sql::RoleSpecType::kSessionUser: return name_of_role(c, c.parts.user_oid);
+    case sql::RoleSpecType::kPublic: return {};
+    default: return name_of_role(c, c.parts.current_oid);
+  }
+}
+
 FoundIndex find_index(UtilityContext& c, std::string_view schema, std::string_view name) {
   const auto catalog = c.parts.catalog();
   for (const Oid at : schemas_of(c, *catalog, schema)) {

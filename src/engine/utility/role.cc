@@ -39,18 +39,10 @@ void apply_options(UtilityContext& c, sql::List<sql::Option*> options, catalog::
 }
 
 void require_role_admin(UtilityContext& c, const char* what) {
-  const auto* me = c.parts.catalog()->role(c.parts.current_oid);
+  const auto catalog = c.parts.catalog();
+  const auto* me = catalog->role(c.parts.current_oid);
   if (me != nullptr && (me->superuser || me->create_role)) return;
   throw error(sqlstate::kInsufficientPrivilege, "permission denied to {} role", what);
-}
-
-std::string role_name(UtilityContext& c, const sql::RoleSpec& spec) {
-  switch (spec.type) {
-    case sql::RoleSpecType::kName: return std::string{spec.name};
-    case sql::RoleSpecType::kSessionUser: return c.parts.catalog()->role(c.parts.user_oid)->name;
-    case sql::RoleSpecType::kPublic: return {};
-    default: return c.parts.catalog()->role(c.parts.current_oid)->name;
-  }
 }
 
 struct AclItem {

@@ -14,7 +14,7 @@ Task<std::string> create_schema(UtilityContext& c, const sql::CreateSchemaStatem
     owner = role->oid;
     if (name.empty()) name = role->name;
   }
-  if (name.empty()) name = catalog->role(owner)->name;
+  if (name.empty()) name = name_of_role(c, owner);
   if (name.starts_with("pg_"))
     throw error(sqlstate::kReservedName, "unacceptable schema name \"{}\"", name)
         .with_detail("The prefix \"pg_\" is reserved for system schemas.");

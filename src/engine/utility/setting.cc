@@ -147,8 +147,7 @@ Task<std::string> show_setting(UtilityContext& c, const sql::ShowStatement& s) {
   const auto* d = find_setting(s.name);
   std::string value;
   if (d != nullptr && d->name == "is_superuser") value = c.parts.is_superuser() ? "on" : "off";
-  else if (d != nullptr && d->name == "session_authorization")
-    value = std::string{c.parts.catalog()->role(c.parts.user_oid)->name};
+  else if (d != nullptr && d->name == "session_authorization") value = name_of_role(c, c.parts.user_oid);
   else value = settings.show(s.name);
   const std::string names[] = {d != nullptr ? std::string{d->name} : std::string{s.name}};
   std::vector<std::vector<std::optional<std::string>>> rows;

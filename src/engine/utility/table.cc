@@ -49,7 +49,8 @@ std::shared_ptr<catalog::Relation> new_relation(UtilityContext& c, Oid schema, s
   relation->row_type = c.system().new_object_id();
   relation->name = name;
   relation->schema = schema;
-  const auto* s = c.parts.catalog()->schema(schema);
+  const auto catalog = c.parts.catalog();
+  const auto* s = catalog->schema(schema);
   relation->schema_name = s != nullptr ? s->name : "";
   relation->owner = c.parts.current_oid;
   relation->kind = kind;
@@ -229,7 +230,8 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
     co_await await_outcome(c, [&] { return c.system().alter_table(c.transaction(), layout); });
     co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
     if (!s.restart_identity) continue;
-    for (const auto& [id, r] : c.parts.catalog()->relations())
+    const auto catalog = c.parts.catalog();
+    for (const auto& [id, r] : catalog->relations())
       if (r->sequence && r->sequence->owner_relation == oid)
         co_await await_outcome(c, [&] {
           return c.system().sequence_set(&c.transaction(), r->layout->table, r->sequence->start, false);

@@ -147,6 +147,10 @@ std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext&, std::span<c
 std::shared_ptr<const catalog::Schema> owned_schema(UtilityContext&, std::string_view name);
 /// Throws 42704 if there is none.
 std::shared_ptr<const catalog::Role> existing_role(UtilityContext&, std::string_view name);
+/// Throws 42704 if the role is gone: others may drop that of a session.
+std::string name_of_role(UtilityContext&, Oid role);
+/// The role that is meant; empty: PUBLIC.
+std::string role_name(UtilityContext&, const sql::RoleSpec&);
 Task<> await_outcome(UtilityContext&, std::function<txn::Outcome()> attempt);
 
 }  // namespace rustbd::engine
