@@ -526,6 +526,7 @@ class TableChange {
     c_.transaction().next_command();
     const auto read_view = c_.transaction().view();
     (void)view;
+    co_await lock_column_types(c_, *relation_);
     co_await await_outcome(c_, [&] { return c_.system().alter_table(c_.transaction(), layout); });
     co_await c_.store().put(c_.transaction(), c_.parts.changes, relation_);
     const auto now = c_.parts.catalog()->relation(relation_->oid);

@@ -215,6 +215,19 @@ std::shared_ptr<const catalog::Index> owned_index(UtilityContext& c, std::string
   return found.index;
 }
 
+Task<> lock_column_types(UtilityContext& c, const catalog::Relation& relation) {
+  for (const auto& column : relation.columns) {
+    if (column.dropped || column.type.oid < catalog::oid::kFirstUserObject) continue;
+    const auto find = [&] {
+      const auto catalog = c.parts.catalog();
+      for (const auto& [id, type] : catalog->enums())
+        if (id == column.type.oid || type->array_oid == column.type.oid) return type;
+      throw error(sqlstate::kUndefinedObject, "the type of column \"{}\" does not exist", column.name);
+    };
+    co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessShare, find);
+  }
+}
+
 Task<> store_relation(UtilityContext& c, std::shared_ptr<catalog::Relation> relation, bool layout_changed) {
   if (layout_changed && relation->kind != catalog::RelationKind::kView) {
     auto layout = catalog::make_layout(*relation, relation->layout->table, catalog::oid::kDatabasePostgres);

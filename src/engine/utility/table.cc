@@ -124,6 +124,7 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
     column.number = static_cast<catalog::AttributeNumber>(i + 1);
     relation->columns.push_back(std::move(column));
   }
+  co_await lock_column_types(c, *relation);
   co_await store_new_table(c, relation);
   if (!s.with_data) co_return "CREATE TABLE AS";
   const auto stored = c.parts.catalog()->relation(relation->oid);

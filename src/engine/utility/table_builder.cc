@@ -517,6 +517,7 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
 }
 
 Task<> TableBuilder::finish() {
+  co_await lock_column_types(context_, *relation_);
   // Sequences first: defaults may name them.
   for (std::size_t i = 0; i < serials_.size(); ++i)
     co_await make_sequence(column_named(serials_[i].first, -1), {}, false, serials_[i].second);

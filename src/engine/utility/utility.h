@@ -117,6 +117,8 @@ Task<std::invoke_result_t<const Find&>> find_and_lock(UtilityContext& c, Oid obj
 Task<> drop_foreign_key(UtilityContext&, const catalog::Constraint& key);
 /// The schema a new object goes to: as written, or the first of the search path. Throws 3F000.
 Oid target_schema(UtilityContext&, std::string_view schema, std::int32_t location);
+/// Nobody drops the enum types of its columns before the transaction's end. Throws 42704 if one is gone.
+Task<> lock_column_types(UtilityContext&, const catalog::Relation& relation);
 /// Makes a changed copy of a relation current in this transaction: layout (when storage changes), then the
 /// object.
 Task<> store_relation(UtilityContext&, std::shared_ptr<catalog::Relation> relation, bool layout_changed);
