@@ -647,7 +647,7 @@ Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement&
 Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s) {
   using sql::ObjectType;
   if (s.relation == nullptr) {
-    const auto name = s.name->name.empty() ? s.name->types[0]->name.back() : s.name->name.back();
+    const auto name = type_name(*s.name).back();
     if (s.object == ObjectType::kSchema) {
       co_await lock_name(c, 0, s.new_name);
       const auto find = [&] { return owned_schema(c, name); };
@@ -811,7 +811,7 @@ Task<std::string> alter_owner(UtilityContext& c, const sql::AlterOwnerStatement&
     co_return "ALTER SCHEMA";
   }
   if (s.object == sql::ObjectType::kType) {
-    const auto find = [&] { return owned_enum(c, s.name->types[0]->name); };
+    const auto find = [&] { return owned_enum(c, type_name(*s.name)); };
     catalog::EnumType copy =
         *co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessExclusive, find);
     copy.owner = role->oid;

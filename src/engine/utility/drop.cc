@@ -213,6 +213,21 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
   co_return "DROP INDEX";
 }
 
+/// A column of this type, in any schema but one; its relation is nullptr if there is none.
+struct TypeUse {
+  std::shared_ptr<const catalog::Relation> relation;
+  std::string column;
+};
+TypeUse use_of(const catalog::CatalogSnapshot& catalog, const catalog::EnumType& type, Oid but_schema = 0) {
+  for (const auto& [id, r] : catalog.relations()) {
+    if (r->schema == but_schema) continue;
+    for (const auto& column : r->columns)
+      if (!column.dropped && (column.type.oid == type.oid || column.type.oid == type.array_oid))
+        return {r, column.name};
+  }
+  return {};
+}
+
 Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
   for (const auto* n : s.names) {
     const auto name = n->name.back();
@@ -259,6 +274,11 @@ Task<std::string> drop_schemas(UtilityContext& c, const sql::DropStatement& s) {
     if (count > 0)
       c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "drop cascades to {} other object{}", count,
                                               count == 1 ? "" : "s"));
+    for (const Oid e : enums)
+      if (const auto use = use_of(*catalog, *catalog->enum_type(e), oid); use.relation != nullptr)
+        throw not_supported("DROP SCHEMA ... CASCADE of a type that table \"{}\" of another schema uses",
+                            use.relation->name)
+            .at(s.location);
     co_await dropper.run();
     for (Oid e : enums)
       co_await c.store().remove(c.transaction(), c.parts.changes, catalog::ObjectClass::kEnum, e);
@@ -277,23 +297,22 @@ std::shared_ptr<const catalog::EnumType> type_to_drop(UtilityContext& c, const s
     if (s.if_exists) return nullptr;
   }
   auto found = owned_enum(c, name);
-  const auto catalog = c.parts.catalog();
-  for (const auto& [id, r] : catalog->relations())
-    for (const auto& column : r->columns)
-      if (!column.dropped && (column.type.oid == found->oid || column.type.oid == found->array_oid)) {
-        if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
-        throw error(sqlstate::kDependentObjectsStillExist,
-                    "cannot drop type {} because other objects depend on it", found->name)
-            .with_detail(
-                fmt::format("column {} of table {} depends on type {}", column.name, r->name, found->name))
-            .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
-      }
+  if (const auto use = use_of(*c.parts.catalog(), *found); use.relation != nullptr) {
+    if (s.cascade) throw not_supported("DROP TYPE ... CASCADE of a type in use").at(s.location);
+    const bool visible = find_enum(c, name.last(1)) == found;
+    const std::string shown = visible ? found->name : fmt::format("{}", fmt::join(name, "."));
+    throw error(sqlstate::kDependentObjectsStillExist,
+                "cannot drop type {} because other objects depend on it", shown)
+        .with_detail(
+            fmt::format("column {} of table {} depends on type {}", use.column, use.relation->name, shown))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.");
+  }
   return found;
 }
 
 Task<std::string> drop_types(UtilityContext& c, const sql::DropStatement& s) {
   for (const auto* n : s.names) {
-    const std::span<const std::string_view> name = n->types[0]->name;
+    const std::span<const std::string_view> name = type_name(*n);
     const auto find = [&] { return type_to_drop(c, s, name); };
     const auto found =
         co_await find_and_lock(c, catalog::oid::kPgType, txn::TableLockMode::kAccessExclusive, find);

@@ -141,6 +141,10 @@ static std::vector<Oid> schemas_of(UtilityContext& c, const catalog::CatalogSnap
   return in == nullptr ? std::vector<Oid>{} : std::vector<Oid>{in->oid};
 }
 
+std::span<const std::string_view> type_name(const sql::ObjectName& name) {
+  return name.types.empty() ? name.name : name.types[0]->name;
+}
+
 std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext& c,
                                                    std::span<const std::string_view> name) {
   const auto catalog = c.parts.catalog();
@@ -152,6 +156,8 @@ std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext& c,
 std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext& c,
                                                     std::span<const std::string_view> name) {
   auto found = find_enum(c, name);
+  if (found == nullptr && name.size() > 1 && c.parts.catalog()->schema(name[name.size() - 2]) == nullptr)
+    throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name[name.size() - 2]);
   if (found == nullptr)
     throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(name, "."));
   c.parts.require_owner(found->owner, "type", found->name);

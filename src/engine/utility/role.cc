@@ -218,7 +218,6 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
   if (s.grant_option) throw not_supported("GRANT OPTION").at(s.location);
   constexpr std::string_view kTable = "arwdDxt", kSequence = "rwU", kSchema = "UC";
   const auto catalog = c.parts.catalog();
-  const auto path = c.parts.search_path(*catalog);
   const auto change = [&](std::shared_ptr<const catalog::Relation> relation) {
     auto copy = std::make_shared<catalog::Relation>(*relation);
     copy->acl = changed_acl(c, s, copy->acl, copy->owner,
@@ -239,6 +238,7 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
             if (r->schema != schema->oid ||
                 (r->kind == catalog::RelationKind::kSequence) != (s.object == sql::ObjectType::kSequence))
               continue;
+            if (r->is_catalog()) throw not_supported("GRANT on a system catalog").at(s.location);
             co_await lock_relation(c.parts, id, kMode);
             const auto now = c.parts.catalog()->relation(id);
             if (now == nullptr) continue;  // dropped while this waited

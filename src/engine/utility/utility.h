@@ -141,9 +141,11 @@ FoundIndex find_index(UtilityContext&, std::string_view schema, std::string_view
 /// As find_index(). Throws 3F000, 42P01 or 42809, if there is none; 42501, if the user doesn't own its table.
 std::shared_ptr<const catalog::Index> owned_index(UtilityContext&, std::string_view schema,
                                                   std::string_view name);
+/// How a statement names a type: as a type or as any other object.
+std::span<const std::string_view> type_name(const sql::ObjectName& name);
 /// The enum type of this name, which may give a schema; nullptr if there is none.
 std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext&, std::span<const std::string_view> name);
-/// As find_enum(). Throws 42704 if there is none, 42501 if the user does not own it.
+/// As find_enum(). Throws 3F000 or 42704 if there is none, 42501 if the user does not own it.
 std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext&, std::span<const std::string_view> name);
 /// Throws 3F000 if there is none, 42501 if the user does not own it.
 std::shared_ptr<const catalog::Schema> owned_schema(UtilityContext&, std::string_view name);

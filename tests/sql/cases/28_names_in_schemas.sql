@@ -1,4 +1,4 @@
--- An index by its name: in a schema that is not on the search path, by the path, and where something else has the name.
+-- Objects by their names: in a schema that is not on the search path, by the path, and where something else has the name.
 create schema near;
 create schema far;
 create table near.t (a int primary key, b int);
@@ -54,4 +54,30 @@ reset role;
 drop schema far cascade;
 drop schema near cascade;
 drop role stranger;
+reset search_path;
+-- Types.
+create schema near;
+create schema far;
+set search_path = near;
+create type far.mood as enum ('a', 'b');
+create type mood as enum ('c');
+alter type far.mood add value 'd' after 'a';
+alter type mood add value 'a';
+select 'd'::far.mood > 'a'::far.mood, 'd'::far.mood < 'b'::far.mood, 'a'::mood > 'c'::mood;
+alter type nowhere.mood add value 'x';
+alter type far.none add value 'x';
+alter type far.mood owner to current_user;
+create table t (m far.mood);
+drop type far.mood;
+drop type nowhere.mood;
+drop type if exists nowhere.mood;
+drop type far.none;
+drop type if exists far.none;
+drop type mood;
+drop type mood;
+drop table t;
+drop type far.mood;
+grant select on all tables in schema near to public;
+drop schema far;
+drop schema near;
 reset search_path;
