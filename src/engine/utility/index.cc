@@ -197,7 +197,12 @@ Task<std::string> reindex(UtilityContext& c, const sql::ReindexStatement& s) {
   if (s.relation == nullptr) throw not_supported("REINDEX of a schema or database").at(s.location);
   Oid only = 0;
   const auto find = [&] {
-    if (s.target != sql::ReindexTarget::kIndex) return owned_relation(c, *s.relation);
+    if (s.target != sql::ReindexTarget::kIndex) {
+      auto relation = owned_relation(c, *s.relation);
+      if (relation->kind != catalog::RelationKind::kTable)
+        throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table or materialized view", relation->name);
+      return relation;
+    }
     const auto index = owned_index(c, s.relation->schema, s.relation->name);
     only = index->oid;
     return c.parts.catalog()->relation(index->relation);

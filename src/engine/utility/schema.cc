@@ -213,6 +213,7 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
       break;
     }
     case ObjectType::kColumn: {
+      if (name.size() < 2) throw error(sqlstate::kSyntaxError, "column name must be qualified");
       const auto r = relation_of(name.first(name.size() - 1));
       c.parts.require_owner(r->owner, "table", r->name);
       const auto* column = r->find_column(name.back());
