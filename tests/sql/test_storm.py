@@ -35,12 +35,12 @@ def statements_of_cases():
 
 class Storm:
     def __init__(self, context):
-        self.context, self.wrong, self.worked = context, [], 0
+        self.server, self.wrong, self.worked = context.server, [], 0
         self.all = statements_of_cases()
         self.changes = [s for s in self.all if CHANGES.match(s)]
 
     def connect(self):
-        connection = psycopg2.connect(host="127.0.0.1", port=self.context.server.port, user="postgres", dbname="postgres",
+        connection = psycopg2.connect(host="127.0.0.1", port=self.server.port, user="postgres", dbname="postgres",
                                       connect_timeout=30, options="-c statement_timeout=30s -c lock_timeout=200ms")
         connection.autocommit = True
         return connection
@@ -70,8 +70,8 @@ def test_everything_at_once(context):
             list(pool.map(storm.session, range(SESSIONS)))
         assert not storm.wrong, "\n".join(storm.wrong)
         assert storm.worked > SESSIONS * STATEMENTS / 20, f"only {storm.worked} statements worked: nothing is proven"
-        context.server.stop()
-        check = subprocess.run([harness.binary(), "check", "--deep", "--data", str(context.server.data)], capture_output=True, text=True, timeout=300)
+        storm.server.stop()
+        check = subprocess.run([harness.binary(), "check", "--deep", "--data", str(storm.server.data)], capture_output=True, text=True, timeout=300)
         assert check.returncode == 0, check.stdout + check.stderr
     except BaseException:
         print(f"RUSTBD_STORM_SEED={SEED}", file=sys.stderr)
