@@ -96,15 +96,14 @@ def unit():
         if build(preset, "concurrent_tests"):
             for name in list_of(preset, "concurrent_tests"):
                 run_binary(preset, name)
+
+
+def sanitized():
+    """The server where many sessions meet, and where it is killed, under the sanitizers."""
+    fewer, before = {"RUSTBD_KILL_ROUNDS": "8", "RUSTBD_MIXED_KILL_ROUNDS": "4"}, dict(os.environ)
     for preset in ("dev", "tsan"):
-        sanitized_server(preset)
-
-
-def sanitized_server(preset: str):
-    """Where many sessions meet, and where the server is killed, under the sanitizers."""
-    if build(preset, "rustbd"):
-        fewer = {"RUSTBD_KILL_ROUNDS": "8", "RUSTBD_MIXED_KILL_ROUNDS": "4"}
-        before = dict(os.environ)
+        if not build(preset, "rustbd"):
+            continue
         os.environ.update({**fewer, **before, **SANITIZER_OPTIONS, "RUSTBD": str(ROOT / f"build/{preset}/rustbd")})
         for part, only in (("sql", "test_concurrency"), ("sql", "test_storm"), ("crash", "test_kill"), ("crash", "test_encryption")):
             run_files(part, only, label=f"{preset}/")
@@ -188,13 +187,13 @@ def main():
                 run_files("clients")
             crash()
             unit()
+            sanitized()
         elif name == "unit":
             unit()
         elif name == "optimised":
             optimised()
         elif name == "sanitized":
-            for preset in ("dev", "tsan"):
-                sanitized_server(preset)
+            sanitized()
         elif name == "style":
             style()
         elif name == "crash":

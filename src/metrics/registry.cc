@@ -139,7 +139,8 @@ struct Registry::Impl final : prometheus::Collectable {
   std::map<std::string, Family> families;
   std::uint64_t next_callback = 1;
 
-  Series& add(std::string name, std::string help, Kind kind, Labels labels, Instrument instrument,
+  template <class Make>
+  Series& add(std::string name, std::string help, Kind kind, Labels labels, Make make,
               IfDeclared if_declared = IfDeclared::kStop) {
     RUSTBD_ASSERT(good_name(name), "metric names start with rustbd_ or process_");
     std::sort(labels.begin(), labels.end());
@@ -151,8 +152,7 @@ struct Registry::Impl final : prometheus::Collectable {
       RUSTBD_ASSERT(if_declared == IfDeclared::kTake, "metric declared twice");
       return *other;
     }
-    it->second.series.push_back(
-        std::make_unique<Series>(Series{std::move(labels), std::move(instrument), 0}));
+    it->second.series.push_back(std::make_unique<Series>(Series{std::move(labels), make(), 0}));
     return *it->second.series.back();
   }
   std::vector<prometheus::MetricFamily> Collect() const override {
@@ -176,30 +176,31 @@ Registry::~Registry() = default;
 
 Counter& Registry::counter(std::string name, std::string help, Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels),
-                            std::make_unique<Counter>());
+                            [] { return std::make_unique<Counter>(); });
   return *std::get<std::unique_ptr<Counter>>(series.instrument);
 }
 Counter& Registry::labelled_counter(std::string name, std::string help, Labels labels) {
-  auto& series = impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels),
-                            std::make_unique<Counter>(), IfDeclared::kTake);
+  auto& series = impl_->add(
+      std::move(name), std::move(help), Kind::kCounter, std::move(labels),
+      [] { return std::make_unique<Counter>(); }, IfDeclared::kTake);
   return *std::get<std::unique_ptr<Counter>>(series.instrument);
 }
 Gauge& Registry::gauge(std::string name, std::string help, Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels),
-                            std::make_unique<Gauge>());
+                            [] { return std::make_unique<Gauge>(); });
   return *std::get<std::unique_ptr<Gauge>>(series.instrument);
 }
 Histogram& Registry::histogram(std::string name, std::string help, std::vector<double> bounds,
                                Labels labels) {
   auto& series = impl_->add(std::move(name), std::move(help), Kind::kHistogram, std::move(labels),
-                            std::make_unique<Histogram>(std::move(bounds)));
+                            [&] { return std::make_unique<Histogram>(std::move(bounds)); });
   return *std::get<std::unique_ptr<Histogram>>(series.instrument);
 }
 
 Registry::Callback Registry::gauge_callback(std::string name, std::string help, std::function<double()> read,
                                             Labels labels) {
-  Series& series =
-      impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels), Reader{std::move(read)});
+  Series& series = impl_->add(std::move(name), std::move(help), Kind::kGauge, std::move(labels),
+                              [&] { return Reader{std::move(read)}; });
   std::lock_guard lock{impl_->mutex};
   series.callback_id = impl_->next_callback++;
   return Callback{this, series.callback_id};
@@ -207,7 +208,7 @@ Registry::Callback Registry::gauge_callback(std::string name, std::string help, 
 Registry::Callback Registry::counter_callback(std::string name, std::string help,
                                               std::function<double()> read, Labels labels) {
   Series& series = impl_->add(std::move(name), std::move(help), Kind::kCounter, std::move(labels),
-                              Reader{std::move(read)});
+                              [&] { return Reader{std::move(read)}; });
   std::lock_guard lock{impl_->mutex};
   series.callback_id = impl_->next_callback++;
   return Callback{this, series.callback_id};

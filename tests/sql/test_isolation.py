@@ -640,6 +640,56 @@ def test_a_type_goes_while_a_table_with_it_is_made(context):
         assert s.step("a", "select * from iso_types") == []
 
 
+def test_truncate_leaves_a_table_alone_that_no_longer_refers(context):
+    def body(s):
+        s.step("setup", "create table iso_child (id int primary key, parent int constraint to_iso references iso)")
+        s.step("setup", "insert into iso_child values (1, 1), (2, 2)")
+        s.step("a", "begin")
+        s.step("a", "alter table iso_child drop constraint to_iso")
+        s.blocks("b", "truncate iso cascade")
+        s.step("a", "commit")
+        assert s.join("b") == "TRUNCATE TABLE"
+        assert s.step("a", "select * from iso") == []
+        assert s.step("a", "select * from iso_child") == [(1, 1), (2, 2)]
+    both(context, body)
+
+
+def test_what_waited_for_a_change_keeps_it(context):
+    """Not compared: PostgreSQL does not wait, or ends one of them with XX000."""
+    with Schedule(context.server.port, *TABLE, "create index iso_v on iso (v)") as s:
+        s.step("a", "begin")
+        s.step("a", "alter table iso add column late int default 7")
+        s.step("a", "grant select on iso to public")
+        s.blocks("b", "alter index iso_v rename to iso_w")
+        s.blocks("c", "grant insert on iso to public")
+        s.step("a", "commit")
+        assert [s.join(name) for name in "bc"] == ["ALTER INDEX", "GRANT"]
+        assert s.step("a", "select late from iso where v = 10") == [(7,)]
+        assert s.step("a", "select relname from pg_class where relname in ('iso_v', 'iso_w')") == [("iso_w",)]
+        assert "=ar/postgres" in s.step("a", "select relacl::text from pg_class where relname = 'iso'")[0][0]
+
+
+def test_a_role_goes_while_its_session_lives(context):
+    with Schedule(context.server.port, "drop role if exists iso_role", "create role iso_role") as s:
+        s.step("a", "set role iso_role")
+        s.step("b", "drop role iso_role")
+        assert s.step("a", "create schema authorization current_user") == "42704"
+        assert s.step("a", "alter role current_user with createdb") == "42704"
+        assert s.step("a", "select 1") == [(1,)]
+
+
+def test_no_table_is_left_without_its_type(context):
+    """Not compared: PostgreSQL drops the column, which is not supported."""
+    setup = ("drop table if exists iso_types", "drop schema if exists iso_schema cascade", "create schema iso_schema",
+             "create type iso_schema.mood as enum ('sad')", "create table iso_types (m iso_schema.mood)", "insert into iso_types values ('sad')")
+    with Schedule(context.server.port, *setup) as s:
+        assert s.step("a", "drop schema iso_schema cascade") == "0A000"
+        assert s.step("a", "select m::text from iso_types") == [("sad",)]
+        assert s.step("a", "grant select on all tables in schema pg_catalog to public") == "0A000"
+        s.step("a", "drop table iso_types")
+        assert s.step("a", "drop schema iso_schema cascade") == "DROP SCHEMA"
+
+
 def test_a_schema_goes_while_something_is_made_in_it(context):
     def body(s):
         s.step("setup", "drop schema if exists iso_schema cascade")

@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2

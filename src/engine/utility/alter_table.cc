@@ -699,9 +699,8 @@ Task<std::string> rename_object(UtilityContext& c, const sql::RenameStatement& s
           view->schema == catalog::oid::kInformationSchema)
         continue;
       Arena arena;
-      const auto now = c.parts.catalog();
-      const auto path = c.parts.search_path(*now);
-      auto input = bind_input(c.parts, *now, path);
+      const auto path = c.parts.search_path(*catalog);
+      auto input = bind_input(c.parts, *catalog, path);
       const auto plan = binder::bind(*sql::parse(view->view_sql, arena)[0].statement, input);
       for (const auto& d : plan->dependencies)
         if (d.relation == relation->oid)

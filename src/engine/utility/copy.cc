@@ -409,9 +409,7 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
       if (relation->kind != catalog::RelationKind::kTable)
         throw error(sqlstate::kWrongObjectType, "cannot copy to {} \"{}\"", kind_name(relation->kind),
                     relation->name);
-      if (relation->is_catalog())
-        throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                    relation->name);
+      refuse_catalog(*relation);
       check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 2, {}}});
       return relation;
     };

@@ -150,19 +150,10 @@ class Dropper {
   std::vector<std::pair<Oid, catalog::AttributeNumber>> defaults_;
 };
 
-struct Name {
-  std::string_view schema, name;
-};
-Name split(const sql::ObjectName& n) {
-  const auto parts = n.name;
-  if (parts.size() == 1) return {{}, parts[0]};
-  return {parts[parts.size() - 2], parts[parts.size() - 1]};
-}
-
-/// nullptr: it is not there, and a notice says so.
+/// nullptr: it is not there, and a notice is to say so.
 std::shared_ptr<const catalog::Index> index_to_drop(UtilityContext& c, const sql::ObjectName& of,
                                                     bool if_exists) {
-  const auto [schema, name] = split(of);
+  const auto [schema, name] = split_name(of.name);
   const auto catalog = c.parts.catalog();
   auto [index, other] = find_index(c, schema, name);
   if (index == nullptr) {
@@ -202,8 +193,8 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
     const auto relation =
         co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
     if (relation == nullptr) {
-      c.parts.notice(Severity::kNotice,
-                     error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping", split(*n).name));
+      c.parts.notice(Severity::kNotice, error(sqlstate::kSuccess, "index \"{}\" does not exist, skipping",
+                                              split_name(n->name).name));
       continue;
     }
     auto copy = std::make_shared<catalog::Relation>(*relation);
@@ -329,7 +320,7 @@ Task<std::string> drop_types(UtilityContext& c, const sql::DropStatement& s) {
 /// nullptr: it is not there, and a notice is to say so.
 std::shared_ptr<const catalog::Relation> relation_to_drop(UtilityContext& c, const sql::ObjectName& of,
                                                           catalog::RelationKind wanted, bool if_exists) {
-  const auto [schema, name] = split(of);
+  const auto [schema, name] = split_name(of.name);
   sql::RelationRef ref;
   ref.schema = schema;
   ref.name = name;
@@ -345,9 +336,7 @@ std::shared_ptr<const catalog::Relation> relation_to_drop(UtilityContext& c, con
                   schema.empty() ? "" : ".", name);
     return nullptr;
   }
-  if (relation->is_catalog())
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                relation->name);
+  refuse_catalog(*relation);
   if (relation->kind != wanted)
     throw error(sqlstate::kWrongObjectType, "\"{}\" is not a {}", name, kind_name(wanted))
         .with_hint(use_drop(relation->kind));
@@ -400,7 +389,7 @@ Task<std::string> drop_objects(UtilityContext& c, const sql::DropStatement& s) {
   }
   Dropper dropper{c, s.cascade};
   for (const auto* n : s.names) {
-    const auto [schema, name] = split(*n);
+    const auto [schema, name] = split_name(n->name);
     const std::string shown = schema.empty() ? std::string{name} : fmt::format("{}.{}", schema, name);
     const auto find = [&] { return relation_to_drop(c, *n, wanted, s.if_exists); };
     const auto relation =

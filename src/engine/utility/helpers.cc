@@ -98,14 +98,25 @@ std::shared_ptr<const catalog::Relation> named_relation(UtilityContext& c, const
   return binder::find_relation(ref, bind_input(c.parts, *catalog, path), missing_ok);
 }
 
+void refuse_catalog(const catalog::Relation& relation) {
+  if (relation.is_catalog())
+    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
+                relation.name);
+}
+
+void require_owned(UtilityContext& c, const catalog::Relation& relation) {
+  refuse_catalog(relation);
+  c.parts.require_owner(relation.owner, kind_name(relation.kind), relation.name);
+}
+
+QualifiedName split_name(std::span<const std::string_view> parts) {
+  return {parts.size() > 1 ? parts[parts.size() - 2] : std::string_view{}, parts.back()};
+}
+
 std::shared_ptr<const catalog::Relation> owned_relation(UtilityContext& c, const sql::RelationRef& ref,
                                                         bool missing_ok) {
   auto relation = named_relation(c, ref, missing_ok);
-  if (relation == nullptr) return nullptr;
-  if (relation->is_catalog())
-    throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                relation->name);
-  c.parts.require_owner(relation->owner, kind_name(relation->kind), relation->name);
+  if (relation != nullptr) require_owned(c, *relation);
   return relation;
 }
 
@@ -114,7 +125,8 @@ Task<> lock_object(UtilityContext& c, Oid object_class, Oid object, txn::TableLo
     co_await lock_relation(c.parts, object, mode, no_wait);
     co_return;
   }
-  co_await await_outcome(c, [&] { return c.transaction().lock_table(object_class, object, mode); });
+  const auto policy = no_wait ? txn::WaitPolicy::kNoWait : txn::WaitPolicy::kWait;
+  co_await await_outcome(c, [&] { return c.transaction().lock_table(object_class, object, mode, policy); });
 }
 
 Task<> lock_name_in_schema(UtilityContext& c, Oid schema, std::string_view name) {
@@ -148,7 +160,7 @@ std::span<const std::string_view> type_name(const sql::ObjectName& name) {
 std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext& c,
                                                    std::span<const std::string_view> name) {
   const auto catalog = c.parts.catalog();
-  for (const Oid at : schemas_of(c, *catalog, name.size() > 1 ? name[name.size() - 2] : std::string_view{}))
+  for (const Oid at : schemas_of(c, *catalog, split_name(name).schema))
     if (auto found = catalog->enum_type(at, name.back())) return found;
   return nullptr;
 }
@@ -156,8 +168,9 @@ std::shared_ptr<const catalog::EnumType> find_enum(UtilityContext& c,
 std::shared_ptr<const catalog::EnumType> owned_enum(UtilityContext& c,
                                                     std::span<const std::string_view> name) {
   auto found = find_enum(c, name);
-  if (found == nullptr && name.size() > 1 && c.parts.catalog()->schema(name[name.size() - 2]) == nullptr)
-    throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", name[name.size() - 2]);
+  const auto schema = split_name(name).schema;
+  if (found == nullptr && !schema.empty() && c.parts.catalog()->schema(schema) == nullptr)
+    throw error(sqlstate::kInvalidSchemaName, "schema \"{}\" does not exist", schema);
   if (found == nullptr)
     throw error(sqlstate::kUndefinedObject, "type \"{}\" does not exist", fmt::join(name, "."));
   c.parts.require_owner(found->owner, "type", found->name);

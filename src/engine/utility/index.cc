@@ -95,7 +95,8 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
     if (relation->kind != catalog::RelationKind::kTable)
       throw error(sqlstate::kWrongObjectType, "cannot create index on relation \"{}\"", relation->name)
           .with_detail("This operation is not supported for views.");
-    return owned_relation(c, *s.relation);
+    require_owned(c, *relation);
+    return relation;
   };
   // Stronger than PostgreSQL's SHARE by one: two index builds change the same catalog object.
   const auto relation =

@@ -249,9 +249,12 @@ Task<std::string> grant(UtilityContext& c, const sql::GrantStatement& s) {
       } else {
         for (const auto* o : s.objects) {
           const auto& ref = sql::as<sql::RelationRef>(o);
-          if (named_relation(c, ref)->is_catalog())
-            throw not_supported("GRANT on a system catalog").at(s.location);
-          const auto find = [&] { return owned_relation(c, ref); };
+          const auto find = [&] {
+            auto relation = named_relation(c, ref);
+            if (relation->is_catalog()) throw not_supported("GRANT on a system catalog").at(s.location);
+            require_owned(c, *relation);
+            return relation;
+          };
           co_await change(co_await find_and_lock(c, catalog::oid::kPgClass, kMode, find));
         }
       }

@@ -43,8 +43,7 @@ void check_label(std::string_view label) {
 }  // namespace
 
 Task<std::string> create_enum(UtilityContext& c, const sql::CreateEnumStatement& s) {
-  const Oid schema =
-      target_schema(c, s.name.size() > 1 ? s.name[s.name.size() - 2] : std::string_view{}, s.location);
+  const Oid schema = target_schema(c, split_name(s.name).schema, s.location);
   const std::string name{s.name.back()};
   co_await lock_name_in_schema(c, schema, name);
   const auto catalog = c.parts.catalog();
@@ -196,8 +195,9 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
   const auto relation_of = [&](std::span<const std::string_view> name) {
     sql::RelationRef ref;
     ref.location = s.name->location;
-    ref.name = name.back();
-    if (name.size() > 1) ref.schema = name[name.size() - 2];
+    const auto [schema, last] = split_name(name);
+    ref.schema = schema;
+    ref.name = last;
     return named_relation(c, ref);
   };
   catalog::CommentKey key;
@@ -224,8 +224,8 @@ Task<std::string> comment(UtilityContext& c, const sql::CommentStatement& s) {
       break;
     }
     case ObjectType::kIndex: {
-      const auto schema = name.size() > 1 ? name[name.size() - 2] : std::string_view{};
-      key = {catalog::oid::kPgClass, owned_index(c, schema, name.back())->oid, 0};
+      const auto [schema, index] = split_name(name);
+      key = {catalog::oid::kPgClass, owned_index(c, schema, index)->oid, 0};
       break;
     }
     case ObjectType::kSchema: {

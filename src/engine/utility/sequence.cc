@@ -61,10 +61,12 @@ Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceSt
 
 Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStatement& s) {
   const auto find = [&] {
-    const auto relation = named_relation(c, *s.relation, s.if_exists);
-    if (relation != nullptr && !relation->sequence)
+    auto relation = named_relation(c, *s.relation, s.if_exists);
+    if (relation == nullptr) return relation;
+    if (!relation->sequence)
       throw error(sqlstate::kWrongObjectType, "\"{}\" is not a sequence", relation->name);
-    return owned_relation(c, *s.relation, s.if_exists);
+    require_owned(c, *relation);
+    return relation;
   };
   const auto relation =
       co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareRowExclusive, find);

@@ -184,9 +184,7 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
       auto relation = named_relation(c, *r);
       if (relation->kind != catalog::RelationKind::kTable)
         throw error(sqlstate::kWrongObjectType, "\"{}\" is not a table", relation->name).at(r->location);
-      if (relation->is_catalog())
-        throw error(sqlstate::kInsufficientPrivilege, "permission denied: \"{}\" is a system catalog",
-                    relation->name);
+      refuse_catalog(*relation);
       check_privileges(c.parts, {plan::RequiredPrivilege{relation->oid, 16, {}}});
       return relation;
     };
@@ -209,7 +207,10 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
             .with_hint(fmt::format("Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
                                    child->name));
       co_await lock_relation(c.parts, child->oid, txn::TableLockMode::kAccessExclusive);
-      if (c.parts.catalog()->relation(child->oid) == nullptr) continue;  // dropped while this waited
+      const auto now = c.parts.catalog()->relation(child->oid);
+      const auto is_this = [&](const auto& k) { return k->oid == fk->oid; };
+      if (now == nullptr || std::none_of(now->constraints.begin(), now->constraints.end(), is_this))
+        continue;  // the table or its foreign key was dropped while this waited
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "truncate cascades to table \"{}\"", child->name));
       tables.push_back(child->oid);

@@ -128,9 +128,18 @@ std::string_view kind_name(catalog::RelationKind kind);
 /// nullptr if it may be missing.
 std::shared_ptr<const catalog::Relation> named_relation(UtilityContext&, const sql::RelationRef&,
                                                         bool missing_ok = false);
-/// As named_relation(). Throws 42501 if it is a system catalog's or the user does not own it.
+/// Throws 42501 if it is one of the system catalog's.
+void refuse_catalog(const catalog::Relation& relation);
+/// Throws 42501 if it is one of the system catalog's or the user does not own it.
+void require_owned(UtilityContext&, const catalog::Relation& relation);
+/// As named_relation(), and require_owned().
 std::shared_ptr<const catalog::Relation> owned_relation(UtilityContext&, const sql::RelationRef&,
                                                         bool missing_ok = false);
+/// A name's last two parts; no schema: it has one part only.
+struct QualifiedName {
+  std::string_view schema, name;
+};
+QualifiedName split_name(std::span<const std::string_view> parts);
 /// The index of this name, in the schema or on the search path; `other`: the relation that has the name
 /// instead.
 struct FoundIndex {
