@@ -6,8 +6,9 @@
 
 #include "rustbd/base/error.h"
 #include "rustbd/catalog/store.h"
-#include "rustbd/catalog/tree_names.h"
 #include "rustbd/cli/commands.h"
+#include "rustbd/engine/access/index_keys.h"
+#include "rustbd/engine/database.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/server/data_directory.h"
 #include "rustbd/server/embedded.h"
@@ -119,26 +120,34 @@ std::size_t check_tables(io::Environment environment, txn::Options o, bool exami
   o.repair = !examine;
   o.background = false;
   o.preallocate_log = false;
-  const auto system = txn::TransactionSystem::open(environment, o);
-  std::unique_ptr<catalog::CatalogStore> catalog;
+  auto transactions = txn::TransactionSystem::open(environment, o);
+  std::unique_ptr<engine::Database> database;
+  std::unique_ptr<engine::Session> session;
   try {
-    if (system->layout_of(0, catalog::CatalogStore::kObjectTable) != nullptr) {
-      catalog = std::make_unique<catalog::CatalogStore>(
-          *system, std::vector<std::shared_ptr<const catalog::Relation>>{});
-      system->name_trees_by(
-          [&catalog](std::uint32_t id) { return catalog::describe_tree(*catalog->committed(), id); });
-    }
+    if (transactions->layout_of(0, catalog::CatalogStore::kObjectTable) != nullptr)
+      database = engine::Database::open_on(transactions, environment, {.storage = o});
   } catch (const Error& e) {
     found->add({"the catalog cannot be read, tables have numbers only: " + e.message});
   }
-  for (auto& repair : system->repairs())
+  txn::TransactionSystem& system = database != nullptr ? database->transactions() : *transactions;
+  txn::KeysOf keys_of;
+  try {
+    if (database != nullptr) {
+      session = database->connect({});
+      keys_of = engine::index_keys(*session);
+    }
+  } catch (const Error& e) {  // the role postgres may not log in
+    found->warnings.push_back(
+        "keys of indexes with expressions or a predicate were not verified, only their rows: " + e.message);
+  }
+  for (auto& repair : system.repairs())
     (repair.done ? found->repaired : found->damage).push_back(std::move(repair.text));
-  found->add(system->recovery_findings());
-  found->add(system->check(!examine));
-  found->position = system->log_position_text();
-  system->name_trees_by({});
-  const std::size_t set_aside = system->indexes_set_aside().size();
-  if (!examine) system->close();
+  found->add(system.recovery_findings());
+  found->add(system.check(!examine, keys_of));
+  found->position = system.log_position_text();
+  const std::size_t set_aside = system.indexes_set_aside().size();
+  session.reset();
+  if (!examine) database != nullptr ? database->close() : transactions->close();
   return set_aside;
 }
 

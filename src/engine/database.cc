@@ -62,14 +62,25 @@ Database::Database(io::Environment environment, DatabaseOptions options)
 
 std::unique_ptr<Database> Database::open(io::Environment environment, DatabaseOptions options) {
   std::unique_ptr<Database> db{new Database(environment, std::move(options))};
-  db->transactions_ = txn::TransactionSystem::open(environment, db->options_.storage);
+  auto transactions = txn::TransactionSystem::open(environment, db->options_.storage);
+  db->adopt(transactions);
+  return db;
+}
+
+std::unique_ptr<Database> Database::open_on(std::unique_ptr<txn::TransactionSystem>& transactions,
+                                            io::Environment environment, DatabaseOptions options) {
+  std::unique_ptr<Database> db{new Database(environment, std::move(options))};
+  db->adopt(transactions);
+  return db;
+}
+
+void Database::adopt(std::unique_ptr<txn::TransactionSystem>& transactions) {
   std::vector<std::shared_ptr<const catalog::Relation>> builtin;
   for (const auto& v : catalog::virtual_relations()) builtin.push_back(v.relation);
-  db->catalog_ = std::make_unique<catalog::CatalogStore>(*db->transactions_, std::move(builtin));
-  db->transactions_->name_trees_by([&catalog = *db->catalog_](std::uint32_t id) {
-    return catalog::describe_tree(*catalog.committed(), id);
-  });
-  return db;
+  catalog_ = std::make_unique<catalog::CatalogStore>(*transactions, std::move(builtin));
+  transactions_ = std::move(transactions);
+  transactions_->name_trees_by(
+      [this](std::uint32_t id) { return catalog::describe_tree(*catalog_->committed(), id); });
 }
 
 Database::~Database() {

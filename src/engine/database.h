@@ -78,6 +78,10 @@ class Database {
  public:
   /// Opens or creates the directory; recovers; blocks. Throws Error.
   static std::unique_ptr<Database> open(io::Environment environment, DatabaseOptions options);
+  /// On a directory that is open already; takes `transactions`, unless it throws Error: the catalog cannot be
+  /// read.
+  static std::unique_ptr<Database> open_on(std::unique_ptr<txn::TransactionSystem>& transactions,
+                                           io::Environment environment, DatabaseOptions options);
   ~Database();
 
   /// A new session. `lane`: where its coroutines run (a network thread; nullptr: the worker pool).
@@ -107,6 +111,7 @@ class Database {
  private:
   friend class Session;
   explicit Database(io::Environment environment, DatabaseOptions options);
+  void adopt(std::unique_ptr<txn::TransactionSystem>& transactions);
   void leave(Session& session);
   io::Environment environment_;
   DatabaseOptions options_;

@@ -13,6 +13,7 @@
 
 #include "rustbd/base/bytes.h"
 #include "rustbd/base/error.h"
+#include "rustbd/engine/access/index_keys.h"
 #include "rustbd/engine/database.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/log_reader.h"
@@ -22,6 +23,7 @@
 #include "rustbd/storage/pages/extent_image.h"
 #include "rustbd/storage/pages/page.h"
 #include "rustbd/storage/pages/storage.h"
+#include "rustbd/txn/system_parts.h"
 
 namespace rustbd::server {
 namespace {
@@ -284,6 +286,83 @@ TEST_F(Corruption, DeepCheckNamesWhatIsHurt) {
             std::string::npos)
       << all;
   EXPECT_EQ(all.find("other"), std::string::npos) << all;
+}
+
+/// Entries of indexes whose keys only a session computes.
+class ComputedIndexes : public Corruption {
+ protected:
+  ComputedIndexes() {
+    start(*disk_);
+    must("create table e (id int primary key, name text, v int)");
+    must("insert into e select g, 'Name' || g, nullif(g % 400, 0) from generate_series(1, 399) g");
+    must("insert into e select 1000 + g, null, null from generate_series(1, 20) g");
+    must("create index e_low on e (lower(name), id)");
+    must("create unique index e_abs on e (abs(v))");
+    must("create unique index e_part on e (v) where v > 200");
+    must("update e set name = upper(name) where id < 50");
+    must("delete from e where id between 60 and 70");
+    while (database_->transactions().collect_garbage() > 0) {}
+    EXPECT_EQ(check(), "");
+  }
+  std::string check() {
+    std::string all;
+    const auto keys = engine::index_keys(session_->session());
+    for (const auto& f : database_->transactions().check(false, keys)) all += f + '\n';
+    return all;
+  }
+  storage::IndexTree& tree(const std::string& index) {
+    return *database_->transactions().parts().index_tree(IndexId{id_of(index)});
+  }
+  struct Entry {
+    Bytes key;
+    RowId row;
+  };
+  Entry entry(storage::IndexTree& tree, std::size_t n) {
+    std::vector<Entry> all;
+    EXPECT_TRUE(storage::for_each_entry(tree, [&](ByteSpan key, RowId row) {
+      all.push_back({Bytes(key.begin(), key.end()), row});
+    }));
+    return all.at(n);
+  }
+};
+
+TEST_F(ComputedIndexes, KeyOfAnotherRow) {
+  auto& low = tree("e_low");
+  const auto one = entry(low, 100), other = entry(low, 101);
+  ASSERT_TRUE(storage::run_blocking([&] { return low.remove(one.key, one.row); }));
+  ASSERT_TRUE(storage::run_blocking([&] { return low.insert(other.key, one.row); }));
+  const std::string found = check();
+  EXPECT_NE(found.find(fmt::format("index \"public.e_low\": row {} has no entry", one.row.raw())),
+            std::string::npos)
+      << found;
+  EXPECT_NE(found.find(fmt::format("an entry of row {} is not that of the row", one.row.raw())),
+            std::string::npos)
+      << found;
+  must("reindex index e_low");
+  EXPECT_EQ(check(), "");
+}
+
+TEST_F(ComputedIndexes, MembersOnly) {
+  auto& part = tree("e_part");
+  const auto member = entry(part, 50);
+  const auto stranger = entry(tree("e_abs"), 20);  // v = 21: not above 200
+  ASSERT_TRUE(storage::run_blocking([&] { return part.remove(member.key, member.row); }));
+  ASSERT_TRUE(storage::run_blocking([&] { return part.insert(stranger.key, stranger.row); }));
+  const std::string found = check();
+  EXPECT_NE(found.find(fmt::format("index \"public.e_part\": row {} has no entry", member.row.raw())),
+            std::string::npos)
+      << found;
+  EXPECT_NE(found.find(fmt::format("an entry of row {} is not that of the row", stranger.row.raw())),
+            std::string::npos)
+      << found;
+}
+
+TEST_F(ComputedIndexes, KeyThatIsThereTwice) {
+  auto& abs = tree("e_abs");
+  const auto one = entry(abs, 30), other = entry(abs, 31);
+  ASSERT_TRUE(storage::run_blocking([&] { return abs.insert(one.key, other.row); }));
+  EXPECT_NE(check().find(fmt::format("rows {} and {} have the same key", one.row.raw(), other.row.raw())),
+            std::string::npos);
 }
 
 // --- A thousand random bits ---

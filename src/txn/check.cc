@@ -119,12 +119,35 @@ std::uint64_t DeepCheck::hash_entry(ByteSpan key, RowId row) {
   return hash_combine(xxh3_64(key.data(), key.size()), hash_u64(row.raw()));
 }
 
-void DeepCheck::entry_of_row(const TableFormat& format, const IndexPart& part, std::vector<Cell>& row,
-                             Arena& arena, Bytes* key, bool* null) {
-  key->clear();
-  *null = false;
-  // Of a computed key the row id alone stands for the entry.
-  if (!part.computed) append_entry_key(format, *part.layout, row, arena, *key, null);
+/// Calls visit() for the entry that each row without older versions has in an index whose keys can be
+/// computed. False: some row could not be read, or its key not be computed.
+bool DeepCheck::each_computed_key(TreeState& state, IndexCheck& index,
+                                  const std::function<void(RowId, ByteSpan key, bool null)>& visit) {
+  try {
+    Table table(system_, state.format()->layout);
+    const auto locker = system_.make_locker(0);
+    const auto transaction = system_.begin(*locker);
+    transaction->begin_statement();
+    ComputedKeyScan scan(table, index.part, transaction->view(), *index.compute);
+    for (;;) {
+      const Outcome outcome = scan.next([&](RowId row, ByteSpan key, bool null) {
+        if (!has_versions(state.id, row)) visit(row, key, null);
+      });
+      if (outcome.blocked()) outcome.token.wait_blocking();
+      else if (!outcome.ok()) return outcome.status == Status::kEnd;
+    }
+  } catch (const Error& e) {
+    problem(system_.tree_name(index.part.layout->id.raw()), "a key cannot be computed: " + e.message);
+    return false;
+  }
+}
+
+void DeepCheck::compute_side(TreeState& state, IndexCheck& index) {
+  const bool nulls_differ = index.part.layout->unique && !index.part.layout->nulls_not_distinct;
+  index.whole = each_computed_key(state, index, [&](RowId row, ByteSpan key, bool null) {
+    index.table_side.add(hash_entry(key, row));
+    if (null && nulls_differ) index.null_keys.insert(xxh3_64(key.data(), key.size()));
+  });
 }
 
 void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& layout) {
@@ -140,7 +163,11 @@ void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& l
   tree_problems(name, report);
   for (const PageId page : report.pages) own(page, layout->table.raw());
 
-  std::vector<Side> table_side(format->indexes.size());
+  std::vector<IndexCheck> indexes;
+  for (const IndexPart& part : format->indexes) {
+    auto& index = indexes.emplace_back(IndexCheck{part});
+    if (part.computed && keys_of_) index.compute = keys_of_(*part.layout);
+  }
   tombstones_.clear();
   std::uint64_t rows = 0;
   Arena arena(4096);
@@ -159,28 +186,37 @@ void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& l
       readable = false;
       return;
     }
-    for (std::size_t i = 0; i < format->indexes.size(); ++i) {
-      const IndexPart& part = format->indexes[i];
-      bool null = false;
-      entry_of_row(*format, part, row, arena, &key, &null);
-      if (!has_versions(layout->table, id)) {
-        table_side[i].add(hash_entry(key, id));
-      } else if (!part.computed) {
-        bool found = false;
-        const auto status = storage::run_blocking([&] { return part.tree->contains(key, id, &found); });
-        if (status && !found)
-          problem(system_.tree_name(part.layout->id.raw()), fmt::format("row {} has no entry", id.raw()));
+    for (IndexCheck& index : indexes) {
+      if (index.compute) continue;  // later
+      const bool versions = has_versions(layout->table, id);
+      if (index.by_row_id()) {
+        if (!versions) index.table_side.add(hash_entry({}, id));
+        continue;
       }
+      key.clear();
+      bool null = false;
+      append_entry_key(*format, *index.part.layout, row, arena, key, &null);
+      if (!versions) {
+        index.table_side.add(hash_entry(key, id));
+        continue;
+      }
+      bool found = false;
+      const auto status = storage::run_blocking([&] { return index.part.tree->contains(key, id, &found); });
+      if (status && !found)
+        problem(system_.tree_name(index.part.layout->id.raw()), fmt::format("row {} has no entry", id.raw()));
     }
   });
   if (report.problems.empty() && whole && rows != report.entries)
     problem(name, fmt::format("has {} rows, its leaves say {}", rows, report.entries));
-  for (std::size_t i = 0; i < format->indexes.size(); ++i)
-    check_index(*state, *format, format->indexes[i], table_side[i], whole && readable);
+  for (IndexCheck& index : indexes) {
+    if (index.compute && whole) compute_side(*state, index);
+    check_index(*state, *format, index, whole && readable);
+  }
 }
 
-void DeepCheck::check_index(TreeState& state, const TableFormat& format, const IndexPart& part,
-                            const Side& table_side, bool table_whole) {
+void DeepCheck::check_index(TreeState& state, const TableFormat& format, IndexCheck& index,
+                            bool table_whole) {
+  const IndexPart& part = index.part;
   const std::string name = system_.tree_name(part.layout->id.raw());
   static_cast<void>(storage::run_blocking([&] { return part.tree->settle(); }));
   const auto report = part.tree->check();
@@ -192,9 +228,9 @@ void DeepCheck::check_index(TreeState& state, const TableFormat& format, const I
   bool doubled = false;
   const bool whole = storage::for_each_entry(*part.tree, [&](ByteSpan key, RowId row) {
     if (tombstones_.contains(row.raw()) || has_versions(state.id, row)) return;
-    side.add(hash_entry(part.computed ? ByteSpan{} : key, row));
+    side.add(hash_entry(index.by_row_id() ? ByteSpan{} : key, row));
     if (part.layout->unique && !last_row.is_none() && as_chars(last_key) == as_chars(key) && !doubled &&
-        counts_as_double(state, format, part, last_row)) {
+        counts_as_double(state, format, index, key, last_row)) {
       problem(name, fmt::format("rows {} and {} have the same key", last_row.raw(), row.raw()));
       doubled = true;  // one is enough to say
     }
@@ -202,22 +238,24 @@ void DeepCheck::check_index(TreeState& state, const TableFormat& format, const I
     last_row = row;
   });
   if (!whole && report.problems.empty()) problem(name, "cannot be read to its end");
-  if (!whole || !table_whole) return;
-  if (part.computed && part.layout->partial) {
-    // Which rows belong is known to the executor only: every entry must have a row.
+  if (!whole || !table_whole || !index.whole) return;
+  if (index.by_row_id() && part.layout->partial) {
+    // Which rows belong is not known here: every entry must have a row.
     name_strays(state, format, part);
-  } else if (side != table_side) {
-    name_differences(state, format, part, [&](std::uint64_t hash) {
-      return Side::part_of(hash, side) != Side::part_of(hash, table_side);
+  } else if (side != index.table_side) {
+    name_differences(state, format, index, [&](std::uint64_t hash) {
+      return Side::part_of(hash, side) != Side::part_of(hash, index.table_side);
     });
   }
 }
 
 /// Equal keys are allowed where a part is null, unless nulls are not distinct.
-bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, const IndexPart& part,
-                                 RowId id) {
-  if (part.layout->nulls_not_distinct) return true;
-  if (part.computed) return false;  // not known here whether a part is null
+bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, const IndexCheck& index,
+                                 ByteSpan same, RowId id) {
+  const storage::IndexLayout& layout = *index.part.layout;
+  if (layout.nulls_not_distinct) return true;
+  if (index.compute) return index.whole && !index.null_keys.contains(xxh3_64(same.data(), same.size()));
+  if (index.by_row_id()) return false;  // not known here whether a part is null
   Arena arena(1024);
   Bytes key;
   bool null = true, tombstone = false;
@@ -225,7 +263,7 @@ bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, co
   bool found = false;
   const auto read = parts_.find_row(state, format, id, &row, arena, &found, &tombstone);
   if (!read || !found || !fill_keys(format, row, arena)) return false;
-  entry_of_row(format, part, row, arena, &key, &null);
+  append_entry_key(format, layout, row, arena, key, &null);
   return !null;
 }
 
@@ -245,8 +283,9 @@ void DeepCheck::name_strays(TreeState& state, const TableFormat& format, const I
 }
 
 /// Holds the entries whose hash is `wanted` of both sides and names those that only one has.
-void DeepCheck::name_differences(TreeState& state, const TableFormat& format, const IndexPart& part,
+void DeepCheck::name_differences(TreeState& state, const TableFormat& format, IndexCheck& index,
                                  const std::function<bool(std::uint64_t)>& wanted) {
+  const IndexPart& part = index.part;
   const std::string name = system_.tree_name(part.layout->id.raw());
   std::map<std::pair<std::uint64_t, std::uint64_t>, int>
       balance;  // (row, hash): of the table less of the index
@@ -260,18 +299,24 @@ void DeepCheck::name_differences(TreeState& state, const TableFormat& format, co
     auto [at, fresh] = balance.try_emplace({row.raw(), hash}, 0);
     if ((at->second += by) == 0) balance.erase(at);
   };
-  Arena arena(4096);
-  Bytes key;
-  each_row(state, format, [&](RowId id, std::vector<Cell>& row, bool tombstone) {
-    arena.reset();
-    bool null = false;
-    if (tombstone || has_versions(state.id, id) || !fill_keys(format, row, arena)) return;
-    entry_of_row(format, part, row, arena, &key, &null);
-    count(id, hash_entry(key, id), 1);
-  });
+  if (index.compute) {
+    each_computed_key(state, index,
+                      [&](RowId row, ByteSpan key, bool) { count(row, hash_entry(key, row), 1); });
+  } else {
+    Arena arena(4096);
+    Bytes key;
+    each_row(state, format, [&](RowId id, std::vector<Cell>& row, bool tombstone) {
+      arena.reset();
+      key.clear();
+      bool null = false;
+      if (tombstone || has_versions(state.id, id) || !fill_keys(format, row, arena)) return;
+      if (!index.by_row_id()) append_entry_key(format, *part.layout, row, arena, key, &null);
+      count(id, hash_entry(key, id), 1);
+    });
+  }
   storage::for_each_entry(*part.tree, [&](ByteSpan entry, RowId row) {
     if (!tombstones_.contains(row.raw()) && !has_versions(state.id, row))
-      count(row, hash_entry(part.computed ? ByteSpan{} : entry, row), -1);
+      count(row, hash_entry(index.by_row_id() ? ByteSpan{} : entry, row), -1);
   });
   std::uint64_t missing = 0, stale = 0;
   for (const auto& [entry, n] : balance) {
@@ -424,8 +469,8 @@ std::vector<IndexId> TransactionSystem::indexes_set_aside() const {
   return found;
 }
 
-std::vector<std::string> TransactionSystem::check(bool free_lost) {
-  return DeepCheck(*this, free_lost).run();
+std::vector<std::string> TransactionSystem::check(bool free_lost, const KeysOf& keys_of) {
+  return DeepCheck(*this, free_lost, keys_of).run();
 }
 
 }  // namespace rustbd::txn

@@ -17,6 +17,7 @@
 #include "rustbd/storage/rows/table_layout.h"
 #include "rustbd/txn/locks.h"
 #include "rustbd/txn/outcome.h"
+#include "rustbd/txn/tables/computed_keys.h"
 #include "rustbd/txn/transaction.h"
 
 namespace rustbd::log {
@@ -258,7 +259,8 @@ class TransactionSystem {
   /// Deep check: every page, every table against its indexes both ways, orders, fences, counts. Blocks;
   /// nothing else may run. Returns the findings (empty: all is well). `free_lost`: pages that nothing refers
   /// to become free, if all that could refer to them was read; it returns what else was found.
-  std::vector<std::string> check(bool free_lost = false);
+  /// `keys_of`: without it, an index with expressions or a predicate is compared by row ids alone.
+  std::vector<std::string> check(bool free_lost = false, const KeysOf& keys_of = {});
   /// Reads the log that the last checkpoint keeps, as recovery would, every batch and event, and the list of
   /// consumers. Returns the findings; `*end`: where the log ends. `sealed`: what it found is added there.
   static std::vector<std::string> check_log(io::Disk& disk, const security::KeyRing* keys, std::string* end,

@@ -324,49 +324,26 @@ Task<Outcome> add_older_versions(SystemParts& parts, TreeState& state, const Tab
 /// Keys of an index with expressions or a predicate, from the caller's function; and their events.
 Task<Outcome> read_computed(Table& table, const IndexPart& part, Transaction& txn, ComputeKeys& compute,
                             BuildRun* run) {
-  std::vector<ColumnNumber> all;
-  for (std::size_t i = 0; i < table.layout().columns.size(); ++i) all.push_back(static_cast<ColumnNumber>(i));
   ReadView view = txn.fresh_view();
   view.command = ~CommandId{0};
-  TableScan scan(table, view, all);
-  types::ChunkBuffer out;
-  std::vector<std::uint8_t> member(types::kVectorSize);
-  std::vector<types::Vector> parts_vectors;
+  ComputedKeyScan scan(table, part, view, compute);
   Bytes text;
   for (;;) {
-    Outcome o = scan.next(out);
+    text.clear();
+    std::uint32_t events = 0;
+    Outcome o = scan.next([&](RowId row, ByteSpan key, bool null) {
+      run->add(key, row, !null || part.layout->nulls_not_distinct);
+      ByteWriter w(text);
+      w.varint(row.raw());
+      w.text(as_chars(key));
+      ++events;
+    });
     if (o.blocked()) {
       co_await o.token;
       continue;
     }
     if (o.status == Status::kEnd) break;
     if (!o.ok()) co_return o;
-    const types::Chunk& chunk = out.chunk();
-    std::fill(member.begin(), member.end(), std::uint8_t{1});
-    parts_vectors.clear();
-    compute(chunk, &parts_vectors, member.data());
-    text.clear();
-    std::uint32_t events = 0;
-    Arena arena(4096);
-    std::vector<Cell> cells(all.size());
-    for (std::uint32_t i = 0; i < chunk.count(); ++i) {
-      const std::uint32_t row = chunk.selection[i];
-      if (member[row] == 0) continue;
-      for (const auto& p : part.layout->parts) {
-        if (p.column == storage::IndexLayout::kExpressionColumn) continue;
-        const types::Vector& v = chunk[p.column];
-        cells[p.column] = storage::make_cell(v.datum(row), !v.is_valid(row), v.phys, arena);
-      }
-      Bytes key;
-      bool null = false;
-      append_computed_key(table.format(), *part.layout, cells, parts_vectors.data(), row, arena, key, &null);
-      const RowId id{chunk[all.size()].values<std::uint64_t>()[row]};
-      run->add(key, id, !null || part.layout->nulls_not_distinct);
-      ByteWriter w(text);
-      w.varint(id.raw());
-      w.text(as_chars(key));
-      ++events;
-    }
     if (events == 0) continue;
     for (;;) {
       Outcome ready = txn.prepare_write();

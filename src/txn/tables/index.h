@@ -11,6 +11,7 @@
 #include "rustbd/base/ids.h"
 #include "rustbd/base/small_vector.h"
 #include "rustbd/txn/outcome.h"
+#include "rustbd/txn/tables/computed_keys.h"
 #include "rustbd/txn/tables/table.h"
 #include "rustbd/types/vector.h"
 
@@ -74,12 +75,6 @@ Outcome lookup_unique(Table& table, IndexId index, const ReadView& view, ByteSpa
 /// The newest committed or own row with this key, whatever the snapshot (ON CONFLICT, foreign keys). kEnd:
 /// none.
 Outcome lookup_newest(Table& table, Transaction& txn, IndexId index, ByteSpan key, RowId* out);
-
-/// Values of the kExpressionColumn parts and the membership of rows, for building an index that needs them:
-/// `chunk` has all columns of the layout and the row ids; fills one vector per expression part and the bytes
-/// `member[row]`.
-using ComputeKeys = std::move_only_function<void(const types::Chunk& chunk, std::vector<types::Vector>* parts,
-                                                 std::uint8_t* member)>;
 
 /// Builds the index `index` of `table`'s new layout from the rows: all versions that some snapshot may still
 /// see get an entry. The caller holds a table lock of SHARE or stronger and has called

@@ -40,5 +40,9 @@ class ComputedKeys {
 
 /// For build_index() of a computed index.
 [[nodiscard]] ComputeKeys compute_keys(const storage::IndexLayout& index);
+/// For check(): a KeysOf.
+[[nodiscard]] inline std::optional<ComputeKeys> computed_keys_of(const storage::IndexLayout& index) {
+  return compute_keys(index);
+}
 
 }  // namespace rustbd::txn::testing

@@ -11,6 +11,7 @@
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/testing/crash_backup.h"
 #include "rustbd/txn/testing/crash_damage.h"
+#include "rustbd/txn/testing/crash_keys.h"
 #include "rustbd/txn/testing/crash_log.h"
 #include "rustbd/txn/testing/crash_verify.h"
 #include "rustbd/txn/testing/crash_world.h"
@@ -492,7 +493,7 @@ class Simulation {
     if (parts.storage->pending().size() != 0) {
       world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
     }
-    for (const auto& p : system.check()) world_.problem("at rest: " + p);
+    for (const auto& p : system.check(false, computed_keys_of)) world_.problem("at rest: " + p);
     const std::set<std::uint64_t> reachable = reachable_pages(world_);
     if (options_.verbose) {
       for (std::uint64_t id = 1; id < parts.buffer().next_page_id(); ++id) {
