@@ -89,6 +89,12 @@ TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
   KeyBytes other{};
   other[5] = std::byte{1};
   EXPECT_EQ(state_of(MasterKey{other}), "28000");
+  for (const std::uint64_t copy : {0u, 4096u}) {
+    const auto whole = disk_.clone(1);
+    whole->lose_sectors(kKeyFileName, copy, 1);
+    EXPECT_NE(KeyRing::open_read_only({whole.get(), nullptr, nullptr, nullptr}, master_)->find(id), nullptr)
+        << "the disk gives the other copy";
+  }
   disk_.corrupt(kKeyFileName, 70, 0xFF);
   EXPECT_EQ(state_of(master_), "good") << "the other copy is read";
   EXPECT_NE(KeyRing::open_read_only(environment(), master_)->find(id), nullptr);

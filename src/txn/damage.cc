@@ -23,7 +23,7 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
     std::lock_guard lock(damage_mutex);
     damaged_indexes.insert(id);
     any_damaged_index.store(true, std::memory_order_relaxed);
-  } else if (damaged && !buffer().unread(status.page)) {
+  } else if (damaged && !may_be_sound(status.page)) {
     set_index_aside(id, status.page);  // its keys are a caller's to compute: REINDEX
   } else {
     check_recovery(status, present ? "writing an index entry" : "removing an index entry");
@@ -34,7 +34,7 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
 
 bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, bool removes) {
   if (status.outcome != storage::Outcome::kDamaged || options.examine || table == kLayoutTable) return false;
-  if (buffer().unread(status.page)) return false;  // the next start may find it sound
+  if (may_be_sound(status.page)) return false;  // the next start may find it sound
   DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}};
   const auto tree = tree_state(table);
   const auto placed = storage::run_blocking([&] { return tree->tree->place_of(row, &found.place); });

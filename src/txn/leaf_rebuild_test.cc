@@ -252,6 +252,36 @@ TEST_F(LeafRebuildTest, WhatTheLogHasWholeIsThereAgain) {
   EXPECT_GT(needed, 0) << "a start never needed a damaged leaf";
 }
 
+// The next start may be luckier with a disk that gives an error; the repair does not wait for that.
+TEST_F(LeafRebuildTest, AStartRefusesWhatTheDiskDoesNotGiveAndARepairMakesItAnew) {
+  start(3);
+  insert(400);
+  collect();
+  db_->system().checkpoint_blocking();
+  const PageId page = leaves()[0];
+  const auto extent = db_->system().parts().buffer().stored_extent(page);
+  change(200);
+  db_->crash();
+  db_->disk().lose_sectors(storage::kDataFileName, extent.offset() + io::kSectorBytes, 1);
+  try {
+    db_->open();
+    FAIL() << "it was opened";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.state, sqlstate::kIoError);
+    EXPECT_NE(e.message.find(fmt::format("page {} of table", page.raw())), std::string::npos) << e.message;
+    EXPECT_NE(e.hint.find("check --repair"), std::string::npos) << e.hint;
+  }
+  db_->options.repair = true;
+  db_->open();
+  expect_rows();
+  db_->options.repair = false;
+  db_->close();
+  db_->open();
+  expect_rows();
+  EXPECT_TRUE(db_->system().repairs().empty());
+  db_->close();
+}
+
 TEST_F(LeafRebuildTest, RowsFromBeforeAColumnCameHaveItsMissingValue) {
   start(1);
   insert(400);

@@ -54,6 +54,15 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
       throw error(sqlstate::kOutOfMemory, "recovery: buffer pool too small ({})", what);
     default:
       const std::uint32_t owner = status.owner != 0 ? status.owner : table.raw();
+      if (may_be_sound(status.page)) {
+        throw error(sqlstate::kIoError,
+                    "recovery: page {} of {} {} cannot be read, the disk gives an error ({})",
+                    status.page.raw(), is_index(owner) ? "index" : "table", owner, what)
+            .with_hint(
+                "If it does so at every start, \"rustbd check --repair\" takes the page for damaged: it "
+                "makes it "
+                "anew if the log has all of its rows, else sets the table aside. Copy the directory first.");
+      }
       throw error(sqlstate::kDataCorrupted, "recovery: page {} of {} {} is damaged ({})", status.page.raw(),
                   is_index(owner) ? "index" : "table", owner, what)
           .with_hint(

@@ -154,10 +154,10 @@ void SystemParts::replay() {
   while (options.replay_log) {
     const log::ReadOutcome got = reader.next();
     if (got == log::ReadOutcome::kEnd) break;
-    if (got == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
     if (got != log::ReadOutcome::kBatch) {
       if (!options.examine) {
-        throw Error{sqlstate::kDataCorrupted, reader.problem()}.with_hint(
+        const bool disk = got == log::ReadOutcome::kIoError;  // the next start may be luckier
+        throw Error{disk ? sqlstate::kIoError : sqlstate::kDataCorrupted, reader.problem()}.with_hint(
             "\"rustbd log dump\" shows what can be read. Restore from a backup or a replica; or give up "
             "every "
             "commit from there on with \"rustbd log truncate\", which says what it drops.");

@@ -300,7 +300,7 @@ Task<> Transaction::revert_layouts(std::size_t undo_records) {
       for (;;) {
         auto status = tree->tree->downgrade_leaves(from, to, &position);
         if (status) break;
-        if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
+        if (status.outcome == storage::Outcome::kDamaged && !parts.may_be_sound(status.page)) {
           parts.set_table_aside(change.after->table, status.page);
           break;
         }
@@ -324,7 +324,7 @@ Task<> Transaction::undo_to(std::size_t undo_records) {
     for (;;) {
       storage::Status status = parts.undo_record(*record);
       if (status) break;
-      if (status.outcome == storage::Outcome::kDamaged && !parts.buffer().unread(status.page)) {
+      if (status.outcome == storage::Outcome::kDamaged && !parts.may_be_sound(status.page)) {
         parts.give_up_undo(*record, status);
         if (record->undone_epoch.load(std::memory_order_relaxed) != 0) break;
       } else if (!co_await undo_may_go_on(status)) {

@@ -370,8 +370,7 @@ void TransactionSystem::redo(Transaction& txn, const log::Event& event) {
   do {  // it can be made without an index that is set aside
     outcome = until_done_blocking([&] { return RowWriter(table, txn).redo(event); });
   } while (outcome.status == Status::kDamaged && parts.is_index(outcome.owner) &&
-           !parts.buffer().unread(outcome.page) &&
-           parts.set_index_aside(IndexId{outcome.owner}, outcome.page));
+           !parts.may_be_sound(outcome.page) && parts.set_index_aside(IndexId{outcome.owner}, outcome.page));
   if (outcome.ok()) return;
   switch (outcome.status) {
     case Status::kNoSpace:

@@ -27,6 +27,7 @@ struct PendingChange {
 struct WoundedRange {
   std::uint64_t offset = 0, bytes = 0;
   std::size_t damage = 0;  // index into State::damages
+  bool lost = false;       // reads of it fail
 };
 
 struct Inode {
@@ -37,7 +38,7 @@ struct Inode {
 };
 using InodeRef = std::shared_ptr<Inode>;
 
-/// One fault that nobody was told of.
+/// One fault that nobody was told of when it happened.
 struct Damage {
   DamageKind kind;
   bool read = false;         // somebody got bytes from where it struck
@@ -210,8 +211,8 @@ struct SimulatedDisk::State {
   }
 
   // --- damage ---
-  void wound(Inode& inode, std::uint64_t offset, std::uint64_t bytes, std::size_t damage) {
-    inode.wounds.push_back({offset, bytes, damage});
+  void wound(Inode& inode, std::uint64_t offset, std::uint64_t bytes, std::size_t damage, bool lost = false) {
+    inode.wounds.push_back({offset, bytes, damage, lost});
     ++damages[damage].places;
   }
   static bool overlaps(const WoundedRange& w, std::uint64_t offset, std::uint64_t bytes) {
@@ -220,6 +221,10 @@ struct SimulatedDisk::State {
   void note_read(const Inode& inode, std::uint64_t offset, std::uint64_t bytes) {
     for (const WoundedRange& w : inode.wounds)
       if (overlaps(w, offset, bytes)) damages[w.damage].read = true;
+  }
+  static bool is_lost(const Inode& inode, std::uint64_t offset, std::uint64_t bytes) {
+    return std::ranges::any_of(inode.wounds,
+                               [&](const WoundedRange& w) { return w.lost && overlaps(w, offset, bytes); });
   }
   // What lies wholly in the range is as its writer wants it now.
   void heal(Inode& inode, std::uint64_t offset, std::uint64_t bytes) {

@@ -207,6 +207,16 @@ bool SimulatedDisk::overwrite_at_rest(const std::string& path, std::uint64_t off
   return true;
 }
 
+void SimulatedDisk::lose_sectors(const std::string& path, std::uint64_t first_byte, std::uint64_t sectors) {
+  std::lock_guard lock{state_->mutex};
+  const auto it = state_->current.files.find(path);
+  RUSTBD_ASSERT(it != state_->current.files.end(), "no such file to damage");
+  RUSTBD_ASSERT(first_byte % kSectorBytes == 0, "whole sectors");
+  state_->damages.push_back({DamageKind::kLostSectors});
+  for (std::uint64_t i = 0; i < sectors; ++i)
+    state_->wound(*it->second, first_byte + i * kSectorBytes, kSectorBytes, state_->damages.size() - 1, true);
+}
+
 DamageCounts SimulatedDisk::damage() const {
   std::lock_guard lock{state_->mutex};
   DamageCounts counts;

@@ -47,9 +47,15 @@ struct SimulatedFaults {
   std::function<bool(std::string_view path, std::uint64_t offset, std::uint64_t bytes)> may_damage;
 };
 
-/// Faults that the disk tells nobody of.
-enum class DamageKind : std::uint8_t { kLostWrite, kMisdirectedWrite, kMisdirectedRead, kAtRest };
-inline constexpr std::size_t kDamageKinds = 4;
+/// Faults that the disk tells nobody of when they happen.
+enum class DamageKind : std::uint8_t {
+  kLostWrite,
+  kMisdirectedWrite,
+  kMisdirectedRead,
+  kAtRest,
+  kLostSectors
+};
+inline constexpr std::size_t kDamageKinds = 5;
 
 struct DamageCounts {
   std::array<std::uint64_t, kDamageKinds> injected{};  // by kind
@@ -96,6 +102,8 @@ class SimulatedDisk final : public Disk {
   void fail_reads(std::string part, std::uint32_t count);
   /// Damage of a disk that lies still: puts other bytes there. False: they were there already.
   bool overwrite_at_rest(const std::string& path, std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Whole sectors that a disk cannot read any more: EIO, after restarts too, until each is written to.
+  void lose_sectors(const std::string& path, std::uint64_t first_byte, std::uint64_t sectors);
   /// Of what has happened so far. A write that a crash takes back counts as having overwritten.
   [[nodiscard]] DamageCounts damage() const;
   /// Flips bits of the current and the durable image; for tests of detection.

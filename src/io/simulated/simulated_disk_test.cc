@@ -276,6 +276,30 @@ TEST(SimulatedDisk, DamageAtRestSurvivesAndEqualBytesAreNone) {
   EXPECT_EQ(disk.damage().never_read, 1u);
 }
 
+TEST(SimulatedDisk, LostSectorsGiveErrorsUntilTheyAreWritten) {
+  SimulatedDisk disk{4};
+  auto file = open(disk, "f");
+  ASSERT_TRUE(file->write(0, filled(4096, 1)));
+  ASSERT_TRUE(file->datasync());
+  ASSERT_TRUE(disk.sync_directory(""));
+  disk.lose_sectors("f", 1024, 2);
+  EXPECT_EQ(disk.damage().never_read, 1u);
+  disk.crash();
+  disk.restart();
+  file = open(disk, "f");
+  std::vector<std::byte> back(1024);
+  EXPECT_TRUE(file->read(0, back));
+  EXPECT_TRUE(file->read(2048, back));
+  EXPECT_EQ(file->read(1000, back).error(), IoFailure::kDevice);
+  EXPECT_EQ(disk.damage().read, 1u);
+  ASSERT_TRUE(file->write(1024, filled(512, 2)));
+  EXPECT_FALSE(file->read(1024, back));
+  ASSERT_TRUE(file->write(1500, filled(100, 2)));  // not the whole of the second one
+  EXPECT_FALSE(file->read(1024, back));
+  ASSERT_TRUE(file->write(1536, filled(512, 2)));
+  EXPECT_TRUE(file->read(1024, back));
+}
+
 TEST(SimulatedDisk, SlowOperationsAreLogNormalWithStalls) {
   SimulatedExecutor executor{5};
   SimulatedDisk disk{5, {.latency_us_median = 100, .stall = 10'000, .stall_us = 1'000'000}, &executor};

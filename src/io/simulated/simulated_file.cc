@@ -74,6 +74,10 @@ IoResult<> SimulatedFile::do_read(std::uint64_t offset, std::span<std::byte> int
   if (dead()) return failed(IoFailure::kDevice);
   if (take(state_.failing_reads, path_) || fails(offset, into.size())) return failed(IoFailure::kDevice);
   if (offset + into.size() > inode_->current_bytes) return failed(IoFailure::kShort);
+  if (state_.is_lost(*inode_, offset, into.size())) {
+    state_.note_read(*inode_, offset, into.size());
+    return failed(IoFailure::kDevice);
+  }
   if (state_.rolls_damage(state_.faults.misdirected_read, path_, offset, into.size())) {
     inode_->current.read(some_block(into.size()), into);
     state_.damages.push_back({DamageKind::kMisdirectedRead, true});

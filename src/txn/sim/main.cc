@@ -300,14 +300,14 @@ int main(int argc, char** argv) {
       shared.checkpoints.load(), shared.moved.load(), shared.rows.load());
   fmt::print("{} recoveries compared with an undisturbed one\n", shared.repeated.load());
   fmt::print(
-      "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest; {} "
-      "harmless, "
-      "{} detected, {} without consequence; {} statements failed, {} starts were refused, {} pages and "
+      "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest, {} "
+      "with lost sectors; {} harmless, {} detected, {} without consequence; {} statements failed, {} starts "
+      "were refused, {} pages and "
       "indexes were made anew\n",
       shared.damaged_seeds.load(), shared.injected[0].load(), shared.injected[1].load(),
-      shared.injected[2].load(), shared.injected[3].load(), shared.harmless.load(), shared.detected.load(),
-      shared.inconsequential.load(), shared.failed_statements.load(), shared.refused.load(),
-      shared.rebuilt.load());
+      shared.injected[2].load(), shared.injected[3].load(), shared.injected[4].load(), shared.harmless.load(),
+      shared.detected.load(), shared.inconsequential.load(), shared.failed_statements.load(),
+      shared.refused.load(), shared.rebuilt.load());
   fmt::print("{:.0f} s, {:.1f} seeds per second\n", took.count(),
              static_cast<double>(settings.seeds) / std::max(took.count(), 0.001));
   fmt::print("{} seeds, {} violations\n", settings.seeds, failures);

@@ -72,6 +72,7 @@ void DamagePlan::hit(CrashWorld& world, const std::string& path, std::uint64_t f
   const std::vector<std::byte> content = world.disk->content(path);
   std::uint64_t at = from + random.below(to - from);
   for (int tries = 0; tries < 10 && content[at] == std::byte{0}; ++tries) at = from + random.below(to - from);
+  if (world.chance(200)) return lose_sectors(world, path, at, from, to);
   std::vector<std::byte> bytes;
   if (world.chance(500)) {
     bytes = {content[at] ^ static_cast<std::byte>(1u << random.below(8))};
@@ -86,6 +87,16 @@ void DamagePlan::hit(CrashWorld& world, const std::string& path, std::uint64_t f
   }
   const bool allowed = path != storage::kDataFileName || may_damage(path, at, bytes.size());
   if (allowed) world.disk->overwrite_at_rest(path, at, bytes);
+}
+
+/// Some from the one that holds `at`, if they lie in [from, to).
+void DamagePlan::lose_sectors(CrashWorld& world, const std::string& path, std::uint64_t at,
+                              std::uint64_t from, std::uint64_t to) {
+  at = at / io::kSectorBytes * io::kSectorBytes;
+  const std::uint64_t sectors = 1 + world.random.below(8), bytes = sectors * io::kSectorBytes;
+  if (at < from || at + bytes > to) return;
+  if (path == storage::kDataFileName && !may_damage(path, at, bytes)) return;
+  world.disk->lose_sectors(path, at, sectors);
 }
 
 void DamagePlan::hit_data_file(CrashWorld& world) {

@@ -29,8 +29,12 @@ class DamagePlan {
   void hit_data_file(CrashWorld& world);
   void hit_log(CrashWorld& world);
   void hit_key_table(CrashWorld& world);
-  /// Changes something in [from, to) of the file: a bit, or some sectors become zero or another part's.
+  /// Changes something in [from, to) of the file: a bit, or some sectors become zero, or another part's, or
+  /// cannot be read any more.
   void hit(CrashWorld& world, const std::string& path, std::uint64_t from, std::uint64_t to);
+
+  void lose_sectors(CrashWorld& world, const std::string& path, std::uint64_t at, std::uint64_t from,
+                    std::uint64_t to);
 
   bool unrecoverable_ = false;
   int spared_copy_ = 0;

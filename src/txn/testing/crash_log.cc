@@ -71,7 +71,9 @@ void LogWatch::verify_consumer(CrashWorld& world, const std::string& when,
   reader.set_limit(end);
   log::ReadOutcome outcome = log::ReadOutcome::kBatch;
   while (outcome == log::ReadOutcome::kBatch) outcome = reader.next();
-  if (outcome == log::ReadOutcome::kDamaged && world.wounded()) {
+  const bool damaged = outcome == log::ReadOutcome::kDamaged ||
+                       (outcome == log::ReadOutcome::kIoError && world.has_lost_sectors());
+  if (damaged && world.wounded()) {
     ++world.detections.findings;
     return;
   }

@@ -262,7 +262,9 @@ class Simulation {
 
   /// A start may refuse what damage has made of the directory, if it says so and what to do.
   bool is_refusal(const Error& e) {
-    if (!world_.wounded() || e.state != sqlstate::kDataCorrupted) return false;
+    const bool told =
+        e.state == sqlstate::kDataCorrupted || (e.state == sqlstate::kIoError && world_.has_lost_sectors());
+    if (!world_.wounded() || !told) return false;
     say("refused: " + e.message);
     if (e.hint.empty()) world_.problem("refused without a hint: " + e.message);
     ++world_.detections.starts;

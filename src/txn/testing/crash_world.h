@@ -128,6 +128,9 @@ struct CrashWorld {
   [[nodiscard]] bool wounded() const {
     return (damage && disk->damage().total() != 0) || (disk_errors && system != nullptr && keys_unknown());
   }
+  [[nodiscard]] bool has_lost_sectors() const {
+    return disk->damage().injected[static_cast<std::size_t>(io::DamageKind::kLostSectors)] != 0;
+  }
   [[nodiscard]] bool keys_unknown() const {
     const auto& aside = system->parts().trees_set_aside;
     const auto index = [&](const auto& tree) { return system->parts().is_index(tree.first); };
