@@ -79,8 +79,9 @@ struct Options {
   metrics::Registry* metrics = nullptr;  // nullptr: one of its own
   /// A line for the server's log.
   std::function<void(std::string_view)> log_line;
-  /// Called once when durability can no longer be promised (fdatasync failed). The default prints it and
-  /// exits with 70.
+  /// Called when durability can no longer be promised (fdatasync failed) or a change not be taken back. It
+  /// must end the process, with all of its threads: a checkpoint after it would keep what nobody may see. The
+  /// default prints why and exits with 70.
   std::function<void(std::string_view)> on_fatal;
 };
 

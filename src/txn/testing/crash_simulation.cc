@@ -116,6 +116,7 @@ class Simulation {
         world_.problem(fmt::format("fatal without a crash: {}", why));
       say(fmt::format("fatal: {}", why));
       world_.fatal = true;
+      if (!world_.disk->crashed()) world_.disk->crash();  // the process ends here, with all of its threads
     };
     o.log_line = [this](std::string_view line) {
       if (world_.wounded() && tells_of_damage(line)) ++world_.detections.findings;
