@@ -204,7 +204,8 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
   } else {
     const auto closed_log = log::close_log(*environment.disk, *environment.random, "wal", geometry, end);
     if (!closed_log)
-      throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()));
+      throw error(sqlstate::kIoError, "the log cannot be closed: {}", io::to_text(closed_log.error()))
+          .with_hint("If the disk does so at every start: copy the directory to another disk, or restore.");
     start = *closed_log;
   }
   // A restored database: its log goes on as another one than that of the database it was copied from.
