@@ -85,7 +85,11 @@ Bytes read_file(io::Disk& disk) {
     if (!halves[i].empty()) read[i] = (*file)->read(i * half, halves[i]);
     if (!read[i]) std::ranges::fill(halves[i], std::byte{0});
   }
-  if (!read[0] && !read[1]) require(read[0], "read");
+  if (!read[0] && !read[1])
+    throw error(sqlstate::kIoError, "could not read the table of encryption keys: {}",
+                io::to_text(read[0].error()))
+        .with_hint(
+            "If the disk gives an error every time: put the table back from a backup of this directory.");
   return content;
 }
 
