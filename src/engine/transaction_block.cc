@@ -90,8 +90,9 @@ Task<> commit_transaction(Session::Parts& parts) {
   co_await run_deferred_checks(parts);
   for (auto& [name, portal] : parts.portals) portal->run.reset();
   const bool asynchronous = !parts.session.settings().frequent().synchronous_commit;
-  const auto outcome =
-      co_await parts.transaction->commit(asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync);
+  const auto mode = asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync;
+  txn::Outcome outcome;
+  if (!parts.transaction->try_commit(mode)) outcome = co_await parts.transaction->commit(mode);
   if (!outcome.ok()) {
     auto& system = parts.database.transactions();
     if (!parts.transaction->finished()) co_await parts.transaction->abort();

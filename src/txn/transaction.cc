@@ -377,8 +377,18 @@ Task<> Transaction::wait_until_durable(std::uint64_t lsn, bool* durable) {
   *durable = parts.log->is_durable(end);
 }
 
-Task<Outcome> Transaction::commit(CommitMode mode) {
+bool Transaction::try_commit(CommitMode mode) {
   RUSTBD_ASSERT(!finished_, "a transaction ends once");
+  SystemParts& parts = system_.parts();
+  if (state() != nullptr || !on_commit_.empty()) return false;
+  if (mode == CommitMode::kSync && !parts.log->is_durable(Lsn{hold_lsn_.load()})) return false;
+  finish();
+  parts.commits_total->inc();
+  return true;
+}
+
+Task<Outcome> Transaction::commit(CommitMode mode) {
+  if (try_commit(mode)) co_return Outcome{};
   SystemParts& parts = system_.parts();
   TxnState* state = this->state();
   Outcome outcome;

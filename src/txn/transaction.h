@@ -106,6 +106,8 @@ class Transaction {
   /// Ends it. kOk: durable (kAsync: at least ordered). kIoError: outcome unknown, the process is about to
   /// end. kNoSpace and kNoMemory: it was rolled back.
   Task<Outcome> commit(CommitMode mode = CommitMode::kSync);
+  /// The same of one that only read and has nothing to wait for. False: it has not ended, commit() is needed.
+  [[nodiscard]] bool try_commit(CommitMode mode = CommitMode::kSync);
   Task<> abort();
   [[nodiscard]] bool finished() const { return finished_; }
   /// For the end of the process and crash tests: lets go of everything without undo. The system must not be

@@ -77,6 +77,23 @@ TEST_F(TxnTest, InsertScanCommit) {
   EXPECT_EQ(seen[0].row, row.raw());
 }
 
+TEST_F(TxnTest, AReaderEndsWithoutATask) {
+  Session reader(db, 1), writer(db, 2);
+  Transaction& r = reader.begin();
+  ASSERT_TRUE(r.lock_table(ids.relation, testing::kDatabase, TableLockMode::kAccessShare).ok());
+  EXPECT_TRUE(r.try_commit());
+  EXPECT_TRUE(r.finished());
+  Transaction& w = writer.begin();
+  EXPECT_TRUE(
+      w.lock_table(ids.relation, testing::kDatabase, TableLockMode::kAccessExclusive, WaitPolicy::kNoWait)
+          .ok())
+      << "the reader's lock is given back";
+  ASSERT_TRUE(insert(w, 1, 10).ok());
+  EXPECT_FALSE(w.try_commit()) << "it has something to make durable";
+  EXPECT_FALSE(w.finished());
+  writer.commit();
+}
+
 TEST_F(TxnTest, SurvivesRestart) {
   {
     Session a(db, 1);
