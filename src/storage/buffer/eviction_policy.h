@@ -32,8 +32,8 @@ class EvictionPolicy {
 };
 
 /// kClock: second chance (Corbató, 1968): scans wash out nothing that is used between two rounds of the hand.
-/// kLru: exact, by the time of the last access; for tests and small pools. kRandom: uniform. `frames`
-/// outlives it.
+/// kLru: exact, by the time of the last access; a look at all frames for every 32nd part of them that goes.
+/// kRandom: uniform. `frames` outlives it.
 std::unique_ptr<EvictionPolicy> make_eviction_policy(EvictionPolicyKind kind, const FramePool& frames);
 
 }  // namespace rustbd::storage
