@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -69,8 +70,14 @@ void require(const io::IoResult<>& done, std::string_view what) {
               "could not {} the table of encryption keys: {}", what, io::to_text(done.error()));
 }
 
-/// Empty: there is none.
-Bytes read_file(io::Disk& disk) {
+[[noreturn]] void unreadable(io::IoFailure why) {
+  throw error(sqlstate::kIoError, "could not read the table of encryption keys: {}", io::to_text(why))
+      .with_hint(
+          "If the disk gives an error every time: put the table back from a backup of this directory.");
+}
+
+/// Empty: there is none. `unread`: why one of the two copies (its bytes are 0 then) could not be read.
+Bytes read_file(io::Disk& disk, std::optional<io::IoFailure>* unread) {
   if (!disk.exists(kKeyFileName)) return {};
   const auto file = disk.open(kKeyFileName, {.read_only = true});
   require(file ? io::IoResult<>{} : std::unexpected{file.error()}, "open");
@@ -83,13 +90,11 @@ Bytes read_file(io::Disk& disk) {
   io::IoResult<> read[2];
   for (int i = 0; i < 2; ++i) {
     if (!halves[i].empty()) read[i] = (*file)->read(i * half, halves[i]);
-    if (!read[i]) std::ranges::fill(halves[i], std::byte{0});
+    if (read[i]) continue;
+    std::ranges::fill(halves[i], std::byte{0});
+    *unread = read[i].error();
   }
-  if (!read[0] && !read[1])
-    throw error(sqlstate::kIoError, "could not read the table of encryption keys: {}",
-                io::to_text(read[0].error()))
-        .with_hint(
-            "If the disk gives an error every time: put the table back from a backup of this directory.");
+  if (!read[0] && !read[1]) unreadable(**unread);
   return content;
 }
 
@@ -186,7 +191,8 @@ std::unique_ptr<KeyRing> KeyRing::open_read_only(const io::Environment& environm
 }
 
 void KeyRing::read(bool make) {
-  const Bytes content = read_file(*environment_.disk);
+  std::optional<io::IoFailure> unread;
+  const Bytes content = read_file(*environment_.disk, &unread);
   if (content.empty() && !environment_.disk->exists(kKeyFileName)) {
     if (make) return;
     throw error(sqlstate::kObjectNotInPrerequisiteState,
@@ -197,6 +203,7 @@ void KeyRing::read(bool make) {
   const ByteSpan all{content};
   ByteSpan table = good_table(all.first(all.size() / 2));
   if (table.empty()) table = good_table(all.subspan(all.size() / 2));
+  if (table.empty() && unread) unreadable(*unread);  // the next start may find it sound
   if (table.empty())
     throw error(sqlstate::kDataCorrupted, "both copies of the table of encryption keys ({}) are damaged",
                 kKeyFileName)

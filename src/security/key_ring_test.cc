@@ -92,8 +92,10 @@ TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
   for (const std::uint64_t copy : {0u, 4096u}) {
     const auto whole = disk_.clone(1);
     whole->lose_sectors(kKeyFileName, copy, 1);
-    EXPECT_NE(KeyRing::open_read_only({whole.get(), nullptr, nullptr, nullptr}, master_)->find(id), nullptr)
-        << "the disk gives the other copy";
+    const io::Environment lost{whole.get(), nullptr, nullptr, nullptr};
+    EXPECT_NE(KeyRing::open_read_only(lost, master_)->find(id), nullptr) << "the disk gives the other copy";
+    whole->corrupt(kKeyFileName, 4096 - copy + 70, 0xFF);
+    EXPECT_THROW((void)KeyRing::open_read_only(lost, master_), Error) << "58030";
   }
   disk_.corrupt(kKeyFileName, 70, 0xFF);
   EXPECT_EQ(state_of(master_), "good") << "the other copy is read";

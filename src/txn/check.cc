@@ -1,9 +1,10 @@
 // Deep check: trees, rows, overflow chains, tables against their indexes both ways, and the account of space
 // (`rustbd check --deep`). Nothing else may run.
 //
-// Memory, whatever the size of the tables: 4 bytes a page for the account, 32 KiB an index. A table and an
-// index agree if the sums of their entries' hashes do, in each of 1024 parts; only the entries of parts that
-// differ are then held, at most kEntriesMax of them.
+// Memory, whatever the size of the tables: 4 bytes a page for the account, 32 KiB an index; for computed
+// keys, a leaf's rows with their long values. A table and an index agree if the sums of their entries' hashes
+// do, in each of 1024 parts; only the entries of parts that differ are then held, at most kEntriesMax of
+// them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -134,7 +135,10 @@ bool DeepCheck::each_computed_key(TreeState& state, IndexCheck& index,
         if (!has_versions(state.id, row)) visit(row, key, null);
       });
       if (outcome.blocked()) outcome.token.wait_blocking();
-      else if (!outcome.ok()) return outcome.status == Status::kEnd;
+      if (outcome.ok() || outcome.blocked()) continue;
+      if (outcome.status != Status::kEnd && outcome.status != Status::kDamaged)  // that is told elsewhere
+        problem(system_.tree_name(index.part.layout->id.raw()), "the rows for its keys cannot be read");
+      return outcome.status == Status::kEnd;
     }
   } catch (const Error& e) {
     problem(system_.tree_name(index.part.layout->id.raw()), "a key cannot be computed: " + e.message);
@@ -142,11 +146,24 @@ bool DeepCheck::each_computed_key(TreeState& state, IndexCheck& index,
   }
 }
 
+void DeepCheck::find_keys(IndexCheck& index) {
+  std::string why = "the catalog does not have it";
+  try {
+    index.compute = keys_of_(*index.part.layout);
+  } catch (const Error& e) {
+    why = e.message;
+  }
+  if (!index.compute)
+    problem(system_.tree_name(index.part.layout->id.raw()),
+            "its keys cannot be computed, so only its rows were compared: " + why);
+}
+
 void DeepCheck::compute_side(TreeState& state, IndexCheck& index) {
   const bool nulls_differ = index.part.layout->unique && !index.part.layout->nulls_not_distinct;
   index.whole = each_computed_key(state, index, [&](RowId row, ByteSpan key, bool null) {
     index.table_side.add(hash_entry(key, row));
-    if (null && nulls_differ) index.null_keys.insert(xxh3_64(key.data(), key.size()));
+    if (null && nulls_differ && index.null_keys.size() < kEntriesMax)
+      index.null_keys.insert(xxh3_64(key.data(), key.size()));
   });
 }
 
@@ -166,7 +183,7 @@ void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& l
   std::vector<IndexCheck> indexes;
   for (const IndexPart& part : format->indexes) {
     auto& index = indexes.emplace_back(IndexCheck{part});
-    if (part.computed && keys_of_) index.compute = keys_of_(*part.layout);
+    if (part.computed && keys_of_) find_keys(index);
   }
   tombstones_.clear();
   std::uint64_t rows = 0;
@@ -209,7 +226,10 @@ void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& l
   if (report.problems.empty() && whole && rows != report.entries)
     problem(name, fmt::format("has {} rows, its leaves say {}", rows, report.entries));
   for (IndexCheck& index : indexes) {
-    if (index.compute && whole) compute_side(*state, index);
+    if (index.compute) {
+      if (whole && report.problems.empty()) compute_side(*state, index);
+      else index.whole = false;
+    }
     check_index(*state, *format, index, whole && readable);
   }
 }
@@ -254,7 +274,10 @@ bool DeepCheck::counts_as_double(TreeState& state, const TableFormat& format, co
                                  ByteSpan same, RowId id) {
   const storage::IndexLayout& layout = *index.part.layout;
   if (layout.nulls_not_distinct) return true;
-  if (index.compute) return index.whole && !index.null_keys.contains(xxh3_64(same.data(), same.size()));
+  if (index.compute) {
+    return index.whole && index.null_keys.size() < kEntriesMax &&
+           !index.null_keys.contains(xxh3_64(same.data(), same.size()));
+  }
   if (index.by_row_id()) return false;  // not known here whether a part is null
   Arena arena(1024);
   Bytes key;

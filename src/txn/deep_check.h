@@ -44,8 +44,9 @@ class DeepCheck {
     const IndexPart& part;
     std::optional<ComputeKeys> compute{};  // of a computed index, if anybody can
     Side table_side{};
-    bool whole = true;                    // the table's side has all its entries
-    std::set<std::uint64_t> null_keys{};  // hashes of the computed keys of which a part is null
+    bool whole = true;  // the table's side has all its entries
+    std::set<std::uint64_t>
+        null_keys{};  // hashes of the computed keys of which a part is null; at most kEntriesMax
     /// The row id alone stands for the entry: nobody can compute the key.
     [[nodiscard]] bool by_row_id() const { return part.computed && !compute; }
   };
@@ -68,6 +69,7 @@ class DeepCheck {
   storage::Status fill_keys(const TableFormat& format, std::vector<Cell>& row, Arena& arena);
   static std::uint64_t hash_entry(ByteSpan key, RowId row);
   [[nodiscard]] bool has_versions(TableId table, RowId row) const;
+  void find_keys(IndexCheck& index);
   void compute_side(TreeState& state, IndexCheck& index);
   bool each_computed_key(TreeState& state, IndexCheck& index,
                          const std::function<void(RowId, ByteSpan key, bool null)>& visit);

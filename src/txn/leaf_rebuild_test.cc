@@ -279,7 +279,15 @@ TEST_F(LeafRebuildTest, AStartRefusesWhatTheDiskDoesNotGiveAndARepairMakesItAnew
   db_->open();
   expect_rows();
   EXPECT_TRUE(db_->system().repairs().empty());
-  db_->close();
+  // `rustbd check` goes on.
+  const auto again = db_->system().parts().buffer().stored_extent(page);
+  change(200);
+  db_->crash();
+  db_->disk().lose_sectors(storage::kDataFileName, again.offset() + io::kSectorBytes, 1);
+  db_->options.examine = db_->options.read_only = true;
+  db_->open();
+  EXPECT_FALSE(db_->system().recovery_findings().empty());
+  db_->drop();
 }
 
 TEST_F(LeafRebuildTest, RowsFromBeforeAColumnCameHaveItsMissingValue) {

@@ -411,8 +411,10 @@ struct SystemParts final : storage::CheckpointSource {
   /// At the log's end, before indexes are built anew.
   void rebuild_damaged_leaves(Lsn end);
   /// The disk gave an error for it, so the next start may find it sound. With Options::repair nobody waits
-  /// for that.
-  [[nodiscard]] bool may_be_sound(PageId page) { return !options.repair && buffer().unread(page); }
+  /// for that, and with Options::examine it is a finding.
+  [[nodiscard]] bool may_be_sound(PageId page) {
+    return !options.repair && !options.examine && buffer().unread(page);
+  }
   /// Runs `step`; with Options::examine its XX001 becomes a finding.
   template <class Step>
   void examined(Step&& step);

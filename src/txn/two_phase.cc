@@ -381,6 +381,12 @@ void TransactionSystem::redo(Transaction& txn, const log::Event& event) {
     case Status::kIoError:
       throw error(sqlstate::kIoError, "recovery: a page cannot be written (a prepared transaction)");
     default:
+      if (parts.may_be_sound(outcome.page))
+        throw error(sqlstate::kIoError,
+                    "recovery: page {} cannot be read, the disk gives an error (a prepared "
+                    "transaction)",
+                    outcome.page.raw())
+            .with_hint("If it does so at every start, \"rustbd check --repair\" takes the page for damaged.");
       throw error(sqlstate::kDataCorrupted,
                   "recovery: a change of prepared transaction {} does not fit table {} (page {})",
                   txn.id().raw(), event.table.raw(), outcome.page.raw())

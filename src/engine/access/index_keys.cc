@@ -1,11 +1,13 @@
 #include "rustbd/engine/access/index_keys.h"
 
 #include "rustbd/engine/access/local_table.h"
+#include "rustbd/engine/context/session_context.h"
 #include "rustbd/engine/session_parts.h"
 
 namespace rustbd::engine {
 
 txn::KeysOf index_keys(Session& session) {
+  session.parts().context->begin_statement();  // literals of enum types are read by names
   return [&session](const storage::IndexLayout& index) -> std::optional<txn::ComputeKeys> {
     const auto catalog = session.parts().catalog();
     for (const auto& [oid, relation] : catalog->relations()) {
