@@ -200,9 +200,7 @@ void KeyRing::read(bool make) {
                 kKeyFileName)
         .with_hint("Put it back from a backup of this directory: nothing can be read without it.");
   }
-  const ByteSpan all{content};
-  ByteSpan table = good_table(all.first(all.size() / 2));
-  if (table.empty()) table = good_table(all.subspan(all.size() / 2));
+  const ByteSpan table = good_copy(content);
   if (table.empty() && unread) unreadable(*unread);  // the next start may find it sound
   if (table.empty())
     throw error(sqlstate::kDataCorrupted, "both copies of the table of encryption keys ({}) are damaged",

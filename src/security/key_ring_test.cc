@@ -75,14 +75,15 @@ class KeyRingTest : public ::testing::Test {
 };
 
 TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
-  const auto state_of = [&](const MasterKey& master) {
+  const auto state_on = [](const io::Environment& where, const MasterKey& master) {
     try {
-      (void)KeyRing::open_read_only(environment(), master);
+      (void)KeyRing::open_read_only(where, master);
     } catch (const Error& e) {
       return std::string{e.state.text()};
     }
     return std::string{"good"};
   };
+  const auto state_of = [&](const MasterKey& master) { return state_on(environment(), master); };
   EXPECT_EQ(state_of(master_), "55000");
   const std::uint32_t id = open(true)->current()->id();
   EXPECT_EQ(state_of(master_), "good");
@@ -95,7 +96,7 @@ TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
     const io::Environment lost{whole.get(), nullptr, nullptr, nullptr};
     EXPECT_NE(KeyRing::open_read_only(lost, master_)->find(id), nullptr) << "the disk gives the other copy";
     whole->corrupt(kKeyFileName, 4096 - copy + 70, 0xFF);
-    EXPECT_THROW((void)KeyRing::open_read_only(lost, master_), Error) << "58030";
+    EXPECT_EQ(state_on(lost, master_), "58030") << "the next start may be given the lost one";
   }
   disk_.corrupt(kKeyFileName, 70, 0xFF);
   EXPECT_EQ(state_of(master_), "good") << "the other copy is read";

@@ -203,9 +203,9 @@ void DeepCheck::check_table(const std::shared_ptr<const storage::TableLayout>& l
       readable = false;
       return;
     }
+    const bool versions = has_versions(layout->table, id);
     for (IndexCheck& index : indexes) {
       if (index.compute) continue;  // later
-      const bool versions = has_versions(layout->table, id);
       if (index.by_row_id()) {
         if (!versions) index.table_side.add(hash_entry({}, id));
         continue;

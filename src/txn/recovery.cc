@@ -60,8 +60,9 @@ void SystemParts::check_recovery(const storage::Status& status, const char* what
                     status.page.raw(), is_index(owner) ? "index" : "table", owner, what)
             .with_hint(
                 "If it does so at every start, \"rustbd check --repair\" takes the page for damaged: it "
-                "makes it "
-                "anew if the log has all of its rows, else sets the table aside. Copy the directory first.");
+                "makes "
+                "it anew if the log has all of its rows, else sets the table aside. Copy the directory "
+                "first.");
       }
       throw error(sqlstate::kDataCorrupted, "recovery: page {} of {} {} is damaged ({})", status.page.raw(),
                   is_index(owner) ? "index" : "table", owner, what)

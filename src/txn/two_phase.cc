@@ -383,8 +383,7 @@ void TransactionSystem::redo(Transaction& txn, const log::Event& event) {
     default:
       if (parts.may_be_sound(outcome.page))
         throw error(sqlstate::kIoError,
-                    "recovery: page {} cannot be read, the disk gives an error (a prepared "
-                    "transaction)",
+                    "recovery: page {} cannot be read, the disk gives an error (a prepared transaction)",
                     outcome.page.raw())
             .with_hint("If it does so at every start, \"rustbd check --repair\" takes the page for damaged.");
       throw error(sqlstate::kDataCorrupted,

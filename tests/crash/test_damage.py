@@ -147,6 +147,26 @@ def test_an_index_on_an_expression_is_built_anew(context):
         assert rustbd("check", "--deep", "--data", server.data).returncode == 0
 
 
+def test_the_check_computes_keys(context):
+    """It has the session for it that the tests of the check itself bring along, and says so where it has none."""
+    def deep(*changes):
+        for change in changes:
+            server.sql(change)
+        server.stop()
+        checked = rustbd("check", "--deep", "--data", server.data)
+        return checked.returncode, checked.stdout
+    with harness.Rustbd() as server:
+        server.sql("create type mood as enum ('sad', 'ok'); create table t (i int primary key, m mood); create index t_sad on t (i) where m = 'sad'")
+        code, said = deep("insert into t select g, case when g % 2 = 0 then 'sad'::mood else 'ok' end from generate_series(1, 1000) g")
+        assert code == 0 and "warning" not in said, said
+        server.start()
+        code, said = deep("alter type mood rename value 'sad' to 'low'")
+        assert code == 4 and 'index "public.t_sad": its keys cannot be computed' in said, said
+        server.start()
+        code, said = deep("create role other superuser login", "alter role postgres nologin")
+        assert code == 0 and "warning: keys of indexes with expressions or a predicate were not verified" in said, said
+
+
 def test_a_start_builds_an_index_on_an_expression_anew(context):
     """It has an entry to write to a bad page of it; the keys come from a session, before clients may come."""
     key = hashlib.md5(b"15000").hexdigest().upper()

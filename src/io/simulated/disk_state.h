@@ -211,6 +211,11 @@ struct SimulatedDisk::State {
   }
 
   // --- damage ---
+  Inode& to_damage(const std::string& path) {
+    const auto it = current.files.find(path);
+    RUSTBD_ASSERT(it != current.files.end(), "no such file to damage");
+    return *it->second;
+  }
   void wound(Inode& inode, std::uint64_t offset, std::uint64_t bytes, std::size_t damage, bool lost = false) {
     inode.wounds.push_back({offset, bytes, damage, lost});
     ++damages[damage].places;

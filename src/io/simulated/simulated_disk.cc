@@ -192,9 +192,7 @@ void SimulatedDisk::fail_reads(std::string part, std::uint32_t count) {
 bool SimulatedDisk::overwrite_at_rest(const std::string& path, std::uint64_t offset,
                                       std::span<const std::byte> bytes) {
   std::lock_guard lock{state_->mutex};
-  const auto it = state_->current.files.find(path);
-  RUSTBD_ASSERT(it != state_->current.files.end(), "no such file to damage");
-  Inode& inode = *it->second;
+  Inode& inode = state_->to_damage(path);
   RUSTBD_ASSERT(offset + bytes.size() <= inode.current_bytes, "damage lies in the file");
   state_->settle_all(inode);
   std::vector<std::byte> before(bytes.size());
@@ -209,12 +207,11 @@ bool SimulatedDisk::overwrite_at_rest(const std::string& path, std::uint64_t off
 
 void SimulatedDisk::lose_sectors(const std::string& path, std::uint64_t first_byte, std::uint64_t sectors) {
   std::lock_guard lock{state_->mutex};
-  const auto it = state_->current.files.find(path);
-  RUSTBD_ASSERT(it != state_->current.files.end(), "no such file to damage");
+  Inode& inode = state_->to_damage(path);
   RUSTBD_ASSERT(first_byte % kSectorBytes == 0, "whole sectors");
   state_->damages.push_back({DamageKind::kLostSectors});
   for (std::uint64_t i = 0; i < sectors; ++i)
-    state_->wound(*it->second, first_byte + i * kSectorBytes, kSectorBytes, state_->damages.size() - 1, true);
+    state_->wound(inode, first_byte + i * kSectorBytes, kSectorBytes, state_->damages.size() - 1, true);
 }
 
 DamageCounts SimulatedDisk::damage() const {
@@ -231,11 +228,10 @@ DamageCounts SimulatedDisk::damage() const {
 
 void SimulatedDisk::corrupt(const std::string& path, std::uint64_t offset, std::uint8_t xor_mask) {
   std::lock_guard lock{state_->mutex};
-  const auto it = state_->current.files.find(path);
-  RUSTBD_ASSERT(it != state_->current.files.end(), "no such file to corrupt");
-  state_->settle_all(*it->second);
-  it->second->current.flip(offset, xor_mask);
-  it->second->durable.flip(offset, xor_mask);
+  Inode& inode = state_->to_damage(path);
+  state_->settle_all(inode);
+  inode.current.flip(offset, xor_mask);
+  inode.durable.flip(offset, xor_mask);
 }
 
 std::vector<std::byte> SimulatedDisk::content(const std::string& path) {

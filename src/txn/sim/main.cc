@@ -302,8 +302,7 @@ int main(int argc, char** argv) {
   fmt::print(
       "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest, {} "
       "with lost sectors; {} harmless, {} detected, {} without consequence; {} statements failed, {} starts "
-      "were refused, {} pages and "
-      "indexes were made anew\n",
+      "were refused, {} pages and indexes were made anew\n",
       shared.damaged_seeds.load(), shared.injected[0].load(), shared.injected[1].load(),
       shared.injected[2].load(), shared.injected[3].load(), shared.injected[4].load(), shared.harmless.load(),
       shared.detected.load(), shared.inconsequential.load(), shared.failed_statements.load(),
