@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/base/frame_memory.h"
 
 namespace rustbd {
 
@@ -30,7 +31,11 @@ struct FinalAwaiter {
   }
   void await_resume() const noexcept {}
 };
-struct PromiseBase {
+struct FrameInLists {
+  static void* operator new(std::size_t bytes) { return take_frame(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) noexcept { give_frame(frame, bytes); }
+};
+struct PromiseBase : FrameInLists {
   std::coroutine_handle<> continuation{};
   std::atomic<bool> other_arrived{false};
   std::exception_ptr failure{};
@@ -119,7 +124,7 @@ inline Task<void> Promise<void>::get_return_object() {
   return Task<void>{std::coroutine_handle<Promise<void>>::from_promise(*this)};
 }
 struct Detached {
-  struct promise_type {
+  struct promise_type : FrameInLists {
     Detached get_return_object() const noexcept { return {}; }
     std::suspend_never initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }

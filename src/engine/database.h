@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rustbd/catalog/store.h"
+#include "rustbd/engine/prepared_plan.h"
 #include "rustbd/engine/settings.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
@@ -62,6 +63,8 @@ struct EngineMetrics {
   metrics::Histogram& query_duration_seconds;
   metrics::Gauge& active_connections;
   metrics::Counter& statement_restarts;  // ExecutionPlan::may_restart
+  metrics::Counter& plans_shared;        // PlanCache
+  metrics::Counter& runs_again;          // IdleRuns
   metrics::Registry& registry;
   /// record_query_execution of the contract: one call per statement ended.
   void record_query(double seconds, std::string_view kind, std::string_view protocol, const Error* failure);
@@ -99,6 +102,7 @@ class Database {
   [[nodiscard]] catalog::CatalogStore& catalog() { return *catalog_; }
   /// Schema and name of an index as statements have them, quoted where need be; empty: there is none.
   [[nodiscard]] std::string qualified_name(IndexId index) const;
+  [[nodiscard]] PlanCache& plan_cache() { return plan_cache_; }
   [[nodiscard]] metrics::Registry& metrics() { return *metrics_; }
   [[nodiscard]] EngineMetrics& engine_metrics() { return *engine_metrics_; }
   [[nodiscard]] const DatabaseOptions& options() const { return options_; }
@@ -123,6 +127,7 @@ class Database {
   std::mutex mutex_;  // protects sessions_
   std::map<std::int32_t, Session*> sessions_;
   std::atomic<std::int32_t> next_pid_{1000};
+  PlanCache plan_cache_;
   std::int64_t start_time_us_ = 0;
 };
 

@@ -280,8 +280,15 @@ Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid
       if (prepared->is_query) {
         // Read before the plan is made: a later one would keep a plan of an earlier catalog for good.
         prepared->catalog_version = parts.catalog()->version;
-        prepared->plan = co_await make_settled_plan(parts, *prepared->statement, &prepared->parameters, {});
-        prepared->columns = result_columns(*prepared->plan);
+        auto key = plan_key(parts, *prepared);
+        prepared->plan = make_prepared_plan(parts, *prepared, true);
+        if (prepared->plan == nullptr) {
+          auto types = prepared->parameters;
+          auto plan = co_await make_settled_plan(parts, *prepared->statement, &types, {});
+          prepared->plan = share_plan(parts, std::move(key), std::move(plan), std::move(types));
+        }
+        prepared->parameters = prepared->plan->parameters;
+        prepared->columns = prepared->plan->columns;
         prepared->settings_generation = settings_.generation();
       } else {
         prepared->columns = utility_columns(parts, *prepared->statement);
@@ -314,9 +321,8 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
   if (prepared.plan != nullptr && prepared.catalog_version == version &&
       prepared.settings_generation == parts.session.settings().generation())
     return;
-  auto declared = prepared.parameters;
-  auto plan = make_plan(parts, *prepared.statement, &declared, {});
-  const auto columns = result_columns(*plan);
+  auto plan = make_prepared_plan(parts, prepared);
+  const auto& columns = plan->columns;
   bool same = columns.size() == prepared.columns.size();
   for (std::size_t i = 0; same && i < columns.size(); ++i)
     same = columns[i].type.oid == prepared.columns[i].type.oid;
@@ -324,6 +330,10 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
   prepared.plan = std::move(plan);
   prepared.catalog_version = version;
   prepared.settings_generation = parts.session.settings().generation();
+}
+void use_plan(Portal& portal, std::shared_ptr<PreparedPlan> prepared) {
+  portal.plan = prepared->plan;
+  portal.prepared = std::move(prepared);
 }
 }  // namespace
 
@@ -422,14 +432,18 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
       ++parts.statement_number;
       parts.context->begin_statement();
       refresh_plan(parts, *prepared);
-      portal.plan = prepared->plan;
+      use_plan(portal, prepared->plan);
       ensure_transaction(parts, !parts.in_block && portal.plan->read_only && max_rows == 0);
       if (parts.read_only && !portal.plan->read_only)
         throw error(sqlstate::kReadOnlyTransaction,
                     "cannot execute this statement in a read-only transaction");
-      while (co_await lock_relations(parts, *portal.plan)) {
+      for (;;) {
+        bool stale = false;
+        if (!try_lock_relations(parts, *portal.prepared, &stale))
+          stale = co_await lock_relations(parts, *portal.plan);
+        if (!stale) break;
         refresh_plan(parts, *prepared);
-        portal.plan = prepared->plan;
+        use_plan(portal, prepared->plan);
       }
       check_privileges(parts, portal.plan->privileges);
       parts.transaction->begin_statement();

@@ -34,7 +34,7 @@ struct PreparedStatement {
   std::vector<types::TypeRef> parameters;  // complete
   std::vector<ResultColumn> columns;       // empty: returns no rows
   bool is_query = false;                   // bound by the binder (SELECT, DML); else a utility statement
-  std::shared_ptr<const plan::ExecutionPlan> plan;  // generic plan; rebuilt when stale
+  std::shared_ptr<PreparedPlan> plan;      // generic plan; rebuilt when stale
   std::uint64_t catalog_version = 0, settings_generation = 0;
   std::int64_t prepare_time_us = 0;
   bool from_sql = false;  // PREPARE, not the protocol

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rustbd/binder/binder.h"
+#include "rustbd/engine/prepared_plan.h"
 #include "rustbd/engine/session.h"
 
 namespace rustbd::engine {
@@ -13,6 +14,7 @@ struct Portal {
   Arena arena;  // parameter values
   std::vector<types::Value> parameters;
   std::shared_ptr<const plan::ExecutionPlan> plan;
+  std::shared_ptr<PreparedPlan> prepared;  // whose plan it is; nullptr: nobody else's
   std::unique_ptr<StatementAccess> access;
   std::unique_ptr<exec::QueryRun> run;
   std::uint64_t rows = 0;  // sent so far
@@ -106,9 +108,21 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
 Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(
     Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
     std::span<const types::Value> values);
+/// The plan of a prepared statement for the present catalog and settings: another session's, if all that it
+/// depends on is the same, or a new one. nullptr with `only_shared`: there is none to share.
+std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement,
+                                                 bool only_shared = false);
+/// Makes it findable for others; `key`: plan_key() of before it was made.
+std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
+                                         std::shared_ptr<const plan::ExecutionPlan> plan,
+                                         std::vector<types::TypeRef> parameters);
+/// All that a plan depends on, for PlanCache; empty: it is this session's alone (uncommitted DDL).
+std::string plan_key(Session::Parts& parts, const PreparedStatement& statement);
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan);
 /// Takes the table locks that a plan needs; true if the catalog changed while waiting: bind again.
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan);
+/// The same for a prepared plan where nobody has to be waited for; false: lock_relations() will.
+bool try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale);
 /// Locks one relation; the caller looks it up again afterwards. Throws 40P01, 55P03, 57014.
 Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mode, bool no_wait = false);
 /// Checks `plan.privileges` for the current role. Throws 42501.

@@ -485,6 +485,21 @@ void Settings::apply(const std::string& name, std::optional<std::string> value) 
   if (!name.starts_with("transaction_")) ++generation_;
 }
 
+std::string Settings::fingerprint() const {
+  std::string out;
+  const auto add = [&](const auto& values, const auto* over) {
+    for (const auto& [name, value] : values) {
+      if (name == "application_name" || name.ends_with("_timeout") || name.starts_with("transaction_"))
+        continue;
+      if (over == nullptr || !over->contains(name)) out += fmt::format("{}={}", name, value) + '\0';
+    }
+    out += '\1';
+  };
+  add(client_, &values_);
+  add(values_, static_cast<decltype(&values_)>(nullptr));
+  return out;
+}
+
 void Settings::set_base(std::string_view name, std::string_view value) {
   base_[std::string{name}] = value;
   if (const auto now = get(name)) parse(name, *now);

@@ -77,6 +77,9 @@ class Settings {
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   /// Rises with each change: part of what a cached plan depends on.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
+  /// The values that differ from the server's, but for names of sessions and times that end statements: what
+  /// a plan may depend on, equal in sessions where it is the same.
+  [[nodiscard]] std::string fingerprint() const;
   Settings();
 
  private:

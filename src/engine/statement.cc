@@ -198,15 +198,94 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
   }
 }
 
-Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan) {
+namespace {
+/// The locks keep these relations as they are now; the plan may be of before.
+bool is_stale(Session::Parts& parts, const plan::ExecutionPlan& plan) {
+  const auto now = parts.catalog()->version;
+  return std::ranges::any_of(plan.dependencies, [&](const auto& d) { return d.version != now; });
+}
+TableLocks locks_of(const plan::ExecutionPlan& plan) {
   std::map<Oid, txn::TableLockMode> modes;
   collect_modified(*plan.root, modes);
-  for (const auto& [oid, mode] : modes) co_await lock_relation(parts, oid, mode);
-  // The locks keep these relations as they are now; the plan may be of before.
-  const auto now = parts.catalog()->version;
-  for (const auto& d : plan.dependencies)
-    if (d.version != now) co_return true;
-  co_return false;
+  return {modes.begin(), modes.end()};
+}
+}  // namespace
+
+Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan) {
+  for (const auto& [oid, mode] : locks_of(plan)) co_await lock_relation(parts, oid, mode);
+  co_return is_stale(parts, plan);
+}
+
+bool try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale) {
+  for (const auto& [oid, mode] : plan.locks)
+    if (!parts.transaction->lock_table(oid, catalog::oid::kDatabasePostgres, mode, txn::WaitPolicy::kWait)
+             .ok())
+      return false;
+  *stale = is_stale(parts, *plan.plan);
+  return true;
+}
+
+std::string plan_key(Session::Parts& parts, const PreparedStatement& statement) {
+  if (!parts.changes.empty()) return {};
+  const auto catalog = parts.catalog();
+  const auto& settings = parts.session.settings();
+  std::string key = fmt::format("{} {} {}", catalog->version, parts.current_oid, parts.user_oid);
+  for (const Oid schema : parts.search_path(*catalog)) key += fmt::format(" s{}", schema);
+  for (const auto& type : statement.parameters) key += fmt::format(" {}:{}", type.oid, type.typmod);
+  key += '\0';
+  key += settings.fingerprint();
+  key += statement.text;
+  return key;
+}
+
+namespace {
+constexpr double kSmallTableRows = 1000;
+
+/// Whether the tables are about as large as they were for the planner.
+bool sizes_hold(Session::Parts& parts, const PreparedPlan& plan) {
+  return std::ranges::all_of(plan.sizes, [&](const auto& size) {
+    const double now =
+        std::max(kSmallTableRows, txn::estimate_size(parts.database.transactions(), *size.first).rows);
+    const double then = std::max(kSmallTableRows, size.second);
+    return now <= 2 * then && then <= 2 * now;
+  });
+}
+void collect_sizes(Session::Parts& parts, const plan::PlanNode& node, PreparedPlan& plan) {
+  if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored &&
+      node.relation->layout != nullptr)
+    plan.sizes.emplace_back(node.relation->layout,
+                            txn::estimate_size(parts.database.transactions(), *node.relation->layout).rows);
+  for (const auto& c : node.children) collect_sizes(parts, *c, plan);
+}
+}  // namespace
+
+std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
+                                         std::shared_ptr<const plan::ExecutionPlan> plan,
+                                         std::vector<types::TypeRef> parameters) {
+  auto shared = std::make_shared<PreparedPlan>();
+  shared->plan = std::move(plan);
+  shared->parameters = std::move(parameters);
+  shared->columns = result_columns(*shared->plan);
+  shared->locks = locks_of(*shared->plan);
+  collect_sizes(parts, *shared->plan->root, *shared);
+  if (!key.empty()) parts.database.plan_cache().add(std::move(key), shared);
+  return shared;
+}
+
+std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement,
+                                                 bool only_shared) {
+  auto key = plan_key(parts, statement);
+  if (!key.empty()) {
+    auto shared = parts.database.plan_cache().find(key);
+    if (shared != nullptr && sizes_hold(parts, *shared)) {
+      parts.database.engine_metrics().plans_shared.inc();
+      return shared;
+    }
+  }
+  if (only_shared) return nullptr;
+  auto parameters = statement.parameters;
+  auto plan = make_plan(parts, *statement.statement, &parameters, {});
+  return share_plan(parts, std::move(key), std::move(plan), std::move(parameters));
 }
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {
@@ -260,7 +339,13 @@ void start_run(Session::Parts& parts, Portal& portal) {
   if (context.worker_limit > 1) context.workers = &parts.database.environment().executor->workers();
   if (const auto n = parts.session.settings().frequent().test_chunk_rows; n > 0)
     context.chunk_rows = static_cast<std::uint32_t>(std::min<std::int64_t>(n, types::kVectorSize));
-  portal.run = exec::QueryRun::start(portal.plan, context);
+  if (portal.prepared != nullptr) portal.run = portal.prepared->idle.take();
+  if (portal.run == nullptr) {
+    portal.run = exec::QueryRun::start(portal.plan, context);
+    return;
+  }
+  parts.database.engine_metrics().runs_again.inc();
+  portal.run->run_again(context);
 }
 
 namespace {
@@ -353,6 +438,7 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
   portal.done = true;
   portal.tag = tag_of(*portal.plan, portal.rows, portal.run->affected_rows());
   parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
+  if (portal.prepared != nullptr && portal.run->rest()) portal.prepared->idle.keep(std::move(portal.run));
   portal.run.reset();
   portal.access.reset();
   co_return true;

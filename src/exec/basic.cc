@@ -22,6 +22,7 @@ class Filter final : public Operator {
     local->condition = condition_.make_local();
     return local;
   }
+  bool renew(LocalState* state) override { return Predicate::renew(static_cast<Local&>(*state).condition); }
   Flow process(TaskContext& context, LocalState* state, Chunk& in, Chunk& out) override {
     out = in;
     out.selection = condition_.filter(static_cast<Local&>(*state).condition, context.expressions, in);
@@ -47,6 +48,7 @@ class Project final : public Operator {
     local->output.resize(columns_.size());
     return local;
   }
+  bool renew(LocalState* state) override { return static_cast<Local&>(*state).columns.renew(); }
   Flow process(TaskContext& context, LocalState* state, Chunk& in, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
     columns_.evaluate(local.columns, context.expressions, in, local.output.data());
@@ -73,6 +75,7 @@ class Arrange final : public Operator {
     local->output.resize(positions_.size());
     return local;
   }
+  bool renew(LocalState*) override { return true; }
   Flow process(TaskContext&, LocalState* state, Chunk& in, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
     for (std::size_t i = 0; i < positions_.size(); ++i) local.output[i] = in.columns[positions_[i]];
@@ -193,21 +196,16 @@ class Limit final : public Operator {
 };
 
 /// LIMIT 0 must not start what is below it.
-class LimitedSource final : public Source {
+class LimitedSource final : public SourceBehind {
  public:
   LimitedSource(std::unique_ptr<Source> inner, const plan::Expression* limit)
-      : Source(inner->node), inner_(std::move(inner)), limit_(limit) {}
-  std::unique_ptr<LocalState> make_local(TaskContext& context) override {
-    return inner_->make_local(context);
-  }
-  void reset() override { inner_->reset(); }
+      : SourceBehind(std::move(inner)), limit_(limit) {}
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     if (row_count_of(limit_, context, UINT64_MAX, true) == 0) return Flow::finished();
     return inner_->scan(context, state, out);
   }
 
  private:
-  std::unique_ptr<Source> inner_;
   const plan::Expression* limit_;
 };
 

@@ -36,6 +36,8 @@ class Evaluator {
   struct Local {
     expression::Program::LocalPtr program;
     std::vector<Vector> computed;
+    /// See Stage::renew.
+    [[nodiscard]] bool renew() const { return program == nullptr || expression::Program::renew(*program); }
   };
   [[nodiscard]] Local make_local() const;
   [[nodiscard]] std::size_t size() const { return from_.size(); }
@@ -66,6 +68,8 @@ class Predicate {
   using Local = expression::Program::LocalPtr;
   [[nodiscard]] bool empty() const { return program_ == nullptr; }
   [[nodiscard]] Local make_local() const { return program_ ? program_->make_local() : Local{}; }
+  /// See Stage::renew.
+  static bool renew(Local& local) { return local == nullptr || expression::Program::renew(*local); }
   [[nodiscard]] Selection filter(Local& local, const expression::RunContext& run, const Chunk& in) const {
     return program_ ? program_->filter(*local, run, in) : in.selection;
   }
@@ -77,6 +81,9 @@ class Predicate {
  private:
   std::unique_ptr<expression::Program> program_;
 };
+
+/// Whether a state that waits for its next execution may keep the arena's memory.
+inline bool is_small(const Arena& arena) { return arena.bytes_reserved() <= 16384; }
 
 /// 0, 1, 2, ...: selections of ranges point into it.
 extern const std::uint16_t* const kRowNumbers;
@@ -121,6 +128,13 @@ class OutputColumns {
   Vector& operator[](std::size_t i) { return vectors_[i]; }
   Vector* data() { return vectors_.data(); }
   VectorBuffer& buffer(std::size_t i) { return buffers_[i]; }
+  /// Gives the memory of the vectors back; false: more than a little is left.
+  bool rest() {
+    for (auto& buffer : buffers_) buffer.release();
+    if (!is_small(arena)) return false;
+    arena.reset();
+    return true;
+  }
   void deliver(Chunk& out, std::uint32_t rows) {
     out.columns = vectors_.data();
     out.column_count = static_cast<std::uint32_t>(vectors_.size());

@@ -23,7 +23,6 @@ class ModifySink final : public Sink {
         plan_(plan_node),
         modify_(*plan_node.modify),
         in_(builder.layout(*plan_node.children[0])),
-        access_(run_.context.access->table(modify_.target)),
         recheck_(modify_.recheck.get(), in_),
         counts_(counts),
         returned_(std::make_shared<RowTable>(run_.memory, RowLayout{builder.layout(plan_node).types})) {
@@ -56,11 +55,13 @@ class ModifySink final : public Sink {
     bool in_chunk = false;
     std::uint32_t at = 0;
     Step step = Step::kCheck;
-    std::unique_ptr<NewRowLocal> rows;      // of the chunk
+    std::unique_ptr<NewRowLocal> rows;  // of the chunk
+    // Made when the first row needs them: most statements meet neither.
     std::unique_ptr<NewRowLocal> newest;    // of one row, after a concurrent change
     std::unique_ptr<NewRowLocal> conflict;  // of one row, DO UPDATE
     Predicate::Local recheck, conflict_where;
     ChunkBuffer fetched;
+    bool fetches = false;
     std::vector<Vector> one;  // a chunk of one row, made of constants
     Chunk one_row;
     Arena arena{512};
@@ -68,21 +69,22 @@ class ModifySink final : public Sink {
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
     auto local = std::make_unique<Local>();
-    if (rows_) {
-      local->rows = rows_->make_local();
-      local->newest = rows_->make_local();
-    }
-    if (conflict_rows_) {
-      local->conflict = conflict_rows_->make_local();
-      local->conflict_where = conflict_where_.make_local();
-    }
-    local->recheck = recheck_.make_local();
-    const auto& fetched =
-        modify_.kind == ModifyKind::kInsert ? modify_.existing_columns : modify_.old_columns;
-    local->fetched.reset(Layout::of(run_, fetched).phys());
+    if (rows_) local->rows = rows_->make_local();
     return local;
   }
+  void attach() override { access_ = &run_.context.access->table(modify_.target); }
   void reset() override { returned_->clear(); }
+  bool renew(LocalState* state) override {
+    auto& local = static_cast<Local&>(*state);
+    local.in_chunk = false;
+    if (!local.fetched.rest() || !is_small(local.arena) || !Predicate::renew(local.recheck) ||
+        !Predicate::renew(local.conflict_where))
+      return false;
+    for (auto* one : {&local.newest, &local.conflict})
+      if (*one != nullptr && !(*one)->renew()) return false;
+    local.arena.reset();
+    return local.rows == nullptr || local.rows->renew();
+  }
 
   Flow sink(TaskContext& context, LocalState* state, Chunk& in) override {
     auto& local = static_cast<Local&>(*state);
@@ -104,7 +106,7 @@ class ModifySink final : public Sink {
   }
 
   Flow finalize(TaskContext&) override {
-    Flow flow = access_.end_statement();
+    Flow flow = access_->end_statement();
     return flow.state == State::kBlocked ? flow : Flow::finished();
   }
   [[nodiscard]] const std::shared_ptr<RowTable>& returned() const { return returned_; }
@@ -137,7 +139,7 @@ class ModifySink final : public Sink {
   }
   Flow write_new(Local& local, const Chunk& in, std::uint32_t row) {
     const bool on_conflict = modify_.conflict != ConflictAction::kError;
-    const auto flow = access_.insert(local.rows->rows(), row, on_conflict, modify_.arbiters);
+    const auto flow = access_->insert(local.rows->rows(), row, on_conflict, modify_.arbiters);
     switch (flow.result) {
       case WriteResult::kBlocked: return Flow::blocked(flow.token);
       case WriteResult::kDone: return done(local, *local.rows, row, in, row);
@@ -154,8 +156,8 @@ class ModifySink final : public Sink {
     RUSTBD_STATEMENT_UNREACHABLE("an insert changes no old row");
   }
   Flow fetch_existing(TaskContext& context, Local& local, std::uint32_t row) {
-    local.fetched.begin();
-    Flow flow = access_.fetch_newest(local.existing, modify_.existing_columns, true, local.fetched);
+    begin_fetch(local, modify_.existing_columns);
+    Flow flow = access_->fetch_newest(local.existing, modify_.existing_columns, true, local.fetched);
     if (flow.state == State::kBlocked) return flow;
     if (flow.state == State::kFinished)
       return go_on(local, Step::kWrite);  // deleted meanwhile: try to insert again
@@ -172,7 +174,7 @@ class ModifySink final : public Sink {
     return go_on(local, Step::kUpdateExisting);
   }
   Flow update_existing(Local& local, const Chunk& in, std::uint32_t row) {
-    const auto flow = access_.update(local.existing, conflict_rows_->changed(), local.conflict->rows(), 0);
+    const auto flow = access_->update(local.existing, conflict_rows_->changed(), local.conflict->rows(), 0);
     switch (flow.result) {
       case WriteResult::kBlocked: return Flow::blocked(flow.token);
       case WriteResult::kDone: return done(local, *local.conflict, 0, in, row);
@@ -192,13 +194,13 @@ class ModifySink final : public Sink {
         return go_on(local, Step::kWrite);
       case Step::kWrite: {
         const auto flow =
-            is_update ? access_.update(id, rows_->changed(), local.rows->rows(), row) : access_.remove(id);
+            is_update ? access_->update(id, rows_->changed(), local.rows->rows(), row) : access_->remove(id);
         return after_write(local, flow, in, row, false);
       }
       case Step::kFetchNewest: return fetch_newest(context, local, in, row, id);
       default: {
         const auto flow =
-            is_update ? access_.update(id, rows_->changed(), local.newest->rows(), 0) : access_.remove(id);
+            is_update ? access_->update(id, rows_->changed(), local.newest->rows(), 0) : access_->remove(id);
         return after_write(local, flow, in, row, true);
       }
     }
@@ -219,8 +221,8 @@ class ModifySink final : public Sink {
   /// new values.
   Flow fetch_newest(TaskContext& context, Local& local, const Chunk& in, std::uint32_t row, RowId id) {
     if (modify_.recheck_needs_restart) throw StatementRestart{};
-    local.fetched.begin();
-    Flow flow = access_.fetch_newest(id, modify_.old_columns, true, local.fetched);
+    begin_fetch(local, modify_.old_columns);
+    Flow flow = access_->fetch_newest(id, modify_.old_columns, true, local.fetched);
     if (flow.state == State::kBlocked) return flow;
     if (flow.state == State::kFinished) return next_row(local);
     start_one_row(local, in_.size());
@@ -236,6 +238,19 @@ class ModifySink final : public Sink {
     return go_on(local, Step::kWriteNewest);
   }
 
+  /// Everything that a row needs that is not written as the chunk has it.
+  void begin_fetch(Local& local, std::span<const plan::TargetColumn> columns) const {
+    if (!std::exchange(local.fetches, true)) {
+      local.fetched.reset(Layout::of(run_, columns).phys());
+      local.recheck = recheck_.make_local();
+      if (rows_) local.newest = rows_->make_local();
+      if (conflict_rows_) {
+        local.conflict = conflict_rows_->make_local();
+        local.conflict_where = conflict_where_.make_local();
+      }
+    }
+    local.fetched.begin();
+  }
   static void start_one_row(Local& local, std::size_t columns) {
     local.arena.reset();
     local.one.resize(columns);
@@ -289,7 +304,7 @@ class ModifySink final : public Sink {
   const PlanNode& plan_;
   const Modify& modify_;
   const Layout in_;
-  TableAccess& access_;
+  TableAccess* access_ = nullptr;
   std::optional<NewRowProgram> rows_, conflict_rows_;
   const Predicate recheck_;
   Layout conflict_in_;

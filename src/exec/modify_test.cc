@@ -74,7 +74,20 @@ class ModifyTest : public ::testing::Test {
     modify.conflict_where = op("<", m.ref(modify.existing_columns[1].id), int4(50));
   }
   /// UPDATE t SET b = b + 1 WHERE a > 1 / DELETE FROM t WHERE a > 1, RETURNING all.
-  RunResult change(ModifyKind kind, std::uint32_t chunk_rows = 7) {
+  /// `kept`: a run that serves all changes of one kind.
+  RunResult change(ModifyKind kind, std::uint32_t chunk_rows = 7, std::unique_ptr<QueryRun>* kept = nullptr) {
+    const auto context = context_of(*database_, chunk_rows);
+    database_->begin_statement();
+    if (kept == nullptr) return run_with(change_plan(kind), context);
+    if (*kept == nullptr) {
+      *kept = QueryRun::start(change_plan(kind), context);
+    } else {
+      EXPECT_TRUE((*kept)->rest());
+      (*kept)->run_again(context);
+    }
+    return drain(kept->get(), context);
+  }
+  std::shared_ptr<const plan::ExecutionPlan> change_plan(ModifyKind kind) {
     PlanMaker m;
     auto scan = m.scan(relation_, true);
     const auto a = scan->output[0], b = scan->output[1], id = scan->output[2];
@@ -91,9 +104,7 @@ class ModifyTest : public ::testing::Test {
       node->output = {a, b};
     }
     node->children.push_back(std::move(scan));
-    database_->begin_statement();
-    return run_with(m.finish(std::move(node), plan::StatementTag::kUpdate),
-                    context_of(*database_, chunk_rows));
+    return m.finish(std::move(node), plan::StatementTag::kUpdate);
   }
   TextRows contents() const {
     TextRows rows;
@@ -187,6 +198,24 @@ TEST_F(ModifyTest, UpdateAndDelete) {
       EXPECT_EQ(result.rows, (TextRows{"2|21", "3|31"}));
       EXPECT_EQ(contents(), (TextRows{"1|10"}));
     }
+  }
+}
+
+TEST_F(ModifyTest, OneRunServesManyExecutions) {
+  start(false);
+  std::unique_ptr<QueryRun> update, remove;
+  for (int round = 0; round < 5; ++round) {
+    const bool blocks = round % 2 == 1;
+    start(blocks);  // other tables
+    insert({{1, 10}, {2, 20}, {3, 30}, {4, 40}});
+    if (round >= 2) table_->concurrent[2] = fields_of({2, 77});
+    auto result = change(ModifyKind::kUpdate, blocks ? 1 : 7, &update);
+    EXPECT_EQ(result.rows, (TextRows{round >= 2 ? "2|78" : "2|21", "3|31", "4|41"}));
+    EXPECT_EQ(result.affected, 3u);
+    if (round >= 3) table_->concurrent[3] = std::nullopt;
+    result = change(ModifyKind::kDelete, 7, &remove);
+    EXPECT_EQ(result.affected, round >= 3 ? 2u : 3u);
+    EXPECT_EQ(contents(), (TextRows{"1|10"}));
   }
 }
 

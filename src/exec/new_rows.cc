@@ -49,6 +49,12 @@ std::unique_ptr<NewRowProgram::Local> NewRowProgram::make_local() const {
   return local;
 }
 
+bool NewRowProgram::Local::renew() {
+  if (!is_small(arena)) return false;
+  arena.reset();
+  return assignments.renew() && generated.renew() && derived.renew();
+}
+
 void NewRowProgram::compute(Local& local, TaskContext& context, const Chunk& in) const {
   local.arena.reset();
   assignments_.evaluate(local.assignments, context.expressions, in, local.assigned.data());

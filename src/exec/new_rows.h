@@ -20,6 +20,8 @@ class NewRowProgram {
     std::vector<Vector> seen;     // new_columns, as expressions over them see the chunk
     std::vector<Vector> checks, index_keys, index_member;
     Arena arena{512};
+    /// See Stage::renew.
+    [[nodiscard]] bool renew();
     [[nodiscard]] NewRows rows() const { return {columns, index_keys, index_member}; }
   };
   [[nodiscard]] std::unique_ptr<Local> make_local() const;

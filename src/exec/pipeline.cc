@@ -1,6 +1,7 @@
 #include "rustbd/exec/pipeline.h"
 
 #include "rustbd/base/statement_assert.h"
+#include "rustbd/exec/columns.h"
 #include "rustbd/io/executor.h"
 
 namespace rustbd::exec {
@@ -15,11 +16,18 @@ void MemoryTracker::charge(std::int64_t bytes) {
 
 RunState::RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan,
                    const QueryContext& query_context)
-    : plan(std::move(execution_plan)), context(query_context), memory(query_context.memory_limit) {
+    : plan(std::move(execution_plan)), memory(query_context.memory_limit) {
+  statistics.resize(plan->node_count);
+  begin(query_context);
+}
+
+void RunState::begin(const QueryContext& query_context) {
+  context = query_context;
   RUSTBD_STATEMENT_ASSERT(context.chunk_rows > 0 && context.chunk_rows <= types::kVectorSize);
+  memory.set_limit(context.memory_limit);
   parameters.assign(context.parameters.begin(), context.parameters.end());
   if (parameters.size() < plan->parameter_slots) parameters.resize(plan->parameter_slots);
-  statistics.resize(plan->node_count);
+  affected = 0;
 }
 
 std::uint64_t read_ticks() {
@@ -32,11 +40,15 @@ std::uint64_t read_ticks() {
 }
 
 TaskContext::TaskContext(RunState& run_state) : run(run_state) {
+  expressions.query_arena = &arena;
+  if (run.context.collect_statistics) statistics.resize(run.statistics.size());
+  begin();
+}
+
+void TaskContext::begin() {
   expressions.statement = run.context.statement;
   expressions.cancel = run.context.cancel;
   expressions.parameters = run.parameters;
-  expressions.query_arena = &arena;
-  if (run.context.collect_statistics) statistics.resize(run.statistics.size());
 }
 
 TaskContext::~TaskContext() {
@@ -68,6 +80,22 @@ PipelineTask::PipelineTask(Pipeline& pipeline, RunState& run) : pipeline_(pipeli
   locals_.push_back(pipeline.source->make_local(context_));
   for (auto& op : pipeline.operators) locals_.push_back(op->make_local(context_));
   if (pipeline.sink != nullptr) locals_.push_back(pipeline.sink->make_local(context_));
+}
+
+bool PipelineTask::renew() {
+  if (!context_.statistics.empty()) return false;  // they come together when the task goes
+  bool able = pipeline_.source->renew(locals_.front().get());
+  for (std::size_t i = 0; able && i < pipeline_.operators.size(); ++i)
+    able = pipeline_.operators[i]->renew(locals_[i + 1].get());
+  if (able && pipeline_.sink != nullptr) able = pipeline_.sink->renew(locals_.back().get());
+  if (!able || !is_small(context_.arena)) return false;
+  context_.arena.reset();
+  resume_.clear();
+  stage_ = 0;
+  finish_from_ = 1;
+  position_ = Position::kCall;
+  source_done_ = false;
+  return true;
 }
 
 void PipelineTask::next_position() {

@@ -27,6 +27,14 @@ class Stage {
   virtual std::unique_ptr<LocalState> make_local(TaskContext&) { return nullptr; }
   /// Before each start of the pipeline (also the first): forget shared state of the run before.
   virtual void reset() {}
+  /// Before the first start of each execution: find what belongs to it (RunState::context) and not to the
+  /// plan.
+  virtual void attach() {}
+  /// Makes the state of a task that ended as make_local makes it, for another passage. It then holds nothing
+  /// of the execution (no access, no cursor) and little memory. False: it cannot, the state must be made
+  /// anew. A stage that can is fit to serve several executions: it keeps nothing of one but what reset()
+  /// forgets and attach() finds.
+  virtual bool renew(LocalState*) { return false; }
   const std::uint32_t node;  // PlanNode::id, for statistics
 };
 
@@ -38,6 +46,21 @@ class Source : public Stage {
   virtual Flow scan(TaskContext&, LocalState*, Chunk& out) = 0;
   /// How many workers could share it (morsels are taken inside scan). 1: only one.
   virtual std::size_t max_workers() { return 1; }
+};
+
+/// A condition in front of another source.
+class SourceBehind : public Source {
+ public:
+  explicit SourceBehind(std::unique_ptr<Source> inner) : Source(inner->node), inner_(std::move(inner)) {}
+  std::unique_ptr<LocalState> make_local(TaskContext& context) override {
+    return inner_->make_local(context);
+  }
+  void attach() override { inner_->attach(); }
+  void reset() override { inner_->reset(); }
+  bool renew(LocalState* state) override { return inner_->renew(state); }
+
+ protected:
+  const std::unique_ptr<Source> inner_;
 };
 
 /// process(): `out` may hold rows with every answer but kBlocked.
@@ -79,6 +102,9 @@ class PipelineTask {
   /// kBlocked: wait, then call again. kNeedInput: `chunk_budget` chunks were read; call again.
   Flow run(Chunk* result, std::uint64_t chunk_budget = UINT64_MAX);
   void combine();
+  /// After the end: ready for another run() from the start, with whatever the RunState then has; see
+  /// Stage::renew. False: this task is done with.
+  bool renew();
   TaskContext& context() { return context_; }
 
  private:

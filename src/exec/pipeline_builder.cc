@@ -17,6 +17,10 @@ class Quota final : public Operator {
     Slicer rest;
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override { return std::make_unique<Local>(); }
+  bool renew(LocalState* state) override {
+    static_cast<Local&>(*state).rest.clear();
+    return true;
+  }
   Flow process(TaskContext&, LocalState* local, Chunk& in, Chunk& out) override {
     auto& rest = static_cast<Local*>(local)->rest;
     if (rest.empty()) rest.start(in);

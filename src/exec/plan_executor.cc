@@ -1,5 +1,6 @@
 #include "rustbd/exec/plan_executor.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "rustbd/base/statement_assert.h"
@@ -66,7 +67,35 @@ PlanExecutor::PlanExecutor(RunState& run, const plan::PlanNode& root, bool is_to
   auto last = std::make_unique<Pipeline>();
   builder.build(root, *last);
   pipelines_.push_back(std::move(last));
+  renewed_.resize(pipelines_.size());
+  attach();
   restart();
+}
+
+void PlanExecutor::attach() {
+  for (auto& pipeline : pipelines_) {
+    pipeline->source->attach();
+    for (auto& op : pipeline->operators) op->attach();
+    if (pipeline->sink != nullptr) pipeline->sink->attach();
+  }
+}
+
+bool PlanExecutor::is_renewed() const {
+  return finished_ && std::ranges::all_of(renewed_, [](const auto& task) { return task != nullptr; });
+}
+
+void PlanExecutor::make_task() {
+  task_ = std::exchange(renewed_[current_], nullptr);
+  if (task_ != nullptr) {
+    task_->context().begin();
+  } else {
+    task_ = std::make_unique<PipelineTask>(*pipelines_[current_], run_);
+  }
+}
+
+void PlanExecutor::end_task() {
+  if (task_ != nullptr && task_->renew()) renewed_[current_] = std::move(task_);
+  task_.reset();
 }
 
 PlanExecutor::~PlanExecutor() {
@@ -96,7 +125,7 @@ void PlanExecutor::count_loops(const plan::PlanNode& node) {
 
 void PlanExecutor::restart() {
   RUSTBD_STATEMENT_ASSERT(workers_ == nullptr, "a run on the pool ends before it starts again");
-  task_.reset();
+  end_task();
   current_ = 0;
   finalizing_ = finished_ = false;
   for (auto& pipeline : pipelines_) {
@@ -113,7 +142,7 @@ void PlanExecutor::start_pipeline(Pipeline& pipeline) {
       run_.context.worker_limit > 1)
     workers = std::min(run_.context.worker_limit, pipeline.source->max_workers());
   if (workers <= 1) {
-    task_ = std::make_unique<PipelineTask>(pipeline, run_);
+    make_task();
     return;
   }
   auto group = std::make_shared<WorkerGroup>(pipeline, run_, workers);
@@ -132,7 +161,7 @@ Flow PlanExecutor::run_to_sink(Pipeline& pipeline) {
       Flow flow = task_->run(nullptr);
       if (flow.state == State::kBlocked) return flow;
       task_->combine();
-      task_.reset();
+      end_task();
     }
     finalizing_ = true;
   }
@@ -156,11 +185,11 @@ Flow PlanExecutor::next(Chunk& out) {
     if (flow.state == State::kBlocked) return flow;
     ++current_;
   }
-  if (task_ == nullptr) task_ = std::make_unique<PipelineTask>(*pipelines_.back(), run_);
+  if (task_ == nullptr) make_task();
   Flow flow = task_->run(&out);
   if (flow.state == State::kFinished) {
     finished_ = true;
-    task_.reset();
+    end_task();
   }
   return flow;
 }

@@ -21,17 +21,26 @@ class PlanExecutor {
   Flow next(Chunk& out);
   /// Back to the start; the plan runs again with the parameters as they then are.
   void restart();
+  /// Another execution begins: RunState::begin() was called. Only after the one before is_renewed(), and
+  /// restart().
+  void attach();
+  /// Whether the finished plan can serve another execution: all of its stages were renewed (Stage::renew).
+  [[nodiscard]] bool is_renewed() const;
 
  private:
   void start_pipeline(Pipeline& pipeline);
+  /// The task of the current pipeline: the one of the passage before, if it could be renewed.
+  void make_task();
+  void end_task();
   Flow run_to_sink(Pipeline& pipeline);
   void count_loops(const plan::PlanNode& node);
   RunState& run_;
   const plan::PlanNode& root_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::size_t current_ = 0;
-  std::unique_ptr<PipelineTask> task_;    // of the current pipeline when it runs here
-  std::shared_ptr<WorkerGroup> workers_;  // ... when it runs on the pool
+  std::vector<std::unique_ptr<PipelineTask>> renewed_;  // by pipeline: for its next passage
+  std::unique_ptr<PipelineTask> task_;                  // of the current pipeline when it runs here
+  std::shared_ptr<WorkerGroup> workers_;                // ... when it runs on the pool
   bool finalizing_ = false, finished_ = false, counted_ = false;
 };
 

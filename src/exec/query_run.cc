@@ -1,5 +1,6 @@
 #include "rustbd/exec/query_run.h"
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/exec/columns.h"
 #include "rustbd/exec/cte.h"
 #include "rustbd/exec/plan_executor.h"
@@ -38,7 +39,7 @@ class PipelinedRun final : public QueryRun {
       Flow flow = executor_->next(chunk);
       if (flow.state == State::kBlocked) return flow;
       if (flow.state == State::kFinished) {
-        finish();
+        if (!executor_->is_renewed()) finish();
         return flow;
       }
       if (run_.plan->result.empty() && run_.plan->tag != plan::StatementTag::kSelect)
@@ -52,6 +53,19 @@ class PipelinedRun final : public QueryRun {
     return Flow::output();
   }
 
+  bool rest() override {
+    rest_.clear();
+    if (executor_ == nullptr || !executor_->is_renewed() || !run_.ctes.empty() || !run_.work_tables.empty())
+      return false;
+    executor_->restart();
+    run_.parameters.clear();  // they lie in the portal
+    return true;
+  }
+  void run_again(const QueryContext& context) override {
+    RUSTBD_STATEMENT_ASSERT(!context.collect_statistics && clock_ == nullptr);
+    run_.begin(context);
+    executor_->attach();
+  }
   [[nodiscard]] std::uint64_t affected_rows() const override { return run_.affected; }
   [[nodiscard]] std::span<const NodeStatistics> statistics() const override { return run_.statistics; }
 

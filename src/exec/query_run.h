@@ -47,6 +47,12 @@ class QueryRun {
   /// touches more rows of volatile or writing operators than asked for. Throws Error.
   virtual Flow next(types::Chunk* out, std::uint64_t max_rows) = 0;
   [[nodiscard]] virtual std::uint64_t affected_rows() const = 0;
+  /// After kFinished: lets go of everything that belongs to the execution. True: another one can begin with
+  /// run_again(), which spares building and compiling the stages; what is kept meanwhile is small. False:
+  /// the plan has a part that cannot.
+  virtual bool rest() = 0;
+  /// Only when rest() said so, with the same plan. As start().
+  virtual void run_again(const QueryContext& context) = 0;
   /// Index = PlanNode::id.
   [[nodiscard]] virtual std::span<const NodeStatistics> statistics() const = 0;
 };

@@ -134,6 +134,7 @@ void RowTable::adopt(RowTable& other) {
 }
 
 void RowTable::clear() {
+  if (blocks_.empty() && adopted_heaps_.empty()) return;
   blocks_.clear();
   adopted_heaps_.clear();
   heap_ = Arena{512};

@@ -26,13 +26,14 @@ using types::VectorBuffer;
 class MemoryTracker {
  public:
   explicit MemoryTracker(std::uint64_t limit) : limit_(limit) {}
+  void set_limit(std::uint64_t limit) { limit_ = limit; }
   void charge(std::int64_t bytes);
   [[nodiscard]] std::uint64_t used() const {
     return static_cast<std::uint64_t>(used_.load(std::memory_order_relaxed));
   }
 
  private:
-  const std::uint64_t limit_;
+  std::uint64_t limit_;
   std::atomic<std::int64_t> used_{0};
 };
 
@@ -41,9 +42,11 @@ class WorkTable;  // cte.h
 
 struct RunState {
   RunState(std::shared_ptr<const plan::ExecutionPlan> execution_plan, const QueryContext& query_context);
+  /// Context and parameters of an execution.
+  void begin(const QueryContext& query_context);
 
   const std::shared_ptr<const plan::ExecutionPlan> plan;
-  const QueryContext context;
+  QueryContext context;  // of the present execution
   MemoryTracker memory;
   std::vector<Value> parameters;  // statement parameters, then the slots that kApply binds
   std::unordered_map<std::uint32_t, std::shared_ptr<CteState>> ctes;
@@ -66,6 +69,8 @@ std::uint64_t read_ticks();
 struct TaskContext {
   explicit TaskContext(RunState& run_state);
   ~TaskContext();
+  /// What `run` has at the start of a passage.
+  void begin();
   RunState& run;
   Arena arena;  // lives as long as the task
   expression::RunContext expressions;

@@ -17,9 +17,10 @@ class ScanSource : public Source {
         plan_(plan_node),
         columns_(Layout::of(builder.run, plan_node.columns)),
         filter_(plan_node.filter.get(), columns_),
-        access_(builder.run.context.access->table(plan_node.relation)) {
+        run_(builder.run) {
     for (const auto id : plan_.output) output_.push_back(columns_.position(id));
   }
+  void attach() override { access_ = &run_.context.access->table(plan_.relation); }
 
  protected:
   struct Local : LocalState {
@@ -27,6 +28,10 @@ class ScanSource : public Source {
     Slicer rest;
     Predicate::Local filter;
     std::vector<Vector> output;
+    bool renew() {
+      rest.clear();
+      return buffer.rest() && Predicate::renew(filter);
+    }
   };
   void prepare(Local& local) const {
     const auto phys = columns_.phys();
@@ -53,7 +58,8 @@ class ScanSource : public Source {
   const PlanNode& plan_;
   const Layout columns_;
   const Predicate filter_;
-  TableAccess& access_;
+  RunState& run_;
+  TableAccess* access_ = nullptr;
   std::vector<std::uint32_t> output_;
 };
 
@@ -67,9 +73,14 @@ class TableScan final : public ScanSource {
   std::unique_ptr<LocalState> make_local(TaskContext&) override {
     auto local = std::make_unique<ScanLocal>();
     prepare(*local);
-    local->rows = access_.scan(plan_.columns);
-    cut();
+    start(*local);
     return local;
+  }
+  bool renew(LocalState* state) override {
+    auto& local = static_cast<ScanLocal&>(*state);
+    local.rows.reset();
+    local.in_morsel = false;
+    return local.renew();
   }
   void reset() override {
     morsels_.clear();
@@ -81,6 +92,7 @@ class TableScan final : public ScanSource {
   }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<ScanLocal&>(*state);
+    if (local.rows == nullptr) start(local);
     while (local.rest.empty()) {
       if (!local.in_morsel) {
         const auto i = next_morsel_.fetch_add(1, std::memory_order_relaxed);
@@ -101,9 +113,13 @@ class TableScan final : public ScanSource {
   }
 
  private:
+  void start(ScanLocal& local) {
+    local.rows = access_->scan(plan_.columns);
+    cut();
+  }
   /// Before workers start, so it needs no lock.
   void cut() {
-    if (morsels_.empty()) morsels_ = access_.morsels();
+    if (morsels_.empty()) morsels_ = access_->morsels();
   }
   std::vector<Morsel> morsels_;
   std::atomic<std::size_t> next_morsel_{0};
@@ -125,13 +141,23 @@ class IndexScan final : public ScanSource {
     prepare(*local);
     return local;
   }
+  bool renew(LocalState* state) override {
+    auto& local = static_cast<ScanLocal&>(*state);
+    local.rows.reset();
+    local.bounds.clear();
+    local.next_bound = 0;
+    local.evaluated = local.in_range = false;
+    if (!is_small(local.arena)) return false;
+    local.arena.reset();
+    return local.renew();
+  }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<ScanLocal&>(*state);
     if (!local.evaluated) evaluate(context, local);
     while (local.rest.empty()) {
       if (!local.in_range) {
         if (local.next_bound == local.bounds.size()) return Flow::finished();
-        if (local.rows == nullptr) local.rows = access_.index_scan(*plan_.index, plan_.columns);
+        if (local.rows == nullptr) local.rows = access_->index_scan(*plan_.index, plan_.columns);
         local.rows->start(local.bounds[local.next_bound++], plan_.backward);
         local.in_range = true;
       }

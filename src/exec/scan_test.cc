@@ -95,6 +95,69 @@ TEST(Scan, IndexRangesAndLists) {
               {"NULL|99"});
 }
 
+// A run that serves another execution reads that one's tables, with its parameters, and keeps nothing of
+// before.
+TEST(RunAgain, ReadsTheTablesOfItsExecution) {
+  auto relation = make_relation(1, "t", 2);
+  const auto index = add_index(*relation, 50, {1}, false);
+  MemoryDatabase databases[2];
+  for (int d = 0; d < 2; ++d) {
+    std::vector<IntRow> rows;
+    for (int i = 0; i < 3000; ++i) rows.push_back({i, i + 10000 * d});
+    fill(databases[d].add(relation), rows);
+  }
+  for (const auto kind : {NodeKind::kIndexScan, NodeKind::kTableScan}) {
+    PlanMaker m;
+    auto scan = m.scan(relation);
+    const auto b = scan->output[1];
+    scan->kind = kind;
+    if (kind == NodeKind::kIndexScan) {
+      scan->index = index;
+      scan->range.lower = int4_parameter(0);
+    } else {
+      scan->filter = op(">=", m.ref(scan->output[0]), int4_parameter(0));
+    }
+    auto project = m.over(NodeKind::kProject, std::move(scan));
+    m.compute(*project, op("+", m.ref(b), int4_parameter(0)));
+    const auto plan = m.finish(std::move(project));
+    std::unique_ptr<QueryRun> run;
+    for (const int from : {2990, 0, 2999, 5000, 1500}) {
+      for (int d = 0; d < 2; ++d) {
+        const types::Value value{kInt4Type, false, types::Datum::of(from)};
+        auto context = context_of(databases[d], 7);
+        context.parameters = {&value, 1};
+        databases[d].begin_statement();
+        if (run == nullptr) {
+          run = QueryRun::start(plan, context);
+        } else {
+          ASSERT_TRUE(run->rest());
+          run->run_again(context);
+        }
+        TextRows expected;
+        for (int i = from; i < 3000; ++i)
+          expected.push_back(fmt::format("{}|{}|{}", i, i + 10000 * d, i + 10000 * d + from));
+        auto rows = drain(run.get(), context).rows;
+        std::ranges::sort(rows);
+        std::ranges::sort(expected);
+        EXPECT_EQ(rows, expected);
+      }
+    }
+  }
+}
+
+// What was not read to its end, or has a part that keeps rows, is no good for another execution.
+TEST(RunAgain, OnlyAfterTheEnd) {
+  MemoryDatabase database;
+  auto relation = make_relation(1, "t", 2);
+  fill(database.add(relation), std::vector<IntRow>(100, {1, 2}));
+  database.begin_statement();
+  PlanMaker m;
+  auto run = QueryRun::start(m.finish(m.scan(relation)), context_of(database, 7));
+  types::Chunk chunk;
+  ASSERT_EQ(run->next(&chunk, 0).state, State::kHaveOutput);
+  EXPECT_FALSE(run->rest());
+}
+
 TEST(Values, RowsAndResult) {
   MemoryDatabase database;
   PlanMaker m;

@@ -64,6 +64,11 @@ class RowTableSource final : public Source {
     local->output.reset(positions_.size());
     return local;
   }
+  bool renew(LocalState* state) override {
+    auto& local = static_cast<Local&>(*state);
+    local.cursor = {};
+    return local.output.rest();
+  }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
     Row rows[types::kVectorSize];

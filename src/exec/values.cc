@@ -21,6 +21,11 @@ class ValuesSource final : public Source {
     local->buffer.reset(layout_.phys());
     return local;
   }
+  bool renew(LocalState* state) override {
+    auto& local = static_cast<Local&>(*state);
+    local.next = 0;
+    return local.buffer.rest();
+  }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
     if (local.next == plan_.rows.size()) return Flow::finished();
@@ -54,6 +59,10 @@ class ResultSource final : public Source {
     bool done = false;
   };
   std::unique_ptr<LocalState> make_local(TaskContext&) override { return std::make_unique<Local>(); }
+  bool renew(LocalState* state) override {
+    static_cast<Local&>(*state).done = false;
+    return true;
+  }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
     auto& local = static_cast<Local&>(*state);
     if (local.done) return Flow::finished();
@@ -73,15 +82,12 @@ class ResultSource final : public Source {
 };
 
 /// A one-time condition before another source.
-class GatedSource final : public Source {
+class GatedSource final : public SourceBehind {
  public:
   GatedSource(std::unique_ptr<Source> inner, const plan::Expression* filter)
-      : Source(inner->node), inner_(std::move(inner)), filter_(filter) {}
-  std::unique_ptr<LocalState> make_local(TaskContext& context) override {
-    return inner_->make_local(context);
-  }
+      : SourceBehind(std::move(inner)), filter_(filter) {}
   void reset() override {
-    inner_->reset();
+    SourceBehind::reset();
     open_ = false;
   }
   Flow scan(TaskContext& context, LocalState* state, Chunk& out) override {
@@ -95,7 +101,6 @@ class GatedSource final : public Source {
   }
 
  private:
-  std::unique_ptr<Source> inner_;
   const plan::Expression* filter_;
   bool open_ = false;
 };

@@ -13,15 +13,20 @@ using types::Selection;
 using types::Vector;
 
 Program::Local::Local(const Program::Impl& p)
-    : registers(p.registers.size()),
-      buffers(p.registers.size()),
-      has_buffer(p.registers.size()),
-      program(&p) {
+    : registers(p.registers.size()), buffers(p.registers.size()), program(&p) {
   for (const ConstantRegister& c : p.constants)
     registers[c.at] = types::make_constant(c.value, c.is_null, c.phys, constants);
 }
 void Program::LocalDeleter::operator()(Local* local) const { delete local; }
 Program::LocalPtr Program::make_local() const { return LocalPtr{new Local(*impl_)}; }
+bool Program::renew(Local& local) {
+  constexpr std::size_t kBytesMax = 16384;
+  if (local.arena.bytes_reserved() > kBytesMax) return false;
+  local.arena.reset();
+  for (auto& buffer : local.buffers) buffer.release();
+  local.run = nullptr;
+  return true;
+}
 
 namespace {
 
@@ -93,6 +98,11 @@ Selection Program::filter(Local& local, const RunContext& run, const Chunk& in) 
 types::Value evaluate_constant(const Expression& e, const RunContext& run, Arena& arena) {
   if (e.kind == Kind::kConstant)
     return {e.type, e.is_null, e.is_null ? Datum{} : types::copy_datum(e.value, e.type.phys, arena)};
+  if (e.kind == Kind::kParameter && run.parameters[e.index].type.phys == e.type.phys &&
+      run.parameters[e.index].type.scale == e.type.scale) {
+    const auto& v = run.parameters[e.index];
+    return {e.type, v.is_null, v.is_null ? Datum{} : types::copy_datum(v.datum, e.type.phys, arena)};
+  }
   const Expression* list[] = {&e};
   const auto program = Program::compile(list, {});
   const auto local = program->make_local();

@@ -36,6 +36,9 @@ class Program {
                                           const ColumnMap& layout);
   ~Program();
   [[nodiscard]] LocalPtr make_local() const;
+  /// Between two executions: forgets the values of the last one; false: the Local keeps more than a little
+  /// memory and is better made anew.
+  static bool renew(Local& local);
   /// out[i] gets expression i, valid for the selected rows of `in` until the next call with this Local.
   /// Throws Error.
   void evaluate(Local& local, const RunContext& run, const types::Chunk& in,

@@ -75,10 +75,7 @@ void Machine::step(const Instruction& in, const Selection& selection) {
 // --------------------------------------------------------------------------------------------------
 
 Vector& Machine::fresh(Register at) {
-  if (!local_.has_buffer[at]) {
-    local_.buffers[at].reset(local_.program->registers[at].phys);
-    local_.has_buffer[at] = true;
-  }
+  local_.buffers[at].reset(local_.program->registers[at].phys, rows_);
   return local_.registers[at] = local_.buffers[at].flat();
 }
 std::uint64_t* Machine::validity(Register at) { return local_.buffers[at].fresh_validity(); }

@@ -108,7 +108,6 @@ class Program::Local {
   explicit Local(const Program::Impl& program);
   std::vector<types::Vector> registers;
   std::vector<types::VectorBuffer> buffers;
-  std::vector<bool> has_buffer;
   Arena arena;      // of one evaluate()
   Arena constants;  // as long as this
   const RunContext* run = nullptr;

@@ -1,13 +1,13 @@
 #include "rustbd/types/vector.h"
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
+
+#include "rustbd/types/vector_memory.h"
 
 namespace rustbd::types {
 
 namespace {
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kRestBytesMax = 16384;  // of strings, between two uses of a ChunkBuffer
 
 template <class T>
 void gather_as(const Vector& from, const Selection& selection, void* to) {
@@ -55,23 +55,23 @@ std::uint64_t* gather_validity(const Vector& from, const Selection& selection, V
 }
 }  // namespace
 
-void VectorBuffer::Free::operator()(void* p) const { std::free(p); }
+void VectorBuffer::Free::operator()(void* p) const { give_vector_block(p); }
 
-void VectorBuffer::reset(Phys phys) {
+void VectorBuffer::reset(Phys phys, std::uint32_t rows) {
   const bool other = data_ == nullptr || phys != phys_;
   // One size for all so that a buffer can change its type without new memory.
-  if (data_ == nullptr) {
-    data_.reset(std::aligned_alloc(kAlignment, std::size_t{kVectorSize} * 16));
-    if (data_ == nullptr) throw std::bad_alloc();
-  }
-  // What is in positions that nobody filled must not look like a long string, nor be a third truth value.
-  if (other && (is_variable(phys) || phys == Phys::kBool))
-    std::memset(data_.get(), 0, std::size_t{kVectorSize} * width_of(phys));
+  if (data_ == nullptr) data_.reset(take_vector_block());
   phys_ = phys;
+  if (!is_variable(phys) && phys != Phys::kBool) return;
+  if (other) defined_ = 0;
+  if (rows <= defined_) return;
+  const auto width = std::size_t{width_of(phys)};
+  std::memset(static_cast<char*>(data_.get()) + width * defined_, 0, width * (rows - defined_));
+  defined_ = rows;
 }
 
 Vector VectorBuffer::flat() {
-  if (data_ == nullptr) reset(phys_);
+  if (data_ == nullptr) reset(phys_, 0);
   Vector v;
   v.phys = phys_;
   v.width = width_of(phys_);
@@ -88,8 +88,15 @@ std::uint64_t* VectorBuffer::fresh_validity() {
 void ChunkBuffer::reset(std::span<const Phys> columns) {
   buffers_.resize(columns.size());
   vectors_.resize(columns.size());
-  for (std::size_t i = 0; i < columns.size(); ++i) buffers_[i].reset(columns[i]);
+  for (std::size_t i = 0; i < columns.size(); ++i) buffers_[i].reset(columns[i], 0);
   begin();
+}
+
+bool ChunkBuffer::rest() {
+  for (auto& buffer : buffers_) buffer.release();
+  chunk_.select_all(0);
+  arena_.reset();
+  return arena_.bytes_reserved() <= kRestBytesMax;
 }
 
 Chunk& ChunkBuffer::begin() {
@@ -166,7 +173,7 @@ Vector make_constant(const Datum& value, bool is_null, Phys phys, Arena& memory)
   v.phys = phys;
   v.form = Form::kConst;
   v.width = width_of(phys);
-  v.data = memory.allocate(16, kAlignment);
+  v.data = memory.allocate(16, 16);
   std::memset(v.data, 0, 16);
   if (is_null) {
     v.validity = memory.make_array<std::uint64_t>(1);

@@ -92,11 +92,17 @@ struct Chunk {
 };
 
 /// Owned memory for one flat vector of kVectorSize values, with validity words. Reused chunk after chunk.
+/// Blocks that threads give back serve their next buffers (vector_memory.h).
 class VectorBuffer {
  public:
   VectorBuffer() = default;
   explicit VectorBuffer(Phys phys) { reset(phys); }
-  void reset(Phys phys);
+  /// For values of `phys`. Strings, numerics and booleans that nobody stores may be looked at by kernels that
+  /// run over all rows: the first `rows` are made empty, unless they were before. 0: whoever fills it stores
+  /// every row that it counts.
+  void reset(Phys phys, std::uint32_t rows = kVectorSize);
+  /// Gives the values' memory back; reset() takes it again.
+  void release() { data_.reset(); }
   /// A flat vector over this memory, all valid, validity == nullptr.
   [[nodiscard]] Vector flat();
   /// The validity words, set to all ones; attach to a vector before the first null is cleared.
@@ -108,12 +114,13 @@ class VectorBuffer {
     void operator()(void* p) const;
   };
   Phys phys_ = Phys::kI32;
+  std::uint32_t defined_ = 0;  // leading positions that hold some value of phys_
   std::unique_ptr<void, Free> data_;
   std::unique_ptr<std::uint64_t[]> validity_;
 };
 
 /// A chunk with its memory: flat vectors that a stage fills, an arena for string bytes that is reset each
-/// time.
+/// time. The stage stores a value or a null in every column of each row below chunk().rows.
 class ChunkBuffer {
  public:
   ChunkBuffer() = default;
@@ -121,6 +128,9 @@ class ChunkBuffer {
   void reset(std::span<const Phys> columns);
   /// Empty chunk of flat vectors without nulls; forgets strings of the round before.
   Chunk& begin();
+  /// Nobody reads the chunk any more: gives the memory of its vectors back until the next begin(). False: it
+  /// still has more than a little of it.
+  bool rest();
   [[nodiscard]] Chunk& chunk() { return chunk_; }
   [[nodiscard]] Arena& arena() { return arena_; }
   void set_null(std::uint32_t column, std::uint32_t row);

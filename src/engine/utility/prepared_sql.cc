@@ -26,8 +26,9 @@ Task<std::string> prepare_sql(UtilityContext& c, const sql::PrepareStatement& s)
   const auto path = c.parts.search_path(*catalog);
   const auto input = bind_input(c.parts, *catalog, path);
   for (const auto* t : s.types) prepared->parameters.push_back(binder::bind_type(*t, input));
-  prepared->plan = make_plan(c.parts, *prepared->statement, &prepared->parameters, {});
-  prepared->columns = result_columns(*prepared->plan);
+  prepared->plan = make_prepared_plan(c.parts, *prepared);
+  prepared->parameters = prepared->plan->parameters;
+  prepared->columns = prepared->plan->columns;
   prepared->catalog_version = catalog->version;
   prepared->settings_generation = c.parts.session.settings().generation();
   c.parts.prepared[name] = std::move(prepared);
@@ -58,21 +59,23 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
   }
   if (prepared->plan == nullptr || prepared->catalog_version != catalog->version ||
       prepared->settings_generation != c.parts.session.settings().generation()) {
-    auto declared = prepared->parameters;
-    prepared->plan = make_plan(c.parts, *prepared->statement, &declared, {});
+    prepared->plan = make_prepared_plan(c.parts, *prepared);
     prepared->catalog_version = catalog->version;
     prepared->settings_generation = c.parts.session.settings().generation();
-    const auto columns = result_columns(*prepared->plan);
+    const auto& columns = prepared->plan->columns;
     bool same = columns.size() == prepared->columns.size();
     for (std::size_t i = 0; same && i < columns.size(); ++i)
       same = columns[i].type.oid == prepared->columns[i].type.oid;
     if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
   }
-  portal.plan = prepared->plan;
+  portal.plan = prepared->plan->plan;
+  portal.prepared = prepared->plan;
   if (c.parts.read_only && !portal.plan->read_only)
     throw error(sqlstate::kReadOnlyTransaction, "cannot execute this statement in a read-only transaction");
-  while (co_await lock_relations(c.parts, *portal.plan))
+  while (co_await lock_relations(c.parts, *portal.plan)) {
     portal.plan = make_plan(c.parts, *prepared->statement, &prepared->parameters, {});
+    portal.prepared = nullptr;
+  }
   check_privileges(c.parts, portal.plan->privileges);
   c.transaction().begin_statement();
   start_run(c.parts, portal);

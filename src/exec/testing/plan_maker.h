@@ -37,6 +37,14 @@ inline ExpressionPtr int8(std::int64_t v) {
   return expression::make_constant({kInt8Type, false, types::Datum::of(v)});
 }
 
+inline ExpressionPtr int4_parameter(std::uint32_t index) {
+  auto e = std::make_unique<expression::Expression>();
+  e->kind = expression::Kind::kParameter;
+  e->type = kInt4Type;
+  e->index = index;
+  return e;
+}
+
 inline functions::ResolvedFunction operator_function(std::string_view name, const TypeRef& left,
                                                      const TypeRef& right) {
   const auto& registry = functions::Registry::instance();
@@ -233,10 +241,9 @@ struct RunResult {
   std::uint64_t affected = 0;
   std::uint32_t blocked = 0;
 };
-inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context,
-                          std::uint64_t max_rows = 0) {
+/// One execution to its end.
+inline RunResult drain(QueryRun* run, const QueryContext& context, std::uint64_t max_rows = 0) {
   RunResult result;
-  auto run = QueryRun::start(std::move(plan), context);
   for (;;) {
     types::Chunk chunk;
     const auto flow = run->next(&chunk, max_rows);
@@ -262,20 +269,31 @@ inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const
   result.affected = run->affected_rows();
   return result;
 }
+inline RunResult run_with(std::shared_ptr<const plan::ExecutionPlan> plan, const QueryContext& context,
+                          std::uint64_t max_rows = 0) {
+  return drain(QueryRun::start(std::move(plan), context).get(), context, max_rows);
+}
 
-/// Runs a read-only plan in every way; all results must be the same up to order, and equal `expected`
-/// (sorted).
+/// Runs a read-only plan in every way, one run for all executions if it can serve them; all results must be
+/// the same up to order, and equal `expected` (sorted).
 inline void expect_rows(MemoryDatabase& database, const std::shared_ptr<const plan::ExecutionPlan>& plan,
                         TextRows expected, bool ordered = false) {
   if (!ordered) std::ranges::sort(expected);
+  std::unique_ptr<QueryRun> kept;
   for (const bool blocks : {false, true}) {
     for (const std::uint32_t chunk_rows : {1u, 7u, 1024u}) {
       SCOPED_TRACE(fmt::format("chunk_rows {} blocks {}", chunk_rows, blocks));
       database.blocks_every_other_call = blocks;
       database.begin_statement();
-      auto rows = run_with(plan, context_of(database, chunk_rows)).rows;
+      const auto context = context_of(database, chunk_rows);
+      auto rows = run_with(plan, context).rows;
       if (!ordered) std::ranges::sort(rows);
       EXPECT_EQ(rows, expected);
+      if (kept != nullptr && kept->rest()) kept->run_again(context);
+      else kept = QueryRun::start(plan, context);
+      rows = drain(kept.get(), context).rows;
+      if (!ordered) std::ranges::sort(rows);
+      EXPECT_EQ(rows, expected) << "of a run that served before";
     }
   }
   database.blocks_every_other_call = false;
