@@ -1,6 +1,6 @@
 #include "rustbd/base/frame_memory.h"
 
-#include <array>
+#include <cstdint>
 #include <new>
 
 namespace rustbd {
@@ -16,20 +16,25 @@ constexpr std::size_t kKept = 32;  // of one class
 struct FreeFrame {
   FreeFrame* next;
 };
+/// Plain memory, so that it is there until the thread's very end; the guard empties it before.
 struct Lists {
-  std::array<FreeFrame*, kClasses> first{};
-  std::array<std::size_t, kClasses> count{};
-  std::size_t most = kKept;
-  ~Lists() {
-    most = 0;  // what later destructors of the thread give back goes at once
-    for (std::size_t i = 0; i < kClasses; ++i)
-      while (FreeFrame* frame = first[i]) {
-        first[i] = frame->next;
+  FreeFrame* first[kClasses];
+  std::uint8_t count[kClasses];
+  bool open, closed;
+};
+constinit thread_local Lists lists{};
+struct Guard {
+  bool used = false;
+  ~Guard() {
+    lists.closed = true;  // what later destructors of the thread give back goes at once
+    for (auto& first : lists.first)
+      while (FreeFrame* frame = first) {
+        first = frame->next;
         ::operator delete(frame);
       }
   }
 };
-thread_local Lists lists;
+thread_local Guard guard;
 
 constexpr std::size_t class_of(std::size_t bytes) { return (bytes - 1) / kStep; }
 }  // namespace
@@ -47,10 +52,11 @@ void* take_frame(std::size_t bytes) {
 
 void give_frame(void* memory, std::size_t bytes) noexcept {
   const auto i = class_of(bytes);
-  if (i >= kClasses || lists.count[i] >= lists.most) {
+  if (i >= kClasses || lists.count[i] >= kKept || lists.closed) {
     ::operator delete(memory);
     return;
   }
+  if (!lists.open) lists.open = guard.used = true;  // makes the guard, so that it ends with the thread
   lists.first[i] = new (memory) FreeFrame{lists.first[i]};
   ++lists.count[i];
 }

@@ -68,6 +68,7 @@ ExpressionPtr Binder::try_coerce(ExpressionPtr value, const TypeRef& target_type
       types::IoContext io;
       if (input_.statement != nullptr) io = input_.statement->io();
       io.arena = plan_->arena.get();
+      io.settings.reads_clock = &plan_->of_one_moment;
       TypeRef with_modifier = target;
       // Interval fields change how the text is read, so the modifier goes with it.
       if (to == oid::kInterval) with_modifier.typmod = target_type.typmod;

@@ -417,8 +417,8 @@ std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
   auto next = std::make_shared<CatalogSnapshot>(*base);
   for (const auto& c : changes_) c.apply(*next);
   store_.link_references(*next);
-  // Not a version that plans may be cached under.
-  next->version = base->version + (std::uint64_t{1} << 63) + (std::uint64_t{changes_.size()} << 40);
+  // A version that no other view has: plans of it are not taken for plans of another.
+  next->version = base->version + (std::uint64_t{1} << 63) + (++views_ << 40);
   view_base_ = base->version;
   view_ = std::move(next);
   return view_;

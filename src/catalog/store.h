@@ -63,6 +63,7 @@ class CatalogChanges {
   std::vector<CatalogChange> changes_;
   std::shared_ptr<const CatalogSnapshot> view_;
   std::uint64_t view_base_ = 0;  // version of the committed snapshot under view_
+  std::uint64_t views_ = 0;      // made so far
   bool registered_ = false;      // publication at commit is arranged
 };
 

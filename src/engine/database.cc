@@ -16,8 +16,8 @@ EngineMetrics::EngineMetrics(metrics::Registry& r)
       active_connections(r.gauge("rustbd_active_connections", "Number of active connections")),
       statement_restarts(r.counter("rustbd_statement_restarts_total",
                                    "Statements run again because of a concurrent update")),
-      plans_shared(
-          r.counter("rustbd_plans_shared_total", "Prepared statements that found another session's plan")),
+      plans_shared(r.counter("rustbd_plans_shared_total",
+                             "Prepared statements that found a plan that some session holds")),
       runs_again(
           r.counter("rustbd_runs_again_total", "Executions that needed no building of their plan's stages")),
       registry(r) {}

@@ -439,8 +439,9 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
                     "cannot execute this statement in a read-only transaction");
       for (;;) {
         bool stale = false;
-        if (!try_lock_relations(parts, *portal.prepared, &stale))
-          stale = co_await lock_relations(parts, *portal.plan);
+        const auto locked = try_lock_relations(parts, *portal.prepared, &stale);
+        if (locked != portal.prepared->locks.size())
+          stale = co_await lock_relations(parts, *portal.prepared, locked);
         if (!stale) break;
         refresh_plan(parts, *prepared);
         use_plan(portal, prepared->plan);

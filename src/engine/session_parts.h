@@ -121,8 +121,10 @@ std::string plan_key(Session::Parts& parts, const PreparedStatement& statement);
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan);
 /// Takes the table locks that a plan needs; true if the catalog changed while waiting: bind again.
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan);
-/// The same for a prepared plan where nobody has to be waited for; false: lock_relations() will.
-bool try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale);
+/// The same for a prepared plan, as far as nobody has to be waited for: the number of the lock that
+/// lock_relations() goes on with, which stands in its queue; all of them: done.
+std::size_t try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale);
+Task<bool> lock_relations(Session::Parts& parts, const PreparedPlan& plan, std::size_t from);
 /// Locks one relation; the caller looks it up again afterwards. Throws 40P01, 55P03, 57014.
 Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mode, bool no_wait = false);
 /// Checks `plan.privileges` for the current role. Throws 42501.

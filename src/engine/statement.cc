@@ -216,13 +216,21 @@ Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan
   co_return is_stale(parts, plan);
 }
 
-bool try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale) {
-  for (const auto& [oid, mode] : plan.locks)
+Task<bool> lock_relations(Session::Parts& parts, const PreparedPlan& plan, std::size_t from) {
+  for (; from < plan.locks.size(); ++from)
+    co_await lock_relation(parts, plan.locks[from].first, plan.locks[from].second);
+  co_return is_stale(parts, *plan.plan);
+}
+
+std::size_t try_lock_relations(Session::Parts& parts, const PreparedPlan& plan, bool* stale) {
+  for (std::size_t i = 0; i < plan.locks.size(); ++i) {
+    const auto [oid, mode] = plan.locks[i];
     if (!parts.transaction->lock_table(oid, catalog::oid::kDatabasePostgres, mode, txn::WaitPolicy::kWait)
              .ok())
-      return false;
+      return i;
+  }
   *stale = is_stale(parts, *plan.plan);
-  return true;
+  return plan.locks.size();
 }
 
 std::string plan_key(Session::Parts& parts, const PreparedStatement& statement) {
@@ -239,7 +247,7 @@ std::string plan_key(Session::Parts& parts, const PreparedStatement& statement) 
 }
 
 namespace {
-constexpr double kSmallTableRows = 1000;
+constexpr double kSmallTableRows = 50;
 
 /// Whether the tables are about as large as they were for the planner.
 bool sizes_hold(Session::Parts& parts, const PreparedPlan& plan) {
@@ -268,7 +276,7 @@ std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
   shared->columns = result_columns(*shared->plan);
   shared->locks = locks_of(*shared->plan);
   collect_sizes(parts, *shared->plan->root, *shared);
-  if (!key.empty()) parts.database.plan_cache().add(std::move(key), shared);
+  if (!key.empty() && !shared->plan->of_one_moment) parts.database.plan_cache().add(std::move(key), shared);
   return shared;
 }
 

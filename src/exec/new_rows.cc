@@ -94,9 +94,10 @@ void NewRowProgram::compute(Local& local, TaskContext& context, const Chunk& in)
 
 std::string NewRowProgram::describe(const Local& local, TaskContext& context, std::uint32_t row) const {
   std::string text;
-  types::IoContext plain;
-  types::IoContext& io =
-      context.run.context.statement != nullptr ? context.run.context.statement->io() : plain;
+  Arena arena(512);
+  types::IoContext io;
+  if (context.run.context.statement != nullptr) io = context.run.context.statement->io();
+  io.arena = &arena;
   for (std::size_t c = 0; c < local.columns.size(); ++c) {
     if (relation_.columns[c].dropped) continue;
     if (!text.empty()) text += ", ";

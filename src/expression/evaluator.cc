@@ -98,7 +98,8 @@ Selection Program::filter(Local& local, const RunContext& run, const Chunk& in) 
 types::Value evaluate_constant(const Expression& e, const RunContext& run, Arena& arena) {
   if (e.kind == Kind::kConstant)
     return {e.type, e.is_null, e.is_null ? Datum{} : types::copy_datum(e.value, e.type.phys, arena)};
-  if (e.kind == Kind::kParameter && run.parameters[e.index].type.phys == e.type.phys &&
+  if (e.kind == Kind::kParameter && e.index < run.parameters.size() &&
+      run.parameters[e.index].type.phys == e.type.phys &&
       run.parameters[e.index].type.scale == e.type.scale) {
     const auto& v = run.parameters[e.index];
     return {e.type, v.is_null, v.is_null ? Datum{} : types::copy_datum(v.datum, e.type.phys, arena)};

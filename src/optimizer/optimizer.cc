@@ -94,6 +94,7 @@ std::shared_ptr<const plan::ExecutionPlan> optimize(std::unique_ptr<plan::Logica
   out->tag = logical->tag;
   out->read_only = logical->read_only;
   out->may_restart = planner.may_restart;
+  out->of_one_moment = logical->of_one_moment;
   out->dependencies = std::move(logical->dependencies);
   out->privileges = std::move(logical->privileges);
   out->arena = logical->arena;

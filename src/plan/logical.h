@@ -165,6 +165,7 @@ struct LogicalPlan {
   StatementTag tag = StatementTag::kSelect;
   bool read_only = true;
   bool needs_snapshot = true;
+  bool of_one_moment = false;  // a literal like 'today' was read: for the session that said it alone
   std::shared_ptr<Arena> arena = std::make_shared<Arena>();  // constants' strings
 };
 

@@ -145,6 +145,7 @@ struct ExecutionPlan {
   bool read_only = true;
   /// A node needs exec::StatementRestart on a READ COMMITTED conflict: results are held back to the end.
   bool may_restart = false;
+  bool of_one_moment = false;  // as LogicalPlan's
   double estimated_cost = 0, estimated_rows = 0;
   PlanStatistics statistics;
   std::vector<ObjectDependency> dependencies;

@@ -118,7 +118,7 @@ TimeTz timestamptz_to_timetz(std::int64_t t, const TimeZone& zone) {
 }
 TimeTz time_to_timetz(std::int64_t time, const FormatSettings& s) {
   const TimeZone& zone = zone_of(s);
-  const std::int64_t local = timestamptz_to_timestamp(s.now_us, zone);
+  const std::int64_t local = timestamptz_to_timestamp(s.now(), zone);
   const std::int64_t at = floor_div(local, kUsPerDay) * kUsPerDay + time;
   return {time, -zone.offset_of_local(at), 0};
 }

@@ -541,17 +541,17 @@ class Decoder {
     return true;
   }
   void set_now() {
-    const std::int64_t local = timestamptz_to_timestamp(settings_.now_us, zone_of(settings_));
+    const std::int64_t local = timestamptz_to_timestamp(settings_.now(), zone_of(settings_));
     const CivilTime c = civil_of_timestamp(local);
     year_ = c.year, month_ = c.month, day_ = c.day;
     time_ = timestamp_to_time(local);
-    zone_west_ = -zone_of(settings_).at(settings_.now_us).seconds_east;
+    zone_west_ = -zone_of(settings_).at(settings_.now()).seconds_east;
     tmask_ = kDateMask | kTimeMask | kZoneMask;
     literal_year_ = true;
   }
   void set_day(int offset) {
     const std::int64_t local =
-        timestamptz_to_timestamp(settings_.now_us, zone_of(settings_)) + offset * kUsPerDay;
+        timestamptz_to_timestamp(settings_.now(), zone_of(settings_)) + offset * kUsPerDay;
     const CivilTime c = civil_of_timestamp(local);
     year_ = c.year, month_ = c.month, day_ = c.day;
     tmask_ = kDateMask;

@@ -24,7 +24,12 @@ struct FormatSettings {
   const TimeZone* time_zone = nullptr;  // nullptr: UTC
   int extra_float_digits = 1;
   bool bytea_escape = false;
-  std::int64_t now_us = 0;  // transaction start, µs from 2000-01-01 UTC: for 'now', 'today', ...
+  std::int64_t now_us = 0;      // transaction start, µs from 2000-01-01 UTC: for 'now', 'today', ...
+  bool* reads_clock = nullptr;  // set to true when a value depends on now_us
+  [[nodiscard]] std::int64_t now() const {
+    if (reads_clock != nullptr) *reads_clock = true;
+    return now_us;
+  }
 };
 
 /// Names of objects behind reg* types, and labels of enums; implemented by `engine` over the catalog.

@@ -1,6 +1,5 @@
 #include "rustbd/types/vector_memory.h"
 
-#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -43,15 +42,21 @@ constexpr std::size_t kKept = 0;  // who uses a block after its end must be foun
 constexpr std::size_t kKept = kVectorBlocksKept;
 #endif
 
+/// Plain memory, so that it is there until the thread's very end; the guard empties it before.
 struct Kept {
-  std::array<void*, kVectorBlocksKept> blocks;
-  std::size_t count = 0, most = kKept;
-  ~Kept() {
-    while (count != 0) free_block(blocks[--count]);
-    most = 0;  // what later destructors of the thread give back goes at once
+  void* blocks[kVectorBlocksKept];
+  std::size_t count;
+  bool closed;
+};
+constinit thread_local Kept kept{};
+struct Guard {
+  bool used = false;
+  ~Guard() {
+    kept.closed = true;  // what later destructors of the thread give back goes at once
+    while (kept.count != 0) free_block(kept.blocks[--kept.count]);
   }
 };
-thread_local Kept kept;
+thread_local Guard guard;
 }  // namespace
 
 void* take_vector_block() {
@@ -63,11 +68,12 @@ void* take_vector_block() {
 }
 
 void give_vector_block(void* block) noexcept {
-  if (kept.count < kept.most) {
-    kept.blocks[kept.count++] = block;
-  } else {
+  if (kept.count >= kKept || kept.closed) {
     free_block(block);
+    return;
   }
+  if (kept.count == 0) guard.used = true;  // makes it, so that it ends with the thread
+  kept.blocks[kept.count++] = block;
 }
 
 }  // namespace rustbd::types

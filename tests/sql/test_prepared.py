@@ -103,6 +103,44 @@ def test_sessions_with_other_settings_have_other_plans(context):
         two.close()
 
 
+def test_a_moment_is_not_shared(context):
+    """'now' is of the moment at which the session itself prepared, whoever prepared the same before."""
+    with Rustbd() as server:
+        one, two = connect(server), connect(server)
+        with one.cursor() as a, two.cursor() as b:
+            a.execute("create table t (at timestamptz)")
+            text = "prepare p as select 'now'::timestamptz, array['now', '2001-01-01']::timestamptz[], a.at from t a right join (select 1) b on true"
+            a.execute(text)
+            a.execute("execute p")
+            first = a.fetchall()
+            b.execute(text)
+            b.execute("execute p")
+            second = b.fetchall()
+            assert first[0][0] < second[0][0] and first[0][1] < second[0][1], (first, second)
+            a.execute("execute p")
+            assert a.fetchall() == first
+            a.execute("deallocate p")
+            a.execute(text)
+            a.execute("execute p")
+            assert a.fetchall()[0][0] > second[0][0]
+        one.close()
+        two.close()
+
+
+def test_rolled_back_changes_take_their_plans_along(context):
+    with Rustbd() as server:
+        session = connect(server)
+        with session.cursor() as cursor:
+            cursor.execute("create table t (a integer, b integer); insert into t select i, i % 10 from generate_series(1, 5000) i; create table u (a integer)")
+            cursor.execute("prepare p as select count(*) from (select a from t where a = 77) x; begin; savepoint s; create index by_a on t (a); execute p")
+            assert cursor.fetchall() == [("1",)]
+            cursor.execute("rollback to s; create index by_a on u (a); execute p")
+            assert cursor.fetchall() == [("1",)]
+            cursor.execute("commit; execute p")
+            assert cursor.fetchall() == [("1",)]
+        session.close()
+
+
 def test_many_sessions_count_together(context):
     """Sessions that execute the same statements at once, meeting on few rows, lose no change and see only whole transfers."""
     with Rustbd() as server:
