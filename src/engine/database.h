@@ -44,6 +44,8 @@ struct SessionOptions {
   std::function<void()> on_terminate;
 };
 
+enum class SessionState : std::uint8_t { kIdle, kActive, kInTransaction, kFailedTransaction };
+
 /// What pg_stat_activity shows of a session. Under `mutex`.
 struct SessionActivity {
   std::mutex mutex;
@@ -51,7 +53,7 @@ struct SessionActivity {
   std::string user, database, application_name, client_address, protocol;
   std::int64_t backend_start_us = 0, transaction_start_us = 0, query_start_us = 0,
                state_change_us = 0;  // wall clock
-  std::string state = "idle";        // active, idle, idle in transaction, idle in transaction (aborted)
+  SessionState state = SessionState::kIdle;
   std::string query;
   std::uint64_t transaction_id = 0;
 };

@@ -25,6 +25,11 @@ std::string_view kind_of(const sql::Node* statement) {
   }
 }
 
+void report_settings(Session& session, ResultSink& sink) {
+  for (const auto& name : session.settings().take_reported())
+    sink.parameter_changed(name, session.settings().show(name));
+}
+
 /// Marks a session as running a statement; at its end records metrics, reports changed settings.
 class RunningStatement {
  public:
@@ -41,21 +46,22 @@ class RunningStatement {
     const auto& settings = session.settings().frequent();
     parts_.locker->set_lock_timeout(std::chrono::milliseconds{settings.lock_timeout});
     std::lock_guard lock{activity_.mutex};
-    activity_.state = "active";
+    activity_.state = SessionState::kActive;
     activity_.query = text.substr(0, kActivityQueryMax);
     activity_.query_start_us = activity_.state_change_us = parts_.statement_start_us;
     if (settings.statement_timeout > 0) start_timer(settings.statement_timeout);
   }
   ~RunningStatement() {
-    *alive_ = false;
-    const auto names = session_.settings().take_reported();
-    for (const auto& n : names) parts_.sink->parameter_changed(n, session_.settings().show(n));
+    if (alive_ != nullptr) *alive_ = false;
+    report_settings(session_, *parts_.sink);
     parts_.sink = nullptr;
     std::lock_guard lock{activity_.mutex};
-    activity_.state =
-        !parts_.in_block ? "idle" : (parts_.failed ? "idle in transaction (aborted)" : "idle in transaction");
+    activity_.state = !parts_.in_block ? SessionState::kIdle
+                      : parts_.failed  ? SessionState::kFailedTransaction
+                                       : SessionState::kInTransaction;
     activity_.transaction_start_us = parts_.transaction != nullptr ? parts_.transaction_start_us : 0;
-    activity_.application_name = session_.settings().frequent().application_name;
+    const auto& name = session_.settings().frequent().application_name;
+    if (activity_.application_name != name) activity_.application_name = name;
     activity_.transaction_id = parts_.transaction != nullptr ? parts_.transaction->id().raw() : 0;
     activity_.state_change_us = clock_.wall_us();
   }
@@ -71,6 +77,7 @@ class RunningStatement {
     auto* lane = io::Lane::current();
     if (lane == nullptr) return;
     // The session's lane runs this and the statement's end alike, so the flag needs no lock.
+    alive_ = std::make_shared<bool>(true);
     session_.database()
         .environment()
         .executor->after(std::chrono::milliseconds{timeout_ms})
@@ -83,7 +90,7 @@ class RunningStatement {
   SessionActivity& activity_;
   io::Clock& clock_;
   std::int64_t start_us_;
-  std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
+  std::shared_ptr<bool> alive_;  // for the timer
 };
 
 Error internal_error(const std::exception& e) {
@@ -281,7 +288,7 @@ Task<Outcome> Session::parse(std::string name, std::string text, std::vector<Oid
         // Read before the plan is made: a later one would keep a plan of an earlier catalog for good.
         prepared->catalog_version = parts.catalog()->version;
         auto key = plan_key(parts, *prepared);
-        prepared->plan = make_prepared_plan(parts, *prepared, true);
+        prepared->plan = find_shared_plan(parts, key);
         if (prepared->plan == nullptr) {
           auto types = prepared->parameters;
           auto plan = co_await make_settled_plan(parts, *prepared->statement, &types, {});
@@ -315,83 +322,56 @@ Portal& find_portal(Session::Parts& parts, const std::string& name) {
     throw error(sqlstate::kInvalidCursorName, "portal \"{}\" does not exist", name);
   return *it->second;
 }
-/// The statement's plan for the present catalog and settings.
-void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
-  const auto version = parts.catalog()->version;
-  if (prepared.plan != nullptr && prepared.catalog_version == version &&
-      prepared.settings_generation == parts.session.settings().generation())
-    return;
-  auto plan = make_prepared_plan(parts, prepared);
-  const auto& columns = plan->columns;
-  bool same = columns.size() == prepared.columns.size();
-  for (std::size_t i = 0; same && i < columns.size(); ++i)
-    same = columns[i].type.oid == prepared.columns[i].type.oid;
-  if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
-  prepared.plan = std::move(plan);
-  prepared.catalog_version = version;
-  prepared.settings_generation = parts.session.settings().generation();
-}
 void use_plan(Portal& portal, std::shared_ptr<PreparedPlan> prepared) {
   portal.plan = prepared->plan;
   portal.prepared = std::move(prepared);
 }
 }  // namespace
 
-Task<Outcome> Session::bind(std::string portal_name, std::string statement,
-                            std::vector<ParameterInput> inputs, ResultSink& sink) {
+void Session::bind(const std::string& portal_name, const std::string& statement,
+                   std::span<const ParameterInput> inputs, ResultSink& sink) {
   auto& parts = *parts_;
   RunningStatement running{*this, parts, *activity_, activity_->query, sink};
-  co_return co_await guarded(parts, [&]() -> Task<> {
-    parts.context->begin_statement();
-    auto prepared = find_prepared(parts, statement);
-    if (inputs.size() != prepared->parameters.size())
-      throw error(sqlstate::kProtocolViolation,
-                  "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
-                  inputs.size(), statement, prepared->parameters.size());
-    if (parts.failed && (prepared->statement == nullptr || !is_transaction_control(*prepared->statement)))
-      throw error(sqlstate::kInFailedTransaction,
-                  "current transaction is aborted, commands ignored until end of transaction block");
-    auto portal = std::make_unique<Portal>();
-    portal->name = portal_name;
-    portal->statement = prepared;
-    auto io = io_context();
-    io.arena = &portal->arena;
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const auto& type = prepared->parameters[i];
-      types::Value v{type, inputs[i].is_null, {}};
-      if (!v.is_null) {
-        const auto bytes = portal->arena.copy(inputs[i].bytes);
-        v.datum = inputs[i].binary ? types::input_binary(as_bytes(bytes), type, io)
-                                   : types::input_text(bytes, type, io);
-        v.datum = types::copy_datum(v.datum, type.phys, portal->arena);
-      }
-      portal->parameters.push_back(v);
+  parts.context->begin_statement();
+  auto prepared = find_prepared(parts, statement);
+  if (inputs.size() != prepared->parameters.size())
+    throw error(sqlstate::kProtocolViolation,
+                "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
+                inputs.size(), statement, prepared->parameters.size());
+  if (parts.failed && (prepared->statement == nullptr || !is_transaction_control(*prepared->statement)))
+    throw error(sqlstate::kInFailedTransaction,
+                "current transaction is aborted, commands ignored until end of transaction block");
+  auto portal = std::make_unique<Portal>();
+  portal->name = portal_name;
+  auto io = io_context();
+  io.arena = &portal->arena;
+  portal->parameters.reserve(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto& type = prepared->parameters[i];
+    types::Value v{type, inputs[i].is_null, {}};
+    if (!v.is_null) {
+      const auto bytes = portal->arena.copy(inputs[i].bytes);
+      v.datum = inputs[i].binary ? types::input_binary(as_bytes(bytes), type, io)
+                                 : types::input_text(bytes, type, io);
+      v.datum = types::copy_datum(v.datum, type.phys, portal->arena);
     }
-    if (!portal_name.empty() && parts.portals.contains(portal_name))
-      throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
-    portal->savepoint_depth = parts.savepoints.size();
-    parts.portals[portal_name] = std::move(portal);
-    co_return;
-  });
+    portal->parameters.push_back(v);
+  }
+  portal->statement = std::move(prepared);
+  if (!portal_name.empty() && parts.portals.contains(portal_name))
+    throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
+  portal->savepoint_depth = parts.savepoints.size();
+  parts.portals[portal_name] = std::move(portal);
 }
 
-Task<Outcome> Session::describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters,
-                                          std::vector<ResultColumn>* columns) {
-  auto& parts = *parts_;
-  co_return co_await guarded(parts, [&]() -> Task<> {
-    const auto prepared = find_prepared(parts, name);
-    *parameters = prepared->parameters;
-    *columns = prepared->columns;
-    co_return;
-  });
+const PreparedStatement& Session::prepared_statement(const std::string& name) const {
+  return *find_prepared(*parts_, name);
 }
-Task<Outcome> Session::describe_portal(const std::string& name, std::vector<ResultColumn>* columns) {
-  auto& parts = *parts_;
-  co_return co_await guarded(parts, [&]() -> Task<> {
-    *columns = find_portal(parts, name).statement->columns;
-    co_return;
-  });
+const PreparedStatement& Session::statement_of_portal(const std::string& name) const {
+  return *find_portal(*parts_, name).statement;
 }
+void Session::close_statement(const std::string& name) { parts_->prepared.erase(name); }
+void Session::close_portal(const std::string& name) { parts_->portals.erase(name); }
 
 Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultSink& sink) {
   auto& parts = *parts_;
@@ -462,15 +442,6 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
   co_return failure;
 }
 
-Task<Outcome> Session::close_statement(const std::string& name) {
-  parts_->prepared.erase(name);
-  co_return std::nullopt;
-}
-Task<Outcome> Session::close_portal(const std::string& name) {
-  parts_->portals.erase(name);
-  co_return std::nullopt;
-}
-
 Task<Outcome> Session::sync(ResultSink& sink) {
   auto& parts = *parts_;
   parts.sink = &sink;
@@ -481,6 +452,7 @@ Task<Outcome> Session::sync(ResultSink& sink) {
       std::erase_if(parts.portals, [](const auto& p) { return !p.second->is_cursor; });
     }
   });
+  report_settings(*this, sink);
   parts.sink = nullptr;
   co_return failure;
 }

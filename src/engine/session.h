@@ -68,16 +68,16 @@ class Session {
   // --- extended protocol. After a failure the protocol layer skips to Sync; sync() ends the implicit
   // transaction. ---
   Task<Outcome> parse(std::string name, std::string text, std::vector<Oid> parameter_types, ResultSink& sink);
-  Task<Outcome> bind(std::string portal, std::string statement, std::vector<ParameterInput> parameters,
-                     ResultSink& sink);
-  /// kInvalidSqlStatementName (26000), kInvalidCursorName (34000).
-  Task<Outcome> describe_statement(const std::string& name, std::vector<types::TypeRef>* parameters,
-                                   std::vector<ResultColumn>* columns);
-  Task<Outcome> describe_portal(const std::string& name, std::vector<ResultColumn>* columns);
+  // These wait for nothing; they throw Error, and the protocol layer calls fail_transaction().
+  void bind(const std::string& portal, const std::string& statement,
+            std::span<const ParameterInput> parameters, ResultSink& sink);
+  /// 26000 or 34000 if there is none. Valid until the session's next message.
+  [[nodiscard]] const PreparedStatement& prepared_statement(const std::string& name) const;
+  [[nodiscard]] const PreparedStatement& statement_of_portal(const std::string& name) const;
+  void close_statement(const std::string& name);
+  void close_portal(const std::string& name);
   /// At most max_rows rows (0: all): then suspended() instead of complete().
   Task<Outcome> execute(std::string portal, std::uint64_t max_rows, ResultSink& sink);
-  Task<Outcome> close_statement(const std::string& name);
-  Task<Outcome> close_portal(const std::string& name);
   Task<Outcome> sync(ResultSink& sink);
   /// Statement failed in the protocol layer itself (bad message): same effect as a failed statement.
   Task<> fail_transaction();

@@ -108,16 +108,19 @@ std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, cons
 Task<std::shared_ptr<const plan::ExecutionPlan>> make_settled_plan(
     Session::Parts& parts, const sql::Node& statement, std::vector<types::TypeRef>* parameter_types,
     std::span<const types::Value> values);
-/// The plan of a prepared statement for the present catalog and settings: another session's, if all that it
-/// depends on is the same, or a new one. nullptr with `only_shared`: there is none to share.
-std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement,
-                                                 bool only_shared = false);
-/// Makes it findable for others; `key`: plan_key() of before it was made.
+/// All that a plan depends on, for PlanCache; empty: it is this session's alone (uncommitted DDL).
+std::string plan_key(Session::Parts& parts, const PreparedStatement& statement);
+/// nullptr: nobody holds one that is good enough.
+std::shared_ptr<PreparedPlan> find_shared_plan(Session::Parts& parts, const std::string& key);
+/// Makes a new plan findable for others; `key`: plan_key() of before it was made.
 std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
                                          std::shared_ptr<const plan::ExecutionPlan> plan,
                                          std::vector<types::TypeRef> parameters);
-/// All that a plan depends on, for PlanCache; empty: it is this session's alone (uncommitted DDL).
-std::string plan_key(Session::Parts& parts, const PreparedStatement& statement);
+/// A shared plan of the statement for the present catalog and settings, or a new one.
+std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement);
+/// Where the statement's plan is of another catalog or other settings: a new one. 0A000 if its result has
+/// other types than clients were told.
+void refresh_plan(Session::Parts& parts, PreparedStatement& statement);
 std::vector<ResultColumn> result_columns(const plan::ExecutionPlan& plan);
 /// Takes the table locks that a plan needs; true if the catalog changed while waiting: bind again.
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan);

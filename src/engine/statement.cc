@@ -280,20 +280,36 @@ std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
   return shared;
 }
 
-std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement,
-                                                 bool only_shared) {
+std::shared_ptr<PreparedPlan> find_shared_plan(Session::Parts& parts, const std::string& key) {
+  if (key.empty()) return nullptr;
+  auto shared = parts.database.plan_cache().find(key);
+  if (shared == nullptr || !sizes_hold(parts, *shared)) return nullptr;
+  parts.database.engine_metrics().plans_shared.inc();
+  return shared;
+}
+
+std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const PreparedStatement& statement) {
   auto key = plan_key(parts, statement);
-  if (!key.empty()) {
-    auto shared = parts.database.plan_cache().find(key);
-    if (shared != nullptr && sizes_hold(parts, *shared)) {
-      parts.database.engine_metrics().plans_shared.inc();
-      return shared;
-    }
-  }
-  if (only_shared) return nullptr;
+  if (auto shared = find_shared_plan(parts, key)) return shared;
   auto parameters = statement.parameters;
   auto plan = make_plan(parts, *statement.statement, &parameters, {});
   return share_plan(parts, std::move(key), std::move(plan), std::move(parameters));
+}
+
+void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
+  const auto version = parts.catalog()->version;
+  const auto settings = parts.session.settings().generation();
+  if (prepared.plan != nullptr && prepared.catalog_version == version &&
+      prepared.settings_generation == settings)
+    return;
+  auto plan = make_prepared_plan(parts, prepared);
+  if (!std::ranges::equal(
+          plan->columns, prepared.columns, {}, [](const auto& c) { return c.type.oid; },
+          [](const auto& c) { return c.type.oid; }))
+    throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
+  prepared.plan = std::move(plan);
+  prepared.catalog_version = version;
+  prepared.settings_generation = settings;
 }
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {

@@ -145,6 +145,32 @@ def test_portal_with_row_limit(context):
         assert error(wire.until("Z"))["C"] == "34000"
 
 
+def test_cursors_and_portals_are_the_same(context):
+    """A cursor of SQL can be described and executed by the protocol, a portal of the protocol fetched from by SQL."""
+    with connected(context) as wire:
+        wire.query("begin")
+        wire.query("declare c cursor for select g, 'row ' || g from generate_series(1, 5) g")
+        wire.raw(describe("P", "c") + execute("c", 2) + encode("S"))
+        messages = wire.until("Z")
+        assert kinds(messages) == "TDDsZ" and [r[0] for r in rows(messages)] == [b"1", b"2"], messages
+        assert [r[0] for r in rows(wire.query("fetch 2 from c"))] == [b"3", b"4"]
+        wire.raw(execute("c") + execute("c") + encode("S"))
+        messages = wire.until("Z")
+        assert kinds(messages) == "DCCZ" and rows(messages)[0][1] == b"row 5", messages
+        wire.raw(parse("select g from generate_series(1, 4) g") + bind(portal="p") + execute("p", 1) + bind(portal="q") + encode("S"))
+        assert rows(wire.until("Z")) == [[b"1"]]
+        assert rows(wire.query("fetch 2 from p")) == [[b"2"], [b"3"]]
+        assert error(wire.query("fetch 2 from q"))["C"] == "0A000"
+        wire.query("rollback")
+        wire.raw(parse("set work_mem = '5MB'", name="set") + bind(portal="u", name="set") + describe("P", "u") + encode("S"))
+        assert kinds(wire.until("Z")) == "12nZ"
+        wire.raw(describe("P", "nothing") + execute("nothing") + encode("S"))
+        assert error(wire.until("Z"))["C"] == "34000"
+        wire.raw(describe("S", "nothing") + encode("S"))
+        assert error(wire.until("Z"))["C"] == "26000"
+        assert rows(wire.query("select 1")) == [[b"1"]]
+
+
 def test_error_skips_to_sync(context):
     with connected(context) as wire:
         wire.raw(parse("select 1/0") + bind() + execute() + parse("select 2") + bind() + execute() + encode("S") +

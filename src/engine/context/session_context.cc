@@ -172,7 +172,12 @@ std::vector<catalog::ActivityRow> SessionContext::activity() {
     r.application_name = a->application_name;
     r.client_address = a->client_address;
     r.protocol = a->protocol;
-    r.state = a->state;
+    switch (a->state) {
+      case SessionState::kIdle: r.state = "idle"; break;
+      case SessionState::kActive: r.state = "active"; break;
+      case SessionState::kInTransaction: r.state = "idle in transaction"; break;
+      case SessionState::kFailedTransaction: r.state = "idle in transaction (aborted)"; break;
+    }
     r.query = a->query;
     r.backend_start_us = a->backend_start_us;
     r.transaction_start_us = a->transaction_start_us;

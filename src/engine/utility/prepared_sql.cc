@@ -57,17 +57,7 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
     const auto bound = binder::bind_constant_expression(*s.arguments[i], input, prepared->parameters[i]);
     portal.parameters.push_back(expression::evaluate_constant(*bound, run, portal.arena));
   }
-  if (prepared->plan == nullptr || prepared->catalog_version != catalog->version ||
-      prepared->settings_generation != c.parts.session.settings().generation()) {
-    prepared->plan = make_prepared_plan(c.parts, *prepared);
-    prepared->catalog_version = catalog->version;
-    prepared->settings_generation = c.parts.session.settings().generation();
-    const auto& columns = prepared->plan->columns;
-    bool same = columns.size() == prepared->columns.size();
-    for (std::size_t i = 0; same && i < columns.size(); ++i)
-      same = columns[i].type.oid == prepared->columns[i].type.oid;
-    if (!same) throw error(sqlstate::kFeatureNotSupported, "cached plan must not change result type");
-  }
+  refresh_plan(c.parts, *prepared);
   portal.plan = prepared->plan->plan;
   portal.prepared = prepared->plan;
   if (c.parts.read_only && !portal.plan->read_only)
@@ -112,6 +102,15 @@ Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStat
   while (co_await lock_relations(c.parts, *portal->plan))
     portal->plan = make_plan(c.parts, *s.query, nullptr, {});
   check_privileges(c.parts, portal->plan->privileges);
+  // The protocol may describe and execute the cursor as a portal.
+  portal->statement = std::make_shared<PreparedStatement>();
+  portal->statement->text = std::string{c.text};
+  portal->statement->arena = std::make_shared<Arena>();
+  const auto again = sql::parse(portal->statement->text, *portal->statement->arena);
+  RUSTBD_ASSERT(again.size() == 1);
+  portal->statement->statement = sql::as<sql::DeclareCursorStatement>(again[0].statement).query;
+  portal->statement->is_query = true;
+  portal->statement->columns = result_columns(*portal->plan);
   c.transaction().begin_statement();
   start_run(c.parts, *portal);
   c.parts.portals[name] = std::move(portal);
@@ -132,6 +131,7 @@ Task<std::string> fetch_cursor(UtilityContext& c, const sql::FetchStatement& s) 
     throw error(sqlstate::kObjectNotInPrerequisiteState, "cursor can only scan forward")
         .with_hint("Declare it with SCROLL option to enable backward scan.");
   }
+  if (portal.run == nullptr && !portal.done) throw not_supported("FETCH from a portal that was not executed");
   const auto columns = result_columns(*portal.plan);
   if (!s.is_move) c.sink.columns(columns);
   const auto before = portal.rows;

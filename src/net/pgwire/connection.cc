@@ -158,10 +158,10 @@ Task<> Connection::handle(const Message& message) {
     switch (message.type) {
       case 'Q': co_await handle_query(reader); break;
       case 'P': co_await handle_parse(reader); break;
-      case 'B': co_await handle_bind(reader); break;
-      case 'D': co_await handle_describe(reader); break;
+      case 'B': handle_bind(reader); break;
+      case 'D': handle_describe(reader); break;
       case 'E': co_await handle_execute(reader); break;
-      case 'C': co_await handle_close(reader); break;
+      case 'C': handle_close(reader); break;
       case 'S': co_await handle_sync(); break;
       case 'H': sink_.flush(); break;
       case 'd':
@@ -176,9 +176,11 @@ Task<> Connection::handle(const Message& message) {
     failure = std::move(e);
   } catch (const std::bad_alloc&) {
     failure = Error{sqlstate::kOutOfMemory, "out of memory"};
+  } catch (const std::exception& e) {
+    failure = Error{sqlstate::kInternalError, fmt::format("internal error: {}", e.what())};
   }
   if (!failure) co_return;
-  // Our own failure, before the session has seen the message: the same effect as a failed statement.
+  // Our own failure, or one of what the session does at once: the same effect as a failed statement.
   const bool ready = !is_extended(message.type);
   const auto statement = message.type == 'Q' ? std::string_view{text_} : std::string_view{};
   co_await session_->fail_transaction();

@@ -49,10 +49,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   // connection_extended.cc
   Task<> handle_parse(MessageReader reader);
-  Task<> handle_bind(MessageReader reader);
-  Task<> handle_describe(MessageReader reader);
+  void handle_bind(MessageReader reader);
+  void handle_describe(MessageReader reader);
   Task<> handle_execute(MessageReader reader);
-  Task<> handle_close(MessageReader reader);
+  void handle_close(MessageReader reader);
   Task<> handle_sync();
   void finish_extended(engine::Outcome failure, std::string_view statement);
 

@@ -37,7 +37,7 @@ Task<> Connection::handle_parse(MessageReader reader) {
   finish_extended(std::move(failure), for_errors);
 }
 
-Task<> Connection::handle_bind(MessageReader reader) {
+void Connection::handle_bind(MessageReader reader) {
   std::string portal{reader.text()}, statement{reader.text()};
   const auto formats = read_formats(reader);
   const std::size_t count = reader.u16();
@@ -56,45 +56,36 @@ Task<> Connection::handle_bind(MessageReader reader) {
   auto result_formats = read_formats(reader);
   reader.end();
   sink_.begin(false, {}, {});
-  auto failure = co_await session_->bind(portal, std::move(statement), std::move(values), sink_);
-  if (!failure && result_formats.size() > 1) {
-    std::vector<engine::ResultColumn> columns;
-    failure = co_await session_->describe_portal(portal, &columns);
-    if (!failure && columns.size() != result_formats.size()) {
-      co_await session_->close_portal(portal);
+  session_->bind(portal, statement, values, sink_);
+  if (result_formats.size() > 1) {
+    const auto columns = session_->statement_of_portal(portal).columns.size();
+    if (columns != result_formats.size()) {
+      session_->close_portal(portal);
       throw error(sqlstate::kProtocolViolation, "bind message has {} result formats but query has {} columns",
-                  result_formats.size(), columns.size());
+                  result_formats.size(), columns);
     }
   }
-  if (!failure) {
-    portal_formats_.insert_or_assign(std::move(portal), std::move(result_formats));
-    put_empty(channel_->out(), '2');
-  }
-  finish_extended(std::move(failure), {});
+  portal_formats_.insert_or_assign(std::move(portal), std::move(result_formats));
+  put_empty(channel_->out(), '2');
 }
 
-Task<> Connection::handle_describe(MessageReader reader) {
+void Connection::handle_describe(MessageReader reader) {
   const char kind = static_cast<char>(reader.byte());
   const std::string name{reader.text()};
   reader.end();
-  std::vector<engine::ResultColumn> columns;
-  std::vector<types::TypeRef> parameters;
+  const engine::PreparedStatement* statement = nullptr;
   std::span<const std::uint16_t> formats;
-  engine::Outcome failure;
   if (kind == 'S') {
-    failure = co_await session_->describe_statement(name, &parameters, &columns);
-    if (!failure) put_parameter_description(channel_->out(), parameters);
+    statement = &session_->prepared_statement(name);
+    put_parameter_description(channel_->out(), statement->parameters);
   } else if (kind == 'P') {
-    failure = co_await session_->describe_portal(name, &columns);
+    statement = &session_->statement_of_portal(name);
     if (const auto it = portal_formats_.find(name); it != portal_formats_.end()) formats = it->second;
   } else {
     throw error(sqlstate::kProtocolViolation, "invalid DESCRIBE message subtype {}", static_cast<int>(kind));
   }
-  if (!failure) {
-    if (columns.empty()) put_empty(channel_->out(), 'n');
-    else put_row_description(channel_->out(), columns, formats);
-  }
-  finish_extended(std::move(failure), {});
+  if (statement->columns.empty()) put_empty(channel_->out(), 'n');
+  else put_row_description(channel_->out(), statement->columns, formats);
 }
 
 Task<> Connection::handle_execute(MessageReader reader) {
@@ -111,21 +102,19 @@ Task<> Connection::handle_execute(MessageReader reader) {
   finish_extended(std::move(failure), {});
 }
 
-Task<> Connection::handle_close(MessageReader reader) {
+void Connection::handle_close(MessageReader reader) {
   const char kind = static_cast<char>(reader.byte());
   const std::string name{reader.text()};
   reader.end();
-  engine::Outcome failure;
   if (kind == 'S') {
-    failure = co_await session_->close_statement(name);
+    session_->close_statement(name);
   } else if (kind == 'P') {
-    failure = co_await session_->close_portal(name);
+    session_->close_portal(name);
     portal_formats_.erase(name);
   } else {
     throw error(sqlstate::kProtocolViolation, "invalid CLOSE message subtype {}", static_cast<int>(kind));
   }
-  if (!failure) put_empty(channel_->out(), '3');
-  finish_extended(std::move(failure), {});
+  put_empty(channel_->out(), '3');
 }
 
 Task<> Connection::handle_sync() {
