@@ -125,15 +125,15 @@ class Locker {
   // The present wait: changed by the owner, or under the mutex of wait_key_'s shard.
   enum class WaitState : std::uint8_t { kNone, kQueued, kGranted, kCancelled, kTimedOut };
   std::atomic<WaitState> wait_state_{WaitState::kNone};
-  LockKey wait_key_;                              // graph mutex, and the owner
-  std::uint8_t wait_mode_ = 0;                    // the same
-  bool wait_counts_strong_ = false;               // the owner
-  io::WaitToken wait_token_;                      // shard mutex
-  std::uint64_t wait_round_ = 0;                  // shard mutex; tells a late timer from a present wait
-  std::mutex cancel_mutex_;                       // protects wait_where_
-  LockKey wait_where_;                            // copy of wait_key_ for cancel_wait()
-  std::vector<Locker*> waits_for_;                // graph mutex
-  std::uint64_t visited_ = 0;                     // graph mutex
+  LockKey wait_key_;                          // graph mutex, and the owner
+  std::uint8_t wait_mode_ = 0;                // the same
+  bool wait_counts_strong_ = false;           // the owner
+  io::WaitToken wait_token_;                  // shard mutex
+  std::atomic<std::uint64_t> wait_round_{0};  // shard mutex to write; tells a late timer from a present wait
+  std::mutex cancel_mutex_;                   // protects wait_where_
+  LockKey wait_where_;                        // copy of wait_key_ for cancel_wait()
+  std::vector<Locker*> waits_for_;            // graph mutex
+  std::uint64_t visited_ = 0;                 // graph mutex
   std::atomic<std::uint64_t> transaction_id_{0};  // for texts; 0: none yet
   std::uint64_t serial_ = 0;                      // lockers mutex at creation, then constant
   friend class Transaction;
