@@ -1,5 +1,6 @@
 #include "rustbd/engine/prepared_plan.h"
 
+#include <algorithm>
 #include <atomic>
 
 namespace rustbd::engine {
@@ -34,13 +35,6 @@ void PlanCache::add(std::string key, const std::shared_ptr<PreparedPlan>& plan) 
   if (plans_.size() < sweep_at_) return;
   std::erase_if(plans_, [](const auto& entry) { return entry.second.expired(); });
   sweep_at_ = std::max<std::size_t>(64, 2 * plans_.size());
-}
-
-std::size_t PlanCache::size() const {
-  const std::scoped_lock lock(mutex_);
-  std::size_t n = 0;
-  for (const auto& [key, plan] : plans_) n += plan.expired() ? 0 : 1;
-  return n;
 }
 
 }  // namespace rustbd::engine

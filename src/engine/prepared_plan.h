@@ -53,10 +53,9 @@ class PlanCache {
   /// `key`: all that the plan depends on. nullptr: nobody has one.
   std::shared_ptr<PreparedPlan> find(const std::string& key);
   void add(std::string key, const std::shared_ptr<PreparedPlan>& plan);
-  [[nodiscard]] std::size_t size() const;
 
  private:
-  mutable std::mutex mutex_;  // protects plans_; held for look-ups only
+  std::mutex mutex_;  // protects plans_; held for look-ups only
   std::unordered_map<std::string, std::weak_ptr<PreparedPlan>> plans_;
   std::size_t sweep_at_ = 64;  // plans_ is cleared of the dead when it has this many
 };

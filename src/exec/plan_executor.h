@@ -21,8 +21,8 @@ class PlanExecutor {
   Flow next(Chunk& out);
   /// Back to the start; the plan runs again with the parameters as they then are.
   void restart();
-  /// Another execution begins: RunState::begin() was called. Only after the one before is_renewed(), and
-  /// restart().
+  /// Another execution begins, with what RunState::begin() was given. Only where the one before ended
+  /// is_renewed(), and after a restart().
   void attach();
   /// Whether the finished plan can serve another execution: all of its stages were renewed (Stage::renew).
   [[nodiscard]] bool is_renewed() const;

@@ -1,5 +1,6 @@
 """Prepared statements whose executions, in any session, share a plan and its runs (docs/decisions/049)."""
 import collections
+import contextlib
 import pathlib
 import random
 import re
@@ -25,6 +26,14 @@ def connect(server):
     connection.autocommit = True
     psycopg2.extensions.register_type(differential.RAW, connection)
     return connection
+
+
+@contextlib.contextmanager
+def two_sessions():
+    """A server and a cursor of each of two sessions on it."""
+    with Rustbd() as server, contextlib.closing(connect(server)) as one, contextlib.closing(connect(server)) as two:
+        with one.cursor() as a, two.cursor() as b:
+            yield server, a, b
 
 
 def answer(cursor, statement):
@@ -74,57 +83,49 @@ def test_each_query_again_and_again(context):
 
 def test_sessions_with_other_settings_have_other_plans(context):
     """What a plan has computed already is of the settings that it was made under."""
-    with Rustbd() as server:
-        one, two = connect(server), connect(server)
-        with one.cursor() as a, two.cursor() as b:
-            a.execute("create schema s; create table public.t (a integer); create table s.t (a integer); insert into public.t values (1); insert into s.t values (2)")
-            b.execute("set search_path = s, public; set timezone = 'America/New_York'; set datestyle = 'SQL, DMY'")
-            for cursor in (a, b, a, b):
-                cursor.execute("prepare p as select a, timestamptz '2024-01-02 00:00:00', date '01/02/2024' from t")
-                cursor.execute("execute p")
-                cursor.execute("execute p")
-                got = cursor.fetchall()
-                want = [("1", "2024-01-02 00:00:00+00", "2024-01-02")] if cursor is a else [("2", "02/01/2024 00:00:00 EST", "01/02/2024")]
-                assert got == want, got
-                cursor.execute("deallocate p")
-            shared = metric(server, "rustbd_plans_shared_total")
-            b.execute("reset all")
-            for cursor in (a, b):
-                cursor.execute("prepare p as select a from t")
-            assert metric(server, "rustbd_plans_shared_total") == shared + 1
-            # A plan is made anew in every session after DDL, also that of the session itself before it commits.
-            a.execute("begin; alter table t add column b integer default 5; deallocate p; prepare p as select * from t; execute p")
-            assert a.fetchall() == [("1", "5")]
-            b.execute("prepare q as select 1")
-            a.execute("rollback")
-            a.execute("deallocate p; prepare p as select * from t; execute p")
-            assert a.fetchall() == [("1",)]
-        one.close()
-        two.close()
+    with two_sessions() as (server, a, b):
+        a.execute("create schema s; create table public.t (a integer); create table s.t (a integer); insert into public.t values (1); insert into s.t values (2)")
+        b.execute("set search_path = s, public; set timezone = 'America/New_York'; set datestyle = 'SQL, DMY'")
+        for cursor in (a, b, a, b):
+            cursor.execute("prepare p as select a, timestamptz '2024-01-02 00:00:00', date '01/02/2024' from t")
+            cursor.execute("execute p")
+            cursor.execute("execute p")
+            got = cursor.fetchall()
+            want = [("1", "2024-01-02 00:00:00+00", "2024-01-02")] if cursor is a else [("2", "02/01/2024 00:00:00 EST", "01/02/2024")]
+            assert got == want, got
+            cursor.execute("deallocate p")
+        shared = metric(server, "rustbd_plans_shared_total")
+        b.execute("reset all")
+        for cursor in (a, b):
+            cursor.execute("prepare p as select a from t")
+        assert metric(server, "rustbd_plans_shared_total") == shared + 1
+        # A plan is made anew in every session after DDL, also that of the session itself before it commits.
+        a.execute("begin; alter table t add column b integer default 5; deallocate p; prepare p as select * from t; execute p")
+        assert a.fetchall() == [("1", "5")]
+        b.execute("prepare q as select 1")
+        a.execute("rollback")
+        a.execute("deallocate p; prepare p as select * from t; execute p")
+        assert a.fetchall() == [("1",)]
 
 
 def test_a_moment_is_not_shared(context):
     """'now' is of the moment at which the session itself prepared, whoever prepared the same before."""
-    with Rustbd() as server:
-        one, two = connect(server), connect(server)
-        with one.cursor() as a, two.cursor() as b:
-            a.execute("create table t (at timestamptz)")
-            text = "prepare p as select 'now'::timestamptz, array['now', '2001-01-01']::timestamptz[], a.at from t a right join (select 1) b on true"
-            a.execute(text)
-            a.execute("execute p")
-            first = a.fetchall()
-            b.execute(text)
-            b.execute("execute p")
-            second = b.fetchall()
-            assert first[0][0] < second[0][0] and first[0][1] < second[0][1], (first, second)
-            a.execute("execute p")
-            assert a.fetchall() == first
-            a.execute("deallocate p")
-            a.execute(text)
-            a.execute("execute p")
-            assert a.fetchall()[0][0] > second[0][0]
-        one.close()
-        two.close()
+    with two_sessions() as (_, a, b):
+        a.execute("create table t (at timestamptz)")
+        text = "prepare p as select 'now'::timestamptz, array['now', '2001-01-01']::timestamptz[], a.at from t a right join (select 1) b on true"
+        a.execute(text)
+        a.execute("execute p")
+        first = a.fetchall()
+        b.execute(text)
+        b.execute("execute p")
+        second = b.fetchall()
+        assert first[0][0] < second[0][0] and first[0][1] < second[0][1], (first, second)
+        a.execute("execute p")
+        assert a.fetchall() == first
+        a.execute("deallocate p")
+        a.execute(text)
+        a.execute("execute p")
+        assert a.fetchall()[0][0] > second[0][0]
 
 
 def test_rolled_back_changes_take_their_plans_along(context):
@@ -186,9 +187,8 @@ def test_many_sessions_count_together(context):
         for thread in threads:
             thread.join()
         assert not failures, failures[0]
-        total = sum(moved, collections.Counter())
         want = {str(i): sum(m[i] for m in moved) for i in range(10)}
         with connect(server) as check, check.cursor() as cursor:
             cursor.execute("select id, n from t")
-            assert {row[0]: int(row[1]) for row in cursor.fetchall()} == want, total
+            assert {row[0]: int(row[1]) for row in cursor.fetchall()} == want
         assert metric(server, "rustbd_runs_again_total") > 1000
