@@ -20,6 +20,10 @@ class CatalogSnapshot {
 
   /// Rises with every committed DDL.
   std::uint64_t version = 0;
+  /// Of the last of them, since the start: who uses the snapshot must read rows as of then or later, and show
+  /// nothing before it is durable.
+  CommitTimestamp commit_ts{};
+  Lsn commit_lsn{};
 
   [[nodiscard]] RelationPtr relation(Oid oid) const { return find(relations_, oid); }
   [[nodiscard]] RelationPtr relation(Oid schema, std::string_view name) const {

@@ -290,7 +290,7 @@ Task<> CatalogStore::write_row(txn::Transaction& txn, CatalogChanges& changes, O
   changes.view_ = nullptr;
   if (!changes.registered_) {
     changes.registered_ = true;
-    txn.on_commit([this, &changes](CommitTimestamp) { publish(changes); });
+    txn.on_commit([this, &txn, &changes](CommitTimestamp ts) { publish(changes, ts, txn.commit_lsn()); });
   }
 }
 
@@ -399,7 +399,7 @@ Task<> CatalogStore::remove(txn::Transaction& txn, CatalogChanges& changes, Obje
   changes.view_ = nullptr;
   if (!changes.registered_) {
     changes.registered_ = true;
-    txn.on_commit([this, &changes](CommitTimestamp) { publish(changes); });
+    txn.on_commit([this, &txn, &changes](CommitTimestamp ts) { publish(changes, ts, txn.commit_lsn()); });
   }
   if (object_class == ObjectClass::kRelation) co_await remove(txn, changes, ObjectClass::kStatistics, id);
 }
@@ -424,7 +424,7 @@ std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
   return view_;
 }
 
-void CatalogStore::publish(CatalogChanges& changes) {
+void CatalogStore::publish(CatalogChanges& changes, CommitTimestamp ts, Lsn lsn) {
   changes.registered_ = false;
   if (changes.changes_.empty()) return;
   std::lock_guard lock{mutex_};
@@ -436,6 +436,8 @@ void CatalogStore::publish(CatalogChanges& changes) {
   }
   link_references(*next);
   next->version = committed_.snapshot->version + 1;
+  next->commit_ts = ts;
+  next->commit_lsn = lsn;
   version_.store(next->version, std::memory_order_release);
   committed_.snapshot = std::move(next);
   changes.changes_.clear();

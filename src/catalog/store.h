@@ -106,7 +106,7 @@ class CatalogStore {
   void link_references(CatalogSnapshot& snapshot);
   Task<> write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition,
                    std::function<void(CatalogSnapshot&)> apply);
-  void publish(CatalogChanges& changes);
+  void publish(CatalogChanges& changes, CommitTimestamp ts, Lsn lsn);
   RowId row_of(const CatalogChanges& changes, const ObjectKey& key) const;
   static ObjectKey comment_object(const CommentKey& key);
 

@@ -427,7 +427,7 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
         use_plan(portal, prepared->plan);
       }
       check_privileges(parts, portal.plan->privileges);
-      parts.transaction->begin_statement();
+      begin_statement(parts);
       parts.context->begin_statement();
       start_run(parts, portal);
     }

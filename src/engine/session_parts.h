@@ -77,6 +77,9 @@ struct Session::Parts {
 // transaction_block.cc
 /// Begins a transaction if none runs.
 void ensure_transaction(Session::Parts& parts, bool single_read);
+/// Begins a statement of the transaction, after its locks were taken: it sees what made the catalog that it
+/// uses.
+void begin_statement(Session::Parts& parts);
 /// `several`: as StatementInput's.
 Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement,
                                             bool several);

@@ -492,7 +492,7 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
     portal.run.reset();
     portal.access.reset();
     co_await parts.transaction->rollback_to(start);
-    parts.transaction->begin_statement();
+    begin_statement(parts);
     start_run(parts, portal);
   }
 }
@@ -523,7 +523,7 @@ Task<> run_query(Session::Parts& parts, const StatementInput& input, ResultSink&
     portal.plan = make_plan(parts, *input.statement, types_or_null, input.parameters);
   }
   check_privileges(parts, portal.plan->privileges);
-  parts.transaction->begin_statement();
+  begin_statement(parts);
   parts.context->begin_statement();
   const auto columns = result_columns(*portal.plan);
   start_run(parts, portal);
@@ -560,7 +560,7 @@ Task<> run_statement(Session::Parts& parts, const StatementInput& input, ResultS
   const bool alone = input.top_level && !parts.in_block && !parts.implicit_block;
   ensure_transaction(parts, false);
   parts.context->begin_statement();
-  parts.transaction->begin_statement();
+  begin_statement(parts);
   UtilityContext context{parts, sink, input.text, input.parameters, alone};
   auto tag = co_await run_utility(context, statement);
   if (parts.transaction != nullptr) {

@@ -71,6 +71,12 @@ void ensure_transaction(Session::Parts& parts, bool single_read) {
   parts.transaction_start_us = parts.statement_start_us;
 }
 
+void begin_statement(Session::Parts& parts) {
+  const auto catalog = parts.catalog();
+  parts.transaction->depend_on(catalog->commit_ts, catalog->commit_lsn);
+  parts.transaction->begin_statement();
+}
+
 namespace {
 /// Deferred constraints.
 Task<> run_deferred_checks(Session::Parts& parts) {

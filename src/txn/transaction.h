@@ -124,6 +124,11 @@ class Transaction {
   }
   /// Called by reads for what they show; also by sequences. Any thread.
   void note_seen(std::uint64_t commit_ts, std::uint64_t end_lsn);
+  /// The next statement depends on this commit: also a single read sees it, durable or not.
+  void depend_on(CommitTimestamp ts, Lsn end) {
+    options_.seen = std::max(options_.seen, ts);
+    note_seen(ts.raw(), end.raw());
+  }
 
   /// Runs after a commit, when it is ordered and before it is acknowledged; and after an abort. For caches of
   /// the layers above (catalog snapshots). In order of registration. A transaction that is prepared loses
@@ -176,7 +181,7 @@ class Transaction {
 
   TransactionSystem& system_;
   Locker* locker_;  // the session's; of a prepared transaction: own_locker_
-  const TransactionOptions options_;
+  TransactionOptions options_;
   std::atomic<TxnState*> state_{nullptr};  // made at the first write; the system owns it
   std::uint64_t snapshot_ = 0;             // 0: none yet
   std::uint32_t snapshot_slot_ = 0;        // 0: none

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+import harness
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from wire import Wire, bind, describe, encode, error, execute, fields, kinds, parse, rows  # noqa: E402
 
@@ -169,6 +171,61 @@ def test_cursors_and_portals_are_the_same(context):
         wire.raw(describe("S", "nothing") + encode("S"))
         assert error(wire.until("Z"))["C"] == "26000"
         assert rows(wire.query("select 1")) == [[b"1"]]
+
+
+def test_prepared_statement_waits_for_its_tables(context):
+    """The second of its locks is held: it gives up in time, waits, and sees what the holder has made of the table."""
+    with connected(context) as holder, connected(context) as wire:
+        holder.query("drop table if exists first_table, second_table; create table first_table (i int); create table second_table (i int)")
+        holder.query("insert into first_table values (1); insert into second_table values (1), (2)")
+        run = bind(name="p") + execute() + encode("S")
+        wire.raw(parse("select count(*) from first_table f, second_table s", name="p") + run)
+        assert rows(wire.until("Z")) == [[b"2"]]
+        holder.query("begin")
+        holder.query("lock table second_table in access exclusive mode")
+        wire.query("set lock_timeout = '50ms'")
+        wire.raw(run)
+        assert error(wire.until("Z"))["C"] == "55P03"
+        wire.query("reset lock_timeout")
+        wire.raw(run)
+        harness.wait_until(lambda: rows(holder.query("select count(*) from pg_locks where not granted")) == [[b"1"]], "a waiter")
+        holder.query("alter table second_table add column more int; insert into second_table values (3)")
+        holder.query("commit")
+        messages = wire.until("Z")
+        assert rows(messages) == [[b"3"]], messages
+        assert rows(holder.query("select count(*) from pg_locks where relation in ('first_table'::regclass, 'second_table'::regclass)")) == [[b"0"]]
+        holder.query("drop table first_table, second_table")
+
+
+def test_a_reader_behind_a_rewrite_finds_the_rows(context):
+    """It is let in when the writer has committed, which may be before that is durable: new columns go with new rows."""
+    with connected(context) as writer, connected(context) as reader:
+        for number in range(40):
+            writer.query("drop table if exists rewritten; create table rewritten (i int); insert into rewritten select generate_series(1, 5)")
+            if number % 2:
+                read = encode("Q", b"select count(*) from rewritten\0")
+            else:
+                reader.raw(parse("select count(*) from rewritten", name=f"r{number}") + encode("S"))
+                reader.until("Z")
+                read = bind(name=f"r{number}") + execute() + encode("S")
+            if number % 4 < 2:
+                writer.query("begin; lock table rewritten in access exclusive mode")
+                reader.raw(read)
+                harness.wait_until(lambda: rows(writer.query("select count(*) from pg_locks where not granted")) == [[b"1"]], "a waiter")
+                writer.query("alter table rewritten alter column i type text; commit")
+            else:
+                writer.raw(encode("Q", b"alter table rewritten alter column i type text\0"))
+                reader.raw(read)
+                writer.until("Z")
+            messages = reader.until("Z")
+            assert rows(messages) == [[b"5"]], (number, messages)
+
+
+def test_settings_that_end_with_the_transaction_are_reported(context):
+    with connected(context) as wire:
+        wire.raw(parse("set local datestyle = 'German'") + bind() + execute() + encode("S"))
+        told = [m[1] for m in wire.until("Z") if m[0] == "S"]
+        assert [b"German" in t for t in told] == [True, False], told
 
 
 def test_error_skips_to_sync(context):

@@ -161,7 +161,7 @@ Task<> analyze_table(UtilityContext& c, std::function<std::shared_ptr<const cata
   const auto relation =
       co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareUpdateExclusive, find);
   if (relation == nullptr) co_return;
-  c.transaction().begin_statement();
+  begin_statement(c.parts);
   const auto sample = co_await take_sample(c, *relation);
   catalog::TableStatistics statistics;
   statistics.rows = sample.seen;

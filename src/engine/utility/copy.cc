@@ -419,7 +419,7 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
     for (const auto& k : relation->constraints)
       if (k->type == catalog::ConstraintType::kForeignKey)
         co_await lock_relation(c.parts, k->referenced_relation, txn::TableLockMode::kRowShare);
-    c.transaction().begin_statement();
+    begin_statement(c.parts);
     const auto rows = co_await copy_in(c, s, options, relation);
     co_return fmt::format("COPY {}", rows);
   }
@@ -446,7 +446,7 @@ Task<std::string> copy(UtilityContext& c, const sql::CopyStatement& s) {
   check_privileges(c.parts, portal.plan->privileges);
   const auto columns = result_columns(*portal.plan);
   if (columns.empty()) throw error(sqlstate::kFeatureNotSupported, "COPY query must have a RETURNING clause");
-  c.transaction().begin_statement();
+  begin_statement(c.parts);
   start_run(c.parts, portal);
   c.sink.copy_out_begin(options.format, columns.size());
   CopyOutSink sink{c.sink, options};

@@ -114,7 +114,7 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
                   "cannot execute EXPLAIN ANALYZE of this statement in a read-only transaction");
     co_await lock_relations(c.parts, *portal.plan);
     check_privileges(c.parts, portal.plan->privileges);
-    c.transaction().begin_statement();
+    begin_statement(c.parts);
     NullSink sink{c.sink};
     const auto started = clock.monotonic_us();
     portal.access = std::make_unique<StatementAccess>(c.parts);

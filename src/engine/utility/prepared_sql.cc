@@ -67,7 +67,7 @@ Task<std::string> execute_sql(UtilityContext& c, const sql::ExecuteStatement& s)
     portal.prepared = nullptr;
   }
   check_privileges(c.parts, portal.plan->privileges);
-  c.transaction().begin_statement();
+  begin_statement(c.parts);
   start_run(c.parts, portal);
   const auto columns = result_columns(*portal.plan);
   if (portal.plan->tag == plan::StatementTag::kSelect || !columns.empty()) c.sink.columns(columns);
@@ -111,7 +111,7 @@ Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStat
   portal->statement->statement = sql::as<sql::DeclareCursorStatement>(again[0].statement).query;
   portal->statement->is_query = true;
   portal->statement->columns = result_columns(*portal->plan);
-  c.transaction().begin_statement();
+  begin_statement(c.parts);
   start_run(c.parts, *portal);
   c.parts.portals[name] = std::move(portal);
   co_return "DECLARE CURSOR";

@@ -115,7 +115,7 @@ Task<std::string> set_transaction(UtilityContext& c, const sql::SetTransactionSt
       options.role = c.parts.current_oid;
       c.parts.transaction.reset();
       c.parts.transaction = c.system().begin(*c.parts.locker, options);
-      c.parts.transaction->begin_statement();
+      begin_statement(c.parts);
     }
     settings.set(prefix + "isolation", kNames[static_cast<std::size_t>(s.modes.isolation)], local, true);
   }

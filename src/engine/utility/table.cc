@@ -129,7 +129,7 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
   if (!s.with_data) co_return "CREATE TABLE AS";
   const auto stored = c.parts.catalog()->relation(relation->oid);
   txn::Table table{c.system(), stored->layout};
-  c.transaction().begin_statement();
+  begin_statement(c.parts);
   start_run(c.parts, portal);
   std::uint64_t rows = 0;
   types::Chunk chunk;
