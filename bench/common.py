@@ -63,7 +63,7 @@ class Server:
 
     def __init__(self, name: str, server, pid: int, data: pathlib.Path, log_folder: str):
         self.name, self.server, self.pid, self.data, self.log_folder = name, server, pid, pathlib.Path(data), log_folder
-        self.port = server.port
+        self.port, self.socket_dir = server.port, server.socket_dir
 
     def sql(self, text: str, *options: str) -> str:
         return self.server.sql(text, *options, timeout=3600)
@@ -99,14 +99,15 @@ def servers(options, rustbd_env=None, postgres_options=(), sealed=False):
         postgres_settings = ["fsync=on", *postgres_options]
         if options.buffer:
             postgres_settings.append("shared_buffers=" + options.buffer.replace("iB", "B"))
-        rustbd = stack.enter_context(harness.Rustbd(None, env=env))
+        rustbd = stack.enter_context(harness.Rustbd(None, env=env, socket_dir=stack.enter_context(scratch())))
         pair = [Server("RustBD", rustbd, rustbd.process.pid, rustbd.data, "wal")]
         if sealed:
             secret = pathlib.Path(stack.enter_context(scratch())) / "master.key"
             secret.write_text("5a" * 32)
             secret.chmod(0o600)
             other = stack.enter_context(harness.Rustbd(None, env={**env, "RUSTBD_ENCRYPTION_ENABLED": "true",
-                                                                  "RUSTBD_ENCRYPTION_KEY_SOURCE": f"file:{secret}"}))
+                                                                  "RUSTBD_ENCRYPTION_KEY_SOURCE": f"file:{secret}"},
+                                                       socket_dir=stack.enter_context(scratch())))
             pair.append(Server("RustBD sealed", other, other.process.pid, other.data, "wal"))
         if not options.alone:
             postgres = stack.enter_context(harness.Postgres(*postgres_settings))

@@ -43,22 +43,25 @@ def psql(port: int, sql: str, *options: str, user="postgres", check=True, timeou
 
 
 class Rustbd:
-    """A server process. `with Rustbd(dir) as server:` or start() and stop() or kill()."""
+    """A server process. `with Rustbd(dir) as server:` or start() and stop() or kill(). `socket_dir`: it listens on a Unix-domain socket
+    there too."""
 
-    def __init__(self, data=None, *flags: str, env=None):
+    def __init__(self, data=None, *flags: str, env=None, socket_dir=None):
         self.own = data is None
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="rustbd-"))
         self.flags = list(flags)
         self.env = env or {}
+        self.socket_dir = socket_dir
         self.port = self.http = 0
         self.process = None
         self.log_path = pathlib.Path(str(self.data) + ".log")
 
-    def start(self, wait=True, seconds=120):
-        self.port, self.http = free_port(), free_port()
+    def start(self, wait=True, seconds=120, port=None):
+        self.port, self.http = port or free_port(), free_port()
+        listen = f"127.0.0.1:{self.port}" + (f",{self.socket_dir}:{self.port}" if self.socket_dir else "")
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [binary(), "serve", "--data", str(self.data), "--insecure", "--listen", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}", *self.flags],
+            [binary(), "serve", "--data", str(self.data), "--insecure", "--listen", listen, "--http", f"127.0.0.1:{self.http}", *self.flags],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
         log.close()
         if wait:
@@ -130,7 +133,7 @@ class Postgres:
         subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def __enter__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.dir = self.socket_dir = pathlib.Path(tempfile.mkdtemp(prefix="postgres-"))
         if os.geteuid() == 0:
             shutil.chown(self.dir, "postgres", "postgres")
         self.data = self.dir / "data"

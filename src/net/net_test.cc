@@ -17,11 +17,13 @@ TEST(Addresses, TextForms) {
     EXPECT_EQ(to_text(parse_address(text)), text);
   EXPECT_EQ(parse_address("*:1").host, "");
   EXPECT_EQ(parse_address("[::1]:65535").port, 65535);
-  for (const char* bad : {"", "localhost", "::1:5433", "host:", "host:x", "host:65536", "host:-1", "host:1 "})
+  EXPECT_EQ(to_text(parse_address("/run/rustbd:5433")), "/run/rustbd:5433");
+  for (const char* bad : {"", "localhost", "::1:5433", "host:", "host:x", "host:65536", "host:-1", "host:1 ",
+                          "/run/rustbd", "/run/rustbd:0"})
     EXPECT_THROW(parse_address(bad), Error) << bad;
 }
 TEST(Addresses, Loopback) {
-  for (const char* host : {"127.0.0.1", "127.255.0.7", "::1", "localhost"})
+  for (const char* host : {"127.0.0.1", "127.255.0.7", "::1", "localhost", "/tmp"})
     EXPECT_TRUE(is_loopback({.host = host})) << host;
   // Names that only look like a loopback address may lead anywhere.
   for (const char* host : {"", "0.0.0.0", "::", "10.127.0.1", "127.example.org", "127.0.0.1.example.org"})
@@ -56,7 +58,7 @@ class FakeTransport final : public Transport {
     finish_write(false);
   }
   [[nodiscard]] const std::string& peer() const override { return peer_; }
-  [[nodiscard]] bool peer_is_loopback() const override { return true; }
+  [[nodiscard]] bool is_local() const override { return false; }
 
   void receive(std::string text) {
     incoming_.push_back(std::move(text));
@@ -148,8 +150,8 @@ std::string message(char type, std::string_view body) {
 }
 
 TEST_F(ChannelTest, MessagesFromSingleBytesAndFromOnePiece) {
-  const auto all = message('Q', std::string("select 1\0", 9)) + message('S', "") +
-                   message('d', std::string(90'000, 'x'));
+  const auto all =
+      message('Q', std::string("select 1\0", 9)) + message('S', "") + message('d', std::string(90'000, 'x'));
   start_reading();
   for (const char c : all.substr(0, 40)) on_lane([&] { peer_->receive({c}); });
   on_lane([&] { peer_->receive(all.substr(40)); });
@@ -225,7 +227,7 @@ TEST_F(ChannelTest, ALostPeerFreesAllThatWait) {
   start_reading();
   write("kept back", durable);
   const auto flushed = channel_->flushed();
-  on_lane([&] { peer_->receive(""); });   // a read of nothing: the end of the stream
+  on_lane([&] { peer_->receive(""); });  // a read of nothing: the end of the stream
   EXPECT_TRUE(gone);
   EXPECT_TRUE(flushed.fired());
   EXPECT_TRUE(peer_->closed);

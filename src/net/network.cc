@@ -2,6 +2,9 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <charconv>
 
@@ -12,6 +15,7 @@ namespace rustbd::net {
 
 namespace {
 constexpr int kBacklog = 1024;
+constexpr std::size_t kLocalPathMax = sizeof(sockaddr_un::sun_path) - 1;
 constexpr auto kAcceptRetry = std::chrono::milliseconds{100};  // after EMFILE and the like
 
 std::string host_and_port(std::string_view host, std::uint16_t port) {
@@ -44,7 +48,8 @@ std::vector<Tcp::endpoint> resolve(const Address& address) {
 
 Address parse_address(std::string_view text, bool optional) {
   const auto bad = [&] {
-    return error(sqlstate::kInvalidParameterValue, "invalid address \"{}\": expected HOST:PORT", text);
+    return error(sqlstate::kInvalidParameterValue,
+                 "invalid address \"{}\": expected HOST:PORT or /DIRECTORY:PORT", text);
   };
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) throw bad();
@@ -57,10 +62,13 @@ Address parse_address(std::string_view text, bool optional) {
   const auto port = text.substr(colon + 1);
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), a.port);
   if (failure != std::errc{} || end != port.data() + port.size()) throw bad();
+  if (is_local(a) && a.port == 0) throw bad();  // the port is the socket's name: there is no free one
   return a;
 }
 std::string to_text(const Address& address) { return host_and_port(address.host, address.port); }
+bool is_local(const Address& address) { return address.host.starts_with('/'); }
 bool is_loopback(const Address& address) {
+  if (is_local(address)) return true;
   // A numeric address, not a name that begins like one: "127.example.org" may lead anywhere.
   in_addr v4{};
   if (inet_pton(AF_INET, address.host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
@@ -100,39 +108,86 @@ void Network::set_tls(const TlsFiles& files) {
 bool Network::has_tls() const { return impl_->tls_context() != nullptr; }
 
 std::string Network::listen(const Address& address, ConnectionFactory factory) {
+  return is_local(address) ? impl_->listen_local(address, factory) : impl_->listen_tcp(address, factory);
+}
+
+std::string Network::Impl::listen_tcp(const Address& address, const ConnectionFactory& factory) {
   std::string bound;
   auto wanted = address;
   for (const auto& endpoint : resolve(address)) {
-    auto listener = std::make_shared<Impl::Listener>(impl_->lanes[0]->context);
+    auto listener = std::make_shared<Listener>(lanes[0]->context);
     listener->factory = factory;
     boost::system::error_code failure;
     auto local = endpoint;
     local.port(wanted.port);
-    listener->acceptor.open(local.protocol(), failure);
-    if (!failure) listener->acceptor.set_option(Tcp::acceptor::reuse_address(true), failure);
-    if (!failure && local.address().is_v6()) listener->acceptor.set_option(asio::ip::v6_only(true), failure);
-    if (!failure) listener->acceptor.bind(local, failure);
-    if (!failure) listener->acceptor.listen(kBacklog, failure);
+    auto& acceptor = listener->acceptor;
+    acceptor.open(local.protocol(), failure);
+    if (!failure) acceptor.set_option(Tcp::acceptor::reuse_address(true), failure);
+    if (!failure && local.address().is_v6()) acceptor.set_option(asio::ip::v6_only(true), failure);
+    if (!failure) acceptor.bind(local, failure);
+    if (!failure) acceptor.listen(kBacklog, failure);
     if (failure) {
       const bool absent = failure == boost::system::errc::address_family_not_supported ||
                           failure == boost::system::errc::address_not_available;
       if (absent && (address.optional || address.host.empty())) {
-        if (log_line)
-          log_line(fmt::format("not listening on {}: {}",
-                               host_and_port(local.address().to_string(), local.port()), failure.message()));
+        if (owner->log_line)
+          owner->log_line(fmt::format("not listening on {}: {}",
+                                      host_and_port(local.address().to_string(), local.port()),
+                                      failure.message()));
         continue;
       }
       throw error(sqlstate::kIoError, "could not listen on {}: {}",
                   host_and_port(local.address().to_string(), local.port()), failure.message());
     }
-    const auto at = listener->acceptor.local_endpoint();
+    const auto at = tcp_endpoint(acceptor.local_endpoint());
     wanted.port = at.port();
     if (!bound.empty()) bound += ", ";
     bound += host_and_port(at.address().to_string(), at.port());
-    impl_->listeners.push_back(listener);
-    impl_->lanes[0]->post([impl = impl_.get(), listener] { impl->accept(listener); });
+    start(std::move(listener));
   }
   return bound;
+}
+
+std::string Network::Impl::listen_local(const Address& address, const ConnectionFactory& factory) {
+  const auto path = fmt::format("{}/.s.PGSQL.{}", address.host, address.port);
+  const auto could_not = [&](std::string_view why) {
+    return error(sqlstate::kIoError, "could not listen on {}: {}", path, why);
+  };
+  if (path.size() > kLocalPathMax)
+    throw could_not(fmt::format("the path is longer than {} bytes", kLocalPathMax));
+  const asio::local::stream_protocol::endpoint endpoint{path};
+  boost::system::error_code failure;
+  {
+    asio::local::stream_protocol::socket probe{lanes[0]->context};
+    probe.connect(endpoint, failure);
+    if (!failure) throw could_not("another server is listening there");
+    struct stat file {};
+    // Nobody behind it: its server was killed.
+    if (failure == boost::system::errc::connection_refused && ::lstat(path.c_str(), &file) == 0 &&
+        S_ISSOCK(file.st_mode))
+      ::unlink(path.c_str());
+  }
+  auto listener = std::make_shared<Listener>(lanes[0]->context);
+  listener->factory = factory;
+  failure = {};
+  auto& acceptor = listener->acceptor;
+  acceptor.open(Stream{endpoint.protocol()}, failure);
+  if (!failure) acceptor.bind(endpoint, failure);
+  if (failure) throw could_not(failure.message());
+  listener->path = path;
+  ::chmod(path.c_str(), 0777);  // as PostgreSQL's unix_socket_permissions: a password keeps others out
+  acceptor.listen(kBacklog, failure);
+  if (failure) {
+    ::unlink(path.c_str());
+    throw could_not(failure.message());
+  }
+  start(std::move(listener));
+  return to_text(address);
+}
+
+void Network::Impl::start(std::shared_ptr<Listener> listener) {
+  listeners.push_back(listener);
+  lanes[0]->post([this, listener] { accept(listener); });
 }
 
 NetworkLane& Network::Impl::least_loaded() {
@@ -150,7 +205,7 @@ void Network::Impl::accept(std::shared_ptr<Listener> listener) {
   auto* raw = listener.get();
   raw->acceptor.async_accept(
       lane.context, [this, listener = std::move(listener), &lane](boost::system::error_code failure,
-                                                                  Tcp::socket socket) mutable {
+                                                                  Stream::socket socket) mutable {
         if (failure == asio::error::operation_aborted || !listener->acceptor.is_open()) return;
         if (failure) {
           if (owner->log_line)
@@ -178,6 +233,7 @@ void Network::stop_listening() {
     for (auto& l : impl_->listeners) {
       boost::system::error_code ignored;
       l->acceptor.close(ignored);
+      if (!l->path.empty()) ::unlink(l->path.c_str());
       l->retry.cancel();
     }
     done.fire();

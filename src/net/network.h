@@ -12,16 +12,20 @@
 
 namespace rustbd::net {
 
-/// Host (a numeric address or a name) and port. Port 0: any free one.
+/// Host (a numeric address or a name) and port. Port 0: any free one. A host that begins with '/' is the
+/// directory of a Unix-domain socket ".s.PGSQL.<port>", as libpq has it.
 struct Address {
   std::string host;
   std::uint16_t port = 0;
   bool optional = false;  // a default: skipped (and logged) where the machine lacks the address family
 };
-/// "127.0.0.1:5433", "[::1]:5433", "localhost:5433", ":5433" (all addresses). Throws 22023.
+/// "127.0.0.1:5433", "[::1]:5433", "localhost:5433", ":5433" (all addresses), "/run/rustbd:5433". Throws
+/// 22023.
 Address parse_address(std::string_view text, bool optional = false);
 std::string to_text(const Address& address);
-/// True for 127.0.0.0/8, ::1 and "localhost".
+/// Names a Unix-domain socket.
+bool is_local(const Address& address);
+/// True where only this machine can connect: 127.0.0.0/8, ::1, "localhost" and Unix-domain sockets.
 bool is_loopback(const Address& address);
 
 /// Certificate and key in PEM files. Empty: no TLS.
@@ -46,7 +50,8 @@ class Network {
   [[nodiscard]] bool has_tls() const;
   /// Binds and listens at once; connections are accepted from then on, each on the lane with the fewest.
   /// Gives the bound address ("127.0.0.1:5433"); empty: an optional one that does not exist. Throws 58030
-  /// with the address in the text.
+  /// with the address in the text. A Unix-domain socket that a server left behind by dying is replaced; any
+  /// user of the machine may connect to ours. It is removed by stop_listening().
   std::string listen(const Address& address, ConnectionFactory factory);
   /// No new connections; returns when the listening sockets are closed.
   void stop_listening();

@@ -1,11 +1,14 @@
 // The network threads over Boost.Asio. Private to net: the only header that includes Asio.
 #pragma once
 
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -18,6 +21,7 @@ namespace rustbd::net {
 
 namespace asio = boost::asio;
 using Tcp = asio::ip::tcp;
+using Stream = asio::generic::stream_protocol;  // TCP or a Unix-domain socket
 
 /// One network thread: an io_context with epoll, and the lane that runs on it.
 class NetworkLane final : public io::Lane {
@@ -49,9 +53,10 @@ class NetworkLane final : public io::Lane {
 struct Network::Impl {
   struct Listener {
     explicit Listener(asio::io_context& context) : acceptor(context), retry(context) {}
-    Tcp::acceptor acceptor;
+    asio::basic_socket_acceptor<Stream> acceptor;
     asio::steady_timer retry;
     ConnectionFactory factory;
+    std::string path;  // of a Unix-domain socket; empty: TCP
   };
   Network* owner = nullptr;
   io::Executor* executor = nullptr;
@@ -64,6 +69,9 @@ struct Network::Impl {
   bool stopped = false;
 
   NetworkLane& least_loaded();
+  std::string listen_tcp(const Address& address, const ConnectionFactory& factory);
+  std::string listen_local(const Address& address, const ConnectionFactory& factory);
+  void start(std::shared_ptr<Listener> listener);
   void accept(std::shared_ptr<Listener> listener);
   std::shared_ptr<asio::ssl::context> tls_context() const {
     std::lock_guard lock{tls_mutex};
@@ -71,8 +79,16 @@ struct Network::Impl {
   }
 };
 
-/// A TCP stream, with TLS from start_tls() on.
-std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane,
+/// What a stream's address says of its TCP end.
+inline Tcp::endpoint tcp_endpoint(const Stream::endpoint& from) {
+  Tcp::endpoint to;
+  to.resize(from.size());
+  std::memcpy(to.data(), from.data(), from.size());
+  return to;
+}
+
+/// A stream, with TLS from start_tls() on.
+std::unique_ptr<Transport> make_socket_transport(Stream::socket socket, NetworkLane& lane,
                                                  std::shared_ptr<asio::ssl::context> tls);
 
 }  // namespace rustbd::net

@@ -1,17 +1,17 @@
-// Transport over a TCP socket, with TLS by Asio.SSL when the client asks for it.
+// Transport over a TCP or Unix-domain socket, with TLS by Asio.SSL when the client asks for it.
 #include "rustbd/net/network_threads.h"
 
 namespace rustbd::net {
 
 namespace {
 
-using TlsStream = asio::ssl::stream<Tcp::socket&>;
+using TlsStream = asio::ssl::stream<Stream::socket&>;
 
 // What outlives the Transport object: completions that are still on their way hold it.
 struct SocketState {
-  SocketState(Tcp::socket s, NetworkLane& l) : socket(std::move(s)), lane(l) {}
+  SocketState(Stream::socket s, NetworkLane& l) : socket(std::move(s)), lane(l) {}
   ~SocketState() { lane.connections.fetch_sub(1, std::memory_order_relaxed); }
-  Tcp::socket socket;
+  Stream::socket socket;
   NetworkLane& lane;
   std::unique_ptr<TlsStream> tls;
   std::string received;  // bytes read before the handshake that belong to it
@@ -19,19 +19,19 @@ struct SocketState {
 
 class SocketTransport final : public Transport {
  public:
-  SocketTransport(Tcp::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls)
+  SocketTransport(Stream::socket socket, NetworkLane& lane, std::shared_ptr<asio::ssl::context> tls)
       : state_(std::make_shared<SocketState>(std::move(socket), lane)), tls_context_(std::move(tls)) {
     boost::system::error_code failure;
     auto& s = state_->socket;
+    s.non_blocking(true, failure);
+    const auto remote = s.remote_endpoint(failure);
+    local_ = !failure && remote.protocol().family() == AF_UNIX;
+    if (failure || local_) return;
+    const auto from = tcp_endpoint(remote);
     s.set_option(Tcp::no_delay(true), failure);
     s.set_option(asio::socket_base::keep_alive(true), failure);
-    s.non_blocking(true, failure);
-    if (const auto remote = s.remote_endpoint(failure); !failure) {
-      const auto address = remote.address();
-      loopback_ = address.is_loopback();
-      peer_ = address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), remote.port())
-                              : fmt::format("{}:{}", address.to_string(), remote.port());
-    }
+    peer_ = from.address().is_v6() ? fmt::format("[{}]:{}", from.address().to_string(), from.port())
+                                   : fmt::format("{}:{}", from.address().to_string(), from.port());
   }
   ~SocketTransport() override { close(); }
 
@@ -83,22 +83,22 @@ class SocketTransport final : public Transport {
 
   void close() override {
     boost::system::error_code ignored;
-    state_->socket.shutdown(Tcp::socket::shutdown_both, ignored);
+    state_->socket.shutdown(Stream::socket::shutdown_both, ignored);
     state_->socket.close(ignored);
   }
   const std::string& peer() const override { return peer_; }
-  bool peer_is_loopback() const override { return loopback_; }
+  bool is_local() const override { return local_; }
 
  private:
   std::shared_ptr<SocketState> state_;
   std::shared_ptr<asio::ssl::context> tls_context_;
-  std::string peer_;
-  bool loopback_ = false, encrypted_ = false;
+  std::string peer_{"[local]"};
+  bool local_ = false, encrypted_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Transport> make_socket_transport(Tcp::socket socket, NetworkLane& lane,
+std::unique_ptr<Transport> make_socket_transport(Stream::socket socket, NetworkLane& lane,
                                                  std::shared_ptr<asio::ssl::context> tls) {
   return std::make_unique<SocketTransport>(std::move(socket), lane, std::move(tls));
 }

@@ -28,9 +28,10 @@ class Transport {
   /// True once start_tls() has succeeded.
   [[nodiscard]] virtual bool encrypted() const = 0;
   virtual void close() = 0;
-  /// "127.0.0.1:5012"
+  /// "127.0.0.1:5012"; "[local]" behind a Unix-domain socket.
   [[nodiscard]] virtual const std::string& peer() const = 0;
-  [[nodiscard]] virtual bool peer_is_loopback() const = 0;
+  /// A Unix-domain socket: nothing on it leaves the machine, so that TLS is not offered.
+  [[nodiscard]] virtual bool is_local() const = 0;
 };
 
 }  // namespace rustbd::net

@@ -110,6 +110,10 @@ void Running::check_addresses() {
   listen_ = addresses(options_.config, "server.listen");
   http_listen_ = addresses(options_.config, "server.http");
   if (listen_.empty()) throw error(sqlstate::kInvalidParameterValue, "server.listen names no address");
+  for (const auto& a : http_listen_)
+    if (net::is_local(a))
+      throw error(sqlstate::kInvalidParameterValue, "server.http takes no Unix-domain socket, as {} is",
+                  net::to_text(a));
   if (!options_.insecure) return;
   for (const auto& a : listen_)
     if (!net::is_loopback(a))

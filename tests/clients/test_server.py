@@ -5,6 +5,8 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -261,11 +263,12 @@ def test_sigterm_drains(context):
 class Secured:
     """A server without --insecure."""
 
-    def __init__(self, data, *flags, env=None):
+    def __init__(self, data, *flags, env=None, socket_dir=None):
         self.port, self.http = harness.free_port(), harness.free_port()
+        listen = f"127.0.0.1:{self.port}" + (f",{socket_dir}:{self.port}" if socket_dir else "")
         self.log = pathlib.Path(str(data) + ".secured.log")
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([harness.binary(), "serve", "--data", str(data), "--listen", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}", *flags],
+            self.process = subprocess.Popen([harness.binary(), "serve", "--data", str(data), "--listen", listen, "--http", f"127.0.0.1:{self.http}", *flags],
                                             stdout=log, stderr=log, env={**os.environ, **(env or {})})
         try:
             harness.wait_until(lambda: "Connect with" in self.log.read_text() or self.process.poll() is not None, "secured server")
@@ -278,8 +281,8 @@ class Secured:
         found = re.search(r"Password of postgres \(shown once\): (\S+)", self.log.read_text())
         return found and found[1]
 
-    def connect(self, user="postgres", **more):
-        return psycopg.connect(host="127.0.0.1", port=self.port, user=user, dbname="postgres", autocommit=True, **more)
+    def connect(self, user="postgres", host="127.0.0.1", **more):
+        return psycopg.connect(host=host, port=self.port, user=user, dbname="postgres", autocommit=True, **more)
 
     def stop(self):
         self.process.terminate()
@@ -331,12 +334,61 @@ def test_scram_login(context):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def test_unix_socket(context):
+    with tempfile.TemporaryDirectory(prefix="rustbd-") as sockets:
+        server = harness.Rustbd(None, socket_dir=sockets)
+        with server:
+            path = pathlib.Path(f"{sockets}/.s.PGSQL.{server.port}")
+            at = f"host={sockets} port={server.port} user=postgres dbname=postgres"
+            with psycopg.connect(at, autocommit=True) as c:
+                # As PostgreSQL has it for a client without an address.
+                assert c.execute("select client_addr, client_port, inet_client_port() from pg_stat_activity where pid = pg_backend_pid()").fetchone() == (None, -1, None)
+                c.execute("create table over_socket (t text)")
+                with c.cursor() as cursor, cursor.copy("copy over_socket from stdin") as copy:
+                    for _ in range(3000):
+                        copy.write("y" * 500 + "\n")
+                rows = c.execute("select repeat('x', 1000) from over_socket").fetchall()
+                assert len(rows) == 3000 and all(r == ("x" * 1000,) for r in rows)
+                c.cancel()
+            for mode, wrong in ((f"127.0.0.1:0,{sockets}:{server.port}", "another server is listening there"), (f"{sockets}/missing:5433", "No such file or directory"),
+                                (f"{sockets}/{'x' * 100}:5433", "longer than 107 bytes"), (f"{sockets}:0", "invalid address"), (f"{sockets}", "invalid address")):
+                done = serve("--data", f"{sockets}/other", "--insecure", "--listen", mode, "--http", "127.0.0.1:0")
+                assert done.returncode == 1 and wrong in done.stderr, done
+            done = serve("--data", f"{sockets}/other", "--insecure", "--listen", "127.0.0.1:0", "--http", f"{sockets}:8433")
+            assert done.returncode == 1 and "takes no Unix-domain socket" in done.stderr, done
+            assert path.is_socket() and server.sql("select count(*) from over_socket") == "3000"
+            server.stop()
+            assert not path.exists()
+            # A server that is killed leaves its socket behind; the next one takes its place.
+            server.start()
+            killed = server.port
+            server.kill()
+            path = pathlib.Path(f"{sockets}/.s.PGSQL.{killed}")
+            assert path.is_socket()
+            server.start(port=killed)
+            with psycopg.connect(f"host={sockets} port={killed} user=postgres dbname=postgres") as c:
+                assert c.execute("select count(*) from over_socket").fetchone() == (3000,)
+            server.stop()
+            assert not path.exists()
+            # A file that is no socket is nobody's to remove.
+            path.write_text("mine")
+            done = serve("--data", f"{sockets}/other", "--insecure", "--listen", f"{sockets}:{killed}", "--http", "127.0.0.1:0")
+            assert done.returncode == 1 and "Address already in use" in done.stderr and path.read_text() == "mine", done
+
+
+def ssl_answer(connection):
+    with connection:
+        connection.sendall(struct.pack("!ii", 8, 80877103))
+        return connection.recv(1)
+
+
 def test_tls(context):
     data = tempfile.mkdtemp(prefix="rustbd-")
     try:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{data}/key.pem", "-out", f"{data}/cert.pem"],
                        check=True, capture_output=True)
-        server = Secured(f"{data}/data", "--set", f"tls.cert={data}/cert.pem", "--set", f"tls.key={data}/key.pem", env={"RUSTBD_ADMIN_PASSWORD": "given by env"})
+        server = Secured(f"{data}/data", "--set", f"tls.cert={data}/cert.pem", "--set", f"tls.key={data}/key.pem", env={"RUSTBD_ADMIN_PASSWORD": "given by env"},
+                         socket_dir=data)
         try:
             assert server.password() is None
             with server.connect(password="given by env", sslmode="require") as c:
@@ -353,6 +405,12 @@ def test_tls(context):
             with server.connect(password="given by env", sslmode="verify-ca", sslrootcert=f"{data}/cert.pem") as c:
                 assert c.pgconn.ssl_in_use
             with server.connect(password="given by env", sslmode="disable") as c:
+                assert not c.pgconn.ssl_in_use
+            assert ssl_answer(socket.create_connection(("127.0.0.1", server.port))) == b"S"
+            local = socket.socket(socket.AF_UNIX)
+            local.connect(f"{data}/.s.PGSQL.{server.port}")
+            assert ssl_answer(local) == b"N"
+            with server.connect(password="given by env", host=data) as c:
                 assert not c.pgconn.ssl_in_use
         finally:
             server.stop()

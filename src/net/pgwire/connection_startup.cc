@@ -20,7 +20,8 @@ Task<bool> Connection::read_startup(Message* message) {
 }
 
 Task<bool> Connection::answer_ssl() {
-  const bool yes = server_.network().has_tls() && !channel_->transport().encrypted();
+  const auto& transport = channel_->transport();
+  const bool yes = server_.network().has_tls() && !transport.encrypted() && !transport.is_local();
   channel_->out().byte(yes ? 'S' : 'N');
   channel_->flush({});
   if (!yes) co_return true;
