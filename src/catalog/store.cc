@@ -424,6 +424,16 @@ std::shared_ptr<const CatalogSnapshot> CatalogChanges::view() {
   return view_;
 }
 
+std::shared_ptr<const CatalogSnapshot> CatalogChanges::session_view() {
+  if (!changes_.empty()) return view();
+  if (seen_ == nullptr || seen_->version != store_.version()) {
+    auto owner = std::make_shared<std::shared_ptr<const CatalogSnapshot>>(store_.committed());
+    const auto* snapshot = owner->get();
+    seen_ = {std::move(owner), snapshot};
+  }
+  return seen_;
+}
+
 void CatalogStore::publish(CatalogChanges& changes, CommitTimestamp ts, Lsn lsn) {
   changes.registered_ = false;
   if (changes.changes_.empty()) return;

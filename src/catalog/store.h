@@ -46,7 +46,7 @@ struct CatalogChange {
 
 class CatalogStore;
 
-/// The uncommitted DDL of one transaction. Threads: the session's.
+/// The uncommitted DDL of one transaction. Threads: the session's; view() also on workers of its statement.
 class CatalogChanges {
  public:
   explicit CatalogChanges(CatalogStore& store) : store_(store) {}
@@ -56,11 +56,17 @@ class CatalogChanges {
   void truncate(std::size_t position);
   /// What the transaction sees: the committed snapshot with its own changes on top.
   std::shared_ptr<const CatalogSnapshot> view();
+  /// The same on the session's own coroutine, made for being asked all the time: no lock, and references that
+  /// are counted for this session alone, so that sessions share no cache line.
+  std::shared_ptr<const CatalogSnapshot> session_view();
+  /// Lets go of what session_view() keeps: an idle session keeps no old catalog alive.
+  void rest() { seen_ = nullptr; }
 
  private:
   friend class CatalogStore;
   CatalogStore& store_;
   std::vector<CatalogChange> changes_;
+  std::shared_ptr<const CatalogSnapshot> seen_;  // by session_view(), committed; nullptr: ask the store
   std::shared_ptr<const CatalogSnapshot> view_;
   std::uint64_t view_base_ = 0;  // version of the committed snapshot under view_
   std::uint64_t views_ = 0;      // made so far

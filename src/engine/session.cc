@@ -93,6 +93,22 @@ class RunningStatement {
   std::shared_ptr<bool> alive_;  // for the timer
 };
 
+/// What the input of parameter values needs of a running statement.
+class BoundValues {
+ public:
+  BoundValues(Session& session, Session::Parts& parts, ResultSink& sink) : parts_(parts) {
+    parts.sink = &sink;
+    parts.statement_start_us = session.database().environment().clock->wall_us();
+    if (parts.transaction == nullptr) parts.transaction_start_us = parts.statement_start_us;  // for 'now'
+  }
+  ~BoundValues() { parts_.sink = nullptr; }
+  BoundValues(const BoundValues&) = delete;
+  BoundValues& operator=(const BoundValues&) = delete;
+
+ private:
+  Session::Parts& parts_;
+};
+
 Error internal_error(const std::exception& e) {
   return Error{sqlstate::kInternalError, fmt::format("internal error: {}", e.what())};
 }
@@ -331,7 +347,7 @@ void use_plan(Portal& portal, std::shared_ptr<PreparedPlan> prepared) {
 void Session::bind(const std::string& portal_name, const std::string& statement,
                    std::span<const ParameterInput> inputs, ResultSink& sink) {
   auto& parts = *parts_;
-  RunningStatement running{*this, parts, *activity_, activity_->query, sink};
+  const BoundValues input{*this, parts, sink};
   parts.context->begin_statement();
   auto prepared = find_prepared(parts, statement);
   if (inputs.size() != prepared->parameters.size())

@@ -83,11 +83,11 @@ void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMo
 
 std::string tag_of(const plan::ExecutionPlan& plan, std::uint64_t sent, std::uint64_t affected) {
   switch (plan.tag) {
-    case plan::StatementTag::kSelect: return fmt::format("SELECT {}", sent);
-    case plan::StatementTag::kInsert: return fmt::format("INSERT 0 {}", affected);
-    case plan::StatementTag::kUpdate: return fmt::format("UPDATE {}", affected);
-    case plan::StatementTag::kDelete: return fmt::format("DELETE {}", affected);
-    case plan::StatementTag::kMerge: return fmt::format("MERGE {}", affected);
+    case plan::StatementTag::kSelect: return "SELECT " + fmt::format_int{sent}.str();
+    case plan::StatementTag::kInsert: return "INSERT 0 " + fmt::format_int{affected}.str();
+    case plan::StatementTag::kUpdate: return "UPDATE " + fmt::format_int{affected}.str();
+    case plan::StatementTag::kDelete: return "DELETE " + fmt::format_int{affected}.str();
+    case plan::StatementTag::kMerge: return "MERGE " + fmt::format_int{affected}.str();
   }
   RUSTBD_UNREACHABLE();
 }
@@ -201,7 +201,7 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
 namespace {
 /// The locks keep these relations as they are now; the plan may be of before.
 bool is_stale(Session::Parts& parts, const plan::ExecutionPlan& plan) {
-  const auto now = parts.catalog()->version;
+  const auto now = parts.session_catalog()->version;
   return std::ranges::any_of(plan.dependencies, [&](const auto& d) { return d.version != now; });
 }
 TableLocks locks_of(const plan::ExecutionPlan& plan) {
@@ -297,7 +297,7 @@ std::shared_ptr<PreparedPlan> make_prepared_plan(Session::Parts& parts, const Pr
 }
 
 void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
-  const auto version = parts.catalog()->version;
+  const auto version = parts.session_catalog()->version;
   const auto settings = parts.session.settings().generation();
   if (prepared.plan != nullptr && prepared.catalog_version == version &&
       prepared.settings_generation == settings)
@@ -313,8 +313,8 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
 }
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {
-  if (parts.is_superuser()) return;
-  const auto catalog = parts.catalog();
+  const auto catalog = parts.session_catalog();
+  if (const auto* role = catalog->role(parts.current_oid); role != nullptr && role->superuser) return;
   for (const auto& p : privileges) {
     auto relation = catalog->relation(p.relation);
     if (relation == nullptr || relation->is_catalog()) continue;

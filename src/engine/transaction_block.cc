@@ -11,6 +11,7 @@ void forget_transaction(Session::Parts& parts) {
   parts.transaction.reset();
   parts.savepoints.clear();
   parts.changes.truncate(0);
+  parts.changes.rest();
   parts.before_commit.clear();
   parts.in_block = parts.implicit_block = parts.failed = false;
   std::erase_if(parts.portals,
@@ -72,7 +73,7 @@ void ensure_transaction(Session::Parts& parts, bool single_read) {
 }
 
 void begin_statement(Session::Parts& parts) {
-  const auto catalog = parts.catalog();
+  const auto catalog = parts.session_catalog();
   parts.transaction->depend_on(catalog->commit_ts, catalog->commit_lsn);
   parts.transaction->begin_statement();
 }

@@ -152,16 +152,22 @@ bool read_global_id_body(ByteSpan body, GlobalIdBody& out) {
 
 RowId& EventWriter::previous_row(TableId table) { return previous_of(previous_, table); }
 
+namespace {
+constexpr std::size_t kFirstBytes = 256;  // of a buffer: a few rows go in without growing byte by byte
+}  // namespace
+
 ByteWriter& EventWriter::begin_event(EventOp op, TableId table, RowId row) {
   op_ = op;
   table_ = table;
   row_ = row;
   body_.clear();
+  if (body_.capacity() == 0) body_.reserve(kFirstBytes);
   return body_writer_;
 }
 void EventWriter::end_event() { add(op_, table_, row_, body_); }
 
 void EventWriter::add(EventOp op, TableId table, RowId row, ByteSpan body) {
+  if (bytes_.capacity() == 0) bytes_.reserve(kFirstBytes);
   ByteWriter out{bytes_};
   RowId& previous = previous_row(table);
   out.fixed(op);

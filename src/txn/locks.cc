@@ -6,6 +6,7 @@
 
 #include "rustbd/base/assert.h"
 #include "rustbd/base/hash.h"
+#include "rustbd/txn/tables/row_writer.h"
 #include "rustbd/txn/txn_state.h"
 
 namespace rustbd::txn {

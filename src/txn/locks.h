@@ -74,6 +74,7 @@ struct LockKey {
 
 class LockTable;
 struct TxnState;
+struct WriteScratch;
 
 /// Who holds and waits: one per session (or per internal transaction). Used by one thread at a time, except
 /// that cancel() may come from any thread. Must hold nothing when destroyed (release_all does it).
@@ -136,6 +137,7 @@ class Locker {
   std::uint64_t visited_ = 0;                 // graph mutex
   std::atomic<std::uint64_t> transaction_id_{0};  // for texts; 0: none yet
   std::uint64_t serial_ = 0;                      // lockers mutex at creation, then constant
+  std::unique_ptr<WriteScratch> scratch_;         // buffers that the session's next transaction writes with
   friend class Transaction;
 };
 

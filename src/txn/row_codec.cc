@@ -1,6 +1,7 @@
 #include "rustbd/txn/row_codec.h"
 
 #include "rustbd/base/assert.h"
+#include "rustbd/base/small_vector.h"
 
 namespace rustbd::txn {
 
@@ -197,9 +198,10 @@ Cell from_log_value(const log::ColumnValue& v, Phys phys, Arena& arena) {
 
 namespace {
 // Values borrow from the cells: fixed ones point into the Cell itself, so the span must stay.
-std::vector<log::ColumnValue> log_values(const TableFormat& format, std::span<const Cell> cells,
-                                         std::span<const ColumnNumber> columns) {
-  std::vector<log::ColumnValue> values;
+using LogValues = SmallVector<log::ColumnValue, 8>;
+LogValues log_values(const TableFormat& format, std::span<const Cell> cells,
+                     std::span<const ColumnNumber> columns) {
+  LogValues values;
   values.reserve(cells.size());
   for (std::size_t i = 0; i < cells.size(); ++i)
     values.push_back(to_log_value(cells[i], format.phys[columns.empty() ? i : columns[i]]));

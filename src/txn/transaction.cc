@@ -60,8 +60,14 @@ TxnState& Transaction::make_state(std::uint64_t id) {
 }
 
 WriteScratch& Transaction::scratch() {
+  if (scratch_ == nullptr) scratch_ = std::move(locker_->scratch_);
   if (scratch_ == nullptr) scratch_ = std::make_unique<WriteScratch>();
   return *scratch_;
+}
+void Transaction::leave_scratch() {
+  if (scratch_ == nullptr || scratch_->is_large()) return;
+  scratch_->known.clear();
+  locker_->scratch_ = std::move(scratch_);
 }
 
 // --- Statements and snapshots ---
@@ -348,6 +354,7 @@ void Transaction::finish() {
   parts.locks->release_to(*locker_, 0);
   locker_->set_transaction_id(0);
   give_up_staged();
+  leave_scratch();
   finished_ = true;
   if (TxnState* state = state_.load(std::memory_order_acquire))
     state->holds.fetch_sub(1, std::memory_order_acq_rel);

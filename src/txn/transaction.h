@@ -195,7 +195,8 @@ class Transaction {
   std::atomic<std::uint64_t> max_seen_ts_{0};
   std::vector<std::move_only_function<void(CommitTimestamp)>> on_commit_;
   std::vector<std::move_only_function<void()>> on_abort_;
-  std::unique_ptr<WriteScratch> scratch_;
+  std::unique_ptr<WriteScratch> scratch_;  // nullptr: the locker has it, or nobody
+  void leave_scratch();                    // to the session's next transaction
   std::unique_ptr<Locker> own_locker_;
 };
 

@@ -1,5 +1,6 @@
 #include "rustbd/engine/access/local_table.h"
 
+#include "rustbd/base/small_vector.h"
 #include "rustbd/binder/binder.h"
 #include "rustbd/engine/session_parts.h"
 #include "rustbd/types/cast.h"
@@ -19,9 +20,9 @@ ColumnNumber to_column(catalog::AttributeNumber attribute) {
 
 /// Splits the wanted columns into stored ones and where the row id goes.
 struct ColumnRequest {
-  std::vector<ColumnNumber> stored;
-  std::vector<std::uint32_t> position;   // of each stored column in the output
-  std::vector<std::uint32_t> row_id_at;  // output positions of the row id
+  SmallVector<ColumnNumber, 8> stored;
+  SmallVector<std::uint32_t, 8> position;   // of each stored column in the output
+  SmallVector<std::uint32_t, 1> row_id_at;  // output positions of the row id
   explicit ColumnRequest(std::span<const plan::TargetColumn> columns) {
     for (std::uint32_t i = 0; i < columns.size(); ++i) {
       if (columns[i].attribute > 0) {
@@ -441,10 +442,10 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
     if (!outcome.ok()) return translate(outcome, nullptr, 0);
     if (old_.chunk().selection.count == 0) return {WriteResult::kGone};
   }
-  std::vector<ColumnNumber> numbers;
+  SmallVector<ColumnNumber, 8> numbers;
   for (auto a : changed) numbers.push_back(to_column(a));
   std::sort(numbers.begin(), numbers.end());
-  std::vector<types::Vector> values;
+  SmallVector<types::Vector, 8> values;
   for (auto n : numbers) values.push_back(rows.columns[n]);
   txn::WriteExtras extras;
   std::vector<txn::ComputedKey> keys;

@@ -63,6 +63,7 @@ class LocalTable final : public exec::TableAccess {
   [[nodiscard]] const catalog::Relation& relation() const { return *relation_; }
   /// Unique checks that UPDATEs of this statement put off. Throws 23505.
   Task<> check_deferred();
+  [[nodiscard]] bool has_deferred() const { return !deferred_.suspects.empty(); }
   /// Key of an index for equality on its leading parts; false if a value is NULL.
   bool encode_key(const storage::IndexLayout& index, std::span<const types::Value> values, Bytes& out);
   [[noreturn]] void throw_duplicate(IndexId index, const types::Vector* columns, std::uint32_t row);

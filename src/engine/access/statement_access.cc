@@ -12,7 +12,7 @@ struct StatementAccess::Finishing {
 };
 
 StatementAccess::StatementAccess(Session::Parts& parts)
-    : parts_(parts), catalog_(parts.catalog()), view_(parts.transaction->view()) {}
+    : parts_(parts), catalog_(parts.session_catalog()), view_(parts.transaction->view()) {}
 StatementAccess::~StatementAccess() = default;
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
@@ -55,7 +55,8 @@ exec::Flow StatementAccess::finish_flow() {
   if (finishing_ == nullptr) {
     bool unique_pending = false;
     for (auto& [id, table] : tables_)
-      unique_pending = unique_pending || dynamic_cast<LocalTable*>(table.get()) != nullptr;
+      if (const auto* local = dynamic_cast<LocalTable*>(table.get()))
+        unique_pending = unique_pending || local->has_deferred();
     if (!unique_pending && !has_pending()) return exec::Flow::finished();
     finishing_ = std::make_shared<Finishing>();
     detach([](StatementAccess& self, std::shared_ptr<Finishing> state) -> Task<> {

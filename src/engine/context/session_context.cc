@@ -14,7 +14,10 @@ void SessionContext::begin_statement() {
   io_.settings = parts_.session.settings().format();
   io_.settings.now_us = transaction_timestamp_us();
   io_.names = this;
-  const auto catalog = parts_.catalog();
+  const auto catalog = parts_.session_catalog();
+  const NamedFor named{catalog->version, parts_.current_oid, parts_.user_oid};
+  if (named_for_ == named) return;
+  named_for_ = named;
   const auto* role = catalog->role(parts_.current_oid);
   user_name_ = role != nullptr ? role->name : fmt::format("unknown (OID={})", parts_.current_oid);
   const auto* session = catalog->role(parts_.user_oid);

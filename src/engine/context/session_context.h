@@ -85,6 +85,12 @@ class SessionContext final : public functions::StatementContext,
   void require(const txn::Outcome& outcome);
   Session::Parts& parts_;
   types::IoContext io_{};
+  /// What user_name_ and session_name_ were looked up for.
+  struct NamedFor {
+    std::uint64_t version = 0;
+    Oid current = 0, session = 0;
+    bool operator==(const NamedFor&) const = default;
+  } named_for_;
   std::string user_name_, session_name_, schema_name_;
   std::optional<io::SeededRandom> seeded_;
 };

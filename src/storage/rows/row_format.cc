@@ -106,6 +106,7 @@ bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNum
       bytes += heap_bytes(row[i]);
     }
   }
+  if (bytes <= kRowInLeafBytesMax) return true;
   std::vector<bool> moved(row.size());
   while (bytes > kRowInLeafBytesMax) {
     std::size_t largest = row.size();

@@ -693,7 +693,8 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       s_.new_row = s_.old_row;
       for (std::size_t i = 0; i < changed.size(); ++i) s_.new_row[changed[i]] = s_.full[i];
       // The keys first: they decide the strength of the lock.
-      std::vector<Cell> old_keys = s_.old_row, new_keys = s_.new_row;
+      auto& old_keys = s_.old_keys = s_.old_row;
+      auto& new_keys = s_.new_keys = s_.new_row;
       if (!resolve_columns(old_keys, &format_.key_columns, after)) return Step::kRestart;
       if (!resolve_columns(new_keys, &format_.key_columns, after)) return Step::kRestart;
       computed_entries(extras, old_keys, new_keys);
@@ -756,7 +757,10 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       std::sort(s_.changed.begin(), s_.changed.end());
       s_.before.clear();
       s_.after.clear();
-      std::vector<Cell> log_before, log_after;
+      auto& log_before = s_.log_before;
+      auto& log_after = s_.log_after;
+      log_before.clear();
+      log_after.clear();
       for (const ColumnNumber c : s_.changed) {
         s_.before.push_back(s_.old_row[c]);
         if (s_.old_row[c].kind == CellKind::kOverflow) flags |= UndoRec::kOverflowBefore;

@@ -35,6 +35,8 @@ struct WriteScratch {
   Arena arena{4096};
   std::vector<Cell> full;  // new values as given: of the row, or of the changed columns
   std::vector<Cell> old_row, new_row;
+  std::vector<Cell> old_keys, new_keys;     // the same with the columns of keys read back
+  std::vector<Cell> log_before, log_after;  // of the changed columns, read back
   std::vector<ColumnNumber> changed;
   std::vector<Cell> before, after;
   std::vector<Entry> entries;
@@ -43,6 +45,12 @@ struct WriteScratch {
   std::vector<Staged> staged;
   std::vector<Known> known;
   std::vector<RowId> gone;  // other rows of a unique key that are no more
+
+  /// Too large to be kept for the session's next transaction.
+  [[nodiscard]] bool is_large() const {
+    return arena.bytes_reserved() + payload.capacity() + body.capacity() > kKeptBytesMax;
+  }
+  static constexpr std::size_t kKeptBytesMax = 64 << 10;
 
   void begin() {
     arena.reset();
