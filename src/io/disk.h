@@ -55,6 +55,13 @@ class File {
   virtual IoResult<> read(std::uint64_t offset, std::span<std::byte> into) = 0;
   virtual IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
   virtual IoResult<> datasync() = 0;
+  /// write(), and these bytes (with what is needed to read them) are durable when it returns: one device
+  /// operation where the hardware has forced writes. Of earlier writes it says nothing. A failure is as final
+  /// as that of datasync.
+  virtual IoResult<> write_durable(std::uint64_t offset, std::span<const std::byte> from) {
+    if (auto written = write(offset, from); !written) return written;
+    return datasync();
+  }
   /// Reserves the range (fallocate): a later write there does not fail for lack of room. Extends the file
   /// with zeros.
   virtual IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) = 0;

@@ -61,6 +61,17 @@ TEST_P(DiskTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(file->size().value(), 100'000u);
 }
 
+TEST_P(DiskTest, WriteDurableWrites) {
+  const auto file = open("a");
+  const auto data = pattern(100'000, 1), other = pattern(5000, 2);
+  ASSERT_TRUE(file->write_durable(0, data));
+  ASSERT_TRUE(file->write_durable(99'000, other));
+  std::vector<std::byte> back(104'000);
+  ASSERT_TRUE(file->read(0, back));
+  EXPECT_TRUE(std::equal(back.begin(), back.begin() + 99'000, data.begin()));
+  EXPECT_TRUE(std::equal(back.begin() + 99'000, back.end(), other.begin()));
+}
+
 TEST_P(DiskTest, ReadsPastTheEndAreShort) {
   const auto file = open("a");
   ASSERT_TRUE(file->write(0, pattern(10, 1)));

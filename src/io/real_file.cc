@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -97,6 +98,21 @@ IoResult<> RealFile::write(std::uint64_t offset, std::span<const std::byte> from
 IoResult<> RealFile::datasync() {
   if (::fdatasync(fd_) != 0)
     return last_failure();  // EINTR included: nothing is known then, and it is never retried
+  return {};
+}
+
+IoResult<> RealFile::write_durable(std::uint64_t offset, std::span<const std::byte> from) {
+  check_alignment(offset, from);
+  while (!from.empty()) {
+    const iovec part{const_cast<std::byte*>(from.data()), from.size()};
+    const ssize_t n = ::pwritev2(fd_, &part, 1, static_cast<off_t>(offset), RWF_DSYNC);
+    if (n < 0 && errno == EOPNOTSUPP)
+      return File::write_durable(offset, from);  // an old kernel or file system
+    if (n < 0) return last_failure();            // EINTR included, as for datasync
+    if (n == 0) return std::unexpected{IoFailure::kNoSpace};
+    from = from.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
   return {};
 }
 

@@ -22,6 +22,7 @@ class RealFile : public File {
   IoResult<> read(std::uint64_t offset, std::span<std::byte> into) override;
   IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) override;
   IoResult<> datasync() override;
+  IoResult<> write_durable(std::uint64_t offset, std::span<const std::byte> from) override;
   IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) override;
   IoResult<> truncate(std::uint64_t bytes) override;
   IoResult<std::uint64_t> size() override;

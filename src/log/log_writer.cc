@@ -254,14 +254,15 @@ io::WaitToken LogWriter::durable(Lsn end) {
   return waiters_.emplace_back(end, io::WaitToken::make(io::WaitReason::kDurability)).token;
 }
 
-void LogWriter::wake_log_thread() {
+void LogWriter::Bell::ring() {
   io::WaitToken token;
   {
-    std::lock_guard lock{wake_mutex_};
-    token = work_;
+    std::lock_guard lock{mutex};
+    token = asleep_on;
   }
   token.fire();
 }
+void LogWriter::wake_log_thread() { bell_->ring(); }
 
 // --- The log thread ---
 
@@ -304,8 +305,7 @@ io::IoResult<> LogWriter::flush() {
     if (segment != file_segment_) {
       if (const auto entered = enter_segment(segment); !entered) return entered;
     }
-    if (const auto written = write_part(from, to); !written) return written;
-    if (const auto synced = file_->datasync(); !synced) return synced;
+    if (const auto done = make_durable(from, to); !done) return done;
     from = to;
   }
   flushed_at_us_ = environment_.clock->monotonic_us();
@@ -317,25 +317,39 @@ io::IoResult<> LogWriter::flush() {
 
 // [from, to) lies in file_. Whole blocks: the first one is rewritten with the same beginning, the last one
 // ends in zeros.
-io::IoResult<> LogWriter::write_part(std::uint64_t from, std::uint64_t to) {
+io::IoResult<> LogWriter::make_durable(std::uint64_t from, std::uint64_t to) {
   const std::uint64_t first = block_floor(from), last = block_floor(to);
   const std::uint64_t end = last == to ? to : last + kBlockBytes;
-  const auto stage = [&](std::uint64_t begin) -> io::IoResult<> {  // [begin, end) in one write
-    std::byte* out = staging_.get();
-    for (std::uint64_t at = begin; at < to;) {
-      const std::uint64_t inside = at % options_.ring_bytes;
-      const std::uint64_t n = std::min(to - at, options_.ring_bytes - inside);
-      std::memcpy(out, ring_.get() + inside, n);
-      out += n;
-      at += n;
-    }
-    std::memset(out, 0, end - to);
-    return file_->write(kSegmentHeaderBytes + begin % geometry_.payload_bytes(),
-                        {staging_.get(), end - begin});
-  };
-  if (end - first <= kStagingBytes) return stage(first);
+  if (end - first <= kStagingBytes && !header_is_new_) {
+    stage(first, to, end);
+    return file_->write_durable(file_offset(first), {staging_.get(), end - first});
+  }
   if (const auto written = write_blocks(first, last); !written) return written;
-  return last == end ? io::IoResult<>{} : stage(last);
+  if (last != end) {
+    stage(last, to, end);
+    if (const auto written = file_->write(file_offset(last), {staging_.get(), end - last}); !written)
+      return written;
+  }
+  if (const auto synced = file_->datasync(); !synced) return synced;
+  header_is_new_ = false;
+  return {};
+}
+
+std::uint64_t LogWriter::file_offset(std::uint64_t at) const {
+  return kSegmentHeaderBytes + at % geometry_.payload_bytes();
+}
+
+// [from, to) of the ring and zeros up to `end`, for one write.
+void LogWriter::stage(std::uint64_t from, std::uint64_t to, std::uint64_t end) {
+  std::byte* out = staging_.get();
+  for (std::uint64_t at = from; at < to;) {
+    const std::uint64_t inside = at % options_.ring_bytes;
+    const std::uint64_t n = std::min(to - at, options_.ring_bytes - inside);
+    std::memcpy(out, ring_.get() + inside, n);
+    out += n;
+    at += n;
+  }
+  std::memset(out, 0, end - to);
 }
 
 // Whole blocks straight from the ring.
@@ -343,8 +357,8 @@ io::IoResult<> LogWriter::write_blocks(std::uint64_t from, std::uint64_t to) {
   while (from < to) {
     const std::uint64_t inside = from % options_.ring_bytes;
     const std::uint64_t n = std::min(to - from, options_.ring_bytes - inside);
-    const std::uint64_t offset = kSegmentHeaderBytes + from % geometry_.payload_bytes();
-    if (const auto written = file_->write(offset, {ring_.get() + inside, n}); !written) return written;
+    if (const auto written = file_->write(file_offset(from), {ring_.get() + inside, n}); !written)
+      return written;
     from += n;
   }
   return {};
@@ -363,6 +377,7 @@ io::IoResult<> LogWriter::enter_segment(std::uint64_t number) {
   header.salt = start_.salt;
   std::span<std::byte, kSegmentHeaderBytes> block{staging_.get(), kSegmentHeaderBytes};
   encode_segment_header(header, block);
+  header_is_new_ = true;
   return file_->write(0, block);  // synced together with the first batch behind it
 }
 
@@ -430,18 +445,21 @@ bool LogWriter::write_idle_pad() {
 }
 
 void LogWriter::sleep_until_work() {
-  const std::int64_t idle_us = environment_.clock->monotonic_us() - flushed_at_us_;
-  const io::WaitToken token =
-      pad_wanted_ ? environment_.executor->after(options_.idle_pad_delay - std::chrono::microseconds{idle_us})
-                  : io::WaitToken::make(io::WaitReason::kTask);
+  if (pad_wanted_ && (!pad_timer_ || pad_timer_.fired())) {
+    const std::int64_t idle_us = environment_.clock->monotonic_us() - flushed_at_us_;
+    pad_timer_ = environment_.executor->after(options_.idle_pad_delay - std::chrono::microseconds{idle_us});
+    pad_timer_.then(environment_.executor->workers(), [bell = bell_] { bell->ring(); });
+  }
+  const auto token = io::WaitToken::make(io::WaitReason::kTask);
   {
-    std::lock_guard lock{wake_mutex_};
-    work_ = token;
+    std::lock_guard lock{bell_->mutex};
+    bell_->asleep_on = token;
   }
   asleep_.store(true);
   const bool filled = slots_[next_slot_ % slots_.size()].end.load() != 0;
   const bool over = segments_->broken() || (stopping_ && everything_flushed());
-  if (!filled && !over) environment_.executor->block_on(token);
+  const bool rang_too_early = pad_wanted_ && pad_timer_.fired();  // before the bell knew this sleep
+  if (!filled && !over && !rang_too_early) environment_.executor->block_on(token);
   asleep_.store(false);
 }
 

@@ -185,7 +185,9 @@ class LogWriter {
   void run();
   bool collect_filled();  // moves filled_ on; true if there is something to write
   io::IoResult<> flush();
-  io::IoResult<> write_part(std::uint64_t from, std::uint64_t to);
+  io::IoResult<> make_durable(std::uint64_t from, std::uint64_t to);
+  void stage(std::uint64_t from, std::uint64_t to, std::uint64_t end);
+  [[nodiscard]] std::uint64_t file_offset(std::uint64_t at) const;
   io::IoResult<> write_blocks(std::uint64_t from, std::uint64_t to);
   io::IoResult<> enter_segment(std::uint64_t number);
   void publish_durable();
@@ -220,8 +222,13 @@ class LogWriter {
   std::atomic<std::uint64_t> durable_ts_;
   std::atomic<bool> failed_{false};
 
-  std::mutex wake_mutex_;  // protects work_
-  io::WaitToken work_;
+  /// Wakes the log thread from the sleep that it is in. Shared with timers that may outlive the writer.
+  struct Bell {
+    std::mutex mutex;  // protects asleep_on
+    io::WaitToken asleep_on;
+    void ring();
+  };
+  const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::atomic<bool> asleep_{false};
   std::atomic<bool> stopping_{false};
 
@@ -234,8 +241,10 @@ class LogWriter {
   std::uint64_t idle_pad_end_ = 0;
   bool pad_wanted_ = false;  // what was flushed last is not recorded as durable yet
   std::int64_t flushed_at_us_ = 0;
+  io::WaitToken pad_timer_;  // rings; one for many flushes, that find it running
   std::unique_ptr<io::File> file_;
   std::uint64_t file_segment_ = 0;
+  bool header_is_new_ = false;  // of file_: not synced yet
 
   std::unique_ptr<io::BackgroundThread> thread_;
   metrics::Registry::Callback position_metric_, retained_metric_;

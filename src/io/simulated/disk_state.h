@@ -172,6 +172,19 @@ struct SimulatedDisk::State {
     for (const PendingChange& change : inode.pending) settle(inode, change);
     inode.pending.clear();
   }
+  // One change and, of those before it, the ones that it writes over: what comes later in time stays on top.
+  void settle_one(Inode& inode, std::size_t index) {
+    const std::uint64_t begin = inode.pending[index].offset, end = begin + inode.pending[index].data.size();
+    std::vector<PendingChange> kept;
+    for (std::size_t i = 0; i < inode.pending.size(); ++i) {
+      PendingChange& change = inode.pending[i];
+      const bool size_only = change.data.empty();
+      const bool overlaps = size_only || (change.offset < end && begin < change.offset + change.data.size());
+      if (i <= index && overlaps) settle(inode, change);
+      else kept.push_back(std::move(change));
+    }
+    inode.pending = std::move(kept);
+  }
   // What a crash (or a failed sync) makes of the un-synced changes: each sector old, new or torn.
   void settle_by_chance(Inode& inode) {
     for (const PendingChange& change : inode.pending) {
@@ -255,6 +268,7 @@ class SimulatedFile final : public File {
   IoResult<> read(std::uint64_t offset, std::span<std::byte> into) override;
   IoResult<> write(std::uint64_t offset, std::span<const std::byte> from) override;
   IoResult<> datasync() override;
+  IoResult<> write_durable(std::uint64_t offset, std::span<const std::byte> from) override;
   IoResult<> allocate(std::uint64_t offset, std::uint64_t bytes) override;
   IoResult<> truncate(std::uint64_t bytes) override;
   IoResult<std::uint64_t> size() override;
@@ -265,6 +279,8 @@ class SimulatedFile final : public File {
   IoResult<> do_read(std::uint64_t offset, std::span<std::byte> into);
   IoResult<> do_write(std::uint64_t offset, std::span<const std::byte> from);
   IoResult<> do_datasync();
+  IoResult<> write_locked(std::uint64_t offset, std::span<const std::byte> from);
+  IoResult<> do_write_durable(std::uint64_t offset, std::span<const std::byte> from);
   bool lose(std::uint64_t offset, std::span<const std::byte> from);
   std::uint64_t misdirect(std::uint64_t offset, std::span<const std::byte> from);
   [[nodiscard]] bool fails(std::uint64_t offset, std::uint64_t bytes);

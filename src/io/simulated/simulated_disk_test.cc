@@ -99,6 +99,42 @@ TEST(SimulatedDisk, CrashAtTheNthOperation) {
   }
 }
 
+TEST(SimulatedDisk, AForcedWriteIsDurableAndSaysNothingOfOthers) {
+  int lost = 0;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    SimulatedDisk disk{seed};
+    const auto file = open(disk, "f");
+    ASSERT_TRUE(disk.sync_directory("."));
+    ASSERT_TRUE(file->write(0, filled(4 * kSectorBytes, 1)));
+    ASSERT_TRUE(file->write_durable(2 * kSectorBytes, filled(2 * kSectorBytes, 2)));
+    ASSERT_TRUE(file->write(8 * kSectorBytes, filled(kSectorBytes, 3)));
+    ASSERT_TRUE(file->write_durable(4 * kSectorBytes, filled(kSectorBytes, 4)));
+    disk.crash();
+    disk.restart();
+    auto back = disk.content("f");
+    ASSERT_GE(back.size(), 5 * kSectorBytes);
+    const auto holds = [&](std::size_t sector, std::uint8_t byte) {
+      return std::all_of(back.begin() + static_cast<std::ptrdiff_t>(sector * kSectorBytes),
+                         back.begin() + static_cast<std::ptrdiff_t>((sector + 1) * kSectorBytes),
+                         [&](std::byte b) { return b == std::byte{byte}; });
+    };
+    // The older write that they cover in part must not come back over them.
+    EXPECT_TRUE(holds(2, 2) && holds(3, 2) && holds(4, 4)) << seed;
+    lost += back.size() < 9 * kSectorBytes || !holds(8, 3);
+  }
+  EXPECT_GT(lost, 5);
+}
+
+TEST(SimulatedDisk, AForcedWriteFailsAsASyncDoes) {
+  SimulatedDisk disk{1};
+  const auto file = open(disk, "f");
+  disk.fail_syncs("f", 1);
+  EXPECT_EQ(file->write_durable(0, filled(10, 1)).error(), IoFailure::kDevice);
+  disk.crash_at(2);  // between the write and its sync
+  EXPECT_EQ(file->write_durable(0, filled(10, 1)).error(), IoFailure::kDevice);
+  EXPECT_TRUE(disk.crashed());
+}
+
 TEST(SimulatedDisk, ATornSectorIsPartOldPartNew) {
   int torn = 0;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {

@@ -27,6 +27,9 @@ IoResult<> SimulatedFile::write(std::uint64_t offset, std::span<const std::byte>
   return pause(do_write(offset, from));
 }
 IoResult<> SimulatedFile::datasync() { return pause(do_datasync()); }
+IoResult<> SimulatedFile::write_durable(std::uint64_t offset, std::span<const std::byte> from) {
+  return pause(do_write_durable(offset, from));
+}
 
 IoResult<> SimulatedFile::allocate(std::uint64_t offset, std::uint64_t bytes) {
   std::lock_guard lock{state_.mutex};
@@ -129,6 +132,11 @@ IoResult<> SimulatedFile::do_write(std::uint64_t offset, std::span<const std::by
   check_alignment(offset, from);
   RUSTBD_ASSERT(!options_.read_only, "write to a file opened read-only");
   std::lock_guard lock{state_.mutex};
+  return write_locked(offset, from);
+}
+
+// With the state's mutex held.
+IoResult<> SimulatedFile::write_locked(std::uint64_t offset, std::span<const std::byte> from) {
   if (dead()) return failed(IoFailure::kDevice);
   if (from.empty()) return {};
   const bool dies = state_.count();
@@ -146,6 +154,23 @@ IoResult<> SimulatedFile::do_write(std::uint64_t offset, std::span<const std::by
                   [&](const BadPlace& bad) { return bad.overlaps(path_, place, from.size()); });
   }
   if (dies || broken) return failed(IoFailure::kDevice);
+  return {};
+}
+
+// Two operations, so that a crash can come between: then the write is as un-synced as any. Only its own bytes
+// become durable.
+IoResult<> SimulatedFile::do_write_durable(std::uint64_t offset, std::span<const std::byte> from) {
+  check_alignment(offset, from);
+  RUSTBD_ASSERT(!options_.read_only, "write to a file opened read-only");
+  std::lock_guard lock{state_.mutex};
+  const std::size_t before = inode_->pending.size();
+  if (auto written = write_locked(offset, from); !written) return written;
+  if (state_.count()) return failed(IoFailure::kDevice);
+  if (take(state_.failing_syncs, path_) || state_.rolls_for(state_.faults.sync_error, path_)) {
+    state_.settle_by_chance(*inode_);
+    return failed(IoFailure::kDevice);
+  }
+  if (inode_->pending.size() > before) state_.settle_one(*inode_, before);  // else: a write that gets lost
   return {};
 }
 
