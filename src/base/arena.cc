@@ -21,15 +21,12 @@ void Arena::run_destructors() {
   destructors_.clear();
 }
 
-void Arena::reset() {
-  run_destructors();
-  if (blocks_.empty()) return;
+void Arena::keep_largest() {
   auto largest =
       std::max_element(blocks_.begin(), blocks_.end(), [](auto& a, auto& b) { return a.size < b.size; });
   Block kept = std::move(*largest);
   blocks_.clear();
-  cursor_ = reinterpret_cast<std::uintptr_t>(kept.bytes.get());
-  end_ = cursor_ + kept.size;
+  end_ = reinterpret_cast<std::uintptr_t>(kept.bytes.get()) + kept.size;
   reserved_ = kept.size;
   blocks_.push_back(std::move(kept));
 }

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "rustbd/base/small_vector.h"
+
 namespace rustbd {
 
 /// Bump allocator. Threads: one at a time. What is made in it must be trivially destructible (or made by
@@ -59,7 +61,11 @@ class Arena {
     return {to, text.size()};
   }
   /// Gives everything back but the largest block, which is kept for the next round.
-  void reset();
+  void reset() {
+    if (!destructors_.empty()) run_destructors();
+    if (blocks_.size() > 1) keep_largest();
+    if (!blocks_.empty()) cursor_ = reinterpret_cast<std::uintptr_t>(blocks_[0].bytes.get());
+  }
   [[nodiscard]] std::size_t bytes_reserved() const { return reserved_; }
 
  private:
@@ -69,9 +75,10 @@ class Arena {
   };
   void* allocate_slow(std::size_t bytes, std::size_t alignment);
   void run_destructors();
+  void keep_largest();
   std::uintptr_t cursor_ = 0, end_ = 0;
   std::size_t next_block_, reserved_ = 0;
-  std::vector<Block> blocks_;
+  SmallVector<Block, 1> blocks_;
   std::vector<std::pair<void*, void (*)(void*)>> destructors_;
 };
 

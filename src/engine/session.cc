@@ -140,6 +140,26 @@ Session::Parts::Parts(Session& s)
       context(std::make_unique<SessionContext>(*this)) {}
 Session::Parts::~Parts() = default;
 
+void Portal::renew() {
+  constexpr std::size_t kKeptBytesMax = 4096;
+  run.reset();
+  access.reset();
+  statement.reset();
+  plan.reset();
+  prepared.reset();
+  parameters.clear();
+  if (arena.bytes_reserved() > kKeptBytesMax ||
+      parameters.capacity() * sizeof(types::Value) > kKeptBytesMax) {
+    parameters = {};
+    arena = Arena{512};
+  }
+  arena.reset();
+  rows = 0;
+  tag.clear();
+  done = is_cursor = scroll = hold = false;
+  savepoint_depth = 0;
+}
+
 void Session::Parts::notice(Severity severity, Error content) {
   static constexpr std::pair<std::string_view, Severity> kLevels[] = {{"debug", Severity::kDebug},
                                                                       {"log", Severity::kLog},
@@ -357,7 +377,7 @@ void Session::bind(const std::string& portal_name, const std::string& statement,
   if (parts.failed && (prepared->statement == nullptr || !is_transaction_control(*prepared->statement)))
     throw error(sqlstate::kInFailedTransaction,
                 "current transaction is aborted, commands ignored until end of transaction block");
-  auto portal = std::make_unique<Portal>();
+  auto portal = parts.spare_portal != nullptr ? std::move(parts.spare_portal) : std::make_unique<Portal>();
   portal->name = portal_name;
   auto io = io_context();
   io.arena = &portal->arena;
@@ -377,7 +397,11 @@ void Session::bind(const std::string& portal_name, const std::string& statement,
   if (!portal_name.empty() && parts.portals.contains(portal_name))
     throw error(sqlstate::kDuplicateCursor, "cursor \"{}\" already exists", portal_name);
   portal->savepoint_depth = parts.savepoints.size();
-  parts.portals[portal_name] = std::move(portal);
+  auto& place = parts.portals[portal_name];
+  std::swap(place, portal);
+  if (portal == nullptr) return;
+  portal->renew();
+  parts.spare_portal = std::move(portal);
 }
 
 const PreparedStatement& Session::prepared_statement(const std::string& name) const {

@@ -11,7 +11,7 @@ namespace rustbd::engine {
 struct Portal {
   std::string name;
   std::shared_ptr<PreparedStatement> statement;
-  Arena arena;  // parameter values
+  Arena arena{512};  // parameter values
   std::vector<types::Value> parameters;
   std::shared_ptr<const plan::ExecutionPlan> plan;
   std::shared_ptr<PreparedPlan> prepared;  // whose plan it is; nullptr: nobody else's
@@ -23,6 +23,8 @@ struct Portal {
   // Cursors (DECLARE): rows already fetched for SCROLL and WITH HOLD are kept by utility/cursor.cc.
   bool is_cursor = false, scroll = false, hold = false;
   std::size_t savepoint_depth = 0;  // created at; dropped when that savepoint is rolled back
+  /// Becomes a new one that keeps a little memory.
+  void renew();
 };
 
 struct SavepointEntry {
@@ -50,6 +52,7 @@ struct Session::Parts {
   std::vector<SavepointEntry> savepoints;
   std::map<std::string, std::shared_ptr<PreparedStatement>> prepared;
   std::map<std::string, std::unique_ptr<Portal>> portals;
+  std::unique_ptr<Portal> spare_portal;  // the last unnamed one, for the next; nullptr: none
   CommitTimestamp last_commit{};
   Lsn hold{};                                      // of everything shown so far
   Oid user_oid = catalog::oid::kBootstrapRole;     // session_user

@@ -82,12 +82,16 @@ void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMo
 }
 
 std::string tag_of(const plan::ExecutionPlan& plan, std::uint64_t sent, std::uint64_t affected) {
+  const auto tag = [](std::string text, std::uint64_t rows) {
+    const fmt::format_int number{rows};
+    return text.append(number.data(), number.size());
+  };
   switch (plan.tag) {
-    case plan::StatementTag::kSelect: return "SELECT " + fmt::format_int{sent}.str();
-    case plan::StatementTag::kInsert: return "INSERT 0 " + fmt::format_int{affected}.str();
-    case plan::StatementTag::kUpdate: return "UPDATE " + fmt::format_int{affected}.str();
-    case plan::StatementTag::kDelete: return "DELETE " + fmt::format_int{affected}.str();
-    case plan::StatementTag::kMerge: return "MERGE " + fmt::format_int{affected}.str();
+    case plan::StatementTag::kSelect: return tag("SELECT ", sent);
+    case plan::StatementTag::kInsert: return tag("INSERT 0 ", affected);
+    case plan::StatementTag::kUpdate: return tag("UPDATE ", affected);
+    case plan::StatementTag::kDelete: return tag("DELETE ", affected);
+    case plan::StatementTag::kMerge: return tag("MERGE ", affected);
   }
   RUSTBD_UNREACHABLE();
 }

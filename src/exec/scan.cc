@@ -1,4 +1,5 @@
 // Table and index scans: filter over what was read, then the output columns.
+#include "rustbd/base/small_vector.h"
 #include "rustbd/exec/builder.h"
 #include "rustbd/exec/constants.h"
 #include "rustbd/exec/index_range.h"
@@ -175,7 +176,7 @@ class IndexScan final : public ScanSource {
 
  private:
   void evaluate(TaskContext& context, ScanLocal& local) const {
-    std::vector<Value> values;
+    SmallVector<Value, 4> values;
     for (const auto* e : range_.expressions())
       values.push_back(constant_value(*e, context.expressions, local.arena));
     range_.make_bounds(values.data(), *plan_.index, plan_.backward, local.bounds);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "rustbd/base/error.h"
+#include "rustbd/base/small_vector.h"
 #include "rustbd/expression/program.h"
 #include "rustbd/types/compare.h"
 
@@ -163,7 +164,7 @@ namespace {
 using Words = std::array<std::uint64_t, kValidityWords>;
 
 /// ANDs the validity of all arguments into `words`; false: some argument is null everywhere.
-bool combine_validity(const std::vector<Vector>& args, std::uint32_t rows, Words& words, bool* any_null) {
+bool combine_validity(std::span<const Vector> args, std::uint32_t rows, Words& words, bool* any_null) {
   const std::uint32_t n = (rows + 63) / 64;
   words.fill(~0ull);
   for (const Vector& a : args) {
@@ -185,8 +186,7 @@ bool combine_validity(const std::vector<Vector>& args, std::uint32_t rows, Words
 }  // namespace
 
 void Machine::call(const Instruction& in, const Selection& selection) {
-  std::vector<Vector> args;
-  args.reserve(in.args.size());
+  SmallVector<Vector, 4> args;
   for (const Register r : in.args) args.push_back(local_.registers[r]);
   const bool constant = all_constant(in);
   Vector& out = fresh(in.out);
@@ -194,7 +194,7 @@ void Machine::call(const Instruction& in, const Selection& selection) {
   if (constant) out.form = Form::kConst;
 }
 
-void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+void Machine::call_kernels(const Instruction& in, std::span<const Vector> args, const Selection& selection,
                            std::uint32_t rows, Vector& out) {
   const auto& kernels = *in.function.kernels;
   const auto* declaration = in.function.declaration;
@@ -236,7 +236,7 @@ void Machine::call_kernels(const Instruction& in, const std::vector<Vector>& arg
   }
 }
 
-void Machine::call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+void Machine::call_scalar(const Instruction& in, std::span<const Vector> args, const Selection& selection,
                           Vector& out) {
   EvalContext context = context_of(in);
   const auto scalar = in.function.kernels->scalar;
@@ -244,8 +244,8 @@ void Machine::call_scalar(const Instruction& in, const std::vector<Vector>& args
     throw not_supported("set-returning function {} in this place", in.function.declaration->name);
   const std::size_t n = args.size();
   local_.datums.resize(n + 1);
-  std::vector<char> nulls(n + 1, 0);
-  std::vector<Datum> values(n + 1);
+  SmallVector<char, 8> nulls(n + 1, 0);
+  SmallVector<Datum, 8> values(n + 1);
   const bool strict = in.function.declaration->is(functions::kStrict);
   for (std::uint32_t i = 0; i < selection.count; ++i) {
     const auto row = selection[i];

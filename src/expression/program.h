@@ -138,9 +138,9 @@ class Machine {
   void copy_rows(Register out, Register from, const Selection& selection);
 
   void call(const Instruction& in, const Selection& selection);
-  void call_kernels(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+  void call_kernels(const Instruction& in, std::span<const Vector> args, const Selection& selection,
                     std::uint32_t rows, Vector& out);
-  void call_scalar(const Instruction& in, const std::vector<Vector>& args, const Selection& selection,
+  void call_scalar(const Instruction& in, std::span<const Vector> args, const Selection& selection,
                    Vector& out);
   functions::EvalContext context_of(const Instruction& in);
   void junction(const Instruction& in, const Selection& selection);

@@ -69,7 +69,7 @@ Lane::Running::Running(Lane* lane) : previous_(std::exchange(current_lane, lane)
 Lane::Running::~Running() { current_lane = previous_; }
 
 void WaitEvent::fire() {
-  std::vector<Waiter> woken;
+  SmallVector<Waiter, 1> woken;
   {
     std::lock_guard lock{mutex_};
     if (fired_.load(std::memory_order_relaxed)) return;

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <vector>
 
+#include "rustbd/base/small_vector.h"
+
 namespace rustbd::io {
 
 using Job = std::move_only_function<void()>;
@@ -67,7 +69,7 @@ class WaitEvent {
   const WaitReason reason_;
   std::atomic<bool> fired_{false};
   std::mutex mutex_;  // protects waiters_
-  std::vector<Waiter> waiters_;
+  SmallVector<Waiter, 1> waiters_;
 };
 
 /// Reference to a WaitEvent. An empty token counts as fired.

@@ -328,13 +328,16 @@ bool LockTable::find_cycle(Locker& start, std::string* detail) {
   return false;
 }
 
-void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state,
-                            TxnState* owner) {
+void LockTable::leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state, TxnState* owner,
+                            std::optional<std::uint64_t> round) {
   std::lock_guard lock(shard.mutex);
   const auto found = shard.queues.find(key);
   const auto present = who.wait_state_.load(std::memory_order_acquire);
-  // A time-out or a cancellation that comes too late changes nothing.
-  if (state != Locker::WaitState::kNone && present != Locker::WaitState::kQueued) return;
+  // A time-out or a cancellation that comes too late changes nothing: the session may wait elsewhere by now,
+  // or here again.
+  const bool late = present != Locker::WaitState::kQueued || found == shard.queues.end() ||
+                    (round && who.wait_round_ != *round);
+  if (state != Locker::WaitState::kNone && late) return;
   if (found == shard.queues.end()) {
     who.wait_state_.store(state, std::memory_order_release);
     return;
@@ -644,12 +647,7 @@ void LockTable::timed_out(std::uint64_t serial, std::uint64_t round) {
       std::lock_guard cancel(who->cancel_mutex_);
       key = who->wait_where_;
     }
-    Shard& shard = shard_of(key);
-    {
-      std::lock_guard shard_lock(shard.mutex);
-      if (who->wait_round_ != round) return;
-    }
-    leave_queue(shard, key, *who, Locker::WaitState::kTimedOut, nullptr);
+    leave_queue(shard_of(key), key, *who, Locker::WaitState::kTimedOut, nullptr, round);
     return;
   }
 }

@@ -257,7 +257,9 @@ class LockTable {
   void grant_waiters(Queue& queue, LockKind kind);
   void refresh_edges(Queue& queue, LockKind kind);
   bool find_cycle(Locker& start, std::string* detail);
-  void leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state, TxnState* owner);
+  /// `round`: of the wait that is meant.
+  void leave_queue(Shard& shard, LockKey key, Locker& who, Locker::WaitState state, TxnState* owner,
+                   std::optional<std::uint64_t> round = {});
   void drop_if_empty(Shard& shard, const LockKey& key);
   void release_one(Locker& who, const Locker::Held& held);
   bool take_fast(Locker& who, Oid object, Oid database, TableLockMode mode, bool* already);

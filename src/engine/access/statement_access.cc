@@ -16,14 +16,14 @@ StatementAccess::StatementAccess(Session::Parts& parts)
 StatementAccess::~StatementAccess() = default;
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
-  auto& slot = tables_[relation->oid];
-  if (slot == nullptr) {
-    const bool computed = relation->source == catalog::RowSource::kVirtual ||
-                          relation->kind == catalog::RelationKind::kSequence;
-    if (computed) slot = std::make_unique<VirtualTable>(*this, relation);
-    else slot = std::make_unique<LocalTable>(*this, relation);
-  }
-  return *slot;
+  for (const auto& [oid, table] : tables_)
+    if (oid == relation->oid) return *table;
+  std::unique_ptr<exec::TableAccess> made;
+  const bool computed =
+      relation->source == catalog::RowSource::kVirtual || relation->kind == catalog::RelationKind::kSequence;
+  if (computed) made = std::make_unique<VirtualTable>(*this, relation);
+  else made = std::make_unique<LocalTable>(*this, relation);
+  return *tables_.emplace_back(relation->oid, std::move(made)).second;
 }
 
 LocalTable& StatementAccess::local(const std::shared_ptr<const catalog::Relation>& relation) {
@@ -32,8 +32,8 @@ LocalTable& StatementAccess::local(const std::shared_ptr<const catalog::Relation
 }
 
 Task<> StatementAccess::finish() {
-  for (auto& [id, table] : tables_)
-    if (auto* local = dynamic_cast<LocalTable*>(table.get())) co_await local->check_deferred();
+  for (std::size_t i = 0; i < tables_.size(); ++i)
+    if (auto* local = dynamic_cast<LocalTable*>(tables_[i].second.get())) co_await local->check_deferred();
   if (!has_pending()) co_return;
   // Checks see what the statement did, and everything committed by now.
   parts_.transaction->next_command();

@@ -1,10 +1,10 @@
 // The accesses of one statement: its snapshot, its command, its transaction; one TableAccess per relation.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <vector>
 
+#include "rustbd/base/small_vector.h"
 #include "rustbd/engine/session_parts.h"
 #include "rustbd/exec/access.h"
 
@@ -52,7 +52,7 @@ class StatementAccess final : public exec::AccessFactory {
   Session::Parts& parts_;
   std::shared_ptr<const catalog::CatalogSnapshot> catalog_;
   txn::ReadView view_;
-  std::map<Oid, std::unique_ptr<exec::TableAccess>> tables_;
+  SmallVector<std::pair<Oid, std::unique_ptr<exec::TableAccess>>, 4> tables_;  // few: searched in order
   std::vector<ChildCheck> child_checks_;
   std::vector<ParentChange> parent_changes_;
   Arena memory_;

@@ -1,6 +1,7 @@
 // One client of PostgreSQL's protocol: start-up, authentication, then a loop over its messages.
 #pragma once
 
+#include "rustbd/base/small_vector.h"
 #include "rustbd/net/pgwire/pg_server.h"
 #include "rustbd/net/pgwire/wire_sink.h"
 
@@ -62,7 +63,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   engine::SessionOptions session_options_;
   std::unique_ptr<engine::Session> session_;
   std::string text_;  // of the running simple query
-  std::map<std::string, std::vector<std::uint16_t>, std::less<>> portal_formats_;  // result formats by portal
+  using Formats = SmallVector<std::uint16_t, 8>;
+  std::map<std::string, Formats, std::less<>> portal_formats_;  // result formats by portal
+  static Formats read_formats(MessageReader& reader);
   bool skip_to_sync_ = false, busy_ = false, ending_ = false;
   bool before_sync_ = false;  // extended messages came; their transaction ends at Sync
   bool stop_wanted_ = false, stop_now_ = false, startup_late_ = false;

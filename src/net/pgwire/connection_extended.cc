@@ -3,9 +3,8 @@
 
 namespace rustbd::net::pgwire {
 
-namespace {
-std::vector<std::uint16_t> read_formats(MessageReader& reader) {
-  std::vector<std::uint16_t> formats(reader.u16());
+Connection::Formats Connection::read_formats(MessageReader& reader) {
+  Formats formats(reader.u16());
   for (auto& f : formats) {
     f = reader.u16();
     if (f > 1)
@@ -14,7 +13,6 @@ std::vector<std::uint16_t> read_formats(MessageReader& reader) {
   }
   return formats;
 }
-}  // namespace
 
 void Connection::finish_extended(engine::Outcome failure, std::string_view statement) {
   if (!failure) return;
@@ -44,7 +42,7 @@ void Connection::handle_bind(MessageReader reader) {
   if (formats.size() > 1 && formats.size() != count)
     throw error(sqlstate::kProtocolViolation, "bind message has {} parameter formats but {} parameters",
                 formats.size(), count);
-  std::vector<engine::ParameterInput> values(count);
+  SmallVector<engine::ParameterInput, 8> values(count);
   for (std::size_t i = 0; i < count; ++i) {
     auto& v = values[i];
     v.binary = !formats.empty() && (formats.size() == 1 ? formats[0] : formats[i]) == 1;
@@ -94,7 +92,7 @@ Task<> Connection::handle_execute(MessageReader reader) {
   reader.end();
   const auto it = portal_formats_.find(portal);
   // A copy: an error may end the portal while its rows are written.
-  const auto formats = it == portal_formats_.end() ? std::vector<std::uint16_t>{} : it->second;
+  const auto formats = it == portal_formats_.end() ? Formats{} : it->second;
   sink_.begin(false, formats, {});
   auto failure =
       co_await session_->execute(std::move(portal), rows > 0 ? static_cast<std::uint64_t>(rows) : 0, sink_);
