@@ -52,6 +52,10 @@ class FakeTransport final : public Transport {
   }
   void start_tls(std::string, std::move_only_function<void(bool)>) override { FAIL(); }
   [[nodiscard]] bool encrypted() const override { return false; }
+  bool after_batch(io::Job&& job) override {
+    if (batching) put_off.push_back(std::move(job));
+    return batching;
+  }
   void close() override {
     closed = true;
     deliver();
@@ -72,7 +76,8 @@ class FakeTransport final : public Transport {
   [[nodiscard]] bool writing() const { return static_cast<bool>(write_done_); }
   std::string sent;
   std::size_t room = SIZE_MAX;
-  bool closed = false;
+  bool closed = false, batching = false;
+  std::vector<io::Job> put_off;
 
  private:
   void deliver() {
@@ -147,6 +152,32 @@ std::string message(char type, std::string_view body) {
   out.append(body);
   pgwire::end_message(out, m);
   return std::string{out.view()};
+}
+
+TEST_F(ChannelTest, AnswersOfABatchGoOutAtItsEnd) {
+  peer_->batching = true;
+  write("one ");
+  write("two ");
+  EXPECT_EQ(peer_->sent, "");
+  on_lane([&] { EXPECT_FALSE(channel_->flushed().fired()); });
+  const auto durable = io::WaitToken::make(io::WaitReason::kDurability);
+  write("three ", durable);
+  ASSERT_EQ(peer_->put_off.size(), 1u) << "one send for all";
+  peer_->batching = false;
+  on_lane([&] { peer_->put_off[0](); });
+  EXPECT_EQ(peer_->sent, "one two ") << "what is not durable waits on";
+  durable.fire();
+  executor_.run_until_idle();
+  EXPECT_EQ(peer_->sent, "one two three ");
+  on_lane([&] { EXPECT_TRUE(channel_->flushed().fired()); });
+}
+
+TEST_F(ChannelTest, AConnectionMayEndInABatch) {
+  peer_->batching = true;
+  write("one ");
+  on_lane([&] { channel_->close(); });
+  on_lane([&] { peer_->put_off[0](); });
+  EXPECT_EQ(peer_->sent, "");
 }
 
 TEST_F(ChannelTest, MessagesFromSingleBytesAndFromOnePiece) {

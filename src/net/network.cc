@@ -18,6 +18,12 @@ constexpr int kBacklog = 1024;
 constexpr std::size_t kLocalPathMax = sizeof(sockaddr_un::sun_path) - 1;
 constexpr auto kAcceptRetry = std::chrono::milliseconds{100};  // after EMFILE and the like
 
+// The batches of a lane.
+constexpr std::size_t kBatchMax = 16;                           // requests
+constexpr std::size_t kBatchWorth = 4;                          // as many were ready: the next batch is one
+constexpr auto kBatchTimeMax = std::chrono::microseconds{300};  // for those who are answered last
+constexpr std::size_t kProbeEvery = 16;                         // requests served one by one
+
 std::string host_and_port(std::string_view host, std::uint16_t port) {
   return host.find(':') != std::string_view::npos ? fmt::format("[{}]:{}", host, port)
                                                   : fmt::format("{}:{}", host, port);
@@ -188,6 +194,30 @@ std::string Network::Impl::listen_local(const Address& address, const Connection
 void Network::Impl::start(std::shared_ptr<Listener> listener) {
   listeners.push_back(listener);
   lanes[0]->post([this, listener] { accept(listener); });
+}
+
+void NetworkLane::run() {
+  std::size_t alone = 0;
+  while (context.run_one() != 0) {
+    if (!batching_ && ++alone % kProbeEvery != 0) continue;  // finding out that nobody is ready costs a call
+    const std::size_t ready = 1 + serve_ready();
+    const Running running{this};
+    batching_ = false;  // what these jobs send is sent at once
+    for (auto& job : put_off_) job();
+    put_off_.clear();
+    batching_ = ready >= kBatchWorth;
+  }
+}
+
+// How many were ready without a wait.
+std::size_t NetworkLane::serve_ready() {
+  const auto until = std::chrono::steady_clock::now() + kBatchTimeMax;
+  std::size_t served = 0;
+  while (served + 1 < kBatchMax && context.poll_one() != 0) {
+    ++served;
+    if (std::chrono::steady_clock::now() > until) break;
+  }
+  return served;
 }
 
 NetworkLane& Network::Impl::least_loaded() {

@@ -127,6 +127,18 @@ void Channel::flush(io::WaitToken durable) {
 
 void Channel::approve(std::uint64_t position) {
   approved_ = position;
+  send_in_batch();
+}
+
+void Channel::send_in_batch() {
+  if (put_off_) return;
+  put_off_ = true;
+  if (transport_->after_batch([self = shared_from_this()] {
+        self->put_off_ = false;
+        self->send();
+      }))
+    return;
+  put_off_ = false;
   send();
 }
 
@@ -184,7 +196,7 @@ void Channel::after_send() {
   }
   if (pending() <= kPendingLow && room_) std::exchange(room_, {}).fire();
   if (flushed_ && !writing_ && held_.empty() && approved_ == out_begin_) std::exchange(flushed_, {}).fire();
-  if (!writing_ && approved_ > out_begin_) send();
+  if (!writing_ && approved_ > out_begin_) send_in_batch();
 }
 
 io::WaitToken Channel::room() {

@@ -81,6 +81,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void resume_waiter();
   void approve(std::uint64_t position);
   void send();
+  void send_in_batch();
   void after_send();
   void lost();
 
@@ -99,6 +100,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   OutputBuffer sending_;  // being written by the transport
   std::size_t sent_ = 0;  // of sending_
   bool writing_ = false;
+  bool put_off_ = false;  // send() comes at the end of the lane's batch
   std::uint64_t out_begin_ = 0, approved_ = 0, sent_total_ = 0;
   std::deque<std::pair<std::uint64_t, io::WaitToken>> held_;  // in order: position, what it waits for
   io::WaitToken room_, flushed_;
