@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/io/blocking_hook.h"
 #include "rustbd/io/put_off.h"
 
@@ -57,6 +58,24 @@ void PuttingOff::count_job() {
   if (++jobs_ < kJobsPutOff) return;
   jobs_ = 0;
   flush_put_off();
+}
+
+namespace {
+thread_local Batch* current_batch = nullptr;
+}  // namespace
+
+Batch::Batch() {
+  RUSTBD_ASSERT(current_batch == nullptr, "a thread serves one batch at a time");
+  current_batch = this;
+}
+Batch::~Batch() {
+  current_batch = nullptr;
+  for (Job& job : jobs_) job();
+}
+bool after_batch(Job&& job) {
+  if (current_batch == nullptr) return false;
+  current_batch->jobs_.push_back(std::move(job));
+  return true;
 }
 
 BlockingHook& blocking_hook_of_thread() {

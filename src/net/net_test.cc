@@ -4,6 +4,7 @@
 
 #include "rustbd/base/error.h"
 #include "rustbd/base/task.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/io/simulated/simulated_executor.h"
 #include "rustbd/net/network.h"
 #include "rustbd/net/pgwire/channel.h"
@@ -42,6 +43,7 @@ class FakeTransport final : public Transport {
   }
   std::size_t write_now(std::span<const char> from) override {
     const auto n = std::min(room, from.size());
+    ++writes;
     room -= n;
     sent.append(from.data(), n);
     return n;
@@ -52,10 +54,6 @@ class FakeTransport final : public Transport {
   }
   void start_tls(std::string, std::move_only_function<void(bool)>) override { FAIL(); }
   [[nodiscard]] bool encrypted() const override { return false; }
-  bool after_batch(io::Job&& job) override {
-    if (batching) put_off.push_back(std::move(job));
-    return batching;
-  }
   void close() override {
     closed = true;
     deliver();
@@ -75,9 +73,8 @@ class FakeTransport final : public Transport {
   }
   [[nodiscard]] bool writing() const { return static_cast<bool>(write_done_); }
   std::string sent;
-  std::size_t room = SIZE_MAX;
-  bool closed = false, batching = false;
-  std::vector<io::Job> put_off;
+  std::size_t room = SIZE_MAX, writes = 0;
+  bool closed = false;
 
  private:
   void deliver() {
@@ -155,17 +152,20 @@ std::string message(char type, std::string_view body) {
 }
 
 TEST_F(ChannelTest, AnswersOfABatchGoOutAtItsEnd) {
-  peer_->batching = true;
-  write("one ");
-  write("two ");
-  EXPECT_EQ(peer_->sent, "");
-  on_lane([&] { EXPECT_FALSE(channel_->flushed().fired()); });
   const auto durable = io::WaitToken::make(io::WaitReason::kDurability);
-  write("three ", durable);
-  ASSERT_EQ(peer_->put_off.size(), 1u) << "one send for all";
-  peer_->batching = false;
-  on_lane([&] { peer_->put_off[0](); });
+  on_lane([&] {
+    const io::Batch batch;
+    for (const char* text : {"one ", "two "}) {
+      channel_->out().append(text);
+      channel_->flush({});
+    }
+    channel_->out().append("three ");
+    channel_->flush(durable);
+    EXPECT_EQ(peer_->sent, "");
+    EXPECT_FALSE(channel_->flushed().fired());
+  });
   EXPECT_EQ(peer_->sent, "one two ") << "what is not durable waits on";
+  EXPECT_EQ(peer_->writes, 1u);
   durable.fire();
   executor_.run_until_idle();
   EXPECT_EQ(peer_->sent, "one two three ");
@@ -173,10 +173,12 @@ TEST_F(ChannelTest, AnswersOfABatchGoOutAtItsEnd) {
 }
 
 TEST_F(ChannelTest, AConnectionMayEndInABatch) {
-  peer_->batching = true;
-  write("one ");
-  on_lane([&] { channel_->close(); });
-  on_lane([&] { peer_->put_off[0](); });
+  on_lane([&] {
+    const io::Batch batch;
+    channel_->out().append("one ");
+    channel_->flush({});
+    channel_->close();
+  });
   EXPECT_EQ(peer_->sent, "");
 }
 

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <optional>
 
 #include "rustbd/base/error.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/net/network_threads.h"
 
 namespace rustbd::net {
@@ -197,15 +199,16 @@ void Network::Impl::start(std::shared_ptr<Listener> listener) {
 }
 
 void NetworkLane::run() {
+  bool batching = false;
   std::size_t alone = 0;
-  while (context.run_one() != 0) {
-    if (!batching_ && ++alone % kProbeEvery != 0) continue;  // finding out that nobody is ready costs a call
-    const std::size_t ready = 1 + serve_ready();
+  for (;;) {
+    std::optional<io::Batch> batch;
+    if (batching) batch.emplace();
+    if (context.run_one() == 0) return;
+    if (!batching && ++alone % kProbeEvery != 0) continue;  // finding out that nobody is ready costs a call
+    batching = 1 + serve_ready() >= kBatchWorth;
     const Running running{this};
-    batching_ = false;  // what these jobs send is sent at once
-    for (auto& job : put_off_) job();
-    put_off_.clear();
-    batching_ = ready >= kBatchWorth;
+    batch.reset();
   }
 }
 

@@ -27,7 +27,8 @@ using Stream = asio::generic::stream_protocol;  // TCP or a Unix-domain socket
 ///
 /// Where many clients are ready at once it serves them in batches: first all their requests, then all the
 /// answers. A client that is answered wakes up, on a full machine in the place of this thread, and asks
-/// again: answers one by one are so many changes of context. Where few are ready nothing is put off.
+/// again: answers one by one are so many changes of context. Where few are ready nothing is put off
+/// (io::Batch).
 class NetworkLane final : public io::Lane {
  public:
   NetworkLane() : context(1), work_(asio::make_work_guard(context)) {}
@@ -44,11 +45,6 @@ class NetworkLane final : public io::Lane {
     const Running running{this};
     body();
   }
-  /// See Transport::after_batch. On the lane.
-  bool after_batch(io::Job&& job) {
-    if (batching_) put_off_.push_back(std::move(job));
-    return batching_;
-  }
   void run();
   void finish() { work_.reset(); }
 
@@ -57,8 +53,6 @@ class NetworkLane final : public io::Lane {
 
  private:
   std::size_t serve_ready();
-  bool batching_ = false;
-  std::vector<io::Job> put_off_;  // in order; empty unless batching_
   asio::executor_work_guard<asio::io_context::executor_type> work_;
 };
 

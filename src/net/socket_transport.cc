@@ -81,7 +81,6 @@ class SocketTransport final : public Transport {
   }
   bool encrypted() const override { return encrypted_; }
 
-  bool after_batch(io::Job&& job) override { return state_->lane.after_batch(std::move(job)); }
   void close() override {
     boost::system::error_code ignored;
     state_->socket.shutdown(Stream::socket::shutdown_both, ignored);

@@ -27,9 +27,6 @@ class Transport {
   virtual void start_tls(std::string received, std::move_only_function<void(bool)> done) = 0;
   /// True once start_tls() has succeeded.
   [[nodiscard]] virtual bool encrypted() const = 0;
-  /// Keeps `job` until the lane has served the clients that are ready now, where these are many: what they
-  /// are sent then goes out together. False, and `job` untouched: they are few, the caller runs it itself.
-  virtual bool after_batch(io::Job&& job) = 0;
   virtual void close() = 0;
   /// "127.0.0.1:5012"; "[local]" behind a Unix-domain socket.
   [[nodiscard]] virtual const std::string& peer() const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rustbd/base/error.h"
+#include "rustbd/io/batch.h"
 
 namespace rustbd::net::pgwire {
 
@@ -133,7 +134,7 @@ void Channel::approve(std::uint64_t position) {
 void Channel::send_in_batch() {
   if (put_off_) return;
   put_off_ = true;
-  if (transport_->after_batch([self = shared_from_this()] {
+  if (io::after_batch([self = shared_from_this()] {
         self->put_off_ = false;
         self->send();
       }))
