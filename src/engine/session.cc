@@ -99,7 +99,10 @@ class BoundValues {
   BoundValues(Session& session, Session::Parts& parts, ResultSink& sink) : parts_(parts) {
     parts.sink = &sink;
     parts.statement_start_us = session.database().environment().clock->wall_us();
-    if (parts.transaction == nullptr) parts.transaction_start_us = parts.statement_start_us;  // for 'now'
+    if (parts.transaction != nullptr) return;
+    // As in PostgreSQL the transaction's time is that of its first message, which 'now' is taken for here.
+    if (parts.bind_start_us == 0) parts.bind_start_us = parts.statement_start_us;
+    parts.transaction_start_us = parts.bind_start_us;
   }
   ~BoundValues() { parts_.sink = nullptr; }
   BoundValues(const BoundValues&) = delete;
@@ -240,6 +243,7 @@ TransactionStatus Session::status() const {
 types::IoContext Session::io_context() {
   types::IoContext io;
   io.settings = settings_.format();
+  io.settings.now_us = parts_->context->transaction_timestamp_us();
   io.names = parts_->context.get();
   return io;
 }
@@ -293,6 +297,7 @@ Task<Outcome> Session::simple_query(std::string_view text, ResultSink& sink) {
   });
   if (failure) running.record(current, &*failure);
   parts.implicit_block = false;
+  if (parts.transaction == nullptr) parts.changes.rest();
   co_return failure;
 }
 
@@ -494,6 +499,10 @@ Task<Outcome> Session::sync(ResultSink& sink) {
   });
   report_settings(*this, sink);
   parts.sink = nullptr;
+  if (parts.transaction == nullptr) {
+    parts.changes.rest();
+    parts.bind_start_us = 0;
+  }
   co_return failure;
 }
 

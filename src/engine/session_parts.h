@@ -59,6 +59,7 @@ struct Session::Parts {
   Oid current_oid = catalog::oid::kBootstrapRole;  // SET ROLE
   std::int64_t transaction_start_us = 0;           // wall clock, µs from 1970
   std::int64_t statement_start_us = 0;
+  std::int64_t bind_start_us = 0;  // of the first Bind of the transaction to come; 0: none
   std::uint64_t statement_number = 0;
   std::int64_t last_sequence_value = 0;
   Oid last_sequence = 0;                               // lastval()

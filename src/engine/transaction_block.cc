@@ -12,6 +12,7 @@ void forget_transaction(Session::Parts& parts) {
   parts.savepoints.clear();
   parts.changes.truncate(0);
   parts.changes.rest();
+  parts.bind_start_us = 0;
   parts.before_commit.clear();
   parts.in_block = parts.implicit_block = parts.failed = false;
   std::erase_if(parts.portals,
@@ -69,7 +70,7 @@ void ensure_transaction(Session::Parts& parts, bool single_read) {
   options.seen = parts.last_commit;
   options.role = parts.current_oid;
   parts.transaction = parts.database.transactions().begin(*parts.locker, options);
-  parts.transaction_start_us = parts.statement_start_us;
+  parts.transaction_start_us = parts.bind_start_us != 0 ? parts.bind_start_us : parts.statement_start_us;
 }
 
 void begin_statement(Session::Parts& parts) {

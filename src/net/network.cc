@@ -265,8 +265,9 @@ void Network::stop_listening() {
   impl_->lanes[0]->post([this, done] {
     for (auto& l : impl_->listeners) {
       boost::system::error_code ignored;
+      if (!l->path.empty())
+        ::unlink(l->path.c_str());  // while it is ours: the next server's has the same name
       l->acceptor.close(ignored);
-      if (!l->path.empty()) ::unlink(l->path.c_str());
       l->retry.cancel();
     }
     done.fire();

@@ -26,6 +26,7 @@ class SocketTransport final : public Transport {
     s.non_blocking(true, failure);
     const auto remote = s.remote_endpoint(failure);
     local_ = !failure && remote.protocol().family() == AF_UNIX;
+    if (local_) peer_ = "[local]";
     if (failure || local_) return;
     const auto from = tcp_endpoint(remote);
     s.set_option(Tcp::no_delay(true), failure);
@@ -92,7 +93,7 @@ class SocketTransport final : public Transport {
  private:
   std::shared_ptr<SocketState> state_;
   std::shared_ptr<asio::ssl::context> tls_context_;
-  std::string peer_{"[local]"};
+  std::string peer_;
   bool local_ = false, encrypted_ = false;
 };
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import harness
+import psycopg
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from wire import Wire, bind, describe, encode, error, execute, fields, kinds, parse, rows  # noqa: E402
@@ -414,3 +415,15 @@ def test_idle_timeouts(context):
         wire.query("set idle_session_timeout = 200")
         e = error(wire.until("E"))
         assert (e["S"], e["C"]) == ("FATAL", "57P05"), e
+
+
+def test_now_from_the_client_is_the_transactions_start(context):
+    with psycopg.connect(f"host=127.0.0.1 port={context.server.port} user=postgres dbname=postgres", autocommit=True) as c:
+        for prepare in (False, True):
+            assert c.execute("select %s::timestamptz = now(), %s::date = current_date", ["now", "today"], prepare=prepare).fetchone() == (True, True)
+        with c.transaction():
+            c.execute("create table moments (t timestamptz)")
+            with c.cursor() as cursor, cursor.copy("copy moments from stdin") as copy:
+                copy.write("now\n")
+            assert c.execute("select %s::timestamptz = now(), t = now() from moments", ["now"]).fetchone() == (True, True)
+            c.execute("drop table moments")

@@ -1,6 +1,7 @@
 // Foreign keys: children look for their parent, changed parents look for children and act on them (query.md
 // §10.6).
 #include "rustbd/engine/access/local_table.h"
+#include "rustbd/engine/access/row_rules.h"
 
 namespace rustbd::engine {
 
@@ -219,6 +220,7 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
     by_scan = std::make_unique<txn::TableScan>(table.table(), view_, all);
   }
   types::ChunkBuffer buffer;
+  std::unique_ptr<RowRules> rules;  // of rows that the action writes
   for (;;) {
     const auto outcome = by_index ? by_index->next(buffer) : by_scan->next(buffer);
     if (outcome.blocked()) {
@@ -276,16 +278,22 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
           run.statement = input.statement;
           value = expression::evaluate_constant(*bound, run, memory_);
         }
-        if (value.is_null && column.not_null)
-          throw error(sqlstate::kNotNullViolation,
-                      "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                      column.name, child->name)
-              .on_table(child->schema_name, child->name)
-              .on_column(column.name);
         row_values[static_cast<std::size_t>(attribute - 1)] =
             types::make_constant(value.datum, value.is_null, column.type.phys, constants);
         changed.push_back(attribute);
       }
+      const auto position = static_cast<std::uint16_t>(row);
+      types::Chunk written;
+      written.columns = row_values.data();
+      written.column_count = static_cast<std::uint32_t>(row_values.size());
+      written.rows = row + 1;
+      written.selection = {&position, 1};
+      if (rules == nullptr) rules = std::make_unique<RowRules>(parts_, child);
+      rules->generate(written, [&](std::uint32_t at, const types::Vector& values) {
+        row_values[at] = values;
+        changed.push_back(static_cast<AttributeNumber>(at + 1));
+      });
+      rules->check(written);
       exec::NewRows rows{row_values, {}, {}};
       co_await await_write([&] { return table.update(id, changed, rows, row); });
     }

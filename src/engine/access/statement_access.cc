@@ -32,19 +32,18 @@ LocalTable& StatementAccess::local(const std::shared_ptr<const catalog::Relation
 }
 
 Task<> StatementAccess::finish() {
-  for (std::size_t i = 0; i < tables_.size(); ++i)
-    if (auto* local = dynamic_cast<LocalTable*>(tables_[i].second.get())) co_await local->check_deferred();
-  if (!has_pending()) co_return;
-  // Checks see what the statement did, and everything committed by now.
-  parts_.transaction->next_command();
-  view_ = parts_.transaction->fresh_view();
-  while (has_pending()) {
+  for (;;) {
+    // Also of what the actions below have changed.
+    for (std::size_t i = 0; i < tables_.size(); ++i)
+      if (auto* local = dynamic_cast<LocalTable*>(tables_[i].second.get())) co_await local->check_deferred();
+    if (!has_pending()) co_return;
+    // Checks see what the statement did, and everything committed by now.
+    parts_.transaction->next_command();
+    view_ = parts_.transaction->fresh_view();
     auto parents = std::move(parent_changes_);
     parent_changes_.clear();
     for (const auto& p : parents) co_await apply_parent_change(p);
-    parts_.transaction->next_command();
-    view_ = parts_.transaction->fresh_view();
-    if (!parent_changes_.empty()) continue;
+    if (!parents.empty()) continue;
     auto children = std::move(child_checks_);
     child_checks_.clear();
     for (const auto& c : children) co_await check_child(c);

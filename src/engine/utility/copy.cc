@@ -1,5 +1,6 @@
 // COPY FROM STDIN and COPY TO STDOUT.
 #include "rustbd/engine/access/local_table.h"
+#include "rustbd/engine/access/row_rules.h"
 #include "rustbd/engine/utility/copy_format.h"
 #include "rustbd/engine/utility/utility.h"
 #include "rustbd/sql/deparse.h"
@@ -46,6 +47,7 @@ class RowLoader {
         relation_(std::move(relation)),
         access_(c.parts),
         table_(access_.local(relation_)),
+        rules_(c.parts, relation_),
         given_(given.begin(), given.end()) {
     std::vector<types::Phys> phys;
     for (const auto& column : relation_->columns) phys.push_back(column.type.phys);
@@ -56,36 +58,27 @@ class RowLoader {
     input.arena = constants_;
     run_.statement = input.statement;
     run_.cancel = c.parts.session.cancel_flag();
-    expression::ColumnMap layout;
-    for (std::uint32_t i = 0; i < relation_->columns.size(); ++i)
-      layout.emplace_back(static_cast<expression::ColumnId>(relation_->columns[i].number), i);
-    const auto add = [&](std::vector<Computed>& list, std::uint32_t at, const std::string& text,
-                         const types::TypeRef* target, bool over_row, const catalog::Constraint* check) {
+    const auto add_default = [&](std::uint32_t at, const catalog::Column& column) {
       Arena ast;
-      const auto bound = binder::bind_table_expression(
-          *sql::parse_expression(text, ast), over_row ? relation_.get() : nullptr, input, target, "COPY");
+      const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast),
+                                                       nullptr, input, &column.type, "COPY");
       const expression::Expression* one[] = {bound.get()};
-      Computed e;
-      e.column = at;
-      e.check = check;
-      e.program = expression::Program::compile(one, layout);
-      e.local = e.program->make_local();
-      list.push_back(std::move(e));
+      Default d;
+      d.column = at;
+      d.program = expression::Program::compile(one, {});
+      d.local = d.program->make_local();
+      defaults_.push_back(std::move(d));
     };
     for (std::uint32_t i = 0; i < relation_->columns.size(); ++i) {
       const auto& column = relation_->columns[i];
       if (column.dropped || std::find(given_.begin(), given_.end(), &column) != given_.end()) continue;
-      if (column.generated != 0) add(generated_, i, column.default_sql, &column.type, true, nullptr);
-      else if (column.identity != 0) identities_.push_back(i);
-      else if (!column.default_sql.empty())
-        add(defaults_, i, column.default_sql, &column.type, false, nullptr);
+      if (column.generated != 0) continue;
+      if (column.identity != 0) identities_.push_back(i);
+      else if (!column.default_sql.empty()) add_default(i, column);
       else missing_.push_back(i);
     }
-    for (const auto& k : relation_->constraints) {
-      if (k->type == catalog::ConstraintType::kCheck)
-        add(checks_, 0, k->expression_sql, nullptr, true, k.get());
+    for (const auto& k : relation_->constraints)
       has_foreign_keys_ = has_foreign_keys_ || k->type == catalog::ConstraintType::kForeignKey;
-    }
     for (const auto& index : relation_->indexes) {
       computed_keys_ = computed_keys_ || !index->predicate_sql.empty();
       for (const auto& k : index->columns) computed_keys_ = computed_keys_ || k.attribute == 0;
@@ -109,7 +102,11 @@ class RowLoader {
     chunk.select_all(count_);
     for (auto i : missing_)
       for (std::uint32_t r = 0; r < count_; ++r) rows_.put(i, r, {}, true);
-    for (auto& d : defaults_) compute(d, chunk);
+    for (auto& d : defaults_) {
+      types::Vector out;
+      d.program->evaluate(*d.local, run_, chunk, {&out, 1});
+      put_all(d.column, out);
+    }
     for (auto i : identities_) {
       const auto& column = relation_->columns[i];
       for (std::uint32_t r = 0; r < count_; ++r) {
@@ -123,9 +120,8 @@ class RowLoader {
             false);
       }
     }
-    for (auto& g : generated_) compute(g, chunk);
-    check_not_null(chunk);
-    for (auto& k : checks_) check(k, chunk);
+    rules_.generate(chunk, [&](std::uint32_t at, const types::Vector& values) { put_all(at, values); });
+    rules_.check(chunk, &failed_);
     std::vector<std::uint64_t> ids(count_);
     if (computed_keys_) {
       std::vector<types::Vector> columns(chunk.columns, chunk.columns + chunk.column_count);
@@ -160,58 +156,14 @@ class RowLoader {
   Task<> finish() { co_await access_.finish(); }
 
  private:
-  struct Computed {
+  struct Default {
     std::uint32_t column = 0;
-    const catalog::Constraint* check = nullptr;
     std::unique_ptr<expression::Program> program;
     expression::Program::LocalPtr local;
   };
-  void compute(Computed& e, types::Chunk& chunk) {
-    types::Vector out;
-    e.program->evaluate(*e.local, run_, chunk, {&out, 1});
+  void put_all(std::uint32_t column, const types::Vector& values) {
     for (std::uint32_t r = 0; r < count_; ++r)
-      rows_.put(e.column, r, out.is_valid(r) ? out.datum(r) : types::Datum{}, !out.is_valid(r));
-  }
-  std::string failing_row(const types::Chunk& chunk, std::uint32_t row) {
-    auto io = c_.parts.session.io_context();
-    Arena scratch;
-    io.arena = &scratch;
-    std::string text;
-    for (std::size_t i = 0; i < relation_->columns.size(); ++i) {
-      const auto& column = relation_->columns[i];
-      if (column.dropped) continue;
-      if (!text.empty()) text += ", ";
-      if (!chunk[i].is_valid(row)) text += "null";
-      else types::output_text(chunk[i].datum(row), column.type, io, text);
-    }
-    return fmt::format("Failing row contains ({}).", text);
-  }
-  void check_not_null(const types::Chunk& chunk) {
-    for (std::uint32_t r = 0; r < count_; ++r)
-      for (std::size_t i = 0; i < relation_->columns.size(); ++i) {
-        const auto& column = relation_->columns[i];
-        if (column.dropped || !column.not_null || chunk[i].is_valid(r)) continue;
-        failed_ = r;
-        throw error(sqlstate::kNotNullViolation,
-                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                    column.name, relation_->name)
-            .with_detail(failing_row(chunk, r))
-            .on_table(relation_->schema_name, relation_->name)
-            .on_column(column.name);
-      }
-  }
-  void check(Computed& e, const types::Chunk& chunk) {
-    types::Vector out;
-    e.program->evaluate(*e.local, run_, chunk, {&out, 1});
-    for (std::uint32_t r = 0; r < count_; ++r) {
-      if (!out.is_valid(r) || out.datum(r).boolean) continue;
-      failed_ = r;
-      throw error(sqlstate::kCheckViolation, "new row for relation \"{}\" violates check constraint \"{}\"",
-                  relation_->name, e.check->name)
-          .with_detail(failing_row(chunk, r))
-          .on_table(relation_->schema_name, relation_->name)
-          .on_constraint(e.check->name);
-    }
+      rows_.put(column, r, values.is_valid(r) ? values.datum(r) : types::Datum{}, !values.is_valid(r));
   }
   void queue_foreign_keys(const types::Chunk& chunk, const std::vector<std::uint64_t>& ids) {
     for (const auto& k : relation_->constraints) {
@@ -228,11 +180,12 @@ class RowLoader {
   std::shared_ptr<const catalog::Relation> relation_;
   StatementAccess access_;
   LocalTable& table_;
+  RowRules rules_;
   std::vector<const catalog::Column*> given_;
   types::ChunkBuffer rows_;
   std::shared_ptr<Arena> constants_ = std::make_shared<Arena>();
   expression::RunContext run_{};
-  std::vector<Computed> defaults_, generated_, checks_;
+  std::vector<Default> defaults_;
   std::vector<std::uint32_t> identities_, missing_;
   bool computed_keys_ = false, has_foreign_keys_ = false;
   std::uint32_t count_ = 0, failed_ = 0;

@@ -172,18 +172,34 @@ struct SimulatedDisk::State {
     for (const PendingChange& change : inode.pending) settle(inode, change);
     inode.pending.clear();
   }
-  // One change and, of those before it, the ones that it writes over: what comes later in time stays on top.
+  // One write, whose bytes nothing older may come over any more.
   void settle_one(Inode& inode, std::size_t index) {
-    const std::uint64_t begin = inode.pending[index].offset, end = begin + inode.pending[index].data.size();
+    const auto truncates = [](const PendingChange& change) { return change.cuts; };
+    if (std::any_of(inode.pending.begin(), inode.pending.begin() + static_cast<std::ptrdiff_t>(index),
+                    truncates)) {
+      settle_all(inode);  // what a truncate takes away and what comes back are too much for this model
+      return;
+    }
+    const PendingChange target = std::move(inode.pending[index]);
+    const std::uint64_t begin = target.offset, end = begin + target.data.size();
     std::vector<PendingChange> kept;
     for (std::size_t i = 0; i < inode.pending.size(); ++i) {
       PendingChange& change = inode.pending[i];
-      const bool size_only = change.data.empty();
-      const bool overlaps = size_only || (change.offset < end && begin < change.offset + change.data.size());
-      if (i <= index && overlaps) settle(inode, change);
-      else kept.push_back(std::move(change));
+      const std::uint64_t from = change.offset, to = from + change.data.size();
+      if (i == index) continue;
+      if (i > index || change.data.empty() || to <= begin || end <= from) {
+        kept.push_back(std::move(change));
+        continue;
+      }
+      const auto part = [&](std::uint64_t first, std::uint64_t last) {
+        const auto at = change.data.begin() + static_cast<std::ptrdiff_t>(first - from);
+        kept.push_back({first, {at, at + static_cast<std::ptrdiff_t>(last - first)}, false});
+      };
+      if (from < begin) part(from, begin);
+      if (end < to) part(end, to);
     }
     inode.pending = std::move(kept);
+    settle(inode, target);
   }
   // What a crash (or a failed sync) makes of the un-synced changes: each sector old, new or torn.
   void settle_by_chance(Inode& inode) {

@@ -96,6 +96,9 @@ void Channel::resume_waiter() {
 void Channel::lost() {
   if (closed_) return;
   const auto self = shared_from_this();
+  // A client that has said its last may still listen: what was to go at the batch's end goes now.
+  if (put_off_ && !writing_ && approved_ > out_begin_)
+    transport_->write_now({out_.data(), static_cast<std::size_t>(approved_ - out_begin_)});
   closed_ = true;
   held_.clear();
   out_.clear();
@@ -133,14 +136,15 @@ void Channel::approve(std::uint64_t position) {
 
 void Channel::send_in_batch() {
   if (put_off_) return;
-  put_off_ = true;
-  if (io::after_batch([self = shared_from_this()] {
-        self->put_off_ = false;
-        self->send();
-      }))
-    return;
-  put_off_ = false;
-  send();
+  put_off_ = io::after_batch([self = shared_from_this()] {
+    self->put_off_ = false;
+    try {
+      self->send();
+    } catch (const std::bad_alloc&) {  // nobody above could tell the client
+      self->lost();
+    }
+  });
+  if (!put_off_) send();
 }
 
 void Channel::send() {
