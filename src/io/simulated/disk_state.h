@@ -118,6 +118,7 @@ struct SimulatedDisk::State {
   std::uint64_t used = 0;
   std::vector<Planned> failing_syncs, failing_writes, failing_reads;
   std::vector<BadPlace> bad_places;
+  std::uint64_t lasting_read_errors = 0;
   std::vector<Damage> damages;
 
   bool rolls(std::uint32_t per_million) { return per_million != 0 && random.below(1'000'000) < per_million; }

@@ -125,6 +125,10 @@ IoResult<std::unique_ptr<FileLock>> SimulatedDisk::lock(const std::string& path)
   return std::make_unique<SimulatedLock>(*state_, path);
 }
 
+std::uint64_t SimulatedDisk::lasting_read_errors() const {
+  std::lock_guard lock{state_->mutex};
+  return state_->lasting_read_errors;
+}
 std::uint64_t SimulatedDisk::operations() const {
   std::lock_guard lock{state_->mutex};
   return state_->operations;

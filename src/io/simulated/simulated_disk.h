@@ -86,6 +86,8 @@ class SimulatedDisk final : public Disk {
   /// Changing operations so far: write, datasync, allocate, truncate, create, remove, rename, sync_directory,
   /// mkdir.
   [[nodiscard]] std::uint64_t operations() const;
+  /// Places that could not be read until they were written (or restart()), so far.
+  [[nodiscard]] std::uint64_t lasting_read_errors() const;
   /// The power fails in the `nth` changing operation from now (1: the next one). It may have taken effect in
   /// part.
   void crash_at(std::uint64_t nth);

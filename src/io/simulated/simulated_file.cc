@@ -98,8 +98,10 @@ bool SimulatedFile::fails(std::uint64_t offset, std::uint64_t bytes) {
   const auto bad = [&](const BadPlace& place) { return place.overlaps(path_, offset, bytes); };
   if (std::ranges::any_of(state_.bad_places, bad)) return true;
   if (!state_.rolls_for(faults.read_error, path_)) return false;
-  if (faults.lasting_per_mille != 0 && state_.random.below(1000) < faults.lasting_per_mille)
+  if (faults.lasting_per_mille != 0 && state_.random.below(1000) < faults.lasting_per_mille) {
     state_.bad_places.push_back({path_, offset, offset + bytes});
+    ++state_.lasting_read_errors;
+  }
   return true;
 }
 

@@ -496,7 +496,8 @@ class Simulation {
     if (parts.storage->pending().size() != 0) {
       world_.problem(fmt::format("{} pages are still pending free", parts.storage->pending().size()));
     }
-    for (const auto& p : system.check(false, computed_keys_of)) world_.problem("at rest: " + p);
+    for (const auto& p : system.check(false, computed_keys_of))
+      if (!world_.explains_loss(p)) world_.problem("at rest: " + p);
     const std::set<std::uint64_t> reachable = reachable_pages(world_);
     if (options_.verbose) {
       for (std::uint64_t id = 1; id < parts.buffer().next_page_id(); ++id) {
@@ -509,7 +510,9 @@ class Simulation {
       }
     }
     const std::uint64_t pages = close_cleanly();
-    if (pages != reachable.size() && !world_.wounded()) {  // else the check itself may have met damage
+    const bool lost = world_.loses_space() && pages > reachable.size();
+    if (pages != reachable.size() && !lost &&
+        !world_.wounded()) {  // else the check itself may have met damage
       world_.problem(fmt::format("{} pages are in use, {} are reachable", pages, reachable.size()));
     }
   }

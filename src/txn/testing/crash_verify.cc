@@ -134,7 +134,8 @@ void deep_check(CrashWorld& world, TransactionSystem& system, const std::string&
     world.detections.findings += findings.size();
     return;
   }
-  for (const auto& p : findings) world.problem(when + ": " + p);
+  for (const auto& p : findings)
+    if (!world.explains_loss(p)) world.problem(when + ": " + p);
 }
 
 }  // namespace

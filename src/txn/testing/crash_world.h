@@ -128,6 +128,12 @@ struct CrashWorld {
   [[nodiscard]] bool wounded() const {
     return (damage && disk->damage().total() != 0) || (disk_errors && system != nullptr && keys_unknown());
   }
+  /// A finding of the deep check that a read error explains: what a page refers to that the disk did not give
+  /// when its tree or chain was freed stays in use, until `check --repair`.
+  [[nodiscard]] bool explains_loss(const std::string& finding) const {
+    return loses_space() && finding.find("that nothing refers to") != std::string::npos;
+  }
+  [[nodiscard]] bool loses_space() const { return disk_errors && disk->lasting_read_errors() != 0; }
   [[nodiscard]] bool has_lost_sectors() const {
     return disk->damage().injected[static_cast<std::size_t>(io::DamageKind::kLostSectors)] != 0;
   }
