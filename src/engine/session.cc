@@ -153,7 +153,7 @@ void Portal::renew() {
   parameters.clear();
   if (arena.bytes_reserved() > kKeptBytesMax ||
       parameters.capacity() * sizeof(types::Value) > kKeptBytesMax) {
-    parameters = {};
+    std::vector<types::Value>{}.swap(parameters);
     arena = Arena{512};
   }
   arena.reset();

@@ -156,5 +156,7 @@ std::vector<ResultColumn> utility_columns(Session::Parts& parts, const sql::Node
 /// Binder input of the present session and catalog. `catalog` and `path` outlive it.
 binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapshot& catalog,
                              std::span<const Oid> path);
+/// Where the columns of binder::bind_table_expression() stand in chunks of all the relation's columns.
+expression::ColumnMap columns_of(const catalog::Relation& relation);
 
 }  // namespace rustbd::engine

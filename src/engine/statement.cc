@@ -123,6 +123,13 @@ binder::BindInput bind_input(Session::Parts& parts, const catalog::CatalogSnapsh
   return input;
 }
 
+expression::ColumnMap columns_of(const catalog::Relation& relation) {
+  expression::ColumnMap columns;
+  for (std::uint32_t i = 0; i < relation.columns.size(); ++i)
+    columns.emplace_back(static_cast<expression::ColumnId>(relation.columns[i].number), i);
+  return columns;
+}
+
 std::shared_ptr<const plan::ExecutionPlan> make_plan(Session::Parts& parts, const sql::Node& statement,
                                                      std::vector<types::TypeRef>* parameter_types,
                                                      std::span<const types::Value> values,
@@ -318,12 +325,12 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {
   const auto catalog = parts.session_catalog();
-  if (const auto* role = catalog->role(parts.current_oid); role != nullptr && role->superuser) return;
+  const auto* const role = catalog->role(parts.current_oid);
+  if (role != nullptr && role->superuser) return;
   for (const auto& p : privileges) {
     auto relation = catalog->relation(p.relation);
     if (relation == nullptr || relation->is_catalog()) continue;
     if (relation->owner == parts.current_oid) continue;
-    const auto* role = catalog->role(parts.current_oid);
     // aclitem text: {grantee=letters/grantor,...}
     const auto allowed = [&](char letter) {
       const std::string name = role != nullptr ? role->name : std::string{};

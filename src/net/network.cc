@@ -183,8 +183,9 @@ std::string Network::Impl::listen_local(const Address& address, const Connection
   if (!failure) acceptor.bind(endpoint, failure);
   if (failure) throw could_not(failure.message());
   listener->path = path;
-  ::chmod(path.c_str(), 0777);  // as PostgreSQL's unix_socket_permissions: a password keeps others out
-  acceptor.listen(kBacklog, failure);
+  // As PostgreSQL's unix_socket_permissions: a password keeps others out.
+  if (::chmod(path.c_str(), 0777) != 0) failure.assign(errno, boost::system::system_category());
+  if (!failure) acceptor.listen(kBacklog, failure);
   if (failure) {
     ::unlink(path.c_str());
     throw could_not(failure.message());

@@ -192,9 +192,7 @@ class LocalIndexScan final : public exec::IndexSource {
 }  // namespace
 
 IndexKeyComputer::IndexKeyComputer(Session::Parts& parts, const catalog::Relation& relation) : parts_(parts) {
-  expression::ColumnMap layout;
-  for (std::uint32_t i = 0; i < relation.columns.size(); ++i)
-    layout.emplace_back(static_cast<expression::ColumnId>(relation.columns[i].number), i);
+  const auto layout = columns_of(relation);
   const auto catalog = parts.catalog();
   const auto path = parts.search_path(*catalog);
   run_.statement = nullptr;

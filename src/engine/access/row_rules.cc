@@ -24,9 +24,6 @@ RowRules::RowRules(Session::Parts& parts, std::shared_ptr<const catalog::Relatio
 
 RowRules::Rule RowRules::compile(const std::string& text, const types::TypeRef* target,
                                  std::string_view what) {
-  expression::ColumnMap layout;
-  for (std::uint32_t i = 0; i < relation_->columns.size(); ++i)
-    layout.emplace_back(static_cast<expression::ColumnId>(relation_->columns[i].number), i);
   const auto catalog = parts_.catalog();
   const auto path = parts_.search_path(*catalog);
   auto input = bind_input(parts_, *catalog, path);
@@ -36,7 +33,7 @@ RowRules::Rule RowRules::compile(const std::string& text, const types::TypeRef* 
       binder::bind_table_expression(*sql::parse_expression(text, ast), relation_.get(), input, target, what);
   const expression::Expression* one[] = {bound.get()};
   Rule rule;
-  rule.program = expression::Program::compile(one, layout);
+  rule.program = expression::Program::compile(one, columns_of(*relation_));
   rule.local = rule.program->make_local();
   return rule;
 }

@@ -187,11 +187,8 @@ class TableChange {
       const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast),
                                                        column.generated != 0 ? relation.get() : nullptr,
                                                        input, &column.type, "DEFAULT expressions");
-      expression::ColumnMap layout;
-      for (std::uint32_t i = 0; i < relation->columns.size(); ++i)
-        layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
       const expression::Expression* one[] = {bound.get()};
-      program = expression::Program::compile(one, layout);
+      program = expression::Program::compile(one, columns_of(*relation));
       local = program->make_local();
     }
     std::vector<storage::ColumnNumber> all;

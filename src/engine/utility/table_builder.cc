@@ -617,11 +617,8 @@ Task<> check_existing_rows(UtilityContext& c, std::shared_ptr<const catalog::Rel
   Arena ast;
   const auto bound = binder::bind_table_expression(*sql::parse_expression(check->expression_sql, ast),
                                                    relation.get(), input, nullptr, "check constraints");
-  expression::ColumnMap layout;
-  for (std::uint32_t i = 0; i < relation->columns.size(); ++i)
-    layout.emplace_back(static_cast<expression::ColumnId>(relation->columns[i].number), i);
   const expression::Expression* list[] = {bound.get()};
-  const auto program = expression::Program::compile(list, layout);
+  const auto program = expression::Program::compile(list, columns_of(*relation));
   const auto local = program->make_local();
   expression::RunContext run;
   run.statement = input.statement;

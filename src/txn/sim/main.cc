@@ -65,7 +65,7 @@ struct Shared {
   std::array<std::atomic<std::uint64_t>, rustbd::io::kDamageKinds> injected{};
   std::atomic<std::uint64_t> harmless{0}, detected{0},
       inconsequential{0};  // of the damage, see note_damage()
-  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0}, rebuilt{0};
+  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0}, rebuilt{0}, lost_space{0};
 
   void note(std::uint64_t seed) {
     if (const std::uint64_t n = failures.fetch_add(1); n < kFailuresKept) failed[n] = seed;
@@ -109,6 +109,7 @@ void note_damage(const CrashResult& result, Shared& shared) {
   shared.refused += result.detections.starts;
   shared.failed_statements += result.detections.statements;
   shared.rebuilt += result.detections.rebuilt;
+  shared.lost_space += result.detections.space != 0 ? 1 : 0;
 }
 
 /// True: no violation.
@@ -307,6 +308,7 @@ int main(int argc, char** argv) {
       shared.injected[2].load(), shared.injected[3].load(), shared.injected[4].load(), shared.harmless.load(),
       shared.detected.load(), shared.inconsequential.load(), shared.failed_statements.load(),
       shared.refused.load(), shared.rebuilt.load());
+  fmt::print("space was lost to read errors in {} seeds\n", shared.lost_space.load());
   fmt::print("{:.0f} s, {:.1f} seeds per second\n", took.count(),
              static_cast<double>(settings.seeds) / std::max(took.count(), 0.001));
   fmt::print("{} seeds, {} violations\n", settings.seeds, failures);

@@ -87,6 +87,7 @@ struct Detections {
   std::uint64_t starts = 0;      // refused
   std::uint64_t findings = 0;    // lines of checks and of the server's log
   std::uint64_t rebuilt = 0;     // pages and indexes made anew
+  std::uint64_t space = 0;       // findings of space lost to read errors: no damage
   [[nodiscard]] bool any() const { return statements + starts + findings != 0; }
 };
 
@@ -130,8 +131,11 @@ struct CrashWorld {
   }
   /// A finding of the deep check that a read error explains: what a page refers to that the disk did not give
   /// when its tree or chain was freed stays in use, until `check --repair`.
+  /// Counts it.
   [[nodiscard]] bool explains_loss(const std::string& finding) const {
-    return loses_space() && finding.find("that nothing refers to") != std::string::npos;
+    const bool explained = loses_space() && finding.find("that nothing refers to") != std::string::npos;
+    if (explained) ++detections.space;
+    return explained;
   }
   [[nodiscard]] bool loses_space() const { return disk_errors && disk->lasting_read_errors() != 0; }
   [[nodiscard]] bool has_lost_sectors() const {
