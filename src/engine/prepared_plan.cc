@@ -3,7 +3,20 @@
 #include <algorithm>
 #include <atomic>
 
+#include "rustbd/engine/access/statement_access.h"
+
 namespace rustbd::engine {
+
+IdleRun::IdleRun() = default;
+IdleRun::IdleRun(std::unique_ptr<StatementAccess> its_access, std::unique_ptr<exec::QueryRun> its_run)
+    : access(std::move(its_access)), run(std::move(its_run)) {}
+IdleRun::IdleRun(IdleRun&&) noexcept = default;
+IdleRun& IdleRun::operator=(IdleRun&& from) noexcept {
+  run = std::move(from.run);  // before the access that it holds
+  access = std::move(from.access);
+  return *this;
+}
+IdleRun::~IdleRun() = default;
 
 IdleRuns::Slot& IdleRuns::slot() {
   static std::atomic<std::size_t> threads{0};
@@ -11,16 +24,21 @@ IdleRuns::Slot& IdleRuns::slot() {
   return slots_[mine];
 }
 
-std::unique_ptr<exec::QueryRun> IdleRuns::take() {
+IdleRun IdleRuns::take(std::uint64_t catalog_version) {
   Slot& s = slot();
-  const std::scoped_lock lock(s.mutex);
-  return s.count == 0 ? nullptr : std::move(s.runs[--s.count]);
+  IdleRun taken;
+  {
+    const std::scoped_lock lock(s.mutex);
+    if (s.count > 0) taken = std::move(s.runs[--s.count]);
+  }
+  return taken.run != nullptr && taken.access->catalog_version() == catalog_version ? std::move(taken)
+                                                                                    : IdleRun{};
 }
 
-void IdleRuns::keep(std::unique_ptr<exec::QueryRun> run) {
+void IdleRuns::keep(IdleRun idle) {
   Slot& s = slot();
   const std::scoped_lock lock(s.mutex);
-  if (s.count < kKept) s.runs[s.count++] = std::move(run);
+  if (s.count < kKept) s.runs[s.count++] = std::move(idle);
 }
 
 std::shared_ptr<PreparedPlan> PlanCache::find(const std::string& key) {

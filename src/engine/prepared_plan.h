@@ -15,20 +15,33 @@
 
 namespace rustbd::engine {
 
-/// Runs of one plan that ended and can begin again (exec::QueryRun::rest). Each thread has its own few, last
+class StatementAccess;
+
+/// A run that ended and can begin again (exec::QueryRun::rest), with the accesses that its stages hold.
+struct IdleRun {
+  IdleRun();
+  IdleRun(std::unique_ptr<StatementAccess> its_access, std::unique_ptr<exec::QueryRun> its_run);
+  IdleRun(IdleRun&&) noexcept;
+  IdleRun& operator=(IdleRun&&) noexcept;
+  ~IdleRun();
+  std::unique_ptr<StatementAccess> access;  // outlives the run
+  std::unique_ptr<exec::QueryRun> run;      // nullptr: there is none
+};
+
+/// Idle runs of one plan. Each thread has its own few, last
 /// in first out: what it runs next is what its cache has. Threads: any.
 class IdleRuns {
  public:
-  /// nullptr: there is none for this thread.
-  [[nodiscard]] std::unique_ptr<exec::QueryRun> take();
-  void keep(std::unique_ptr<exec::QueryRun> run);
+  /// Without a run: there is none for this thread and this version of the catalog.
+  [[nodiscard]] IdleRun take(std::uint64_t catalog_version);
+  void keep(IdleRun idle);
 
  private:
   static constexpr std::size_t kThreads = 8, kKept = 4;
   struct alignas(64) Slot {
     std::mutex mutex;  // protects the others; contended only where threads share a slot
     std::size_t count = 0;
-    std::array<std::unique_ptr<exec::QueryRun>, kKept> runs;
+    std::array<IdleRun, kKept> runs;
   };
   Slot& slot();
   std::array<Slot, kThreads> slots_;

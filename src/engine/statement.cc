@@ -363,7 +363,11 @@ void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPri
 }
 
 void start_run(Session::Parts& parts, Portal& portal) {
-  portal.access = std::make_unique<StatementAccess>(parts);
+  IdleRun idle;
+  if (portal.prepared != nullptr) idle = portal.prepared->idle.take(parts.session_catalog()->version);
+  portal.access = std::move(idle.access);
+  if (portal.access != nullptr) portal.access->begin(parts);
+  else portal.access = std::make_unique<StatementAccess>(parts);
   exec::QueryContext context;
   context.access = portal.access.get();
   context.statement = parts.context.get();
@@ -374,12 +378,12 @@ void start_run(Session::Parts& parts, Portal& portal) {
   if (context.worker_limit > 1) context.workers = &parts.database.environment().executor->workers();
   if (const auto n = parts.session.settings().frequent().test_chunk_rows; n > 0)
     context.chunk_rows = static_cast<std::uint32_t>(std::min<std::int64_t>(n, types::kVectorSize));
-  if (portal.prepared != nullptr) portal.run = portal.prepared->idle.take();
-  if (portal.run == nullptr) {
+  if (idle.run == nullptr) {
     portal.run = exec::QueryRun::start(portal.plan, context);
     return;
   }
   parts.database.engine_metrics().runs_again.inc();
+  portal.run = std::move(idle.run);
   portal.run->run_again(context);
 }
 
@@ -473,7 +477,8 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
   portal.done = true;
   portal.tag = tag_of(*portal.plan, portal.rows, portal.run->affected_rows());
   parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
-  if (portal.prepared != nullptr && portal.run->rest()) portal.prepared->idle.keep(std::move(portal.run));
+  if (portal.prepared != nullptr && portal.run->rest() && portal.access->rest())
+    portal.prepared->idle.keep({std::move(portal.access), std::move(portal.run)});
   portal.run.reset();
   portal.access.reset();
   co_return true;

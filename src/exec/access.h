@@ -53,8 +53,12 @@ struct IndexBounds {
 class IndexSource {
  public:
   virtual ~IndexSource() = default;
+  /// Reads as the factory's present statement sees it.
   virtual void start(const IndexBounds& bounds, bool backward) = 0;
   virtual Flow next(types::ChunkBuffer& out) = 0;
+  /// Lets go of what belongs to the statement that ends; start() may follow in the factory's next one. False:
+  /// it would keep too much memory.
+  virtual bool rest() { return false; }
 };
 
 enum class WriteResult : std::uint8_t {
@@ -104,15 +108,16 @@ class TableAccess {
   /// kFinished: gone.
   virtual Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
                             types::ChunkBuffer& out) = 0;
-  /// After the last row of the statement: deferred unique checks, foreign keys. Called until not kBlocked.
-  virtual Flow end_statement() = 0;
 };
 
-/// Makes accesses for the relations of a plan. One per statement run.
+/// Makes accesses for the relations of a plan. Of one statement at a time.
 class AccessFactory {
  public:
   virtual ~AccessFactory() = default;
   virtual TableAccess& table(const std::shared_ptr<const catalog::Relation>& relation) = 0;
+  /// After the last change of the statement, whatever table it was in: deferred unique checks, foreign keys.
+  /// Called until not kBlocked.
+  virtual Flow end_statement() = 0;
 };
 
 }  // namespace rustbd::exec

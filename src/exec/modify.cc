@@ -39,6 +39,7 @@ class ModifySink final : public Sink {
                              modify_.existing_columns);
       conflict_where_ = Predicate(modify_.conflict_where.get(), conflict_in_);
     }
+    ++run_.changes;
     if (modify_.kind != ModifyKind::kInsert) id_position_ = in_.position(modify_.row_id);
     for (const auto id : plan_.output) returned_from_.push_back(find_returned(id));
   }
@@ -72,7 +73,10 @@ class ModifySink final : public Sink {
     if (rows_) local->rows = rows_->make_local();
     return local;
   }
-  void attach() override { access_ = &run_.context.access->table(modify_.target); }
+  void attach() override {
+    access_ = &run_.context.access->table(modify_.target);
+    ended_ = false;
+  }
   void reset() override { returned_->clear(); }
   bool renew(LocalState* state) override {
     auto& local = static_cast<Local&>(*state);
@@ -105,8 +109,12 @@ class ModifySink final : public Sink {
     return Flow::need();
   }
 
+  /// Constraints are checked when the last of the statement's changes is done: a statement with several
+  /// (writing CTEs) may break them in between.
   Flow finalize(TaskContext&) override {
-    Flow flow = access_->end_statement();
+    if (!std::exchange(ended_, true)) ++run_.changes_ended;
+    if (run_.changes_ended < run_.changes) return Flow::finished();
+    Flow flow = run_.context.access->end_statement();
     return flow.state == State::kBlocked ? flow : Flow::finished();
   }
   [[nodiscard]] const std::shared_ptr<RowTable>& returned() const { return returned_; }
@@ -310,6 +318,7 @@ class ModifySink final : public Sink {
   Layout conflict_in_;
   Predicate conflict_where_;
   const bool counts_;
+  bool ended_ = false;
   const std::shared_ptr<RowTable> returned_;
   std::uint32_t id_position_ = 0;
   std::vector<ReturnedFrom> returned_from_;

@@ -128,7 +128,7 @@ TEST_F(ModifyTest, InsertReturnsAndCounts) {
     EXPECT_EQ(result.rows, (TextRows{"1|10", "2|NULL", "3|30"}));
     EXPECT_EQ(result.affected, 3u);
     EXPECT_EQ(contents(), (TextRows{"1|10", "2|NULL", "3|30"}));
-    EXPECT_EQ(table_->end_statements, 1u);
+    EXPECT_EQ(database_->end_statements, 1u);
   }
 }
 

@@ -28,6 +28,7 @@ void RunState::begin(const QueryContext& query_context) {
   parameters.assign(context.parameters.begin(), context.parameters.end());
   if (parameters.size() < plan->parameter_slots) parameters.resize(plan->parameter_slots);
   affected = 0;
+  changes_ended = 0;
 }
 
 std::uint64_t read_ticks() {

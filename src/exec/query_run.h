@@ -51,7 +51,8 @@ class QueryRun {
   /// run_again(), which spares building and compiling the stages; what is kept meanwhile is small. False:
   /// the plan has a part that cannot.
   virtual bool rest() = 0;
-  /// Only when rest() said so, with the same plan. As start().
+  /// Only when rest() said so, with the same plan and the same access factory, which has begun its next
+  /// statement. As start().
   virtual void run_again(const QueryContext& context) = 0;
   /// Index = PlanNode::id.
   [[nodiscard]] virtual std::span<const NodeStatistics> statistics() const = 0;

@@ -53,6 +53,8 @@ struct RunState {
   std::unordered_map<std::uint32_t, std::shared_ptr<WorkTable>> work_tables;
   std::uint64_t quota = UINT64_MAX;  // rows that the caller of the final pipeline still takes
   std::uint64_t affected = 0;
+  std::uint32_t changes = 0;               // INSERTs, UPDATEs and DELETEs of the plan
+  std::uint32_t changes_ended = 0;         // ... that have written all their rows
   std::mutex statistics_mutex;             // protects statistics while workers run
   std::vector<NodeStatistics> statistics;  // index: PlanNode::id; times in ticks until the end
   std::uint64_t start_ticks = 0;

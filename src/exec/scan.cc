@@ -144,7 +144,7 @@ class IndexScan final : public ScanSource {
   }
   bool renew(LocalState* state) override {
     auto& local = static_cast<ScanLocal&>(*state);
-    local.rows.reset();
+    if (local.rows != nullptr && !local.rows->rest()) local.rows.reset();
     local.bounds.clear();
     local.next_bound = 0;
     local.evaluated = local.in_range = false;

@@ -142,6 +142,32 @@ def test_rolled_back_changes_take_their_plans_along(context):
         session.close()
 
 
+def test_tables_that_only_constraints_reach_may_change(context):
+    """A DELETE that serves again meets its child tables as they are now: the plan does not name them."""
+    with two_sessions() as (server, a, b):
+        a.execute("create table parent (id integer primary key); insert into parent select generate_series(1, 40)")
+        a.execute("create table child (id integer primary key, parent_id integer references parent on delete cascade, note text)")
+        a.execute("insert into child select i, i, repeat('n', i) from generate_series(1, 40) i")
+        for cursor in (a, b):
+            cursor.execute("prepare gone (integer) as delete from parent where id = $1")
+            cursor.execute("prepare seen (integer) as select count(*) from child where parent_id = $1")
+        changes = iter(("alter table child add column added integer default 7", "create index by_parent on child (parent_id)",
+                        "alter table child drop column note", "insert into child (id, parent_id) select 100 + id, id from parent",
+                        "create table other (parent_id integer references parent on delete cascade); insert into other select id from parent",
+                        "drop index by_parent", "truncate child, other; insert into other select id from parent"))
+        for number in range(1, 41):
+            cursor = (a, b)[number % 2]
+            cursor.execute(f"execute gone ({number})")
+            assert cursor.statusmessage == "DELETE 1", (number, cursor.statusmessage)
+            cursor.execute(f"execute seen ({number})")
+            assert cursor.fetchall() == [("0",)], number
+            if number % 5 == 0 and (change := next(changes, None)):
+                b.execute(change)
+        a.execute("select count(*) from other where parent_id <= 40")
+        assert a.fetchall() == [("0",)]
+        assert metric(server, "rustbd_runs_again_total") > 20
+
+
 def test_many_sessions_count_together(context):
     """Sessions that execute the same statements at once, meeting on few rows, lose no change and see only whole transfers."""
     with Rustbd() as server:

@@ -117,7 +117,7 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
   auto& child_table = local(child);
   auto& parent_table = local(parent);
   std::vector<types::Value> key;
-  if (!co_await read_columns(parts_, child_table, check.row, c.columns, memory_, key)) co_return;
+  if (!co_await read_columns(*parts_, child_table, check.row, c.columns, memory_, key)) co_return;
   std::size_t nulls = 0;
   for (const auto& v : key) nulls += v.is_null;
   const auto violated = [&](std::string detail) {
@@ -139,25 +139,25 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
     ordered.push_back(convert_key(key[order[i]], parent->column(index->columns[i].attribute).type, memory_));
   Bytes encoded;
   parent_table.encode_key(*layout, ordered, encoded);
-  auto& txn = *parts_.transaction;
+  auto& txn = *parts_->transaction;
   for (;;) {
     RowId found;
     const auto outcome = txn::lookup_newest(parent_table.table(), txn, index->tree, encoded, &found);
     if (outcome.blocked()) {
-      co_await wait(parts_, outcome.token);
+      co_await wait(*parts_, outcome.token);
       continue;
     }
     if (outcome.status == txn::Status::kEnd) {
       throw violated(fmt::format("Key ({})=({}) is not present in table \"{}\".",
-                                 column_names(*child, c.columns), key_text(parts_, key), parent->name));
+                                 column_names(*child, c.columns), key_text(*parts_, key), parent->name));
     }
-    if (!outcome.ok()) parts_.database.transactions().throw_outcome(outcome, parts_.locker.get());
+    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
     // Keep the parent: KEY SHARE on its newest version, then look again whether the key is still there.
     types::ChunkBuffer buffer;
     std::uint64_t version = 0;
     const auto newest = parent_table.table().fetch_newest(txn, found, {}, buffer, &version);
     if (newest.blocked()) {
-      co_await wait(parts_, newest.token);
+      co_await wait(*parts_, newest.token);
       continue;
     }
     if (!newest.ok()) continue;
@@ -165,11 +165,11 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
                                                       txn::WaitPolicy::kWait, version);
     if (locked.ok()) co_return;
     if (locked.blocked()) {
-      co_await wait(parts_, locked.token);
+      co_await wait(*parts_, locked.token);
       continue;
     }
     if (locked.status == txn::Status::kConflict || locked.status == txn::Status::kGone) continue;
-    parts_.database.transactions().throw_outcome(locked, parts_.locker.get());
+    parts_->database.transactions().throw_outcome(locked, parts_->locker.get());
   }
 }
 
@@ -180,12 +180,12 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
   const bool deleted = change.new_key.empty();
   const char action = deleted ? c.on_delete : c.on_update;
   auto& table = local(child);
-  auto& txn = *parts_.transaction;
+  auto& txn = *parts_->transaction;
   const auto await_write = [&](std::function<exec::WriteFlow()> attempt) -> Task<> {
     for (;;) {
       const auto flow = attempt();
       if (flow.result == exec::WriteResult::kBlocked) {
-        co_await wait(parts_, flow.token);
+        co_await wait(*parts_, flow.token);
         continue;
       }
       if (flow.result == exec::WriteResult::kChanged) {
@@ -213,22 +213,22 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
     for (auto o : order) ordered.push_back(key[o]);
     Bytes encoded;
     table.encode_key(*layout, ordered, encoded);
-    by_index = std::make_unique<txn::IndexScan>(table.table(), index->tree, view_,
+    by_index = std::make_unique<txn::IndexScan>(table.table(), index->tree, check_view_,
                                                 txn::KeyRange::equal(std::move(encoded)),
                                                 txn::ScanDirection::kForward, all);
   } else {
-    by_scan = std::make_unique<txn::TableScan>(table.table(), view_, all);
+    by_scan = std::make_unique<txn::TableScan>(table.table(), check_view_, all);
   }
   types::ChunkBuffer buffer;
   std::unique_ptr<RowRules> rules;  // of rows that the action writes
   for (;;) {
     const auto outcome = by_index ? by_index->next(buffer) : by_scan->next(buffer);
     if (outcome.blocked()) {
-      co_await wait(parts_, outcome.token);
+      co_await wait(*parts_, outcome.token);
       continue;
     }
     if (outcome.status == txn::Status::kEnd) break;
-    if (!outcome.ok()) parts_.database.transactions().throw_outcome(outcome, parts_.locker.get());
+    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
     auto& chunk = buffer.chunk();
     for (std::uint32_t n = 0; n < chunk.selection.count; ++n) {
       const auto row = chunk.selection[n];
@@ -245,7 +245,7 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
                     parent->name, c.name, child->name)
             .with_detail(fmt::format("Key ({})=({}) is still referenced from table \"{}\".",
                                      column_names(*parent, c.referenced_columns),
-                                     key_text(parts_, change.old_key), child->name))
+                                     key_text(*parts_, change.old_key), child->name))
             .on_table(child->schema_name, child->name)
             .on_constraint(c.name);
       if (action == 'c' && deleted) {
@@ -268,8 +268,8 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
           value = convert_key(change.new_key[i], column.type, memory_);
         } else if (action == 'd' && !column.default_sql.empty()) {
           Arena ast;
-          const auto path = parts_.search_path(*catalog_);
-          auto input = bind_input(parts_, *catalog_, path);
+          const auto path = parts_->search_path(*catalog_);
+          auto input = bind_input(*parts_, *catalog_, path);
           input.arena = std::make_shared<Arena>();
           const auto bound =
               binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input,
@@ -288,7 +288,7 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
       written.column_count = static_cast<std::uint32_t>(row_values.size());
       written.rows = row + 1;
       written.selection = {&position, 1};
-      if (rules == nullptr) rules = std::make_unique<RowRules>(parts_, child);
+      if (rules == nullptr) rules = std::make_unique<RowRules>(*parts_, child);
       rules->generate(written, [&](std::uint32_t at, const types::Vector& values) {
         row_values[at] = values;
         changed.push_back(static_cast<AttributeNumber>(at + 1));

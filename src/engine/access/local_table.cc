@@ -1,7 +1,6 @@
 #include "rustbd/engine/access/local_table.h"
 
 #include "rustbd/base/small_vector.h"
-#include "rustbd/binder/binder.h"
 #include "rustbd/engine/session_parts.h"
 #include "rustbd/types/cast.h"
 
@@ -49,63 +48,65 @@ struct ColumnRequest {
   }
 };
 
-Flow flow_of(const txn::TransactionSystem& system, const txn::Locker& locker, const txn::Outcome& outcome) {
+Flow flow_of(txn::Transaction& transaction, const txn::Outcome& outcome) {
   switch (outcome.status) {
     case txn::Status::kOk: return Flow::output();
     case txn::Status::kEnd: return Flow::finished();
     case txn::Status::kBlocked: return Flow::blocked(outcome.token);
-    default: system.throw_outcome(outcome, &locker);
+    default: transaction.system().throw_outcome(outcome, &transaction.locker());
   }
 }
 
 class LocalScan final : public exec::RowSource {
  public:
-  LocalScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view,
-            std::span<const plan::TargetColumn> columns)
-      : table_(table), txn_(txn), view_(view), request_(columns) {}
+  LocalScan(StatementAccess& access, txn::Table& table, std::span<const plan::TargetColumn> columns)
+      : access_(access), table_(table), request_(columns) {}
   void start(const exec::Morsel& morsel) override {
     const std::uint64_t first = morsel.first.raw();
     const std::uint64_t end = morsel.end.raw();
-    scan_ = std::make_unique<txn::TableScan>(table_, view_, request_.stored, txn::RowRange{first, end - 1},
-                                             !request_.row_id_at.empty());
+    scan_ = std::make_unique<txn::TableScan>(table_, access_.view(), request_.stored,
+                                             txn::RowRange{first, end - 1}, !request_.row_id_at.empty());
   }
   Flow next(types::ChunkBuffer& out) override {
-    const auto flow = flow_of(txn_.system(), txn_.locker(), scan_->next(out));
+    const auto flow = flow_of(access_.transaction(), scan_->next(out));
     if (flow.state == exec::State::kHaveOutput) request_.arrange(out.chunk());
     return flow;
   }
 
  private:
+  StatementAccess& access_;
   txn::Table& table_;
-  txn::Transaction& txn_;
-  txn::ReadView view_;
   ColumnRequest request_;
   std::unique_ptr<txn::TableScan> scan_;
 };
 
 class LocalIndexScan final : public exec::IndexSource {
  public:
-  LocalIndexScan(txn::Table& table, txn::Transaction& txn, const txn::ReadView& view,
-                 const storage::IndexLayout& layout, std::span<const plan::TargetColumn> columns)
-      : table_(table), txn_(txn), view_(view), layout_(layout), request_(columns) {}
+  LocalIndexScan(StatementAccess& access, txn::Table& table, const storage::IndexLayout& layout,
+                 std::span<const plan::TargetColumn> columns)
+      : access_(access), table_(table), layout_(layout), request_(columns) {}
 
   void start(const exec::IndexBounds& bounds, bool backward) override {
     nothing_ = false;
-    auto range = encode(bounds);
+    encode(bounds);
     const auto direction = backward ? txn::ScanDirection::kBackward : txn::ScanDirection::kForward;
     if (scan_ != nullptr && direction == direction_) {
-      scan_->restart(std::move(range));
+      scan_->restart(access_.view(), range_);
     } else {
-      scan_ = std::make_unique<txn::IndexScan>(table_, layout_.id, view_, std::move(range), direction,
+      scan_ = std::make_unique<txn::IndexScan>(table_, layout_.id, access_.view(), range_, direction,
                                                request_.stored, !request_.row_id_at.empty());
       direction_ = direction;
     }
   }
   Flow next(types::ChunkBuffer& out) override {
     if (nothing_) return Flow::finished();
-    const auto flow = flow_of(txn_.system(), txn_.locker(), scan_->next(out));
+    const auto flow = flow_of(access_.transaction(), scan_->next(out));
     if (flow.state == exec::State::kHaveOutput) request_.arrange(out.chunk());
     return flow;
+  }
+  bool rest() override {
+    constexpr std::size_t kKeptMax = 16384;  // bytes
+    return memory_.bytes_reserved() + (scan_ == nullptr ? 0 : scan_->bytes_kept()) <= kKeptMax;
   }
 
  private:
@@ -126,16 +127,21 @@ class LocalIndexScan final : public exec::IndexSource {
     types::append_key(datum, value.is_null, key, out);
     return exact;
   }
-  txn::KeyRange encode(const exec::IndexBounds& bounds) {
+  /// Into range_.
+  void encode(const exec::IndexBounds& bounds) {
     memory_.reset();
-    Bytes prefix;
+    auto& prefix = prefix_;
+    auto& range = range_;
+    prefix.clear();
     for (std::size_t i = 0; i < bounds.equal.size(); ++i)
       if (!append(i, bounds.equal[i], prefix)) nothing_ = true;
-    txn::KeyRange range;
-    const bool bounded = bounds.has_lower || bounds.has_upper;
-    if (!bounded) {
-      if (!prefix.empty()) return txn::KeyRange::equal(std::move(prefix));
-      return range;
+    range.has_lower = range.has_upper = false;
+    range.lower_inclusive = range.upper_inclusive = true;
+    if (!bounds.has_lower && !bounds.has_upper) {
+      if (prefix.empty()) return;
+      range.lower = range.upper = prefix;
+      range.has_lower = range.has_upper = true;
+      return;
     }
     const std::size_t part = bounds.equal.size();
     const auto& key = layout_.parts[part].key;
@@ -175,15 +181,15 @@ class LocalIndexScan final : public exec::IndexSource {
       set(true, upper, bounds.upper_inclusive);
       set(false, lower, bounds.lower_inclusive);
     }
-    return range;
   }
 
+  StatementAccess& access_;
   txn::Table& table_;
-  txn::Transaction& txn_;
-  txn::ReadView view_;
   const storage::IndexLayout& layout_;
   ColumnRequest request_;
-  Arena memory_;
+  Arena memory_{512};
+  Bytes prefix_;  // the key's leading parts
+  txn::KeyRange range_;
   std::unique_ptr<txn::IndexScan> scan_;
   txn::ScanDirection direction_ = txn::ScanDirection::kForward;
   bool nothing_ = false;
@@ -191,77 +197,10 @@ class LocalIndexScan final : public exec::IndexSource {
 
 }  // namespace
 
-IndexKeyComputer::IndexKeyComputer(Session::Parts& parts, const catalog::Relation& relation) : parts_(parts) {
-  const auto layout = columns_of(relation);
-  const auto catalog = parts.catalog();
-  const auto path = parts.search_path(*catalog);
-  run_.statement = nullptr;
-  run_.query_arena = memory_.get();
-  for (const auto& index : relation.indexes) {
-    Entry entry;
-    entry.index = index->tree;
-    std::vector<expression::ExpressionPtr> owned;
-    Arena ast;
-    auto input = bind_input(parts, *catalog, path);
-    input.arena = memory_;
-    for (const auto& k : index->columns) {
-      if (k.attribute != 0) continue;
-      owned.push_back(binder::bind_table_expression(*sql::parse_expression(k.expression_sql, ast), &relation,
-                                                    input, &k.type, "index expressions"));
-      ++entry.part_count;
-    }
-    if (!index->predicate_sql.empty()) {
-      owned.push_back(binder::bind_table_expression(*sql::parse_expression(index->predicate_sql, ast),
-                                                    &relation, input, nullptr, "index predicates"));
-      entry.has_predicate = true;
-    }
-    if (owned.empty()) continue;
-    run_.statement = input.statement;
-    std::vector<const expression::Expression*> list;
-    for (const auto& e : owned) list.push_back(e.get());
-    entry.program = expression::Program::compile(list, layout);
-    entry.local = entry.program->make_local();
-    entry.values.resize(list.size());
-    entries_.push_back(std::move(entry));
-  }
-  std::sort(entries_.begin(), entries_.end(),
-            [](const Entry& a, const Entry& b) { return a.index < b.index; });
-}
-
-void IndexKeyComputer::compute(const types::Chunk& chunk, std::vector<Result>& out) {
-  out.clear();
-  for (auto& e : entries_) {
-    e.program->evaluate(*e.local, run_, chunk, e.values);
-    Result r;
-    r.index = e.index;
-    r.parts.assign(e.values.begin(), e.values.begin() + static_cast<std::ptrdiff_t>(e.part_count));
-    if (e.has_predicate) {
-      const auto& p = e.values.back();
-      const auto row = chunk.selection[0];
-      r.member = p.is_valid(row) && p.datum(row).boolean;
-    }
-    out.push_back(std::move(r));
-  }
-}
-
-void IndexKeyComputer::compute_for(IndexId index, const types::Chunk& chunk,
-                                   std::vector<types::Vector>* parts, std::uint8_t* member) {
-  for (auto& e : entries_) {
-    if (e.index != index) continue;
-    e.program->evaluate(*e.local, run_, chunk, e.values);
-    parts->assign(e.values.begin(), e.values.begin() + static_cast<std::ptrdiff_t>(e.part_count));
-    for (std::uint32_t i = 0; i < chunk.selection.count; ++i) {
-      const auto row = chunk.selection[i];
-      member[row] = !e.has_predicate || (e.values.back().is_valid(row) && e.values.back().datum(row).boolean);
-    }
-  }
-}
-
 LocalTable::LocalTable(StatementAccess& access, std::shared_ptr<const catalog::Relation> relation)
     : access_(access),
       relation_(std::move(relation)),
-      table_(access.parts().database.transactions(), relation_->layout),
-      txn_(*access.parts().transaction) {
+      table_(access.parts().database.transactions(), relation_->layout) {
   bool computed = false;
   for (const auto& i : relation_->indexes) {
     computed = computed || !i->predicate_sql.empty();
@@ -271,8 +210,17 @@ LocalTable::LocalTable(StatementAccess& access, std::shared_ptr<const catalog::R
 }
 LocalTable::~LocalTable() = default;
 
+bool LocalTable::rest() {
+  constexpr std::size_t kKeptMax = 16;     // suspects
+  if (computer_ != nullptr) return false;  // its programs are bound to the session
+  if (deferred_.suspects.capacity() > kKeptMax) return false;
+  deferred_.suspects.clear();
+  accepted_.clear();
+  return old_.rest();
+}
+
 std::unique_ptr<exec::RowSource> LocalTable::scan(std::span<const plan::TargetColumn> columns) {
-  return std::make_unique<LocalScan>(table_, txn_, access_.view(), columns);
+  return std::make_unique<LocalScan>(access_, table_, columns);
 }
 
 std::vector<exec::Morsel> LocalTable::morsels() {
@@ -296,7 +244,7 @@ std::unique_ptr<exec::IndexSource> LocalTable::index_scan(const catalog::Index& 
                                                           std::span<const plan::TargetColumn> columns) {
   const auto* layout = table_.layout().find_index(index.tree);
   RUSTBD_ASSERT(layout != nullptr, "an index of the catalog has a layout");
-  return std::make_unique<LocalIndexScan>(table_, txn_, access_.view(), *layout, columns);
+  return std::make_unique<LocalIndexScan>(access_, table_, *layout, columns);
 }
 
 void LocalTable::throw_duplicate(IndexId id, const types::Vector* columns, std::uint32_t row) {
@@ -333,6 +281,11 @@ void LocalTable::throw_duplicate(IndexId id, const types::Vector* columns, std::
   throw e;
 }
 
+void LocalTable::throw_outcome(const txn::Outcome& outcome) {
+  auto& transaction = access_.transaction();
+  transaction.system().throw_outcome(outcome, &transaction.locker());
+}
+
 WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector* columns,
                                 std::uint32_t row) {
   switch (outcome.status) {
@@ -342,7 +295,7 @@ WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector
     case txn::Status::kGone:
     case txn::Status::kSelfModified: return {WriteResult::kGone};
     case txn::Status::kDuplicate: throw_duplicate(outcome.index, columns, row);
-    default: txn_.system().throw_outcome(outcome, &txn_.locker());
+    default: throw_outcome(outcome);
   }
 }
 
@@ -363,7 +316,7 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
     extras.row = row;
   }
   RowId id;
-  const auto outcome = table_.insert(txn_, {rows.columns.data(), row}, extras, &id);
+  const auto outcome = table_.insert(access_.transaction(), {rows.columns.data(), row}, extras, &id);
   if (outcome.status == txn::Status::kDuplicate && on_conflict) {
     bool named = conflict_indexes.empty();
     for (const auto& i : relation_->indexes)
@@ -395,7 +348,7 @@ txn::Outcome LocalTable::read_old(RowId id) {
   std::vector<ColumnNumber> all;
   for (ColumnNumber i = 0; i < relation_->columns.size(); ++i) all.push_back(i);
   std::uint64_t version = 0;
-  return table_.fetch_newest(txn_, id, all, old_, &version);
+  return table_.fetch_newest(access_.transaction(), id, all, old_, &version);
 }
 
 void LocalTable::queue_parent_changes(std::span<const catalog::AttributeNumber> changed,
@@ -477,8 +430,8 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
   }
   extras.deferred = &deferred_;
   const auto it = accepted_.find(id);
-  const auto outcome =
-      table_.update(txn_, id, numbers, {values.data(), row}, extras, it == accepted_.end() ? 0 : it->second);
+  const auto outcome = table_.update(access_.transaction(), id, numbers, {values.data(), row}, extras,
+                                     it == accepted_.end() ? 0 : it->second);
   if (!outcome.ok()) return translate(outcome, rows.columns.data(), row);
   queue_child_checks(id, changed, rows, row);
   if (old_image) queue_parent_changes(changed, &rows, row);
@@ -503,7 +456,8 @@ WriteFlow LocalTable::remove(RowId id) {
     extras.row = old_.chunk().selection[0];
   }
   const auto it = accepted_.find(id);
-  const auto outcome = table_.remove(txn_, id, extras, it == accepted_.end() ? 0 : it->second);
+  const auto outcome =
+      table_.remove(access_.transaction(), id, extras, it == accepted_.end() ? 0 : it->second);
   if (!outcome.ok()) return translate(outcome, nullptr, 0);
   if (old_image) queue_parent_changes({}, nullptr, 0);
   return {WriteResult::kDone, {}, id};
@@ -514,7 +468,7 @@ WriteFlow LocalTable::lock(RowId id, plan::LockStrength strength, plan::LockWait
                                                 txn::RowLockMode::kNoKeyUpdate, txn::RowLockMode::kUpdate};
   const auto it = accepted_.find(id);
   const auto outcome =
-      table_.lock_row(txn_, id, kModes[static_cast<std::size_t>(strength)],
+      table_.lock_row(access_.transaction(), id, kModes[static_cast<std::size_t>(strength)],
                       wait == plan::LockWait::kWait ? txn::WaitPolicy::kWait : txn::WaitPolicy::kNoWait,
                       it == accepted_.end() ? 0 : it->second);
   if (outcome.status == txn::Status::kLockNotAvailable) {
@@ -530,9 +484,9 @@ Flow LocalTable::fetch_newest(RowId id, std::span<const plan::TargetColumn> colu
                               types::ChunkBuffer& out) {
   const ColumnRequest request{columns};
   std::uint64_t version = 0;
-  const auto outcome = table_.fetch_newest(txn_, id, request.stored, out, &version);
+  const auto outcome = table_.fetch_newest(access_.transaction(), id, request.stored, out, &version);
   if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone) return Flow::finished();
-  const auto flow = flow_of(txn_.system(), txn_.locker(), outcome);
+  const auto flow = flow_of(access_.transaction(), outcome);
   if (flow.state != exec::State::kHaveOutput) return flow;
   if (out.chunk().selection.count == 0) return Flow::finished();
   accepted_[id] = version;
@@ -556,7 +510,7 @@ void LocalTable::queue_child_checks(RowId id, std::span<const catalog::Attribute
 Task<> LocalTable::check_deferred() {
   std::size_t done = 0;
   while (done < deferred_.suspects.size()) {
-    const auto outcome = table_.check_deferred_unique(txn_, deferred_, &done);
+    const auto outcome = table_.check_deferred_unique(access_.transaction(), deferred_, &done);
     if (outcome.blocked()) {
       co_await wait(access_.parts(), outcome.token);
       continue;
@@ -574,7 +528,7 @@ Task<> LocalTable::check_deferred() {
         throw_duplicate(outcome.index, nullptr, 0);
       }
     }
-    if (!outcome.ok()) txn_.system().throw_outcome(outcome, &txn_.locker());
+    if (!outcome.ok()) throw_outcome(outcome);
   }
   deferred_.suspects.clear();
 }

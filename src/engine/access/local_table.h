@@ -1,45 +1,12 @@
-// TableAccess over a table of txn: encodes index bounds, computes keys of expression indexes, words
-// constraint errors.
+// TableAccess over a table of txn: encodes index bounds, words constraint errors.
 #pragma once
 
+#include "rustbd/engine/access/index_key_computer.h"
 #include "rustbd/engine/access/statement_access.h"
-#include "rustbd/expression/evaluator.h"
 #include "rustbd/txn/tables/index.h"
 #include "rustbd/txn/tables/table.h"
 
 namespace rustbd::engine {
-
-/// Keys and membership of a relation's indexes that have expressions or predicates.
-class IndexKeyComputer {
- public:
-  IndexKeyComputer(Session::Parts& parts, const catalog::Relation& relation);
-  [[nodiscard]] bool empty() const { return entries_.empty(); }
-  /// Values for the row of `chunk` (all columns of the relation in attribute order) that stands at position
-  /// `row`.
-  struct Result {
-    IndexId index;
-    bool member = true;
-    std::vector<types::Vector> parts;
-  };
-  void compute(const types::Chunk& chunk, std::vector<Result>& out);
-  /// For one index, as index builds want it: fills part vectors and member bytes for all rows of the chunk.
-  void compute_for(IndexId index, const types::Chunk& chunk, std::vector<types::Vector>* parts,
-                   std::uint8_t* member);
-
- private:
-  struct Entry {
-    IndexId index;
-    std::unique_ptr<expression::Program> program;
-    expression::Program::LocalPtr local;
-    bool has_predicate = false;
-    std::size_t part_count = 0;
-    std::vector<types::Vector> values;
-  };
-  Session::Parts& parts_;
-  std::shared_ptr<Arena> memory_ = std::make_shared<Arena>();
-  expression::RunContext run_{};
-  std::vector<Entry> entries_;
-};
 
 class LocalTable final : public exec::TableAccess {
  public:
@@ -57,8 +24,9 @@ class LocalTable final : public exec::TableAccess {
   exec::WriteFlow lock(RowId id, plan::LockStrength strength, plan::LockWait wait) override;
   exec::Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
                           types::ChunkBuffer& out) override;
-  exec::Flow end_statement() override { return access_.finish_flow(); }
 
+  /// See StatementAccess::rest.
+  bool rest();
   [[nodiscard]] txn::Table& table() { return table_; }
   [[nodiscard]] const catalog::Relation& relation() const { return *relation_; }
   /// Unique checks that UPDATEs of this statement put off. Throws 23505.
@@ -69,7 +37,7 @@ class LocalTable final : public exec::TableAccess {
   [[noreturn]] void throw_duplicate(IndexId index, const types::Vector* columns, std::uint32_t row);
 
  private:
-  struct OldImage;
+  [[noreturn]] void throw_outcome(const txn::Outcome& outcome);
   exec::WriteFlow translate(const txn::Outcome& outcome, const types::Vector* columns, std::uint32_t row);
   void queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed,
                           const exec::NewRows& rows, std::uint32_t row);
@@ -82,7 +50,6 @@ class LocalTable final : public exec::TableAccess {
   StatementAccess& access_;
   std::shared_ptr<const catalog::Relation> relation_;
   txn::Table table_;
-  txn::Transaction& txn_;
   std::unique_ptr<IndexKeyComputer> computer_;  // nullptr: no such index
   txn::DeferredUnique deferred_;
   std::map<RowId, std::uint64_t> accepted_;  // versions that a re-check has accepted

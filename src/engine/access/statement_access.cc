@@ -5,15 +5,32 @@
 
 namespace rustbd::engine {
 
-/// The coroutine of finish() between calls of finish_flow().
+/// The coroutine of finish() between calls of end_statement().
 struct StatementAccess::Finishing {
   io::WaitToken done = io::WaitToken::make(io::WaitReason::kTask);
   std::exception_ptr failure;
 };
 
-StatementAccess::StatementAccess(Session::Parts& parts)
-    : parts_(parts), catalog_(parts.session_catalog()), view_(parts.transaction->view()) {}
 StatementAccess::~StatementAccess() = default;
+
+void StatementAccess::begin(Session::Parts& parts) {
+  parts_ = &parts;
+  catalog_ = parts.session_catalog();
+  catalog_version_ = catalog_->version;
+  view_ = parts.transaction->view();
+}
+
+bool StatementAccess::rest() {
+  constexpr std::size_t kKeptMax = 16384;  // bytes
+  parts_ = nullptr;
+  catalog_.reset();
+  if (has_pending() || finishing_ != nullptr || memory_.bytes_reserved() > kKeptMax) return false;
+  memory_.reset();
+  return std::ranges::all_of(tables_, [](const auto& entry) {
+    auto* local = dynamic_cast<LocalTable*>(entry.second.get());
+    return local != nullptr && local->rest();
+  });
+}
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
   for (const auto& [oid, table] : tables_)
@@ -37,9 +54,8 @@ Task<> StatementAccess::finish() {
     for (std::size_t i = 0; i < tables_.size(); ++i)
       if (auto* local = dynamic_cast<LocalTable*>(tables_[i].second.get())) co_await local->check_deferred();
     if (!has_pending()) co_return;
-    // Checks see what the statement did, and everything committed by now.
-    parts_.transaction->next_command();
-    view_ = parts_.transaction->fresh_view();
+    parts_->transaction->next_command();
+    check_view_ = parts_->transaction->fresh_view();
     auto parents = std::move(parent_changes_);
     parent_changes_.clear();
     for (const auto& p : parents) co_await apply_parent_change(p);
@@ -50,7 +66,7 @@ Task<> StatementAccess::finish() {
   }
 }
 
-exec::Flow StatementAccess::finish_flow() {
+exec::Flow StatementAccess::end_statement() {
   if (finishing_ == nullptr) {
     bool unique_pending = false;
     for (auto& [id, table] : tables_)

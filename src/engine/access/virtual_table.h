@@ -28,7 +28,6 @@ class VirtualTable final : public exec::TableAccess {
   exec::Flow fetch_newest(RowId, std::span<const plan::TargetColumn>, bool, types::ChunkBuffer&) override {
     refuse();
   }
-  exec::Flow end_statement() override { return exec::Flow::finished(); }
 
  private:
   friend class VirtualScan;

@@ -26,7 +26,6 @@ struct MemoryTable {
       concurrent;  // newest versions made by others; nullopt: deleted
   std::set<std::uint64_t> locked;
   std::uint64_t next_id = 1;
-  std::uint32_t end_statements = 0;
   std::vector<std::uint64_t> lock_order;
   std::size_t rows_read = 0;
 };
@@ -48,7 +47,6 @@ class MemoryTableAccess final : public TableAccess {
   WriteFlow lock(RowId id, plan::LockStrength, plan::LockWait) override;
   Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
                     types::ChunkBuffer& out) override;
-  Flow end_statement() override;
 
  private:
   bool stall();
@@ -78,7 +76,10 @@ class MemoryDatabase final : public AccessFactory {
     if (access == nullptr) access = std::make_unique<MemoryTableAccess>(*this, tables_.at(relation->oid));
     return *access;
   }
+  Flow end_statement() override;
+  bool stall() const;
   bool blocks_every_other_call = false;
+  std::uint32_t end_statements = 0;
   std::uint32_t morsel_count = 1;
   Arena memory;
 
@@ -311,14 +312,15 @@ inline Flow MemoryTableAccess::fetch_newest(RowId id, std::span<const plan::Targ
   out.chunk().select_all(1);
   return Flow::output();
 }
-inline Flow MemoryTableAccess::end_statement() {
-  if (stall()) return Flow::blocked(fired_token());
-  ++table_.end_statements;
-  return Flow::finished();
-}
-inline bool MemoryTableAccess::stall() {
+inline bool MemoryTableAccess::stall() { return database_.stall(); }
+inline bool MemoryDatabase::stall() const {
   thread_local std::uint64_t calls = 0;
-  return database_.blocks_every_other_call && ++calls % 2 == 1;
+  return blocks_every_other_call && ++calls % 2 == 1;
+}
+inline Flow MemoryDatabase::end_statement() {
+  if (stall()) return Flow::blocked(fired_token());
+  ++end_statements;
+  return Flow::finished();
 }
 
 }  // namespace rustbd::exec::testing

@@ -252,13 +252,17 @@ TreeReport IndexTree::check(std::vector<std::pair<Bytes, RowId>>* entries) {
   return check_tree<IndexOps>(buffer_, index_.raw(), root_, summarize);
 }
 
-IndexCursor::IndexCursor(IndexTree& tree, KeyRange range, bool backward, bool with_keys)
-    : tree_(&tree),
-      low_(std::move(range.low)),
-      high_(std::move(range.high)),
-      high_open_(high_.empty()),
-      backward_(backward),
-      with_keys_(with_keys) {
+IndexCursor::IndexCursor(IndexTree& tree, const KeyRange& range, bool backward, bool with_keys)
+    : tree_(&tree), backward_(backward), with_keys_(with_keys) {
+  restart(range);
+}
+
+void IndexCursor::restart(const KeyRange& range) {
+  low_ = range.low;
+  high_ = range.high;
+  high_open_ = high_.empty();
+  hint_ = {};
+  done_ = false;
   if (!high_open_ && compare_keys(low_, high_) >= 0) done_ = true;
   if (backward_ && high_open_) {  // above every entry
     high_.assign(kIndexKeyBytesMax + kRowidBytes + 1, std::byte{0xFF});

@@ -56,7 +56,9 @@ class IndexTree;
 /// is there all the while, once; of those added or removed meanwhile any. Threads: one.
 class IndexCursor {
  public:
-  IndexCursor(IndexTree& tree, KeyRange range, bool backward = false, bool with_keys = false);
+  IndexCursor(IndexTree& tree, const KeyRange& range, bool backward = false, bool with_keys = false);
+  /// Begins another range of the same tree, keeping its memory.
+  void restart(const KeyRange& range);
   /// Clears and fills `batch` with up to `limit` entries (order of the walk). kMiss, kRestart: call again. An
   /// empty batch with kOk only at the end.
   Status next(IndexBatch* batch, std::size_t limit = ~std::size_t{0});
@@ -65,9 +67,10 @@ class IndexCursor {
  private:
   friend class IndexTree;
   IndexTree* tree_;
-  Bytes low_, high_;  // what is left of the range
-  bool high_open_;    // no upper limit
-  bool backward_, with_keys_, done_ = false;
+  Bytes low_, high_;        // what is left of the range
+  bool high_open_ = false;  // no upper limit
+  const bool backward_, with_keys_;
+  bool done_ = false;
   PageId hint_;
 };
 

@@ -1,7 +1,6 @@
 #include "rustbd/txn/tables/index.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
@@ -20,16 +19,18 @@ void append_index_key(const storage::IndexLayout& index, std::span<const types::
 
 namespace {
 
-/// False: the range is empty.
-bool to_storage_range(KeyRange range, storage::KeyRange* out) {
-  *out = {};
+/// False: the range is empty. Keeps the memory of `out`.
+bool to_storage_range(const KeyRange& range, storage::KeyRange* out) {
+  out->low.clear();
+  out->high.clear();
   if (range.has_lower) {
-    out->low = range.lower_inclusive ? std::move(range.lower) : storage::after_prefix(std::move(range.lower));
+    out->low = range.lower;
+    if (!range.lower_inclusive) out->low = storage::after_prefix(std::move(out->low));
     if (!range.lower_inclusive && out->low.empty()) return false;
   }
   if (range.has_upper) {
-    out->high =
-        range.upper_inclusive ? storage::after_prefix(std::move(range.upper)) : std::move(range.upper);
+    out->high = range.upper;
+    if (range.upper_inclusive) out->high = storage::after_prefix(std::move(out->high));
     if (!range.upper_inclusive && out->high.empty()) return false;
   }
   return true;
@@ -44,38 +45,42 @@ const IndexPart& part_of(const TableFormat& format, IndexId index) {
 }  // namespace
 
 struct IndexScan::Cursor {
-  const IndexPart* part = nullptr;
-  std::optional<storage::IndexCursor> cursor;
+  Cursor(const IndexPart& index, bool backward)
+      : part(&index), cursor(*index.tree, storage::KeyRange{}, backward, true) {}
+  const IndexPart* const part;
+  storage::IndexCursor cursor;
+  storage::KeyRange bounds;
   storage::IndexBatch batch;
   std::size_t at = 0;
   bool end = false;
 };
 
-IndexScan::IndexScan(Table& table, IndexId index, const ReadView& view, KeyRange range,
+IndexScan::IndexScan(Table& table, IndexId index, const ReadView& view, const KeyRange& range,
                      ScanDirection direction, std::span<const ColumnNumber> columns, bool with_row_ids)
     : table_(table),
-      index_(index),
-      view_(view),
-      direction_(direction),
       columns_(columns.begin(), columns.end()),
       phys_(phys_of(table.format(), columns, with_row_ids)),
       with_row_ids_(with_row_ids),
-      cursor_(std::make_unique<Cursor>()) {
-  cursor_->part = &part_of(table.format(), index_);
-  restart(std::move(range));
+      cursor_(
+          std::make_unique<Cursor>(part_of(table.format(), index), direction == ScanDirection::kBackward)) {
+  restart(view, range);
 }
 IndexScan::~IndexScan() = default;
 IndexScan::IndexScan(IndexScan&&) noexcept = default;
 
-void IndexScan::restart(KeyRange range) {
-  cursor_->batch.clear();
-  cursor_->at = 0;
-  storage::KeyRange bounds;
-  cursor_->end = !to_storage_range(std::move(range), &bounds);
-  if (!cursor_->end) {
-    cursor_->cursor.emplace(*cursor_->part->tree, std::move(bounds), direction_ == ScanDirection::kBackward,
-                            true);
-  }
+void IndexScan::restart(const ReadView& view, const KeyRange& range) {
+  view_ = view;
+  Cursor& c = *cursor_;
+  c.batch.clear();
+  c.at = 0;
+  c.end = !to_storage_range(range, &c.bounds);
+  if (!c.end) c.cursor.restart(c.bounds);
+}
+
+std::size_t IndexScan::bytes_kept() const {
+  const Cursor& c = *cursor_;
+  return c.batch.keys.capacity() + c.batch.entries.capacity() * sizeof(storage::IndexBatch::Entry) +
+         c.bounds.low.capacity() + c.bounds.high.capacity();
 }
 
 Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
@@ -92,7 +97,7 @@ Outcome IndexScan::next(types::ChunkBuffer& out, std::uint32_t limit) {
     if (c.at == c.batch.entries.size()) {
       fetcher.release();
       if (c.end) break;
-      const auto status = c.cursor->next(&c.batch, limit - filled);
+      const auto status = c.cursor.next(&c.batch, limit - filled);
       c.at = 0;
       if (!status) {
         c.batch.clear();
@@ -134,7 +139,7 @@ Outcome lookup(Table& table, SystemParts& parts, IndexId index, const ReadView& 
   const IndexPart& part = part_of(table.format(), index);
   storage::KeyRange bounds;
   to_storage_range(KeyRange::equal(Bytes(key.begin(), key.end())), &bounds);
-  storage::IndexCursor cursor(*part.tree, std::move(bounds), false, true);
+  storage::IndexCursor cursor(*part.tree, bounds, false, true);
   storage::IndexBatch batch;
   types::ChunkBuffer none;
   const auto pin = parts.epochs().pin();

@@ -48,12 +48,14 @@ enum class ScanDirection : std::uint8_t { kForward, kBackward };
 class IndexScan {
  public:
   /// `columns`: output columns from the table; `with_row_ids`: one more kU64 vector at the end.
-  IndexScan(Table& table, IndexId index, const ReadView& view, KeyRange range, ScanDirection direction,
+  IndexScan(Table& table, IndexId index, const ReadView& view, const KeyRange& range, ScanDirection direction,
             std::span<const ColumnNumber> columns, bool with_row_ids = true);
   ~IndexScan();
   IndexScan(IndexScan&&) noexcept;
-  /// Starts again with another range (the inner side of an index join), keeping buffers.
-  void restart(KeyRange range);
+  /// Starts again with another range (the inner side of an index join) and view, keeping buffers.
+  void restart(const ReadView& view, const KeyRange& range);
+  /// Between two ranges: bytes that it keeps.
+  [[nodiscard]] std::size_t bytes_kept() const;
   [[nodiscard]] std::span<const types::Phys> output() const { return phys_; }
   /// kOk: 1..1024 visible rows in key order. kEnd. kBlocked. `limit`: at most that many rows are wanted now.
   Outcome next(types::ChunkBuffer& out, std::uint32_t limit = types::kVectorSize);
@@ -61,9 +63,7 @@ class IndexScan {
  private:
   struct Cursor;
   Table& table_;
-  IndexId index_;
   ReadView view_;
-  ScanDirection direction_;
   SmallVector<ColumnNumber, 8> columns_;
   PhysList phys_;
   bool with_row_ids_;

@@ -51,3 +51,25 @@ insert into tree values (1, null, 'root'), (2, 1, 'two'), (3, 2, 'three');
 delete from tree where id = 1;
 select * from tree order by id;
 update tree set up = 2 where id = 2;
+
+-- Writing CTEs: every part of the statement sees what was there before it, and constraints are checked when all
+-- of it is done.
+create table shelf (id integer primary key, label text);
+create table book (id integer primary key, shelf_id integer references shelf on delete cascade, title text);
+insert into shelf values (1, 'a'), (2, 'b');
+with put as (insert into book values (1, 1, 'x'), (2, 2, 'y') returning id)
+select (select count(*) from put) as put, count(*) as seen from book;
+with put as (insert into book values (3, 1, 'z'))
+select count(*) as seen from book;
+with gone as (delete from shelf where id = 2 returning id)
+select (select count(*) from gone) as gone, (select count(*) from book) as books, (select count(*) from shelf) as shelves;
+select id, shelf_id from book order by id;
+-- The child's row comes before its parent's.
+with child as (insert into book values (4, 9, 'late') returning shelf_id)
+insert into shelf select shelf_id, 'late' from child;
+select b.id, s.label from book b join shelf s on s.id = b.shelf_id order by b.id;
+with child as (insert into book values (5, 77, 'lost') returning id)
+update shelf set label = label || '!' where id in (select id from child);
+select count(*) as lost from book where shelf_id = 77;
+drop table book;
+drop table shelf;
