@@ -30,6 +30,18 @@ elseif(RUSTBD_SANITIZE STREQUAL "thread")
 elseif(RUSTBD_SANITIZE)
   message(FATAL_ERROR "RUSTBD_SANITIZE is '${RUSTBD_SANITIZE}': empty, address or thread")
 endif()
+
+# Profile-guided optimisation. What no load of the training ran is compiled as in a release build.
+if(RUSTBD_PROFILE STREQUAL "generate")
+  add_compile_options(-fprofile-generate -fprofile-update=prefer-atomic)
+  add_link_options(-fprofile-generate)
+elseif(RUSTBD_PROFILE STREQUAL "use")
+  add_compile_options(-fprofile-use -fprofile-partial-training -Wno-missing-profile)
+  # With more inlined gcc 12 warns of paths that cannot be.
+  add_compile_options(-Wno-stringop-overflow -Wno-stringop-overread -Wno-maybe-uninitialized)
+elseif(RUSTBD_PROFILE)
+  message(FATAL_ERROR "RUSTBD_PROFILE is '${RUSTBD_PROFILE}': empty, generate or use")
+endif()
 add_compile_definitions(RUSTBD_VERSION="${PROJECT_VERSION}")
 
 find_package(Threads REQUIRED)

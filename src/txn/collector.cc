@@ -228,6 +228,7 @@ void SystemParts::old_chains(const UndoRec& record, std::vector<storage::Overflo
     load_payload(record, scratch, &payload, &status);
     return status;
   });
+  if (!loaded) buffer().note_freed_unread();
   if (!loaded || format == nullptr) return;
   read_undo_update(
       payload, *format,

@@ -722,6 +722,13 @@ void SystemParts::open_all() {
   storage_options.encryption = options.encryption;
   storage_options.log = options.log_line;
   storage_options.metrics = registry;
+  storage_options.freed_unread =
+      options.freed_unread != nullptr
+          ? options.freed_unread
+          : &registry->counter(
+                "rustbd_pages_freed_unread_total",
+                "Pages that were freed although they could not be read: what only they refer to "
+                "stays in use until check --repair");
   storage_options.buffer_bytes = options.buffer_bytes;
   storage_options.compression = options.page_compression;
   storage_options.eviction_policy = options.eviction_policy;

@@ -299,6 +299,7 @@ bool SystemParts::free_front_tree() {
     });
     if (!status) {
       done = true;  // damaged: what is left stays lost, and `check` says so
+      buffer().note_freed_unread();
     }
   }
   if (!chains.empty()) {

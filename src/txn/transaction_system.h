@@ -77,6 +77,8 @@ struct Options {
   bool preallocate_log = true;           // zero-fill segments ahead (off for tests)
   std::uint64_t data_grow_bytes = 0;     // step by which the data file grows; 0: the default
   metrics::Registry* metrics = nullptr;  // nullptr: one of its own
+  /// Where pages are counted that were freed unread, over several opens (simulation); nullptr: in `metrics`.
+  metrics::Counter* freed_unread = nullptr;
   /// A line for the server's log.
   std::function<void(std::string_view)> log_line;
   /// Called when durability can no longer be promised (fdatasync failed) or a change not be taken back. It

@@ -538,6 +538,7 @@ class Blink {
     ExclusiveGuard parent, page;
     if (Status s = fix(root_, &page); !s) {
       if (s.outcome != Outcome::kDamaged) return s;
+      buffer_.note_freed_unread();
       buffer_.free_unread(root_);
       *done = true;
       return Status::ok();
@@ -574,6 +575,7 @@ class Blink {
   Status free_damaged(ExclusiveGuard& parent, PageId child) {
     if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
     Ops::remove_child(parent.mutable_bytes(), 0);
+    buffer_.note_freed_unread();
     buffer_.free_unread(child);
     return Status::ok();
   }
@@ -589,6 +591,7 @@ class Blink {
     ExclusiveGuard neighbour;
     if (Status s = fix(neighbour_id, &neighbour); !s) {
       if (s.outcome != Outcome::kDamaged) return s;
+      buffer_.note_freed_unread();  // a leaf between the two stays
       *next = right;
       return Status::ok();
     }

@@ -19,6 +19,7 @@
 
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/metrics/registry.h"
 #include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/frame_pool.h"
 #include "rustbd/storage/buffer/page_guard.h"
@@ -200,6 +201,12 @@ class BufferManager {
   bool renew_image(PageId id);
   /// `callback`: more than 20 % of the file waits for a checkpoint. Before start().
   void set_on_deferred_full(std::function<void()> callback);
+  /// A page was freed that could not be read: what only it refers to stays in use until `check --repair`.
+  void note_freed_unread() {
+    if (freed_unread_ != nullptr) freed_unread_->inc();
+  }
+  /// Where these are counted; outlives the manager. Before start().
+  void count_freed_unread(metrics::Counter& counter) { freed_unread_ = &counter; }
   [[nodiscard]] std::uint64_t checksum_failures() const {
     return checksum_failures_.load(std::memory_order_relaxed);
   }
@@ -360,6 +367,7 @@ class BufferManager {
   std::atomic<PageCompression> compression_;
   std::atomic<bool> writes_stopped_{false};
   std::atomic<std::uint64_t> misses_{0}, page_writes_{0}, written_blocks_{0}, checksum_failures_{0};
+  metrics::Counter* freed_unread_ = nullptr;
   std::atomic<std::uint64_t> page_moves_{0}, read_ahead_{0}, left_dropped_{0}, frame_waits_{0};
   std::array<std::atomic<std::uint64_t>, kEvictionPolicyKinds.size()> evictions_{};
   std::function<void()> on_deferred_full_;

@@ -201,6 +201,7 @@ void Storage::Parts::build(const Superblock& superblock) {
       parts, BufferManager::Options{options.buffer_bytes, options.compression, options.eviction_policy,
                                     options.write_strategy});
   buffer->set_on_deferred_full([queue = requests] { queue->request(CheckpointTrigger::kSpace); });
+  if (options.freed_unread != nullptr) buffer->count_freed_unread(*options.freed_unread);
   roots = std::make_unique<RootMap>(*buffer);
 }
 
@@ -464,7 +465,10 @@ void Storage::free_after_restart(const PendingEntry& entry) {
   }
   while (entry.kind == PendingKind::kChain) {
     auto fix = buffer().fix_shared(pages.back());
-    if (!fix) break;  // a damaged page of garbage: the rest of the chain is lost until the file is rebuilt
+    if (!fix) {
+      buffer().note_freed_unread();
+      break;
+    }
     const PageId next{fix->header().right_sibling};
     if (next.is_none()) break;
     pages.push_back(next);

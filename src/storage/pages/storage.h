@@ -45,6 +45,7 @@ struct StorageOptions {
   CheckpointPositions initial;              // what the superblock of a new database says
   std::uint64_t log_segment_bytes = 64ull << 20;  // likewise
   metrics::Registry* metrics = nullptr;           // outlives the Storage
+  metrics::Counter* freed_unread = nullptr;       // see BufferManager::note_freed_unread; outlives it too
   /// Called once when a sync of the data file failed (I20); must end the process (default: message, exit code
   /// 70). The simulation may return: from then on every checkpoint fails.
   std::function<void(std::string_view)> fatal;

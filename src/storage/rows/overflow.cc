@@ -76,9 +76,13 @@ Status OverflowFree::run(BufferManager& buffer, PendingFree& pending) {
     Fix<ExclusiveGuard> page = buffer.try_fix_exclusive(next_);
     if (Status s = from_fix(page, next_); !s) {
       if (s.outcome != Outcome::kDamaged) pending.add(next_, PendingKind::kChain);
+      else buffer.note_freed_unread();
       return s;
     }
-    if (page->header().kind != PageKind::kOverflow) return Status::damaged(next_);
+    if (page->header().kind != PageKind::kOverflow) {
+      buffer.note_freed_unread();
+      return Status::damaged(next_);
+    }
     const PageId rest{page->header().right_sibling};
     pending.remove(next_);
     if (!rest.is_none()) pending.add(rest, PendingKind::kChain);

@@ -203,7 +203,10 @@ Status TableTree::free_step(const RowFormat* format, PendingFree* pending, bool*
   const auto give_chains_up = [&](const ExclusiveGuard& leaf) {
     LeafView view;
     if (format == nullptr || pending == nullptr) return Status::ok();
-    if (!LeafView::open(leaf.data(), *format, &view)) return Status::ok();  // its chains stay allocated
+    if (!LeafView::open(leaf.data(), *format, &view)) {
+      buffer_.note_freed_unread();  // its chains stay allocated
+      return Status::ok();
+    }
     for (std::uint32_t c = 0; c < format->column_count(); ++c) {
       if (!types::is_variable(format->phys(c))) continue;
       for (std::uint32_t slot = 0; slot < view.rows(); ++slot) {

@@ -90,6 +90,7 @@ class Simulation {
   void choose_settings() {
     auto& random = world_.random;
     Options& o = system_options_;
+    o.freed_unread = &world_.freed_unread;
     const std::uint64_t frames = world_.chance(500) ? 24 + random.below(40) : 64 + random.below(448);
     o.buffer_bytes = frames * storage::kFrameBytes;
     o.page_compression = static_cast<storage::PageCompression>(random.below(3));
@@ -249,6 +250,7 @@ class Simulation {
   std::optional<Recovered> recover_copy() {
     const auto copy = world_.disk->clone(world_.random.next_u64(), &world_.executor);
     Options options = system_options_;
+    options.freed_unread = nullptr;
     if (options.archive_disk != nullptr) options.archive_disk = copy.get();
     options.log_line = [](std::string_view) {};
     try {

@@ -113,6 +113,7 @@ struct CrashWorld {
   std::int64_t bank_sum = 0;
   std::int64_t sequence_seen = 0;  // highest value shown by an acknowledged transaction
   TableId sequence;
+  metrics::Counter freed_unread;  // pages, in all lives of the system
   bool disk_errors = false;  // this seed's disk fails now and then: statements may fail with 58030 and 53100
   bool damage = false;       // this seed's disk does what nobody is told of
   mutable Detections detections;
@@ -130,14 +131,15 @@ struct CrashWorld {
     return (damage && disk->damage().total() != 0) || (disk_errors && system != nullptr && keys_unknown());
   }
   /// A finding of the deep check that a read error explains: what a page refers to that the disk did not give
-  /// when its tree or chain was freed stays in use, until `check --repair`.
-  /// Counts it.
+  /// when its tree or chain was freed stays in use, until `check --repair`. Counts it.
   [[nodiscard]] bool explains_loss(const std::string& finding) const {
     const bool explained = loses_space() && finding.find("that nothing refers to") != std::string::npos;
     if (explained) ++detections.space;
     return explained;
   }
-  [[nodiscard]] bool loses_space() const { return disk_errors && disk->lasting_read_errors() != 0; }
+  [[nodiscard]] bool loses_space() const {
+    return disk_errors && disk->lasting_read_errors() != 0 && freed_unread.value() != 0;
+  }
   [[nodiscard]] bool has_lost_sectors() const {
     return disk->damage().injected[static_cast<std::size_t>(io::DamageKind::kLostSectors)] != 0;
   }
