@@ -28,8 +28,8 @@ struct IdleRun {
   std::unique_ptr<exec::QueryRun> run;      // nullptr: there is none
 };
 
-/// Idle runs of one plan. Each thread has its own few, last
-/// in first out: what it runs next is what its cache has. Threads: any.
+/// Idle runs of one plan. Each thread has its own few, last in first out: what it runs next is what its cache
+/// has. Threads: any.
 class IdleRuns {
  public:
   /// Without a run: there is none for this thread and this version of the catalog.

@@ -51,35 +51,61 @@ auto next_turn() {
   return Turn{};
 }
 
-void collect_modified(const plan::PlanNode& node, std::map<Oid, txn::TableLockMode>& modes) {
-  const auto raise = [&](Oid oid, txn::TableLockMode mode) {
-    auto& m = modes[oid];
+/// The table locks that a plan needs, also on tables that only its foreign keys' checks and actions reach,
+/// however deep these cascade: nobody may change them while the statement runs.
+class LockCollector {
+ public:
+  explicit LockCollector(const catalog::CatalogSnapshot& catalog) : catalog_(catalog) {}
+  void collect(const plan::PlanNode& node) {
+    switch (node.kind) {
+      case plan::NodeKind::kTableScan:
+      case plan::NodeKind::kIndexScan:
+      case plan::NodeKind::kIndexOnlyScan:
+      case plan::NodeKind::kIndexJoin:
+        if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored)
+          raise(node.relation->oid, txn::TableLockMode::kAccessShare);
+        break;
+      case plan::NodeKind::kLockRows:
+        for (const auto& l : node.locks) raise(l.relation->oid, txn::TableLockMode::kRowShare);
+        break;
+      case plan::NodeKind::kModify:
+        write(*node.modify->target, node.modify->kind);
+        if (node.modify->conflict == plan::ConflictAction::kUpdate)
+          write(*node.modify->target, plan::ModifyKind::kUpdate);
+        break;
+      default: break;
+    }
+    for (const auto& c : node.children) collect(*c);
+  }
+  [[nodiscard]] TableLocks locks() const { return {modes_.begin(), modes_.end()}; }
+
+ private:
+  void raise(Oid oid, txn::TableLockMode mode) {
+    auto& m = modes_[oid];
     m = std::max(m, mode);
-  };
-  switch (node.kind) {
-    case plan::NodeKind::kTableScan:
-    case plan::NodeKind::kIndexScan:
-    case plan::NodeKind::kIndexOnlyScan:
-    case plan::NodeKind::kIndexJoin:
-      if (node.relation != nullptr && node.relation->source == catalog::RowSource::kStored)
-        raise(node.relation->oid, txn::TableLockMode::kAccessShare);
-      break;
-    case plan::NodeKind::kLockRows:
-      for (const auto& l : node.locks) raise(l.relation->oid, txn::TableLockMode::kRowShare);
-      break;
-    case plan::NodeKind::kModify:
-      raise(node.modify->target->oid, txn::TableLockMode::kRowExclusive);
-      for (const auto& c : node.modify->target->constraints)
+  }
+  void write(const catalog::Relation& relation, plan::ModifyKind kind) {
+    raise(relation.oid, txn::TableLockMode::kRowExclusive);
+    if (!written_.emplace(relation.oid, kind).second) return;
+    if (kind != plan::ModifyKind::kDelete) {
+      for (const auto& c : relation.constraints)
         if (c->type == catalog::ConstraintType::kForeignKey)
           raise(c->referenced_relation, txn::TableLockMode::kRowShare);
-      for (const auto& c : node.modify->target->referenced_by)
-        raise(c->relation, c->on_delete == 'a' && c->on_update == 'a' ? txn::TableLockMode::kRowShare
-                                                                      : txn::TableLockMode::kRowExclusive);
-      break;
-    default: break;
+    }
+    if (kind == plan::ModifyKind::kInsert) return;
+    for (const auto& c : relation.referenced_by) {
+      const bool deletes = kind == plan::ModifyKind::kDelete;
+      const char action = deletes ? c->on_delete : c->on_update;
+      raise(c->relation, txn::TableLockMode::kRowShare);
+      if (action == 'a' || action == 'r') continue;
+      if (const auto child = catalog_.relation(c->relation); child != nullptr)
+        write(*child, deletes && action == 'c' ? plan::ModifyKind::kDelete : plan::ModifyKind::kUpdate);
+    }
   }
-  for (const auto& c : node.children) collect_modified(*c, modes);
-}
+  const catalog::CatalogSnapshot& catalog_;
+  std::map<Oid, txn::TableLockMode> modes_;
+  std::set<std::pair<Oid, plan::ModifyKind>> written_;
+};
 
 std::string tag_of(const plan::ExecutionPlan& plan, std::uint64_t sent, std::uint64_t affected) {
   const auto tag = [](std::string text, std::uint64_t rows) {
@@ -215,15 +241,16 @@ bool is_stale(Session::Parts& parts, const plan::ExecutionPlan& plan) {
   const auto now = parts.session_catalog()->version;
   return std::ranges::any_of(plan.dependencies, [&](const auto& d) { return d.version != now; });
 }
-TableLocks locks_of(const plan::ExecutionPlan& plan) {
-  std::map<Oid, txn::TableLockMode> modes;
-  collect_modified(*plan.root, modes);
-  return {modes.begin(), modes.end()};
+TableLocks locks_of(Session::Parts& parts, const plan::ExecutionPlan& plan) {
+  const auto catalog = parts.session_catalog();  // where the plan is of another one it is stale
+  LockCollector collector{*catalog};
+  collector.collect(*plan.root);
+  return collector.locks();
 }
 }  // namespace
 
 Task<bool> lock_relations(Session::Parts& parts, const plan::ExecutionPlan& plan) {
-  for (const auto& [oid, mode] : locks_of(plan)) co_await lock_relation(parts, oid, mode);
+  for (const auto& [oid, mode] : locks_of(parts, plan)) co_await lock_relation(parts, oid, mode);
   co_return is_stale(parts, plan);
 }
 
@@ -285,7 +312,7 @@ std::shared_ptr<PreparedPlan> share_plan(Session::Parts& parts, std::string key,
   shared->plan = std::move(plan);
   shared->parameters = std::move(parameters);
   shared->columns = result_columns(*shared->plan);
-  shared->locks = locks_of(*shared->plan);
+  shared->locks = locks_of(parts, *shared->plan);
   collect_sizes(parts, *shared->plan->root, *shared);
   if (!key.empty() && !shared->plan->of_one_moment) parts.database.plan_cache().add(std::move(key), shared);
   return shared;
@@ -364,10 +391,10 @@ void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPri
 
 void start_run(Session::Parts& parts, Portal& portal) {
   IdleRun idle;
-  if (portal.prepared != nullptr) idle = portal.prepared->idle.take(parts.session_catalog()->version);
-  portal.access = std::move(idle.access);
-  if (portal.access != nullptr) portal.access->begin(parts);
-  else portal.access = std::make_unique<StatementAccess>(parts);
+  auto catalog = parts.session_catalog();
+  if (portal.prepared != nullptr) idle = portal.prepared->idle.take(catalog->version);
+  portal.access = idle.access != nullptr ? std::move(idle.access) : std::make_unique<StatementAccess>();
+  portal.access->begin(parts, std::move(catalog));
   exec::QueryContext context;
   context.access = portal.access.get();
   context.statement = parts.context.get();
@@ -477,8 +504,10 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
   portal.done = true;
   portal.tag = tag_of(*portal.plan, portal.rows, portal.run->affected_rows());
   parts.hold = std::max(parts.hold, parts.transaction->hold_lsn());
-  if (portal.prepared != nullptr && portal.run->rest() && portal.access->rest())
+  if (portal.prepared != nullptr && portal.run->rest()) {
+    portal.access->rest();
     portal.prepared->idle.keep({std::move(portal.access), std::move(portal.run)});
+  }
   portal.run.reset();
   portal.access.reset();
   co_return true;

@@ -1,8 +1,15 @@
 """Many connections at once, and what must hold whatever the order: sums, uniqueness, each item once."""
+import pathlib
 import random
+import sys
 import threading
 
 import psycopg2
+
+from harness import wait_until
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import schedule  # noqa: E402
 
 THREADS, ROUNDS = 8, 60
 
@@ -217,3 +224,31 @@ def test_ddl_beside_readers_and_writers(context):
                 assert cursor.fetchone() == (500, 500)
     together(context, work)
     assert only(context, "select count(*), sum(v) from busy") == [(500, 125_250 + 3 * (ROUNDS // 2))]
+
+
+def test_a_cascade_holds_all_tables_that_it_may_reach(context):
+    """p <- c <- g <- h: a DELETE on p that waits keeps h as it is, though nothing but cascades leads there."""
+    setup(context, "create table p (id int primary key)", "create table c (id int primary key, p int references p on delete cascade)",
+          "create table g (id int primary key, c int references c on delete cascade)",
+          "create table h (id int primary key, g int references g on delete set null)",
+          "insert into p values (1), (2), (3)", "insert into c select id, id from p", "insert into g select id, id from p", "insert into h select id, id from p")
+    holder, deleter, changer = (schedule.Session(context.server.port) for _ in range(3))
+    changer.run("set lock_timeout = '50ms'")
+
+    def kept(table):
+        changer.run("begin")
+        result = changer.run(f"lock table {table} in access exclusive mode")
+        changer.run("rollback")
+        return result == "55P03"
+
+    deleter.run("prepare gone (integer) as delete from p where id = $1")
+    for statement, number in (("delete from p where id = 2", 2), ("execute gone (1)", 1), ("execute gone (3)", 3)):  # the last run serves again
+        holder.run(f"begin; select * from p where id = {number} for update")
+        deleter.start(statement)
+        wait_until(lambda: kept("h"), "the DELETE has its locks", 20)
+        for change in ("truncate h", "drop table g cascade", "create index on g (c)", "alter table h add column more int", "reindex table h"):
+            assert changer.run(change) == "55P03", change
+        holder.run("rollback")
+        assert deleter.finish() == "DELETE 1"
+    assert only(context, "select (select count(*) from c) + (select count(*) from g), (select count(*) from h where g is null)") == [(0, 3)]
+    setup(context, "drop table p, c, g, h")

@@ -52,7 +52,7 @@ Task<bool> read_columns(Session::Parts& parts, LocalTable& table, RowId row,
   if (chunk.selection.count == 0) co_return false;
   const auto at = chunk.selection[0];
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    const auto& type = table.relation().column(columns[i]).type;
+    const auto& type = table.relation()->column(columns[i]).type;
     const bool null = !chunk[i].is_valid(at);
     out.push_back(
         {type, null, null ? types::Datum{} : types::copy_datum(chunk[i].datum(at), type.phys, memory)});
@@ -110,14 +110,60 @@ const catalog::Index* index_on(const catalog::Relation& relation, std::span<cons
 
 }  // namespace
 
+Task<bool> StatementAccess::hold_parent(const catalog::Constraint& constraint,
+                                        std::span<const types::Value> key) {
+  const auto known = catalog_->relation(constraint.referenced_relation);
+  RUSTBD_ASSERT(known != nullptr, "a referenced table is there as long as its constraint");
+  auto& table = local(known);
+  const auto& parent = *table.relation();
+  std::vector<std::size_t> order;
+  const auto* index = index_on(parent, constraint.referenced_columns, true, order);
+  RUSTBD_ASSERT(index != nullptr, "a referenced key has its index");
+  const auto* layout = table.table().layout().find_index(index->tree);
+  std::vector<types::Value> ordered;
+  for (std::size_t i = 0; i < order.size(); ++i)
+    ordered.push_back(convert_key(key[order[i]], parent.column(index->columns[i].attribute).type, memory_));
+  Bytes encoded;
+  table.encode_key(*layout, ordered, encoded);
+  auto& txn = *parts_->transaction;
+  for (;;) {
+    RowId found;
+    const auto outcome = txn::lookup_newest(table.table(), txn, index->tree, encoded, &found);
+    if (outcome.blocked()) {
+      co_await wait(*parts_, outcome.token);
+      continue;
+    }
+    if (outcome.status == txn::Status::kEnd) co_return false;
+    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
+    // KEY SHARE on its newest version, then look again whether the key is still there.
+    types::ChunkBuffer buffer;
+    std::uint64_t version = 0;
+    const auto newest = table.table().fetch_newest(txn, found, {}, buffer, &version);
+    if (newest.blocked()) {
+      co_await wait(*parts_, newest.token);
+      continue;
+    }
+    if (!newest.ok()) continue;
+    const auto locked =
+        table.table().lock_row(txn, found, txn::RowLockMode::kKeyShare, txn::WaitPolicy::kWait, version);
+    if (locked.ok()) co_return true;
+    if (locked.blocked()) {
+      co_await wait(*parts_, locked.token);
+      continue;
+    }
+    if (locked.status == txn::Status::kConflict || locked.status == txn::Status::kGone) continue;
+    parts_->database.transactions().throw_outcome(locked, parts_->locker.get());
+  }
+}
+
 Task<> StatementAccess::check_child(const ChildCheck& check) {
   const auto& c = *check.constraint;
-  auto child = catalog_->relation(c.relation), parent = catalog_->relation(c.referenced_relation);
-  if (child == nullptr || parent == nullptr) co_return;
-  auto& child_table = local(child);
-  auto& parent_table = local(parent);
+  const auto known = catalog_->relation(c.relation), parent = catalog_->relation(c.referenced_relation);
+  if (known == nullptr || parent == nullptr) co_return;
+  auto& table = local(known);
+  const auto child = table.relation();
   std::vector<types::Value> key;
-  if (!co_await read_columns(*parts_, child_table, check.row, c.columns, memory_, key)) co_return;
+  if (!co_await read_columns(*parts_, table, check.row, c.columns, memory_, key)) co_return;
   std::size_t nulls = 0;
   for (const auto& v : key) nulls += v.is_null;
   const auto violated = [&](std::string detail) {
@@ -130,56 +176,21 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
   };
   if (nulls == key.size() || (nulls > 0 && c.match == 's')) co_return;
   if (nulls > 0) throw violated("MATCH FULL does not allow mixing of null and nonnull key values.");
-  std::vector<std::size_t> order;
-  const auto* index = index_on(*parent, c.referenced_columns, true, order);
-  RUSTBD_ASSERT(index != nullptr, "a referenced key has its index");
-  const auto* layout = parent_table.table().layout().find_index(index->tree);
-  std::vector<types::Value> ordered;
-  for (std::size_t i = 0; i < order.size(); ++i)
-    ordered.push_back(convert_key(key[order[i]], parent->column(index->columns[i].attribute).type, memory_));
-  Bytes encoded;
-  parent_table.encode_key(*layout, ordered, encoded);
-  auto& txn = *parts_->transaction;
-  for (;;) {
-    RowId found;
-    const auto outcome = txn::lookup_newest(parent_table.table(), txn, index->tree, encoded, &found);
-    if (outcome.blocked()) {
-      co_await wait(*parts_, outcome.token);
-      continue;
-    }
-    if (outcome.status == txn::Status::kEnd) {
-      throw violated(fmt::format("Key ({})=({}) is not present in table \"{}\".",
-                                 column_names(*child, c.columns), key_text(*parts_, key), parent->name));
-    }
-    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
-    // Keep the parent: KEY SHARE on its newest version, then look again whether the key is still there.
-    types::ChunkBuffer buffer;
-    std::uint64_t version = 0;
-    const auto newest = parent_table.table().fetch_newest(txn, found, {}, buffer, &version);
-    if (newest.blocked()) {
-      co_await wait(*parts_, newest.token);
-      continue;
-    }
-    if (!newest.ok()) continue;
-    const auto locked = parent_table.table().lock_row(txn, found, txn::RowLockMode::kKeyShare,
-                                                      txn::WaitPolicy::kWait, version);
-    if (locked.ok()) co_return;
-    if (locked.blocked()) {
-      co_await wait(*parts_, locked.token);
-      continue;
-    }
-    if (locked.status == txn::Status::kConflict || locked.status == txn::Status::kGone) continue;
-    parts_->database.transactions().throw_outcome(locked, parts_->locker.get());
-  }
+  if (co_await hold_parent(c, key)) co_return;
+  throw violated(fmt::format("Key ({})=({}) is not present in table \"{}\".", column_names(*child, c.columns),
+                             key_text(*parts_, key), parent->name));
 }
 
 Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
   const auto& c = *change.constraint;
-  auto child = catalog_->relation(c.relation), parent = catalog_->relation(c.referenced_relation);
-  if (child == nullptr || parent == nullptr) co_return;
+  const auto known = catalog_->relation(c.relation), parent = catalog_->relation(c.referenced_relation);
+  if (known == nullptr || parent == nullptr) co_return;
   const bool deleted = change.new_key.empty();
   const char action = deleted ? c.on_delete : c.on_update;
-  auto& table = local(child);
+  // NO ACTION asks at the end only: somebody else may have the key by now.
+  if (action == 'a' && co_await hold_parent(c, change.old_key)) co_return;
+  auto& table = local(known);
+  const auto child = table.relation();
   auto& txn = *parts_->transaction;
   const auto await_write = [&](std::function<exec::WriteFlow()> attempt) -> Task<> {
     for (;;) {

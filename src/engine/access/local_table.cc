@@ -201,22 +201,26 @@ LocalTable::LocalTable(StatementAccess& access, std::shared_ptr<const catalog::R
     : access_(access),
       relation_(std::move(relation)),
       table_(access.parts().database.transactions(), relation_->layout) {
-  bool computed = false;
   for (const auto& i : relation_->indexes) {
-    computed = computed || !i->predicate_sql.empty();
-    for (const auto& k : i->columns) computed = computed || k.attribute == 0;
+    has_computed_ = has_computed_ || !i->predicate_sql.empty();
+    for (const auto& k : i->columns) has_computed_ = has_computed_ || k.attribute == 0;
   }
-  if (computed) computer_ = std::make_unique<IndexKeyComputer>(access.parts(), *relation_);
 }
 LocalTable::~LocalTable() = default;
 
-bool LocalTable::rest() {
-  constexpr std::size_t kKeptMax = 16;     // suspects
-  if (computer_ != nullptr) return false;  // its programs are bound to the session
-  if (deferred_.suspects.capacity() > kKeptMax) return false;
-  deferred_.suspects.clear();
+void LocalTable::rest() {
+  computer_.reset();  // it is bound to the session
+  before_.clear();
+  after_.clear();
+  if (!deferred_.suspects.empty()) deferred_ = {};
   accepted_.clear();
-  return old_.rest();
+  if (!old_.rest()) old_ = {};
+}
+
+IndexKeyComputer* LocalTable::computer() {
+  if (has_computed_ && computer_ == nullptr)
+    computer_ = std::make_unique<IndexKeyComputer>(access_.parts(), *relation_);
+  return computer_.get();
 }
 
 std::unique_ptr<exec::RowSource> LocalTable::scan(std::span<const plan::TargetColumn> columns) {
@@ -303,14 +307,14 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
                              std::span<const Oid> conflict_indexes) {
   txn::WriteExtras extras;
   std::vector<txn::ComputedKey> keys;
-  if (computer_) {
+  if (auto* const computing = computer()) {
     const std::uint16_t at = static_cast<std::uint16_t>(row);
     types::Chunk chunk;
     chunk.columns = const_cast<types::Vector*>(rows.columns.data());
     chunk.column_count = static_cast<std::uint32_t>(rows.columns.size());
     chunk.rows = row + 1;
     chunk.selection = {&at, 1};
-    computer_->compute(chunk, after_);
+    computing->compute(chunk, after_);
     for (auto& r : after_) keys.push_back({r.index, false, r.member, nullptr, r.parts.data()});
     extras.computed = keys;
     extras.row = row;
@@ -335,7 +339,7 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
 }
 
 bool LocalTable::needs_old_image(std::span<const catalog::AttributeNumber> changed) const {
-  if (computer_) return true;
+  if (has_computed_) return true;
   for (const auto& c : relation_->referenced_by) {
     if (changed.empty()) return true;  // DELETE
     for (auto a : c->referenced_columns)
@@ -402,8 +406,8 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
   std::vector<txn::ComputedKey> keys;
   std::vector<std::vector<types::Vector>> before_parts;
   Arena constants;
-  if (computer_) {
-    computer_->compute(old_.chunk(), before_);
+  if (auto* const computing = computer()) {
+    computing->compute(old_.chunk(), before_);
     // The computed vectors are the program's own: keep the old ones as constants while the new row is
     // computed.
     const auto at = old_.chunk().selection[0];
@@ -421,7 +425,7 @@ WriteFlow LocalTable::update(RowId id, std::span<const catalog::AttributeNumber>
     chunk.column_count = static_cast<std::uint32_t>(rows.columns.size());
     chunk.rows = row + 1;
     chunk.selection = {&position, 1};
-    computer_->compute(chunk, after_);
+    computing->compute(chunk, after_);
     for (std::size_t i = 0; i < after_.size(); ++i)
       keys.push_back({after_[i].index, before_[i].member, after_[i].member, before_parts[i].data(),
                       after_[i].parts.data()});
@@ -449,8 +453,8 @@ WriteFlow LocalTable::remove(RowId id) {
     if (!outcome.ok()) return translate(outcome, nullptr, 0);
     if (old_.chunk().selection.count == 0) return {WriteResult::kGone};
   }
-  if (computer_) {
-    computer_->compute(old_.chunk(), before_);
+  if (auto* const computing = computer()) {
+    computing->compute(old_.chunk(), before_);
     for (auto& r : before_) keys.push_back({r.index, r.member, false, r.parts.data(), nullptr});
     extras.computed = keys;
     extras.row = old_.chunk().selection[0];

@@ -8,7 +8,7 @@
 
 namespace rustbd::engine {
 
-class LocalTable final : public exec::TableAccess {
+class LocalTable final : public RelationAccess {
  public:
   LocalTable(StatementAccess& access, std::shared_ptr<const catalog::Relation> relation);
   ~LocalTable() override;
@@ -24,11 +24,10 @@ class LocalTable final : public exec::TableAccess {
   exec::WriteFlow lock(RowId id, plan::LockStrength strength, plan::LockWait wait) override;
   exec::Flow fetch_newest(RowId id, std::span<const plan::TargetColumn> columns, bool lock,
                           types::ChunkBuffer& out) override;
+  void rest() override;
 
-  /// See StatementAccess::rest.
-  bool rest();
   [[nodiscard]] txn::Table& table() { return table_; }
-  [[nodiscard]] const catalog::Relation& relation() const { return *relation_; }
+  [[nodiscard]] const std::shared_ptr<const catalog::Relation>& relation() const { return relation_; }
   /// Unique checks that UPDATEs of this statement put off. Throws 23505.
   Task<> check_deferred();
   [[nodiscard]] bool has_deferred() const { return !deferred_.suspects.empty(); }
@@ -50,7 +49,10 @@ class LocalTable final : public exec::TableAccess {
   StatementAccess& access_;
   std::shared_ptr<const catalog::Relation> relation_;
   txn::Table table_;
-  std::unique_ptr<IndexKeyComputer> computer_;  // nullptr: no such index
+  /// nullptr: the relation has no such index.
+  IndexKeyComputer* computer();
+  bool has_computed_ = false;                   // indexes with expressions or predicates
+  std::unique_ptr<IndexKeyComputer> computer_;  // of them, made for the statement's first write
   txn::DeferredUnique deferred_;
   std::map<RowId, std::uint64_t> accepted_;  // versions that a re-check has accepted
   types::ChunkBuffer old_;

@@ -1,5 +1,6 @@
 #include "rustbd/engine/access/statement_access.h"
 
+#include "rustbd/base/statement_assert.h"
 #include "rustbd/engine/access/local_table.h"
 #include "rustbd/engine/access/virtual_table.h"
 
@@ -13,29 +14,28 @@ struct StatementAccess::Finishing {
 
 StatementAccess::~StatementAccess() = default;
 
-void StatementAccess::begin(Session::Parts& parts) {
+void StatementAccess::begin(Session::Parts& parts, std::shared_ptr<const catalog::CatalogSnapshot> catalog) {
   parts_ = &parts;
-  catalog_ = parts.session_catalog();
+  catalog_ = std::move(catalog);
   catalog_version_ = catalog_->version;
   view_ = parts.transaction->view();
 }
 
-bool StatementAccess::rest() {
+void StatementAccess::rest() {
   constexpr std::size_t kKeptMax = 16384;  // bytes
+  RUSTBD_STATEMENT_ASSERT(!has_pending() && finishing_ == nullptr,
+                          "a statement that ended has checked its constraints");
   parts_ = nullptr;
   catalog_.reset();
-  if (has_pending() || finishing_ != nullptr || memory_.bytes_reserved() > kKeptMax) return false;
+  if (memory_.bytes_reserved() > kKeptMax) memory_ = Arena{512};
   memory_.reset();
-  return std::ranges::all_of(tables_, [](const auto& entry) {
-    auto* local = dynamic_cast<LocalTable*>(entry.second.get());
-    return local != nullptr && local->rest();
-  });
+  for (auto& [oid, table] : tables_) table->rest();
 }
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {
   for (const auto& [oid, table] : tables_)
     if (oid == relation->oid) return *table;
-  std::unique_ptr<exec::TableAccess> made;
+  std::unique_ptr<RelationAccess> made;
   const bool computed =
       relation->source == catalog::RowSource::kVirtual || relation->kind == catalog::RelationKind::kSequence;
   if (computed) made = std::make_unique<VirtualTable>(*this, relation);

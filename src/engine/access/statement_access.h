@@ -13,15 +13,22 @@ namespace rustbd::engine {
 
 class LocalTable;
 
+/// The access of one relation, as StatementAccess keeps it.
+class RelationAccess : public exec::TableAccess {
+ public:
+  /// The statement has ended: lets go of what belongs to it, and of large memory.
+  virtual void rest() = 0;
+};
+
 class StatementAccess final : public exec::AccessFactory {
  public:
-  /// The transaction's statement has begun.
-  explicit StatementAccess(Session::Parts& parts) { begin(parts); }
-  /// The same for another statement, after rest().
-  void begin(Session::Parts& parts);
-  /// The statement has ended: lets go of what belongs to it. False: it cannot serve again, or would keep too
-  /// much memory.
-  bool rest();
+  /// begin() comes first.
+  StatementAccess() = default;
+  /// Of the transaction's statement, which has begun, with the session's present catalog.
+  explicit StatementAccess(Session::Parts& parts) { begin(parts, parts.session_catalog()); }
+  void begin(Session::Parts& parts, std::shared_ptr<const catalog::CatalogSnapshot> catalog);
+  /// The statement has ended: lets go of what belongs to it, and of large memory. begin() may follow.
+  void rest();
   /// Of the catalog that the tables are of: a statement with another one needs its own accesses.
   [[nodiscard]] std::uint64_t catalog_version() const { return catalog_version_; }
   ~StatementAccess() override;
@@ -57,6 +64,9 @@ class StatementAccess final : public exec::AccessFactory {
 
  private:
   friend class LocalTable;
+  /// Keeps the row with the referenced key (in the constraint's order) until the transaction ends; false:
+  /// there is none.
+  Task<bool> hold_parent(const catalog::Constraint& constraint, std::span<const types::Value> key);
   Task<> check_child(const ChildCheck& check);
   Task<> apply_parent_change(const ParentChange& change);
   Session::Parts* parts_ = nullptr;
@@ -64,7 +74,7 @@ class StatementAccess final : public exec::AccessFactory {
   std::uint64_t catalog_version_ = 0;
   txn::ReadView view_;
   txn::ReadView check_view_;  // of the checks at the statement's end: what it did, and all committed by now
-  SmallVector<std::pair<Oid, std::unique_ptr<exec::TableAccess>>, 4> tables_;  // few: searched in order
+  SmallVector<std::pair<Oid, std::unique_ptr<RelationAccess>>, 4> tables_;  // few: searched in order
   std::vector<ChildCheck> child_checks_;
   std::vector<ParentChange> parent_changes_;
   Arena memory_{512};

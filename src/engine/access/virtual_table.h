@@ -6,7 +6,7 @@
 
 namespace rustbd::engine {
 
-class VirtualTable final : public exec::TableAccess {
+class VirtualTable final : public RelationAccess {
  public:
   VirtualTable(StatementAccess& access, std::shared_ptr<const catalog::Relation> relation)
       : access_(access), relation_(std::move(relation)) {}
@@ -27,6 +27,11 @@ class VirtualTable final : public exec::TableAccess {
   exec::WriteFlow lock(RowId, plan::LockStrength, plan::LockWait) override { refuse(); }
   exec::Flow fetch_newest(RowId, std::span<const plan::TargetColumn>, bool, types::ChunkBuffer&) override {
     refuse();
+  }
+
+  void rest() override {
+    computed_ = false;
+    chunks_.clear();
   }
 
  private:

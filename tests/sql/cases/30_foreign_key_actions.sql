@@ -73,3 +73,26 @@ update shelf set label = label || '!' where id in (select id from child);
 select count(*) as lost from book where shelf_id = 77;
 drop table book;
 drop table shelf;
+
+-- NO ACTION asks at the end whether somebody has the key by then, RESTRICT does not.
+create table spot (id integer primary key, n integer);
+create table held (id integer primary key, spot_id integer references spot);
+create table strict (id integer primary key, spot_id integer references spot on update restrict on delete restrict);
+insert into spot values (2), (1), (7);
+insert into held values (1, 2);
+update spot set id = id + 1 where id < 5;
+select id from spot order by id;
+update spot set id = id + 1 where id = 2;
+update spot set id = id + 10 where id < 5;
+with gone as (delete from spot where id = 2 returning id) insert into spot select id from gone;
+with moved as (update spot set id = 10 where id = 2 returning id) insert into spot select 2 from moved;
+delete from spot where id = 2;
+with moved as (update spot set id = 20 where id = 2 returning id) insert into spot select 30 from moved;
+select id from spot order by id;
+insert into strict values (1, 7);
+with gone as (delete from spot where id = 7 returning id) insert into spot select id from gone;
+update spot set id = 8 - (id - 7) where id in (7);
+select id from spot order by id;
+drop table strict;
+drop table held;
+drop table spot;
