@@ -39,7 +39,8 @@ class RunningStatement {
         parts_(parts),
         activity_(activity),
         clock_(*session.database().environment().clock),
-        start_us_(clock_.monotonic_us()) {
+        began_us_(clock_.monotonic_us()),
+        recorded_us_(began_us_) {
     parts_.sink = &sink;
     parts_.statement_start_us = clock_.wall_us();
     session.cancel_flag()->reason.store(0, std::memory_order_relaxed);
@@ -63,13 +64,13 @@ class RunningStatement {
     const auto& name = session_.settings().frequent().application_name;
     if (activity_.application_name != name) activity_.application_name = name;
     activity_.transaction_id = parts_.transaction != nullptr ? parts_.transaction->id().raw() : 0;
-    activity_.state_change_us = clock_.wall_us();
+    activity_.state_change_us = parts_.statement_start_us + (recorded_us_ - began_us_);
   }
   void record(const sql::Node* statement, const Error* failure) {
-    session_.database().engine_metrics().record_query(
-        static_cast<double>(clock_.monotonic_us() - start_us_) * 1e-6, kind_of(statement), activity_.protocol,
-        failure);
-    start_us_ = clock_.monotonic_us();
+    const auto now_us = clock_.monotonic_us();
+    session_.database().engine_metrics().record_query(static_cast<double>(now_us - recorded_us_) * 1e-6,
+                                                      kind_of(statement), activity_.protocol, failure);
+    recorded_us_ = now_us;
   }
 
  private:
@@ -89,7 +90,8 @@ class RunningStatement {
   Session::Parts& parts_;
   SessionActivity& activity_;
   io::Clock& clock_;
-  std::int64_t start_us_;
+  const std::int64_t began_us_;
+  std::int64_t recorded_us_;     // when the last statement of the text ended
   std::shared_ptr<bool> alive_;  // for the timer
 };
 
@@ -420,16 +422,15 @@ void Session::close_portal(const std::string& name) { parts_->portals.erase(name
 
 Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultSink& sink) {
   auto& parts = *parts_;
-  RunningStatement running{*this, parts, *activity_, activity_->query, sink};
+  const auto found = parts.portals.find(name);
+  const std::string_view text =
+      found != parts.portals.end() ? std::string_view{found->second->statement->text} : std::string_view{};
+  RunningStatement running{*this, parts, *activity_, text, sink};
   const sql::Node* statement = nullptr;
   auto failure = co_await guarded(parts, [&]() -> Task<> {
     auto& portal = find_portal(parts, name);
     auto prepared = portal.statement;
     statement = prepared->statement;
-    {
-      std::lock_guard lock{activity_->mutex};
-      activity_->query = std::string_view{prepared->text}.substr(0, kActivityQueryMax);
-    }
     if (statement == nullptr) {
       sink.empty_query();
       co_return;
@@ -487,23 +488,41 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
   co_return failure;
 }
 
-Task<Outcome> Session::sync(ResultSink& sink) {
-  auto& parts = *parts_;
-  parts.sink = &sink;
-  auto failure = co_await guarded(parts, [&]() -> Task<> {
-    if (!parts.in_block) {
-      if (parts.transaction != nullptr) co_await commit_transaction(parts);
-      parts.implicit_block = false;
-      std::erase_if(parts.portals, [](const auto& p) { return !p.second->is_cursor; });
-    }
-  });
-  report_settings(*this, sink);
+namespace {
+void end_implicit_block(Session::Parts& parts) {
+  parts.implicit_block = false;
+  std::erase_if(parts.portals, [](const auto& p) { return !p.second->is_cursor; });
+}
+void after_sync(Session::Parts& parts, ResultSink& sink) {
+  report_settings(parts.session, sink);
   parts.sink = nullptr;
   if (parts.transaction == nullptr) {
     parts.changes.rest();
     parts.bind_start_us = 0;
   }
+}
+}  // namespace
+
+Task<Outcome> Session::sync(ResultSink& sink) {
+  auto& parts = *parts_;
+  parts.sink = &sink;
+  auto failure = co_await guarded(parts, [&]() -> Task<> {
+    if (parts.in_block) co_return;
+    if (parts.transaction != nullptr) co_await commit_transaction(parts);
+    end_implicit_block(parts);
+  });
+  after_sync(parts, sink);
   co_return failure;
+}
+
+bool Session::sync_at_once(ResultSink& sink) {
+  auto& parts = *parts_;
+  if (!parts.in_block) {
+    if (parts.transaction != nullptr) return false;
+    end_implicit_block(parts);
+  }
+  after_sync(parts, sink);
+  return true;
 }
 
 Task<> Session::fail_transaction() { co_await after_error(*parts_); }

@@ -79,6 +79,8 @@ class Session {
   /// At most max_rows rows (0: all): then suspended() instead of complete().
   Task<Outcome> execute(std::string portal, std::uint64_t max_rows, ResultSink& sink);
   Task<Outcome> sync(ResultSink& sink);
+  /// The same where nothing has to be committed; false: nothing was done, call sync().
+  bool sync_at_once(ResultSink& sink);
   /// Statement failed in the protocol layer itself (bad message): same effect as a failed statement.
   Task<> fail_transaction();
   /// End of the connection: rolls back, frees everything.

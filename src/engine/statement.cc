@@ -462,9 +462,9 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
   if (home != nullptr &&
       (portal.plan->estimated_cost > kInlineCostNs || has_unbounded_source(*portal.plan->root)))
     pool = &parts.database.environment().executor->workers();
-  for (;;) {
+  for (bool first = true;; first = false) {
     // A long result gives the thread's other sessions their turn.
-    if (const auto now = clock.monotonic_us(); now - turn_began > kTurnUs) {
+    if (!first && clock.monotonic_us() - turn_began > kTurnUs) {
       co_await next_turn();
       turn_began = clock.monotonic_us();
       parts.session.cancel_flag()->check();
@@ -513,12 +513,8 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
   co_return true;
 }
 
-}  // namespace
-
-Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
-                 std::span<const ResultColumn> columns) {
-  if (!portal.plan->may_restart || portal.rows != 0)
-    co_return co_await pull(parts, portal, max_rows, nullptr, sink, columns);
+Task<bool> drive_again(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
+                       std::span<const ResultColumn> columns) {
   HeldRows held(parts.database.options().query_memory_bytes);
   for (;;) {
     const auto start = parts.transaction->savepoint();
@@ -540,6 +536,15 @@ Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, 
     begin_statement(parts);
     start_run(parts, portal);
   }
+}
+
+}  // namespace
+
+Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,
+                 std::span<const ResultColumn> columns) {
+  if (!portal.plan->may_restart || portal.rows != 0)
+    return pull(parts, portal, max_rows, nullptr, sink, columns);
+  return drive_again(parts, portal, max_rows, sink, columns);
 }
 
 namespace {

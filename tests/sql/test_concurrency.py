@@ -252,3 +252,19 @@ def test_a_cascade_holds_all_tables_that_it_may_reach(context):
         assert deleter.finish() == "DELETE 1"
     assert only(context, "select (select count(*) from c) + (select count(*) from g), (select count(*) from h where g is null)") == [(0, 3)]
     setup(context, "drop table p, c, g, h")
+
+
+def test_explain_analyze_runs_the_plan_of_the_tables_that_it_locked(context):
+    setup(context, "create table changing (id int primary key, n int)", "insert into changing select i, i from generate_series(1, 100) i")
+    changer, reader = (schedule.Session(context.server.port) for _ in range(2))
+    for number, change in enumerate(("truncate changing", "alter table changing alter column n type bigint", "alter table changing add column more int default 7")):
+        changer.run("begin")
+        assert changer.run("lock table changing in access exclusive mode") == "LOCK TABLE"
+        reader.start("explain analyze update changing set n = n + 1")
+        wait_until(lambda: only(context, "select count(*) from pg_locks where not granted") == [(1,)], "EXPLAIN waits", 20)
+        changer.run(change)
+        changer.run(f"insert into changing (id, n) values ({1000 + number}, 1)")
+        assert changer.run("commit") == "COMMIT"
+        assert isinstance(reader.finish(), list), reader.result
+        assert only(context, f"select n from changing where id = {1000 + number}") == [(2,)]
+    setup(context, "drop table changing")

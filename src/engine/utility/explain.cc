@@ -104,7 +104,10 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
   if (prepared) parameter_types = prepared->parameters;
   Portal portal;
   portal.parameters = std::move(parameters);
-  portal.plan = make_plan(c.parts, *statement, parameter_types.empty() ? nullptr : &parameter_types, {});
+  const auto make = [&] {
+    return make_plan(c.parts, *statement, parameter_types.empty() ? nullptr : &parameter_types, {});
+  };
+  portal.plan = make();
   const double planning_ms = static_cast<double>(clock.monotonic_us() - begin) * 1e-3;
   double execution_ms = 0;
   std::vector<plan::NodeActuals> actuals;
@@ -112,7 +115,7 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
     if (c.parts.read_only && !portal.plan->read_only)
       throw error(sqlstate::kReadOnlyTransaction,
                   "cannot execute EXPLAIN ANALYZE of this statement in a read-only transaction");
-    co_await lock_relations(c.parts, *portal.plan);
+    while (co_await lock_relations(c.parts, *portal.plan)) portal.plan = make();
     check_privileges(c.parts, portal.plan->privileges);
     begin_statement(c.parts);
     NullSink sink{c.sink};

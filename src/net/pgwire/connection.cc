@@ -8,6 +8,19 @@ constexpr std::string_view kFrontendTypes = "QPBDECHSXFdcfp";
 bool is_extended(char type) {
   return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H';
 }
+
+/// In a handler of everything: what is told the client. What ends the connection (Fatal) goes on.
+Error current_failure() {
+  try {
+    throw;
+  } catch (Error& e) {
+    return std::move(e);
+  } catch (const std::bad_alloc&) {
+    return Error{sqlstate::kOutOfMemory, "out of memory"};
+  } catch (const std::exception& e) {
+    return Error{sqlstate::kInternalError, fmt::format("internal error: {}", e.what())};
+  }
+}
 }  // namespace
 
 Connection::Connection(PgServer& server, std::unique_ptr<Transport> transport)
@@ -87,13 +100,22 @@ Task<> Connection::serve() {
   channel_->watch([this] {
     if (busy_ && session_ != nullptr) session_->cancel(functions::CancelReason::kUser);
   });
-  co_await send_ready();
+  send_ready();
   Message message;
-  while (!ending_ && co_await next_message(&message)) {
+  while (!ending_) {
+    if (!take_message(&message) && !co_await next_message(&message)) break;
     if (message.type == 'X') co_return;
     if (skip_to_sync_ && message.type != 'S') continue;
     busy_ = true;
-    co_await handle(message);
+    bool waits = false;
+    std::optional<Error> failure;
+    try {
+      waits = !handle_at_once(message);
+    } catch (...) {
+      failure = current_failure();
+    }
+    if (waits) co_await handle(message);
+    else if (failure) co_await fail(message, std::move(*failure));
     busy_ = false;
     if (sink_.terminate_seen()) co_return;
   }
@@ -131,61 +153,70 @@ void Connection::arm_idle_timer() {
       });
 }
 
+bool Connection::take_message(Message* message) {
+  throw_if_ended();
+  const char type = channel_->peek_type();
+  if (type != '\0' && kFrontendTypes.find(type) == std::string_view::npos)
+    throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
+                      static_cast<int>(static_cast<unsigned char>(type)))};
+  if (!channel_->next(message, server_.options().message_max)) return false;
+  ++wait_number_;
+  return true;
+}
 Task<bool> Connection::next_message(Message* message) {
-  bool armed = false;
-  for (;;) {
-    throw_if_ended();
-    const char type = channel_->peek_type();
-    if (type != '\0' && kFrontendTypes.find(type) == std::string_view::npos)
-      throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
-                        static_cast<int>(static_cast<unsigned char>(type)))};
-    if (channel_->next(message, server_.options().message_max)) break;
+  for (bool armed = false; !take_message(message);) {
     if (channel_->closed()) co_return false;
     sink_.flush();
     if (channel_->buffered() == 0) channel_->trim();
     if (!std::exchange(armed, true)) arm_idle_timer();
     co_await channel_->more();
   }
-  ++wait_number_;
   co_return true;
 }
-
+bool Connection::handle_at_once(const Message& message) {
+  MessageReader reader{message.body};
+  before_sync_ = before_sync_ || is_extended(message.type);
+  switch (message.type) {
+    case 'B': handle_bind(reader); return true;
+    case 'D': handle_describe(reader); return true;
+    case 'C': handle_close(reader); return true;
+    case 'S': return sync_at_once();
+    case 'H': sink_.flush(); return true;
+    case 'd':
+    case 'c':
+    case 'f': return true;  // of a COPY that has failed already: the client could not know
+    case 'Q':
+    case 'P':
+    case 'E': return false;
+    case 'F': throw not_supported("the function call protocol");
+    default:
+      throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
+                        static_cast<int>(message.type))};
+  }
+}
 Task<> Connection::handle(const Message& message) {
   std::optional<Error> failure;
   try {
     MessageReader reader{message.body};
-    before_sync_ = before_sync_ || is_extended(message.type);
     switch (message.type) {
       case 'Q': co_await handle_query(reader); break;
       case 'P': co_await handle_parse(reader); break;
-      case 'B': handle_bind(reader); break;
-      case 'D': handle_describe(reader); break;
       case 'E': co_await handle_execute(reader); break;
-      case 'C': handle_close(reader); break;
       case 'S': co_await handle_sync(); break;
-      case 'H': sink_.flush(); break;
-      case 'd':
-      case 'c':
-      case 'f': break;  // of a COPY that has failed already: the client could not know
-      case 'F': throw not_supported("the function call protocol");
-      default:
-        throw Fatal{error(sqlstate::kProtocolViolation, "invalid frontend message type {}",
-                          static_cast<int>(message.type))};
+      default: RUSTBD_UNREACHABLE("the others are handled at once");
     }
-  } catch (Error& e) {
-    failure = std::move(e);
-  } catch (const std::bad_alloc&) {
-    failure = Error{sqlstate::kOutOfMemory, "out of memory"};
-  } catch (const std::exception& e) {
-    failure = Error{sqlstate::kInternalError, fmt::format("internal error: {}", e.what())};
+  } catch (...) {
+    failure = current_failure();
   }
-  if (!failure) co_return;
-  // Our own failure, or one of what the session does at once: the same effect as a failed statement.
+  if (failure) co_await fail(message, std::move(*failure));
+}
+// Our own failure, or one of what the session does at once: the same effect as a failed statement.
+Task<> Connection::fail(const Message& message, Error failure) {
   const bool ready = !is_extended(message.type);
   const auto statement = message.type == 'Q' ? std::string_view{text_} : std::string_view{};
   co_await session_->fail_transaction();
-  report(std::move(*failure), statement);
-  if (ready) co_await send_ready();
+  report(std::move(failure), statement);
+  if (ready) send_ready();
   else skip_to_sync_ = true;
 }
 
@@ -197,7 +228,7 @@ Task<> Connection::handle_query(MessageReader reader) {
   portal_formats_.erase("");
   auto failure = co_await session_->simple_query(text_, sink_);
   if (failure) report(std::move(*failure), text_);
-  co_await send_ready();
+  send_ready();
 }
 
 void Connection::report(Error failure, std::string_view statement) {
@@ -209,13 +240,12 @@ void Connection::report(Error failure, std::string_view statement) {
   }
 }
 
-Task<> Connection::send_ready() {
-  if (ending_) co_return;
+void Connection::send_ready() {
+  if (ending_) return;
   skip_to_sync_ = before_sync_ = false;
   put_ready(channel_->out(), static_cast<char>(session_->status()));
   sink_.flush();
   hand_over_statistics();
-  co_return;
 }
 
 }  // namespace rustbd::net::pgwire

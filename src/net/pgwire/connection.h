@@ -37,11 +37,16 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // connection.cc
   Task<> run();
   Task<> serve();
-  /// Waits for a whole message; false: the connection ends (a reason has been sent if there is one).
+  /// A whole message, if one has come.
+  bool take_message(Message* message);
+  /// Waits for one; false: the connection ends (a reason has been sent if there is one).
   Task<bool> next_message(Message* message);
+  /// All that can be done without a wait, which spares a coroutine; false: handle() it.
+  bool handle_at_once(const Message& message);
   Task<> handle(const Message& message);
+  Task<> fail(const Message& message, Error failure);
   Task<> handle_query(MessageReader reader);
-  Task<> send_ready();
+  void send_ready();
   void report(Error failure, std::string_view statement);
   /// 57P01 and the like, when the server or an administrator wants this client gone.
   void throw_if_ended();
@@ -54,7 +59,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void handle_describe(MessageReader reader);
   Task<> handle_execute(MessageReader reader);
   void handle_close(MessageReader reader);
+  bool sync_at_once();
   Task<> handle_sync();
+  void after_sync(engine::Outcome failure);
   void finish_extended(engine::Outcome failure, std::string_view statement);
 
   PgServer& server_;

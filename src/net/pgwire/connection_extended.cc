@@ -115,12 +115,17 @@ void Connection::handle_close(MessageReader reader) {
   put_empty(channel_->out(), '3');
 }
 
-Task<> Connection::handle_sync() {
+bool Connection::sync_at_once() {
   sink_.begin(false, {}, {});
-  auto failure = co_await session_->sync(sink_);
+  if (!session_->sync_at_once(sink_)) return false;
+  after_sync({});
+  return true;
+}
+Task<> Connection::handle_sync() { after_sync(co_await session_->sync(sink_)); }
+void Connection::after_sync(engine::Outcome failure) {
   if (failure) report(std::move(*failure), {});
   if (session_->status() == engine::TransactionStatus::kIdle) portal_formats_.clear();
-  co_await send_ready();
+  send_ready();
 }
 
 }  // namespace rustbd::net::pgwire
