@@ -32,10 +32,10 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
 
 // --- Leaves of tables ---
 
-bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, bool removes) {
+bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId row, LeftOut what) {
   if (status.outcome != storage::Outcome::kDamaged || options.examine || table == kLayoutTable) return false;
   if (may_be_sound(status.page)) return false;  // the next start may find it sound
-  DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}};
+  DamagedLeaf found{.table = table, .place = {}, .needed = true, .absent = {}, .present = {}};
   const auto tree = tree_state(table);
   const auto placed = storage::run_blocking([&] { return tree->tree->place_of(row, &found.place); });
   if (leaves_are_final || !placed || found.place.page != status.page ||
@@ -49,7 +49,14 @@ bool SystemParts::set_aside(const storage::Status& status, TableId table, RowId 
   });
   if (known == damaged_leaves.end()) known = damaged_leaves.insert(known, std::move(found));
   known->needed = true;
-  if (removes) known->absent.insert(row.raw());
+  // The last one counts: what was running at the checkpoint is taken back first, and its commit replayed.
+  if (what == LeftOut::kRemoval) {
+    known->present.erase(row.raw());
+    known->absent.insert(row.raw());
+  } else if (what == LeftOut::kWrite) {
+    known->absent.erase(row.raw());
+    known->present.insert(row.raw());
+  }
   return true;
 }
 
@@ -69,7 +76,7 @@ bool SystemParts::find_damaged_leaves(TreeState& state) {
       return {};
     });
     if (!status) {
-      DamagedLeaf found{.table = state.id, .place = {}, .needed = false, .absent = {}};
+      DamagedLeaf found{.table = state.id, .place = {}, .needed = false, .absent = {}, .present = {}};
       const auto placed = storage::run_blocking([&] { return state.tree->place_of(next, &found.place); });
       if (!placed || found.place.page != status.page) return false;
       end = found.place.high;

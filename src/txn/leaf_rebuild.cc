@@ -286,6 +286,8 @@ bool LeafRebuild::is_explained(const History& history, std::uint64_t row) const 
 std::string LeafRebuild::missing_rows(const History& history) const {
   for (const auto& [id, row] : history.rows)
     if (!row.known) return before_the_log(id);
+  for (const std::uint64_t row : history.leaf.present)
+    if (!is_explained(history, row)) return before_the_log(row);
   const TableId table = history.leaf.table;
   if (layouts_.at(table).began) return {};
   // All rows have an entry in every index without a predicate; what has none was never there, or went long

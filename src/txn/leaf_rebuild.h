@@ -27,7 +27,8 @@ struct DamagedLeaf {
   TableId table;
   storage::LeafPlace place;
   bool needed = false;  // recovery has left a change of it out: without the leaf the table is set aside
-  std::set<std::uint64_t> absent;  // row ids that recovery was about to take out of it
+  std::set<std::uint64_t> absent;   // row ids that recovery was about to take out of it
+  std::set<std::uint64_t> present;  // ... to put into it or to change; the table's indexes may not have them
 };
 
 /// What became of a leaf that could not be read.

@@ -181,7 +181,7 @@ void SystemParts::recover_insert(TableId table, RowId row, std::vector<Cell> cel
   const std::vector<Cell> full = cells;
   const auto status = place_row(*tree, *format, row, std::move(cells));
   tree->raise_next_row(row);
-  if (set_aside(status, table, row)) return recover_computed(*format, row, computed, false);
+  if (set_aside(status, table, row, LeftOut::kWrite)) return recover_computed(*format, row, computed, false);
   check_recovery(status, "writing a row");
   for (const IndexPart& part : format->indexes) {
     Bytes key;
@@ -217,7 +217,8 @@ void SystemParts::recover_update(TableId table, RowId row, const std::vector<Col
   std::vector<Cell> old_row;
   bool tombstone = false, found = false;
   const auto status = find_row(*tree, *format, row, &old_row, arena, &found, &tombstone);
-  if (set_aside(status, table, row)) return recover_computed(*format, row, computed, backwards);
+  if (set_aside(status, table, row, LeftOut::kWrite))
+    return recover_computed(*format, row, computed, backwards);
   check_recovery(status, "reading a row");
   if (!found) {
     throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
@@ -289,7 +290,7 @@ void SystemParts::recover_remove(TableId table, RowId row, const std::vector<Com
   std::vector<Cell> old_row;
   bool tombstone = false, empty = false, found = false;
   const auto status = find_row(*tree, *format, row, &old_row, arena, &found, &tombstone);
-  const bool aside = set_aside(status, table, row, true);
+  const bool aside = set_aside(status, table, row, LeftOut::kRemoval);
   if (!aside) check_recovery(status, "reading a row");
   if (!found && !aside) {
     throw error(sqlstate::kDataCorrupted, "recovery: table {} has no row {}", table.raw(), row.raw());
@@ -332,7 +333,7 @@ void SystemParts::recover_tombstone(TableId table, RowId row) {
     page.set_tombstone(slot, false);
     return true;
   });
-  if (!set_aside(status, table, row)) check_recovery(status, "restoring a row");
+  if (!set_aside(status, table, row, LeftOut::kWrite)) check_recovery(status, "restoring a row");
 }
 
 // --- The undo snapshot ---
@@ -396,7 +397,7 @@ void SystemParts::restore_purge(ByteReader& in) {
   std::vector<Cell> cells;
   bool tombstone = false, found = false;
   const auto status = find_row(*tree, *format, row, &cells, arena, &found, &tombstone);
-  const bool aside = set_aside(status, table, row, index.is_none());
+  const bool aside = set_aside(status, table, row, index.is_none() ? LeftOut::kRemoval : LeftOut::kNoRow);
   if (!aside) check_recovery(status, "reading a row");
   if (index.is_none()) {
     if (found && tombstone) recover_remove(table, row, {});
@@ -450,7 +451,7 @@ void SystemParts::restore_active(ByteReader& in) {
           const RowId at{row.raw() + i};
           bool found = false;
           const auto status = find_row(*tree, *format, at, &cells, arena, &found, &tombstone);
-          if (!set_aside(status, table, at, true)) check_recovery(status, "reading a row");
+          if (!set_aside(status, table, at, LeftOut::kRemoval)) check_recovery(status, "reading a row");
           if (found) recover_remove(table, at, {});
           arena.reset();
         }
@@ -527,7 +528,8 @@ void SystemParts::layout_changed(Oid database, Oid relation,
       RowId position{1};
       const auto status = storage::run_blocking(
           [&] { return tree_state(layout->table)->tree->downgrade_leaves(from, to, &position); });
-      if (!set_aside(status, layout->table, position)) check_recovery(status, "undoing ALTER TABLE");
+      if (!set_aside(status, layout->table, position, LeftOut::kNoRow))
+        check_recovery(status, "undoing ALTER TABLE");
     }
     check_recovery(storage::run_blocking([&] { return make_trees(layout); }), "making a table");
     set_newest(layout);
@@ -552,7 +554,7 @@ void SystemParts::recover_build_index(const TableFormat& format, const IndexPart
       set_index_aside(part.layout->id, status.page);
       return;
     }
-    if (set_aside(status, format.layout->table, next)) {
+    if (set_aside(status, format.layout->table, next, LeftOut::kNoRow)) {
       if (tree_state(format.layout->table)->tree->is_set_aside()) return;
       std::lock_guard lock(damage_mutex);
       partly_built_indexes.insert(part.layout->id);
