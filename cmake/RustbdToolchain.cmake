@@ -37,6 +37,7 @@ if(RUSTBD_PROFILE STREQUAL "generate")
   add_link_options(-fprofile-generate)
 elseif(RUSTBD_PROFILE STREQUAL "use")
   add_compile_options(-fprofile-use -fprofile-partial-training -Wno-missing-profile)
+  set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
   # With more inlined gcc 12 warns of paths that cannot be.
   add_compile_options(-Wno-stringop-overflow -Wno-stringop-overread -Wno-maybe-uninitialized)
 elseif(RUSTBD_PROFILE)
