@@ -213,14 +213,17 @@ void SystemParts::keep_set_aside(const storage::TableLayout& layout) {
   if (!page.is_none()) apply_set_aside(*state, page);
 }
 
-void SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
+bool SystemParts::give_up_undo(UndoRec& record, const storage::Status& status) {
   // The change can be taken back without an index that is set aside.
-  if (is_index(status.owner) && set_index_aside(IndexId{status.owner}, status.page)) return;
+  if (is_index(status.owner) && set_index_aside(IndexId{status.owner}, status.page)) return true;
+  // The next start would take a layout that nobody committed for the table's.
+  if (TableId{record.table} == kLayoutTable) return false;
   set_table_aside(TableId{record.table}, status.page);
   const Action action(gate());
   if (record.op == UndoOp::kBulk) versions.clear_bulk(&record);
   else versions.pop(&record);
   record.undone_epoch.store(gate().epoch(), std::memory_order_release);
+  return true;
 }
 
 // --- Rows that collection could not purge ---

@@ -404,7 +404,8 @@ struct SystemParts final : storage::CheckpointSource {
   void apply_set_aside(TreeState& state, PageId page);
   void restore_set_aside(std::uint32_t tree, PageId page);
   /// Instead of undo_record() where a page of `status` cannot be read: what the record changed is set aside.
-  void give_up_undo(UndoRec& record, const storage::Status& status);
+  /// False: without it nothing may go on.
+  bool give_up_undo(UndoRec& record, const storage::Status& status);
   bool find_damaged_leaves(TreeState& state);
   void find_damaged_indexes(const std::set<TableId>& unreadable);
   void renew_indexes(TableId table, PageId page);

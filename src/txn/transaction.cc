@@ -1,5 +1,7 @@
 #include "rustbd/txn/transaction.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
@@ -331,7 +333,11 @@ Task<> Transaction::undo_to(std::size_t undo_records) {
       storage::Status status = parts.undo_record(*record);
       if (status) break;
       if (status.outcome == storage::Outcome::kDamaged && !parts.may_be_sound(status.page)) {
-        parts.give_up_undo(*record, status);
+        if (!parts.give_up_undo(*record, status)) {
+          parts.options.on_fatal(fmt::format(
+              "a change of a table's layout could not be taken back: page {} is damaged", status.page.raw()));
+          co_return;
+        }
         if (record->undone_epoch.load(std::memory_order_relaxed) != 0) break;
       } else if (!co_await undo_may_go_on(status)) {
         parts.options.on_fatal("a change could not be taken back: the page cannot be read or written");
