@@ -493,35 +493,35 @@ TEST_F(LeafRebuildTest, ALayoutThatCannotBeTakenBackEndsTheServer) {
   start(3);
   insert(100);
   collect();
-  const auto locker = db_->system().make_locker(5);
-  const auto txn = db_->system().begin(*locker);
-  txn->begin_statement();
   const auto version = db_->table(ids_).layout().schema_version;
+  std::vector<std::uint64_t> places;
+  const auto flip = [&] {
+    for (const auto at : places) db_->disk().corrupt(storage::kDataFileName, at, 0x40);
+  };
   {
+    const auto locker = db_->system().make_locker(5);
+    const auto txn = db_->system().begin(*locker);
+    txn->begin_statement();
     storage::TableLayout layout = db_->table(ids_).layout();
     ++layout.schema_version;
     layout.columns.emplace_back(layout.columns[2]);
     layout.columns[3].since_version = layout.columns[3].bitmap_since = layout.schema_version;
     ASSERT_TRUE(run([&] { return db_->system().alter_table(*txn, layout); }).ok());
+    db_->system().checkpoint_blocking();
+    auto& parts = db_->system().parts();
+    std::vector<storage::LeafRange> found;
+    RowId from{1};
+    ASSERT_TRUE(storage::run_blocking(
+        [&] { return parts.tree_state(kLayoutTable)->tree->leaves_from(from, 1000, &found, &from); }));
+    for (const auto& leaf : found) {
+      places.push_back(parts.buffer().stored_extent(leaf.page).offset() + 200);
+      for (int i = 0; i < 100 && parts.buffer().resident(leaf.page); ++i) parts.buffer().evict(1000);
+      ASSERT_FALSE(parts.buffer().resident(leaf.page));
+    }
+    flip();
+    db_->abort(*txn);
+    EXPECT_TRUE(db_->fatal);
   }
-  db_->system().checkpoint_blocking();
-  auto& parts = db_->system().parts();
-  std::vector<storage::LeafRange> found;
-  RowId from{1};
-  ASSERT_TRUE(storage::run_blocking(
-      [&] { return parts.tree_state(kLayoutTable)->tree->leaves_from(from, 1000, &found, &from); }));
-  std::vector<std::uint64_t> places;
-  for (const auto& leaf : found) {
-    places.push_back(parts.buffer().stored_extent(leaf.page).offset() + 200);
-    for (int i = 0; i < 100 && parts.buffer().resident(leaf.page); ++i) parts.buffer().evict(1000);
-    ASSERT_FALSE(parts.buffer().resident(leaf.page));
-  }
-  const auto flip = [&] {
-    for (const auto at : places) db_->disk().corrupt(storage::kDataFileName, at, 0x40);
-  };
-  flip();
-  db_->abort(*txn);
-  EXPECT_TRUE(db_->fatal);
   db_->crash();
   flip();  // the disk gives it again
   db_->open();
