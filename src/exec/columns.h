@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "rustbd/base/rest.h"
 #include "rustbd/exec/run_state.h"
 
 namespace rustbd::exec {
@@ -83,7 +84,7 @@ class Predicate {
 };
 
 /// Whether a state that waits for its next execution may keep the arena's memory.
-inline bool is_small(const Arena& arena) { return arena.bytes_reserved() <= 16384; }
+inline bool is_small(const Arena& arena) { return arena.bytes_reserved() <= kRestBytesMax; }
 
 /// 0, 1, 2, ...: selections of ranges point into it.
 extern const std::uint16_t* const kRowNumbers;

@@ -1,6 +1,7 @@
 #include "rustbd/expression/evaluator.h"
 
 #include "rustbd/base/error.h"
+#include "rustbd/base/rest.h"
 #include "rustbd/base/statement_assert.h"
 #include "rustbd/expression/program.h"
 #include "rustbd/types/cast.h"
@@ -20,8 +21,7 @@ Program::Local::Local(const Program::Impl& p)
 void Program::LocalDeleter::operator()(Local* local) const { delete local; }
 Program::LocalPtr Program::make_local() const { return LocalPtr{new Local(*impl_)}; }
 bool Program::renew(Local& local) {
-  constexpr std::size_t kBytesMax = 16384;
-  if (local.arena.bytes_reserved() > kBytesMax) return false;
+  if (local.arena.bytes_reserved() > kRestBytesMax) return false;
   local.arena.reset();
   for (auto& buffer : local.buffers) buffer.release();
   local.run = nullptr;

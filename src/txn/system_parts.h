@@ -383,9 +383,10 @@ struct SystemParts final : storage::CheckpointSource {
   std::vector<LeafRepair> leaf_repairs;
   std::vector<IndexId> rebuilt_indexes;
   std::vector<std::string> findings;  // recovery with Options::examine
+  /// What recovery leaves out: kNoRow: nothing of the row itself.
+  enum class LeftOut : std::uint8_t { kNoRow, kWrite, kRemoval };
   /// Whether the status says that a page of the table cannot be read: then recovery leaves the change out. A
   /// leaf is made anew at the end of the log; where that is not possible the table is set aside.
-  enum class LeftOut : std::uint8_t { kNoRow, kWrite, kRemoval };  // nothing of `row` itself: kNoRow
   bool set_aside(const storage::Status& status, TableId table, RowId row, LeftOut what);
   bool leaves_are_final = false;  // what cannot be read now will not be made anew
   /// Tables and indexes of which something had to be left out because of a page that cannot be read (tree id

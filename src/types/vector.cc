@@ -2,12 +2,12 @@
 
 #include <cstring>
 
+#include "rustbd/base/rest.h"
 #include "rustbd/types/vector_memory.h"
 
 namespace rustbd::types {
 
 namespace {
-constexpr std::size_t kRestBytesMax = 16384;  // of strings, between two uses of a ChunkBuffer
 
 template <class T>
 void gather_as(const Vector& from, const Selection& selection, void* to) {

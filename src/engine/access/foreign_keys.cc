@@ -134,7 +134,7 @@ Task<bool> StatementAccess::hold_parent(const catalog::Constraint& constraint,
       continue;
     }
     if (outcome.status == txn::Status::kEnd) co_return false;
-    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
+    if (!outcome.ok()) throw_outcome(outcome);
     // KEY SHARE on its newest version, then look again whether the key is still there.
     types::ChunkBuffer buffer;
     std::uint64_t version = 0;
@@ -152,7 +152,7 @@ Task<bool> StatementAccess::hold_parent(const catalog::Constraint& constraint,
       continue;
     }
     if (locked.status == txn::Status::kConflict || locked.status == txn::Status::kGone) continue;
-    parts_->database.transactions().throw_outcome(locked, parts_->locker.get());
+    throw_outcome(locked);
   }
 }
 
@@ -239,7 +239,7 @@ Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
       continue;
     }
     if (outcome.status == txn::Status::kEnd) break;
-    if (!outcome.ok()) parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
+    if (!outcome.ok()) throw_outcome(outcome);
     auto& chunk = buffer.chunk();
     for (std::uint32_t n = 0; n < chunk.selection.count; ++n) {
       const auto row = chunk.selection[n];

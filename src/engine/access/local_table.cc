@@ -1,5 +1,6 @@
 #include "rustbd/engine/access/local_table.h"
 
+#include "rustbd/base/rest.h"
 #include "rustbd/base/small_vector.h"
 #include "rustbd/engine/session_parts.h"
 #include "rustbd/types/cast.h"
@@ -48,12 +49,12 @@ struct ColumnRequest {
   }
 };
 
-Flow flow_of(txn::Transaction& transaction, const txn::Outcome& outcome) {
+Flow flow_of(StatementAccess& access, const txn::Outcome& outcome) {
   switch (outcome.status) {
     case txn::Status::kOk: return Flow::output();
     case txn::Status::kEnd: return Flow::finished();
     case txn::Status::kBlocked: return Flow::blocked(outcome.token);
-    default: transaction.system().throw_outcome(outcome, &transaction.locker());
+    default: access.throw_outcome(outcome);
   }
 }
 
@@ -68,7 +69,7 @@ class LocalScan final : public exec::RowSource {
                                              txn::RowRange{first, end - 1}, !request_.row_id_at.empty());
   }
   Flow next(types::ChunkBuffer& out) override {
-    const auto flow = flow_of(access_.transaction(), scan_->next(out));
+    const auto flow = flow_of(access_, scan_->next(out));
     if (flow.state == exec::State::kHaveOutput) request_.arrange(out.chunk());
     return flow;
   }
@@ -100,13 +101,12 @@ class LocalIndexScan final : public exec::IndexSource {
   }
   Flow next(types::ChunkBuffer& out) override {
     if (nothing_) return Flow::finished();
-    const auto flow = flow_of(access_.transaction(), scan_->next(out));
+    const auto flow = flow_of(access_, scan_->next(out));
     if (flow.state == exec::State::kHaveOutput) request_.arrange(out.chunk());
     return flow;
   }
   bool rest() override {
-    constexpr std::size_t kKeptMax = 16384;  // bytes
-    return memory_.bytes_reserved() + (scan_ == nullptr ? 0 : scan_->bytes_kept()) <= kKeptMax;
+    return memory_.bytes_reserved() + (scan_ == nullptr ? 0 : scan_->bytes_kept()) <= kRestBytesMax;
   }
 
  private:
@@ -130,17 +130,15 @@ class LocalIndexScan final : public exec::IndexSource {
   /// Into range_.
   void encode(const exec::IndexBounds& bounds) {
     memory_.reset();
-    auto& prefix = prefix_;
-    auto& range = range_;
-    prefix.clear();
+    prefix_.clear();
     for (std::size_t i = 0; i < bounds.equal.size(); ++i)
-      if (!append(i, bounds.equal[i], prefix)) nothing_ = true;
-    range.has_lower = range.has_upper = false;
-    range.lower_inclusive = range.upper_inclusive = true;
+      if (!append(i, bounds.equal[i], prefix_)) nothing_ = true;
+    range_.has_lower = range_.has_upper = false;
+    range_.lower_inclusive = range_.upper_inclusive = true;
     if (!bounds.has_lower && !bounds.has_upper) {
-      if (prefix.empty()) return;
-      range.lower = range.upper = prefix;
-      range.has_lower = range.has_upper = true;
+      if (prefix_.empty()) return;
+      range_.lower = range_.upper = prefix_;
+      range_.has_lower = range_.has_upper = true;
       return;
     }
     const std::size_t part = bounds.equal.size();
@@ -148,7 +146,7 @@ class LocalIndexScan final : public exec::IndexSource {
     // In key order a descending part runs from its upper bound to its lower one.
     const bool swap = key.descending;
     const auto set = [&](bool low_side, const types::Value* value, bool inclusive) {
-      Bytes bytes = prefix;
+      Bytes bytes = prefix_;
       if (value != nullptr) {
         append(part, *value, bytes);
       } else {
@@ -163,13 +161,13 @@ class LocalIndexScan final : public exec::IndexSource {
       }
       if (bytes.empty()) return;
       if (low_side) {
-        range.lower = std::move(bytes);
-        range.has_lower = true;
-        range.lower_inclusive = inclusive;
+        range_.lower = std::move(bytes);
+        range_.has_lower = true;
+        range_.lower_inclusive = inclusive;
       } else {
-        range.upper = std::move(bytes);
-        range.has_upper = true;
-        range.upper_inclusive = inclusive;
+        range_.upper = std::move(bytes);
+        range_.has_upper = true;
+        range_.upper_inclusive = inclusive;
       }
     };
     const types::Value* lower = bounds.has_lower ? &bounds.lower : nullptr;
@@ -285,11 +283,6 @@ void LocalTable::throw_duplicate(IndexId id, const types::Vector* columns, std::
   throw e;
 }
 
-void LocalTable::throw_outcome(const txn::Outcome& outcome) {
-  auto& transaction = access_.transaction();
-  transaction.system().throw_outcome(outcome, &transaction.locker());
-}
-
 WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector* columns,
                                 std::uint32_t row) {
   switch (outcome.status) {
@@ -299,7 +292,7 @@ WriteFlow LocalTable::translate(const txn::Outcome& outcome, const types::Vector
     case txn::Status::kGone:
     case txn::Status::kSelfModified: return {WriteResult::kGone};
     case txn::Status::kDuplicate: throw_duplicate(outcome.index, columns, row);
-    default: throw_outcome(outcome);
+    default: access_.throw_outcome(outcome);
   }
 }
 
@@ -490,7 +483,7 @@ Flow LocalTable::fetch_newest(RowId id, std::span<const plan::TargetColumn> colu
   std::uint64_t version = 0;
   const auto outcome = table_.fetch_newest(access_.transaction(), id, request.stored, out, &version);
   if (outcome.status == txn::Status::kEnd || outcome.status == txn::Status::kGone) return Flow::finished();
-  const auto flow = flow_of(access_.transaction(), outcome);
+  const auto flow = flow_of(access_, outcome);
   if (flow.state != exec::State::kHaveOutput) return flow;
   if (out.chunk().selection.count == 0) return Flow::finished();
   accepted_[id] = version;
@@ -532,7 +525,7 @@ Task<> LocalTable::check_deferred() {
         throw_duplicate(outcome.index, nullptr, 0);
       }
     }
-    if (!outcome.ok()) throw_outcome(outcome);
+    if (!outcome.ok()) access_.throw_outcome(outcome);
   }
   deferred_.suspects.clear();
 }

@@ -36,7 +36,6 @@ class LocalTable final : public RelationAccess {
   [[noreturn]] void throw_duplicate(IndexId index, const types::Vector* columns, std::uint32_t row);
 
  private:
-  [[noreturn]] void throw_outcome(const txn::Outcome& outcome);
   exec::WriteFlow translate(const txn::Outcome& outcome, const types::Vector* columns, std::uint32_t row);
   void queue_child_checks(RowId id, std::span<const catalog::AttributeNumber> changed,
                           const exec::NewRows& rows, std::uint32_t row);

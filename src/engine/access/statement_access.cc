@@ -1,5 +1,6 @@
 #include "rustbd/engine/access/statement_access.h"
 
+#include "rustbd/base/rest.h"
 #include "rustbd/base/statement_assert.h"
 #include "rustbd/engine/access/local_table.h"
 #include "rustbd/engine/access/virtual_table.h"
@@ -22,14 +23,17 @@ void StatementAccess::begin(Session::Parts& parts, std::shared_ptr<const catalog
 }
 
 void StatementAccess::rest() {
-  constexpr std::size_t kKeptMax = 16384;  // bytes
   RUSTBD_STATEMENT_ASSERT(!has_pending() && finishing_ == nullptr,
                           "a statement that ended has checked its constraints");
   parts_ = nullptr;
   catalog_.reset();
-  if (memory_.bytes_reserved() > kKeptMax) memory_ = Arena{512};
+  if (memory_.bytes_reserved() > kRestBytesMax) memory_ = Arena{512};
   memory_.reset();
   for (auto& [oid, table] : tables_) table->rest();
+}
+
+void StatementAccess::throw_outcome(const txn::Outcome& outcome) {
+  parts_->database.transactions().throw_outcome(outcome, parts_->locker.get());
 }
 
 exec::TableAccess& StatementAccess::table(const std::shared_ptr<const catalog::Relation>& relation) {

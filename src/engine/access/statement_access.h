@@ -37,6 +37,8 @@ class StatementAccess final : public exec::AccessFactory {
   LocalTable& local(const std::shared_ptr<const catalog::Relation>& relation);
   [[nodiscard]] Session::Parts& parts() { return *parts_; }
   [[nodiscard]] txn::Transaction& transaction() { return *parts_->transaction; }
+  /// The statement's error for an outcome that is neither kOk nor kBlocked.
+  [[noreturn]] void throw_outcome(const txn::Outcome& outcome);
   /// What the statement sees, from its beginning to its end.
   [[nodiscard]] const txn::ReadView& view() const { return view_; }
   [[nodiscard]] const std::shared_ptr<const catalog::CatalogSnapshot>& catalog() const { return catalog_; }

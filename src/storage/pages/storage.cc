@@ -466,7 +466,7 @@ void Storage::free_after_restart(const PendingEntry& entry) {
   while (entry.kind == PendingKind::kChain) {
     auto fix = buffer().fix_shared(pages.back());
     if (!fix) {
-      buffer().note_freed_unread();
+      buffer().note_freed_unread();  // a damaged page of garbage: the rest of the chain stays
       break;
     }
     const PageId next{fix->header().right_sibling};
