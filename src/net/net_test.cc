@@ -48,6 +48,19 @@ class FakeTransport final : public Transport {
     sent.append(from.data(), n);
     return n;
   }
+  bool write_with_others(std::span<const char> from,
+                         std::move_only_function<void(std::size_t)> done) override {
+    if (!gathering) return false;
+    EXPECT_FALSE(gathered_done_) << "one write at a time";
+    gathered_ = from;
+    gathered_done_ = std::move(done);
+    return true;
+  }
+  /// The batch's answers leave.
+  void send_gathered() {
+    gathering = false;
+    if (auto done = std::exchange(gathered_done_, {})) done(write_now(gathered_));
+  }
   void write(std::span<const char> from, std::move_only_function<void(bool)> done) override {
     from_ = from;
     write_done_ = std::move(done);
@@ -74,7 +87,7 @@ class FakeTransport final : public Transport {
   [[nodiscard]] bool writing() const { return static_cast<bool>(write_done_); }
   std::string sent;
   std::size_t room = SIZE_MAX, writes = 0;
-  bool closed = false;
+  bool closed = false, gathering = false;
 
  private:
   void deliver() {
@@ -92,8 +105,8 @@ class FakeTransport final : public Transport {
   io::Lane& lane_;
   std::deque<std::string> incoming_;
   std::span<char> into_;
-  std::span<const char> from_;
-  std::move_only_function<void(std::size_t)> read_done_;
+  std::span<const char> from_, gathered_;
+  std::move_only_function<void(std::size_t)> read_done_, gathered_done_;
   std::move_only_function<void(bool)> write_done_;
   const std::string peer_ = "test";
 };
@@ -169,6 +182,28 @@ TEST_F(ChannelTest, AnswersOfABatchGoOutAtItsEnd) {
   durable.fire();
   executor_.run_until_idle();
   EXPECT_EQ(peer_->sent, "one two three ");
+  on_lane([&] { EXPECT_TRUE(channel_->flushed().fired()); });
+}
+
+TEST_F(ChannelTest, AnAnswerLeavesWithOthersAndOnlyOnce) {
+  const auto durable = io::WaitToken::make(io::WaitReason::kDurability);
+  on_lane([&] {
+    peer_->gathering = true;
+    channel_->out().append("one ");
+    channel_->flush({});
+    channel_->out().append("two ");
+    channel_->flush(durable);
+    durable.fire();
+  });
+  EXPECT_EQ(peer_->sent, "");
+  on_lane([&] {
+    EXPECT_FALSE(channel_->flushed().fired()) << "it has not left yet";
+    peer_->room = 6;
+    peer_->send_gathered();
+    EXPECT_TRUE(peer_->writing()) << "the rest goes in the background";
+    peer_->finish_write(true);
+  });
+  EXPECT_EQ(peer_->sent, "one two ");
   on_lane([&] { EXPECT_TRUE(channel_->flushed().fired()); });
 }
 

@@ -200,16 +200,23 @@ void Network::Impl::start(std::shared_ptr<Listener> listener) {
 }
 
 void NetworkLane::run() {
-  bool batching = false;
   std::size_t alone = 0;
   for (;;) {
     std::optional<io::Batch> batch;
-    if (batching) batch.emplace();
+    if (batching_) batch.emplace();
     if (context.run_one() == 0) return;
-    if (!batching && ++alone % kProbeEvery != 0) continue;  // finding out that nobody is ready costs a call
-    batching = 1 + serve_ready() >= kBatchWorth;
-    const Running running{this};
-    batch.reset();
+    if (!batching_ && ++alone % kProbeEvery != 0) continue;  // finding out that nobody is ready costs a call
+    const bool many = 1 + serve_ready() >= kBatchWorth;
+    if (batch) {
+      const Running running{this};
+      batching_ = false;
+      sends.gather();
+      batch.reset();
+      sends.flush();
+      for (const auto& socket : reads_) start_read(socket);
+      reads_.clear();
+    }
+    batching_ = many;
   }
 }
 

@@ -16,12 +16,15 @@
 #include <boost/asio/write.hpp>
 
 #include "rustbd/net/network.h"
+#include "rustbd/net/send_ring.h"
 
 namespace rustbd::net {
 
 namespace asio = boost::asio;
 using Tcp = asio::ip::tcp;
 using Stream = asio::generic::stream_protocol;  // TCP or a Unix-domain socket
+
+struct SocketState;
 
 /// One network thread: an io_context with epoll, and the lane that runs on it.
 ///
@@ -47,12 +50,22 @@ class NetworkLane final : public io::Lane {
   }
   void run();
   void finish() { work_.reset(); }
+  /// True: a batch runs, and start_read(socket) comes when its answers are out. Before that a client has
+  /// nothing to say, and asking for it is a call for nothing.
+  bool put_off_read(const std::shared_ptr<SocketState>& socket) {
+    if (batching_) reads_.push_back(socket);
+    return batching_;
+  }
 
   asio::io_context context;
   std::atomic<std::size_t> connections{0};
+  SendRing sends;  // the answers of the batch that ends
 
  private:
   std::size_t serve_ready();
+
+  bool batching_ = false;
+  std::vector<std::shared_ptr<SocketState>> reads_;  // that the batch puts off
   asio::executor_work_guard<asio::io_context::executor_type> work_;
 };
 
@@ -92,6 +105,9 @@ inline Tcp::endpoint tcp_endpoint(const Stream::endpoint& from) {
   std::memcpy(to.data(), from.data(), from.size());
   return to;
 }
+
+/// Begins a read that was put off.
+void start_read(const std::shared_ptr<SocketState>& socket);
 
 /// A stream, with TLS from start_tls() on.
 std::unique_ptr<Transport> make_socket_transport(Stream::socket socket, NetworkLane& lane,

@@ -3,8 +3,6 @@
 
 namespace rustbd::net {
 
-namespace {
-
 using TlsStream = asio::ssl::stream<Stream::socket&>;
 
 // What outlives the Transport object: completions that are still on their way hold it.
@@ -15,7 +13,21 @@ struct SocketState {
   NetworkLane& lane;
   std::unique_ptr<TlsStream> tls;
   std::string received;  // bytes read before the handshake that belong to it
+  std::span<char> into;  // of the read that is put off
+  std::move_only_function<void(std::size_t)> read_done;
 };
+
+void start_read(const std::shared_ptr<SocketState>& s) {
+  auto finish = [s, done = std::exchange(s->read_done, {})](boost::system::error_code failure,
+                                                            std::size_t n) mutable {
+    s->lane.enter([&] { done(failure ? 0 : n); });
+  };
+  const auto buffer = asio::buffer(s->into.data(), s->into.size());
+  if (s->tls) s->tls->async_read_some(buffer, std::move(finish));
+  else s->socket.async_read_some(buffer, std::move(finish));
+}
+
+namespace {
 
 class SocketTransport final : public Transport {
  public:
@@ -39,19 +51,20 @@ class SocketTransport final : public Transport {
   io::Lane& lane() override { return state_->lane; }
 
   void read(std::span<char> into, std::move_only_function<void(std::size_t)> done) override {
-    auto finish = [state = state_, done = std::move(done)](boost::system::error_code failure,
-                                                           std::size_t n) mutable {
-      state->lane.enter([&] { done(failure ? 0 : n); });
-    };
-    const auto buffer = asio::buffer(into.data(), into.size());
-    if (state_->tls) state_->tls->async_read_some(buffer, std::move(finish));
-    else state_->socket.async_read_some(buffer, std::move(finish));
+    state_->into = into;
+    state_->read_done = std::move(done);
+    if (!state_->lane.put_off_read(state_)) start_read(state_);
   }
 
   std::size_t write_now(std::span<const char> from) override {
     if (state_->tls) return 0;
     boost::system::error_code failure;
     return state_->socket.write_some(asio::buffer(from.data(), from.size()), failure);
+  }
+
+  bool write_with_others(std::span<const char> from,
+                         std::move_only_function<void(std::size_t)> done) override {
+    return !state_->tls && state_->lane.sends.add(state_->socket.native_handle(), from, std::move(done));
   }
 
   void write(std::span<const char> from, std::move_only_function<void(bool)> done) override {

@@ -21,6 +21,10 @@ class Transport {
   virtual void read(std::span<char> into, std::move_only_function<void(std::size_t)> done) = 0;
   /// As many bytes as go without waiting, possibly none.
   virtual std::size_t write_now(std::span<const char> from) = 0;
+  /// write_now() together with other streams' at the end of the lane's batch: done() gets what it would
+  /// return. False, and nothing done: the lane is not at the end of a batch, or the stream cannot.
+  virtual bool write_with_others(std::span<const char> from,
+                                 std::move_only_function<void(std::size_t)> done) = 0;
   /// All bytes; done(false): the peer is gone.
   virtual void write(std::span<const char> from, std::move_only_function<void(bool)> done) = 0;
   /// The server's side of a TLS handshake. `received`: bytes read already.

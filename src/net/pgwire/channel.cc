@@ -148,10 +148,19 @@ void Channel::send_in_batch() {
 }
 
 void Channel::send() {
-  if (writing_ || closed_) return;
-  auto size = static_cast<std::size_t>(approved_ - out_begin_);
-  if (size == 0) return;
-  const auto taken = transport_->write_now({out_.data(), size});
+  if (writing_ || closed_ || approved_ == out_begin_) return;
+  const std::span<const char> all{out_.data(), static_cast<std::size_t>(approved_ - out_begin_)};
+  writing_ = transport_->write_with_others(all, [self = shared_from_this()](std::size_t taken) {
+    self->writing_ = false;
+    self->on_taken(taken);
+  });
+  if (!writing_) on_taken(transport_->write_now(all));
+}
+
+// Of the bytes that are approved the stream took so many at once.
+void Channel::on_taken(std::size_t taken) {
+  if (closed_) return;
+  const auto size = static_cast<std::size_t>(approved_ - out_begin_);
   sent_total_ += taken;
   if (taken == out_.size()) {
     out_begin_ += taken;

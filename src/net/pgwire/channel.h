@@ -81,6 +81,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void resume_waiter();
   void approve(std::uint64_t position);
   void send();
+  void on_taken(std::size_t taken);
   void send_in_batch();
   void after_send();
   void lost();
