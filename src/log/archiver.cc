@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rustbd/io/replace_file.h"
+#include "rustbd/log/log_reader.h"
 #include "rustbd/log/segments.h"
 
 namespace rustbd::log {
@@ -21,7 +22,9 @@ Archiver::Archiver(const io::Environment& environment, metrics::Registry& regist
       options_(std::move(options)),
       archived_(registry.counter("rustbd_wal_archived_segments_total", "Log segments copied to the archive")),
       failures_(registry.counter("rustbd_wal_archive_failures_total",
-                                 "Attempts to copy a log segment to the archive that failed")) {}
+                                 "Attempts to copy a log segment to the archive that failed")),
+      damaged_(registry.counter("rustbd_wal_archive_damaged_segments_total",
+                                "Log segments that were damaged when they were copied to the archive")) {}
 
 Archiver::~Archiver() { stop(); }
 
@@ -110,10 +113,41 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
   if (const auto read = (*from)->read(0, header); !read) return read;
   const auto there = is_there(name, header);
   if (!there) return std::unexpected{there.error()};
-  if (*there) return {};
+  if (*there) {
+    next_batch_ = {};
+    return {};
+  }
+  const auto problem = problem_of(number);
+  if (!problem) return std::unexpected{problem.error()};
   if (const auto copied = copy(**from, name); !copied) return copied;
   archived_.inc();
+  if (problem->empty()) return {};
+  damaged_.inc();
+  if (options_.log_line)
+    options_.log_line(
+        fmt::format("the log segment {} is damaged and archived as it is: {}. No restore can go "
+                    "past it: make a full backup now",
+                    name, *problem));
   return {};
+}
+
+/// Empty: each batch that begins in the segment is valid. The first segment after a start may begin with a
+/// damaged batch that nothing tells from the end of the one before.
+io::IoResult<std::string> Archiver::problem_of(std::uint64_t number) {
+  LogReader reader(*environment_.disk, options_.directory, options_.geometry);
+  reader.leave_sealed();
+  const Lsn end = options_.geometry.first_lsn(number + 1);
+  reader.set_limit(end);
+  if (const Lsn next = std::exchange(next_batch_, {}); !next.is_none()) reader.seek(next);
+  else if (!reader.seek_segment(number)) return "no batch in it can be read";
+  ReadOutcome outcome = ReadOutcome::kBatch;
+  while (outcome == ReadOutcome::kBatch) outcome = reader.next();
+  if (outcome == ReadOutcome::kIoError) return std::unexpected{io::IoFailure::kDevice};
+  if (reader.position() < end)
+    return reader.problem().empty() ? fmt::format("there is no valid batch at {}", reader.position().raw())
+                                    : reader.problem();
+  next_batch_ = reader.position();
+  return std::string{};
 }
 
 // Every key that sealed a batch of a complete segment stands in it: a key is durable before it is used.
@@ -155,13 +189,21 @@ io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
   const auto to = options_.disk->open(unfinished, {.create = true});
   if (!to) return std::unexpected{to.error()};
   if (const auto cut = (*to)->truncate(0); !cut) return cut;
-  Bytes piece(std::min<std::uint64_t>(kCopyBytes, options_.geometry.segment_bytes()));
-  for (std::uint64_t at = 0; at < options_.geometry.segment_bytes(); at += piece.size()) {
-    piece.resize(std::min<std::uint64_t>(piece.size(), options_.geometry.segment_bytes() - at));
+  const std::uint64_t bytes = options_.geometry.segment_bytes();
+  Bytes piece, again;
+  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
     if (const auto read = from.read(at, piece); !read) return read;
     if (const auto written = (*to)->write(at, piece); !written) return written;
   }
   if (const auto synced = (*to)->datasync(); !synced) return synced;
+  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
+    again.resize(piece.size());
+    if (const auto read = from.read(at, piece); !read) return read;
+    if (const auto read = (*to)->read(at, again); !read) return read;
+    if (again != piece) return std::unexpected{io::IoFailure::kChecksum};
+  }
   if (const auto renamed = options_.disk->rename(unfinished, path); !renamed) return renamed;
   return options_.disk->sync_directory(options_.archive);
 }

@@ -1,6 +1,6 @@
 // Archiver: copies complete segments to another directory before they may be used again; the base of
 // point-in-time recovery. A copy has the segment's name, and is whole when it has it: written under another
-// name, synced, renamed, directory synced.
+// name, synced, read again, renamed, directory synced.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,9 @@ namespace rustbd::log {
 /// A segment is copied only when every batch that begins in it is durable: recovery will not change it any
 /// more. keys.tab goes along, so that the archive can be read by itself (with the master key). A failure is
 /// counted, said, and tried again; the segment stays meanwhile. A file of that name with another log's
-/// content is never overwritten: that is a failure too. Threads: durable() and hold() from any; one thread of
-/// its own copies.
+/// content is never overwritten: that is a failure too. A segment that is damaged is copied as it is, counted
+/// and said: waiting would mend nothing. Threads: durable() and hold() from any; one thread of its own
+/// copies.
 class Archiver {
  public:
   struct Options {
@@ -52,12 +53,15 @@ class Archiver {
   io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
   io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
+  io::IoResult<std::string> problem_of(std::uint64_t number);
 
   const io::Environment environment_;
   const Options options_;
   metrics::Counter& archived_;
   metrics::Counter& failures_;
-  Bytes keys_;                          // keys.tab as it was copied last; the thread's own
+  metrics::Counter& damaged_;
+  Bytes keys_;      // keys.tab as it was copied last; the thread's own
+  Lsn next_batch_;  // where the next segment's first batch begins; none: not known. As keys_
   std::atomic<std::uint64_t> next_{0};  // segment; all before are archived
   std::atomic<std::uint64_t> hold_{0};  // its first Lsn
   std::mutex mutex_;                    // protects the following

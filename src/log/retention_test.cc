@@ -178,6 +178,46 @@ TEST_F(Retention, EverySegmentIsArchivedBeforeItIsUsedAgain) {
   EXPECT_GT(batches, 12 * 17u);
 }
 
+TEST_F(Retention, ADamagedSegmentIsArchivedAndSaid) {
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  std::vector<std::string> lines;
+  options.log_line = [&](std::string_view line) { lines.emplace_back(line); };
+  open();
+  fill_segments(2);
+  disk.set_faults({.write_error = 1'000'000,
+                   .applies_to = [](std::string_view path) { return path.starts_with("archive/"); }});
+  fill_segments(4);
+  lines.clear();
+  // The middle one's first batch: only what the one before says tells that one belongs there.
+  const auto segment = segment_name(kGeometry.first_lsn(4));
+  disk.corrupt("wal/" + segment, kGeometry.first_batch(4).raw() - kGeometry.first_lsn(4).raw() + 2000, 0x10);
+  disk.set_faults({});
+  executor.run_for(std::chrono::seconds(10));
+  fill_segments(1);
+  EXPECT_EQ(archived().size(), 7u) << "all the same";
+  EXPECT_NE(registry.expose().find("rustbd_wal_archive_damaged_segments_total 1"), std::string::npos);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_NE(lines[0].find(segment + " is damaged"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find("make a full backup"), std::string::npos) << lines[0];
+}
+
+TEST_F(Retention, ACopyThatReadsOtherwiseIsMadeAgain) {
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  open();
+  disk.set_faults({.lost_write = 1'000'000,
+                   .applies_to = [](std::string_view path) { return path.starts_with("archive/"); }});
+  fill_segments(3);
+  EXPECT_EQ(archived().size(), 0u);
+  EXPECT_EQ(registry.expose().find("rustbd_wal_archive_failures_total 0"), std::string::npos) << "counted";
+  EXPECT_EQ(oldest_segment(), 0u) << "kept";
+  disk.set_faults({});
+  executor.run_for(std::chrono::seconds(3));
+  EXPECT_EQ(archived().size(), 3u);
+  EXPECT_NE(registry.expose().find("rustbd_wal_archive_damaged_segments_total 0"), std::string::npos);
+}
+
 TEST_F(Retention, AnArchiveOfAnotherLogIsNotOverwritten) {
   {
     const auto file = disk.open("archive/" + segment_name(Lsn{0}), {.create = true});

@@ -36,6 +36,7 @@ void DamagePlan::choose(CrashWorld& world, bool unrecoverable, std::string& sett
   misdirected_write_ = rate(350);
   misdirected_read_ = rate(350);
   hits_max_ = world.chance(700) ? static_cast<std::uint32_t>(1 + random.below(unrecoverable ? 8 : 4)) : 0;
+  world.rots = hits_max_ > 0;
   settings += fmt::format(" damage: lost {} misdirected {} {} at rest {}", lost_write_, misdirected_write_,
                           misdirected_read_, hits_max_);
 }
@@ -59,6 +60,7 @@ void DamagePlan::add_to(io::SimulatedFaults& faults) const {
 }
 
 bool DamagePlan::may_damage(std::string_view path, std::uint64_t offset, std::uint64_t bytes) const {
+  if (path.starts_with("archive/") && path.ends_with(".tmp")) return true;  // read again before it is a copy
   if (path != storage::kDataFileName) return unrecoverable_ && path.starts_with(security::kKeyFileName);
   if (unrecoverable_) return true;
   for (int slot = spared_copy_; slot < 4; slot += 2)

@@ -94,6 +94,18 @@ void LogWatch::verify_archive(CrashWorld& world, const std::string& when) {
   const auto kept = log::list_segments(*world.disk, "wal").value_or(std::vector<Lsn>{});
   if (kept.empty() || geometry.segment_of(kept.front()) > next)
     world.problem(fmt::format("{}: segment {} is neither in the archive nor in the log", when, next));
+  if (next < 2 || world.rots) return;  // what was copied may have been damaged before
+  log::LogReader reader(*world.disk, "archive", geometry);
+  reader.leave_sealed();
+  const Lsn end = geometry.first_lsn(next - 1);  // the last copy's last batch may go on in the log
+  reader.seek(geometry.first_batch(0));
+  reader.set_limit(end);
+  log::ReadOutcome outcome = log::ReadOutcome::kBatch;
+  while (outcome == log::ReadOutcome::kBatch) outcome = reader.next();
+  if (outcome == log::ReadOutcome::kIoError && world.disk_errors) return;
+  if (outcome != log::ReadOutcome::kEnd || reader.position() < end)
+    world.problem(fmt::format("{}: the archive can be read up to {} of {}: {}", when, reader.position().raw(),
+                              end.raw(), reader.problem()));
 }
 
 }  // namespace rustbd::txn::testing

@@ -1,5 +1,6 @@
 // Part of the crash simulation: consumers of the log come, advance and go, and segments are archived; after
-// every start each consumer finds all the log that it is owed, and archive and log together have no gap.
+// every start each consumer finds all the log that it is owed, and archive and log together have no gap, and
+// the copies are sound.
 #pragma once
 
 #include <map>

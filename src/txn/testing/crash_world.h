@@ -116,6 +116,7 @@ struct CrashWorld {
   metrics::Counter freed_unread;  // pages, in all lives of the system
   bool disk_errors = false;  // this seed's disk fails now and then: statements may fail with 58030 and 53100
   bool damage = false;       // this seed's disk does what nobody is told of
+  bool rots = false;         // of that: to what lies on it
   mutable Detections detections;
   std::vector<AdvisoryHold> advisory;
   bool fatal = false;
