@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "rustbd/io/replace_file.h"
@@ -104,50 +106,73 @@ void Archiver::run() {
 io::IoResult<> Archiver::archive(std::uint64_t number) {
   const std::string name = segment_name(options_.geometry.first_lsn(number));
   const std::string path = options_.directory + "/" + name;
-  if (!environment_.disk->exists(path))
-    return {};  // before the oldest file: a gap in the numbers of old files
+  if (!environment_.disk->exists(path)) {  // before the oldest file: a gap in the numbers of old files
+    next_batch_ = {};
+    return {};
+  }
   if (const auto copied = copy_keys(); !copied) return copied;
   const auto from = environment_.disk->open(path, {.read_only = true});
   if (!from) return std::unexpected{from.error()};
   Bytes header(kSegmentHeaderBytes);
   if (const auto read = (*from)->read(0, header); !read) return read;
+  // The oldest ones may be on their way to a new name, with a crash in between: nobody needed them any more.
+  given_up_ = given_up_ && header == Bytes(kSegmentHeaderBytes);
+  if (given_up_) return {};
   const auto there = is_there(name, header);
   if (!there) return std::unexpected{there.error()};
   if (*there) {
     next_batch_ = {};
     return {};
   }
-  const auto problem = problem_of(number);
-  if (!problem) return std::unexpected{problem.error()};
+  const auto verdict = verify(number);
+  if (!verdict) return std::unexpected{verdict.error()};
   if (const auto copied = copy(**from, name); !copied) return copied;
+  next_batch_ = verdict->next;
   archived_.inc();
-  if (problem->empty()) return {};
+  if (verdict->problem.empty()) return {};
   damaged_.inc();
   if (options_.log_line)
     options_.log_line(
         fmt::format("the log segment {} is damaged and archived as it is: {}. No restore can go "
                     "past it: make a full backup now",
-                    name, *problem));
+                    name, verdict->problem));
   return {};
 }
 
-/// Empty: each batch that begins in the segment is valid. The first segment after a start may begin with a
-/// damaged batch that nothing tells from the end of the one before.
-io::IoResult<std::string> Archiver::problem_of(std::uint64_t number) {
+/// Whether each batch that begins in the segment is valid. The oldest segment may begin with a damaged batch
+/// that nothing tells from the end of the one before.
+io::IoResult<Archiver::Verdict> Archiver::verify(std::uint64_t number) {
+  Lsn first_batch = next_batch_;
+  if (first_batch.is_none() && number > 0) {
+    // The archive had the one before already: what it says of this one's beginning.
+    const auto before = read_segment(number - 1, {});
+    if (!before) return before;
+    first_batch = before->next;
+  }
+  return read_segment(number, first_batch);
+}
+
+/// `first_batch`: none: the first valid one there is. If there is none, a large batch may fill the segment.
+io::IoResult<Archiver::Verdict> Archiver::read_segment(std::uint64_t number, Lsn first_batch) {
   LogReader reader(*environment_.disk, options_.directory, options_.geometry);
   reader.leave_sealed();
   const Lsn end = options_.geometry.first_lsn(number + 1);
   reader.set_limit(end);
-  if (const Lsn next = std::exchange(next_batch_, {}); !next.is_none()) reader.seek(next);
-  else if (!reader.seek_segment(number)) return "no batch in it can be read";
+  if (first_batch.is_none()) {
+    const auto found = reader.seek_segment(number);
+    if (!found) return std::unexpected{found.error()};
+    if (!*found) return Verdict{};
+  } else {
+    reader.seek(first_batch);
+  }
   ReadOutcome outcome = ReadOutcome::kBatch;
   while (outcome == ReadOutcome::kBatch) outcome = reader.next();
   if (outcome == ReadOutcome::kIoError) return std::unexpected{io::IoFailure::kDevice};
-  if (reader.position() < end)
-    return reader.problem().empty() ? fmt::format("there is no valid batch at {}", reader.position().raw())
-                                    : reader.problem();
-  next_batch_ = reader.position();
-  return std::string{};
+  if (reader.position() >= end) return Verdict{{}, reader.position()};
+  return Verdict{reader.problem().empty()
+                     ? fmt::format("there is no valid batch at {}", reader.position().raw())
+                     : reader.problem(),
+                 {}};
 }
 
 // Every key that sealed a batch of a complete segment stands in it: a key is durable before it is used.
@@ -190,22 +215,35 @@ io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
   if (!to) return std::unexpected{to.error()};
   if (const auto cut = (*to)->truncate(0); !cut) return cut;
   const std::uint64_t bytes = options_.geometry.segment_bytes();
-  Bytes piece, again;
+  Bytes piece;
   for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
     piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
     if (const auto read = from.read(at, piece); !read) return read;
     if (const auto written = (*to)->write(at, piece); !written) return written;
   }
   if (const auto synced = (*to)->datasync(); !synced) return synced;
-  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
-    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
-    again.resize(piece.size());
-    if (const auto read = from.read(at, piece); !read) return read;
-    if (const auto read = (*to)->read(at, again); !read) return read;
-    if (again != piece) return std::unexpected{io::IoFailure::kChecksum};
-  }
+  if (const auto same = compare(from, unfinished); !same) return same;
   if (const auto renamed = options_.disk->rename(unfinished, path); !renamed) return renamed;
   return options_.disk->sync_directory(options_.archive);
+}
+
+// What the device has of the copy, not what the OS remembers of it.
+io::IoResult<> Archiver::compare(io::File& from, const std::string& copy) {
+  const auto to = options_.disk->open(copy, {.direct = true, .read_only = true});
+  if (!to) return std::unexpected{to.error()};
+  const std::unique_ptr<std::byte, decltype(&std::free)> memory{
+      static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, kCopyBytes)), &std::free};
+  if (!memory) throw std::bad_alloc{};
+  const std::uint64_t bytes = options_.geometry.segment_bytes();
+  Bytes piece;
+  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
+    if (const auto read = from.read(at, piece); !read) return read;
+    if (const auto read = (*to)->read(at, {memory.get(), piece.size()}); !read) return read;
+    if (std::memcmp(memory.get(), piece.data(), piece.size()) != 0)
+      return std::unexpected{io::IoFailure::kChecksum};
+  }
+  return {};
 }
 
 }  // namespace rustbd::log

@@ -53,15 +53,23 @@ class Archiver {
   io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
   io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
-  io::IoResult<std::string> problem_of(std::uint64_t number);
+  io::IoResult<> compare(io::File& from, const std::string& copy);
+  struct Verdict {
+    std::string problem;  // empty: none
+    Lsn next;             // where the next segment's first batch begins; none: not known
+  };
+  io::IoResult<Verdict> verify(std::uint64_t number);
+  io::IoResult<Verdict> read_segment(std::uint64_t number, Lsn first_batch);
 
   const io::Environment environment_;
   const Options options_;
   metrics::Counter& archived_;
   metrics::Counter& failures_;
   metrics::Counter& damaged_;
-  Bytes keys_;      // keys.tab as it was copied last; the thread's own
-  Lsn next_batch_;  // where the next segment's first batch begins; none: not known. As keys_
+  // The thread's own:
+  Bytes keys_;                          // keys.tab as it was copied last
+  Lsn next_batch_;                      // where the first batch of segment next_ begins; none: not known
+  bool given_up_ = true;                // all so far were files that had been given up
   std::atomic<std::uint64_t> next_{0};  // segment; all before are archived
   std::atomic<std::uint64_t> hold_{0};  // its first Lsn
   std::mutex mutex_;                    // protects the following

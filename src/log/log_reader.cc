@@ -279,7 +279,7 @@ LogReader::Check LogReader::find_proof_behind(Lsn end, std::uint64_t segment_num
                     [&](Lsn at, bool has_salt) { return is_proof(at, end, has_salt); });
 }
 
-bool LogReader::seek_segment(std::uint64_t number) {
+io::IoResult<bool> LogReader::seek_segment(std::uint64_t number) {
   Lsn first;
   const Check found =
       find_batch(number * geometry_.payload_bytes(), number, &first, [&](Lsn at, bool has_salt) {
@@ -287,6 +287,7 @@ bool LogReader::seek_segment(std::uint64_t number) {
         BatchView view;
         return has_salt ? load_batch(at, body, view, false) : Check::kInvalid;
       });
+  if (found == Check::kIoError) return std::unexpected{io::IoFailure::kDevice};
   if (found == Check::kValid) seek(first);
   return found == Check::kValid;
 }

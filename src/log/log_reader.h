@@ -54,8 +54,8 @@ class LogReader {
 
   /// The next batch is the one at `start` (a batch position, e.g. log_keep_lsn). Its prev_crc is not checked.
   void seek(Lsn start);
-  /// The next batch is the first one that begins in the segment. False: none does, or it cannot be read.
-  bool seek_segment(std::uint64_t number);
+  /// The next batch is the first valid one that begins in the segment. False: there is none.
+  io::IoResult<bool> seek_segment(std::uint64_t number);
   /// Sealed batches are handed out as they are, their events empty: for who wants to know the log's
   /// structure.
   void leave_sealed() { leave_sealed_ = true; }

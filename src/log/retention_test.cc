@@ -188,10 +188,16 @@ TEST_F(Retention, ADamagedSegmentIsArchivedAndSaid) {
   disk.set_faults({.write_error = 1'000'000,
                    .applies_to = [](std::string_view path) { return path.starts_with("archive/"); }});
   fill_segments(4);
-  lines.clear();
   // The middle one's first batch: only what the one before says tells that one belongs there.
   const auto segment = segment_name(kGeometry.first_lsn(4));
   disk.corrupt("wal/" + segment, kGeometry.first_batch(4).raw() - kGeometry.first_lsn(4).raw() + 2000, 0x10);
+  // All but it and those behind it; a second attempt sees what the first one saw.
+  const auto blocked = "archive/" + segment;
+  disk.set_faults({.write_error = 1'000'000,
+                   .applies_to = [blocked](std::string_view path) { return path.starts_with(blocked); }});
+  executor.run_for(std::chrono::seconds(5));
+  EXPECT_EQ(archived().size(), 4u);
+  lines.clear();
   disk.set_faults({});
   executor.run_for(std::chrono::seconds(10));
   fill_segments(1);
@@ -200,6 +206,44 @@ TEST_F(Retention, ADamagedSegmentIsArchivedAndSaid) {
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_NE(lines[0].find(segment + " is damaged"), std::string::npos) << lines[0];
   EXPECT_NE(lines[0].find("make a full backup"), std::string::npos) << lines[0];
+}
+
+TEST_F(Retention, AReadErrorIsNoDamage) {
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  open();
+  fill_segments(1);
+  disk.set_faults(
+      {.read_error = 500'000, .applies_to = [](std::string_view path) { return path.starts_with("wal/0"); }});
+  fill_segments(8);
+  executor.run_for(std::chrono::seconds(30));
+  disk.set_faults({});
+  executor.run_for(std::chrono::seconds(30));
+  EXPECT_EQ(archived().size(), 9u);
+  EXPECT_NE(registry.expose().find("rustbd_wal_archive_damaged_segments_total 0"), std::string::npos);
+}
+
+// A restart finds the file of a segment that was archived and on its way to a new name.
+TEST_F(Retention, ASegmentThatWasGivenUpHoldsNothing) {
+  options.archive_disk = &disk;
+  options.archive = "archive";
+  open();
+  fill_segments(3);
+  ASSERT_EQ(archived().size(), 3u);
+  close();
+  const auto existing = list_segments(disk, "wal");
+  const auto first = kGeometry.segment_of(existing->front());
+  ASSERT_LT(first, 3u);
+  {
+    const auto file = disk.open("wal/" + segment_name(existing->front()), {});
+    ASSERT_TRUE((*file)->write(0, Bytes(kSegmentHeaderBytes)));
+  }
+  metrics::Registry next_life;
+  Archiver archiver({&disk, &executor.clock(), &random, &executor}, next_life,
+                    {"wal", kGeometry, &disk, "archive", {}, {}});
+  archiver.start(*existing, kGeometry.first_lsn(3));
+  executor.run_for(std::chrono::seconds(3));
+  EXPECT_EQ(archiver.hold(), kGeometry.first_lsn(3));
 }
 
 TEST_F(Retention, ACopyThatReadsOtherwiseIsMadeAgain) {

@@ -213,7 +213,7 @@ void NetworkLane::run() {
       sends.gather();
       batch.reset();
       sends.flush();
-      for (const auto& socket : reads_) start_read(socket);
+      for (const auto& socket : reads_) start_put_off_read(socket);
       reads_.clear();
     }
     batching_ = many;

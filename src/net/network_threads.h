@@ -50,7 +50,7 @@ class NetworkLane final : public io::Lane {
   }
   void run();
   void finish() { work_.reset(); }
-  /// True: a batch runs, and start_read(socket) comes when its answers are out. Before that a client has
+  /// True: a batch runs, and the socket is read when its answers are out. Before that a client has
   /// nothing to say, and asking for it is a call for nothing.
   bool put_off_read(const std::shared_ptr<SocketState>& socket) {
     if (batching_) reads_.push_back(socket);
@@ -106,8 +106,8 @@ inline Tcp::endpoint tcp_endpoint(const Stream::endpoint& from) {
   return to;
 }
 
-/// Begins a read that was put off.
-void start_read(const std::shared_ptr<SocketState>& socket);
+/// Begins a read that was put off. Where there is no memory for it the connection ends.
+void start_put_off_read(const std::shared_ptr<SocketState>& socket);
 
 /// A stream, with TLS from start_tls() on.
 std::unique_ptr<Transport> make_socket_transport(Stream::socket socket, NetworkLane& lane,

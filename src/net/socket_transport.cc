@@ -13,18 +13,25 @@ struct SocketState {
   NetworkLane& lane;
   std::unique_ptr<TlsStream> tls;
   std::string received;  // bytes read before the handshake that belong to it
-  std::span<char> into;  // of the read that is put off
+  std::span<char> into;  // of the read that runs or is put off
   std::move_only_function<void(std::size_t)> read_done;
 };
 
 void start_read(const std::shared_ptr<SocketState>& s) {
-  auto finish = [s, done = std::exchange(s->read_done, {})](boost::system::error_code failure,
-                                                            std::size_t n) mutable {
-    s->lane.enter([&] { done(failure ? 0 : n); });
+  auto finish = [s](boost::system::error_code failure, std::size_t n) {
+    s->lane.enter([&] { std::exchange(s->read_done, {})(failure ? 0 : n); });
   };
   const auto buffer = asio::buffer(s->into.data(), s->into.size());
   if (s->tls) s->tls->async_read_some(buffer, std::move(finish));
   else s->socket.async_read_some(buffer, std::move(finish));
+}
+
+void start_put_off_read(const std::shared_ptr<SocketState>& s) {
+  try {
+    start_read(s);
+  } catch (const std::bad_alloc&) {
+    std::exchange(s->read_done, {})(0);
+  }
 }
 
 namespace {

@@ -116,7 +116,7 @@ void LeafRebuild::read_log() {
   bool whole = false;
   for (std::size_t i = 0; segments && i < segments->size() && !whole; ++i) {
     const std::uint64_t number = geometry.segment_of((*segments)[i]);
-    if (geometry.first_lsn(number) >= end_ || !reader.seek_segment(number)) continue;
+    if (geometry.first_lsn(number) >= end_ || !reader.seek_segment(number).value_or(false)) continue;
     forget();
     whole = read_from(reader, reader.position(), Look::kLayouts);
     if (whole) break;

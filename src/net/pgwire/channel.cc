@@ -152,7 +152,11 @@ void Channel::send() {
   const std::span<const char> all{out_.data(), static_cast<std::size_t>(approved_ - out_begin_)};
   writing_ = transport_->write_with_others(all, [self = shared_from_this()](std::size_t taken) {
     self->writing_ = false;
-    self->on_taken(taken);
+    try {
+      self->on_taken(taken);
+    } catch (const std::bad_alloc&) {  // as in send_in_batch()
+      self->lost();
+    }
   });
   if (!writing_) on_taken(transport_->write_now(all));
 }

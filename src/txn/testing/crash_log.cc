@@ -94,7 +94,11 @@ void LogWatch::verify_archive(CrashWorld& world, const std::string& when) {
   const auto kept = log::list_segments(*world.disk, "wal").value_or(std::vector<Lsn>{});
   if (kept.empty() || geometry.segment_of(kept.front()) > next)
     world.problem(fmt::format("{}: segment {} is neither in the archive nor in the log", when, next));
-  if (next < 2 || world.rots) return;  // what was copied may have been damaged before
+  if (world.rots) return;  // what was copied may have been damaged before
+  if (world.system->metrics().expose().find("rustbd_wal_archive_damaged_segments_total 0") ==
+      std::string::npos)
+    world.problem(when + ": the archiver tells of damage that there is not");
+  if (next < 2) return;
   log::LogReader reader(*world.disk, "archive", geometry);
   reader.leave_sealed();
   const Lsn end = geometry.first_lsn(next - 1);  // the last copy's last batch may go on in the log
