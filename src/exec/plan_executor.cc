@@ -24,10 +24,11 @@ class WorkerGroup : public std::enable_shared_from_this<WorkerGroup> {
   }
   [[nodiscard]] const io::WaitToken& done() const { return done_; }
   void stop() { stop_.store(true, std::memory_order_relaxed); }
-  /// After done() has fired: rethrows the first failure, ends the tasks.
+  /// After done() has fired: rethrows the first failure, ends the tasks. The caller has the exception to
+  /// itself: a worker that is the last to let go of the group does not free it.
   void finish() {
     tasks_.clear();
-    if (failure_) std::rethrow_exception(failure_);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
