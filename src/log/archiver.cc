@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "rustbd/io/replace_file.h"
+#include "rustbd/log/blocks.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/log/segments.h"
 
@@ -231,9 +230,7 @@ io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
 io::IoResult<> Archiver::compare(io::File& from, const std::string& copy) {
   const auto to = options_.disk->open(copy, {.direct = true, .read_only = true});
   if (!to) return std::unexpected{to.error()};
-  const std::unique_ptr<std::byte, decltype(&std::free)> memory{
-      static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, kCopyBytes)), &std::free};
-  if (!memory) throw std::bad_alloc{};
+  const Blocks memory = make_blocks(kCopyBytes);
   const std::uint64_t bytes = options_.geometry.segment_bytes();
   Bytes piece;
   for (std::uint64_t at = 0; at < bytes; at += piece.size()) {

@@ -18,14 +18,7 @@ constexpr std::uint64_t kPadBytes = sizeof(BatchHeader);
 
 constexpr std::uint64_t block_floor(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
 
-std::byte* aligned(std::size_t bytes) {
-  auto* p = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes));
-  RUSTBD_ASSERT(p != nullptr, "out of memory");
-  return p;
-}
 }  // namespace
-
-void LogWriter::FreeAligned::operator()(std::byte* p) const { std::free(p); }
 
 Reservation& Reservation::operator=(Reservation&& from) noexcept {
   if (this != &from) {
@@ -54,8 +47,8 @@ LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& regi
       geometry_(options_.segment_bytes),
       start_(start),
       metrics_(registry),
-      ring_(aligned(options_.ring_bytes)),
-      staging_(aligned(kStagingBytes)),
+      ring_(make_blocks(options_.ring_bytes)),
+      staging_(make_blocks(kStagingBytes)),
       slots_(options_.ring_bytes / kPadBytes + 2),
       tail_(geometry_.to_stream(start.first)),
       ring_start_(tail_),

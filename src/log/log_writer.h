@@ -27,6 +27,7 @@
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/archiver.h"
+#include "rustbd/log/blocks.h"
 #include "rustbd/log/format.h"
 #include "rustbd/log/segments.h"
 #include "rustbd/metrics/registry.h"
@@ -167,10 +168,6 @@ class LogWriter {
     metrics::Histogram& sync_seconds;
     metrics::Histogram& group_size;
   };
-  struct FreeAligned {
-    void operator()(std::byte* p) const;
-  };
-  using AlignedBuffer = std::unique_ptr<std::byte[], FreeAligned>;
   LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
             const LogStart& start);
 
@@ -204,9 +201,9 @@ class LogWriter {
   Metrics metrics_;
   std::unique_ptr<SegmentStore> segments_;
   std::unique_ptr<Archiver> archiver_;
-  const AlignedBuffer ring_;     // stream position p lies at p % ring_bytes
-  const AlignedBuffer staging_;  // small flushes and tail blocks; log thread only
-  std::vector<Slot> slots_;      // batch n reports in slot n % size; more slots than batches fit
+  const Blocks ring_;        // stream position p lies at p % ring_bytes
+  const Blocks staging_;     // small flushes and tail blocks; log thread only
+  std::vector<Slot> slots_;  // batch n reports in slot n % size; more slots than batches fit
 
   mutable std::mutex place_mutex_;  // protects the six below
   std::uint64_t tail_;              // stream position

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "rustbd/base/assert.h"
 #include "rustbd/base/crc32c.h"
+#include "rustbd/log/blocks.h"
 
 namespace rustbd::log {
 
@@ -16,14 +16,10 @@ constexpr char kSegmentMagic[8] = {'R', 'U', 'S', 'T', 'B', 'D', 'W', 'L'};
 constexpr std::size_t kZeroBytes = 1u << 20;
 constexpr std::chrono::seconds kRetryAfterNoSpace{1};
 
-struct FreeBlocks {
-  void operator()(std::byte* p) const { std::free(p); }
-};
-std::unique_ptr<std::byte[], FreeBlocks> zeroed_blocks(std::size_t bytes) {
-  auto* p = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes));
-  RUSTBD_ASSERT(p != nullptr, "out of memory");
-  std::memset(p, 0, bytes);
-  return std::unique_ptr<std::byte[], FreeBlocks>{p};
+Blocks zeroed_blocks(std::size_t bytes) {
+  Blocks blocks = make_blocks(bytes);
+  std::memset(blocks.get(), 0, bytes);
+  return blocks;
 }
 
 std::optional<Lsn> parse_segment_name(std::string_view name) {

@@ -16,17 +16,14 @@ constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 std::size_t taken(ssize_t result) { return result > 0 ? static_cast<std::size_t>(result) : 0; }
 }  // namespace
 
-struct SendRing::Ring {
-  ~Ring() {
-    if (open) io_uring_queue_exit(&ring);
-  }
-  io_uring ring{};
-  bool open = false;
-};
+void SendRing::Exit::operator()(io_uring* ring) const {
+  io_uring_queue_exit(ring);
+  delete ring;
+}
 
-SendRing::SendRing() : ring_(std::make_unique<Ring>()) {
-  ring_->open = io_uring_queue_init(kEntries, &ring_->ring, 0) == 0;
-  if (!ring_->open) ring_.reset();
+SendRing::SendRing() {
+  auto ring = std::make_unique<io_uring>();
+  if (io_uring_queue_init(kEntries, ring.get(), 0) == 0) ring_.reset(ring.release());
 }
 SendRing::~SendRing() = default;
 
@@ -49,7 +46,7 @@ void SendRing::flush() {
 }
 
 void SendRing::send_some(std::size_t first, std::size_t count) {
-  io_uring* ring = &ring_->ring;
+  io_uring* ring = ring_.get();
   for (std::size_t i = first; i < first + count; ++i) {
     io_uring_sqe* sqe = io_uring_get_sqe(ring);
     RUSTBD_ASSERT(sqe != nullptr, "the ring is empty between two batches");

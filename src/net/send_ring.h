@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+struct io_uring;
+
 namespace rustbd::net {
 
 /// Sends to many sockets in one io_uring submission. Between two system calls the kernel gives the processor
@@ -30,7 +32,9 @@ class SendRing {
   void flush();
 
  private:
-  struct Ring;
+  struct Exit {
+    void operator()(io_uring* ring) const;
+  };
   struct Send {
     int socket;
     std::span<const char> from;
@@ -39,7 +43,7 @@ class SendRing {
   };
   void send_some(std::size_t first, std::size_t count);
 
-  std::unique_ptr<Ring> ring_;  // null: refused
+  std::unique_ptr<io_uring, Exit> ring_;  // null: refused
   std::vector<Send> sends_;
   bool gathering_ = false;
 };

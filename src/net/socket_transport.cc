@@ -17,7 +17,7 @@ struct SocketState {
   std::move_only_function<void(std::size_t)> read_done;
 };
 
-void start_read(const std::shared_ptr<SocketState>& s) {
+static void start_read(const std::shared_ptr<SocketState>& s) {
   auto finish = [s](boost::system::error_code failure, std::size_t n) {
     s->lane.enter([&] { std::exchange(s->read_done, {})(failure ? 0 : n); });
   };
