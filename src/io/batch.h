@@ -26,4 +26,7 @@ class Batch {
 /// end may be a long request away, so nothing that others wait for may hang on it.
 bool after_batch(Job&& job);
 
+/// True: the thread serves a batch, so that more requests are ready than there are processors for.
+bool in_batch();
+
 }  // namespace rustbd::io

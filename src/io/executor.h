@@ -64,6 +64,8 @@ class Executor {
   virtual WaitToken after(std::chrono::microseconds delay) = 0;
   /// Blocks the calling thread until the token fires. Simulated: runs other tasks until then.
   virtual void block_on(const WaitToken& token) = 0;
+  /// The same for no longer than `at_most`.
+  virtual void block_on(const WaitToken& token, std::chrono::microseconds at_most) = 0;
   /// Stops workers and timers. Nothing may be posted afterwards.
   virtual void stop() = 0;
 };

@@ -47,6 +47,20 @@ TEST(ThreadExecutor, ASerialLaneKeepsOrder) {
   for (int i = 0; i < 500; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
 }
 
+TEST(ThreadExecutor, BlocksNoLongerThanItWasTold) {
+  const auto executor = make_thread_executor(1);
+  const auto clock = make_system_clock();
+  const std::int64_t began = clock->monotonic_us();
+  const WaitToken token = WaitToken::make(WaitReason::kTask);
+  executor->block_on(token, milliseconds{3});
+  EXPECT_FALSE(token.fired());
+  EXPECT_GE(clock->monotonic_us() - began, 3000);
+  executor->workers().post([&] { token.fire(); });
+  executor->block_on(token, milliseconds{3'600'000});
+  EXPECT_TRUE(token.fired());
+  executor->block_on(token, milliseconds{3'600'000});
+}
+
 TEST(ThreadExecutor, TimersFireInOrderAndNotEarly) {
   const auto executor = make_thread_executor(1);
   const auto clock = make_system_clock();

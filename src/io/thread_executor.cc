@@ -180,6 +180,9 @@ class ThreadExecutor final : public Executor {
   }
   WaitToken after(std::chrono::microseconds delay) override { return timers_.after(delay); }
   void block_on(const WaitToken& token) override { token.wait_blocking(); }
+  void block_on(const WaitToken& token, std::chrono::microseconds at_most) override {
+    token.wait_blocking(at_most);
+  }
   void stop() override {
     timers_.stop();
     pool_.stop();

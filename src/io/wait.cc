@@ -78,6 +78,8 @@ bool after_batch(Job&& job) {
   return true;
 }
 
+bool in_batch() { return current_batch != nullptr; }
+
 BlockingHook& blocking_hook_of_thread() {
   thread_local BlockingHook hook;
   return hook;
@@ -110,6 +112,26 @@ void WaitToken::then(Lane& lane, Job job) const {
   if (!event_ || !event_->park(&lane, job)) lane.post(std::move(job));
 }
 
+namespace {
+// What a thread sleeps on until the event fires. Shared: the firing thread may still be inside it when the
+// sleeper goes on.
+struct Signal {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool fired = false;  // protected by mutex
+};
+// Null: it has fired already.
+std::shared_ptr<Signal> signal_of(WaitEvent& event) {
+  auto signal = std::make_shared<Signal>();
+  Job job = [signal] {
+    std::lock_guard lock{signal->mutex};
+    signal->fired = true;
+    signal->changed.notify_one();
+  };
+  return event.park(&signal_lane(), job) ? signal : nullptr;
+}
+}  // namespace
+
 void WaitToken::wait_blocking() const {
   if (fired()) return;
   flush_put_off();
@@ -117,20 +139,19 @@ void WaitToken::wait_blocking() const {
     hook.wait(hook.context, *this);
     return;
   }
-  struct Signal {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool fired = false;
-  };
-  auto signal = std::make_shared<Signal>();  // shared: the firing thread may still be inside it when we go on
-  Job job = [signal] {
-    std::lock_guard lock{signal->mutex};
-    signal->fired = true;
-    signal->changed.notify_one();
-  };
-  if (!event_->park(&signal_lane(), job)) return;
+  const auto signal = signal_of(*event_);
+  if (!signal) return;
   std::unique_lock lock{signal->mutex};
   signal->changed.wait(lock, [&] { return signal->fired; });
+}
+
+void WaitToken::wait_blocking(std::chrono::microseconds at_most) const {
+  if (fired()) return;
+  flush_put_off();
+  const auto signal = signal_of(*event_);
+  if (!signal) return;
+  std::unique_lock lock{signal->mutex};
+  signal->changed.wait_for(lock, at_most, [&] { return signal->fired; });
 }
 
 }  // namespace rustbd::io

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -90,6 +91,8 @@ class WaitToken {
   /// Blocks the calling thread. Only for threads that may block: start-up, recovery, the checkpointer, tools.
   /// In the simulation it runs other tasks meanwhile (see Executor::block_on).
   void wait_blocking() const;
+  /// The same for no longer than `at_most`; not in the simulation.
+  void wait_blocking(std::chrono::microseconds at_most) const;
 
   /// co_await token: suspends the coroutine and resumes it on the lane that it was running on.
   auto operator co_await() const {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "rustbd/io/batch.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/log/log_writer.h"
 
@@ -62,7 +63,11 @@ TEST_P(LogConcurrent, ManyClientsCommitInOrder) {
           std::lock_guard lock{commit_mutex};
           log.assign(batch, CommitTimestamp{++last_ts});
         }
-        log.fill(batch, room);
+        {
+          std::optional<io::Batch> many;
+          if (c % 2 == 0 && i % 32 < 16) many.emplace();  // by turns the log gathers and does not
+          log.fill(batch, room);
+        }
         log.durable(log.end_of(batch)).wait_blocking();
         if (!log.is_durable(log.end_of(batch))) ++lost;
       }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "rustbd/base/crc32c.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/io/simulated/simulated_disk.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/log/log_writer.h"
@@ -54,7 +55,11 @@ class Rig {
     writer->assign(batch, CommitTimestamp{ts});
     attempted.push_back({ts, content});
     if (dawdle) executor.block_on(executor.after(std::chrono::microseconds{random.below(300)}));
-    writer->fill(batch, room);
+    {
+      std::optional<io::Batch> many;
+      if (crowded) many.emplace();
+      writer->fill(batch, room);
+    }
     const Lsn end = writer->end_of(batch);
     executor.block_on(writer->durable(end));
     if (writer->is_durable(end)) acknowledged_ts = std::max(acknowledged_ts, ts);
@@ -97,6 +102,7 @@ class Rig {
   std::vector<Batch> attempted;  // in commit order
   std::uint64_t acknowledged_ts = 0, next_ts = 1;
   ReserveStatus last_status{};
+  bool crowded = false;  // commits come from a lane that serves many clients at once
   std::vector<io::IoFailure> fatal;
 };
 
@@ -295,6 +301,57 @@ TEST(Log, AnIdleLogWritesOnePadOnly) {
   rig.executor.run_for(std::chrono::seconds{2});
   EXPECT_EQ(rig.writer->tail(), kGeometry.next_batch(before, 96));
   EXPECT_EQ(rig.writer->durable_lsn(), rig.writer->tail());
+}
+
+std::uint64_t flushes_of(const Rig& rig) {
+  static constexpr std::string_view kCount = "\nrustbd_wal_fsync_seconds_count ";
+  const std::string all = rig.registry->expose();
+  return std::strtoull(all.c_str() + all.find(kCount) + kCount.size(), nullptr, 10);
+}
+
+struct Work {
+  std::uint64_t flushes;
+  std::int64_t took_us;
+};
+// `clients` commit `each` batches of so many bytes one after another, with pauses of less than 200 us.
+Work work(Rig& rig, std::size_t clients, int each, std::size_t bytes) {
+  const auto before = flushes_of(rig);
+  const auto began = rig.executor.clock().monotonic_us();
+  std::vector<std::unique_ptr<io::BackgroundThread>> threads;
+  for (std::size_t c = 0; c < clients; ++c) {
+    threads.push_back(rig.executor.start_background("client", [&rig, each, bytes] {
+      for (int i = 0; i < each; ++i) {
+        rig.executor.block_on(rig.executor.after(std::chrono::microseconds{rig.random.below(200)}));
+        EXPECT_TRUE(rig.commit(std::string(bytes, 'x')));
+      }
+    }));
+  }
+  for (const auto& thread : threads) thread->join();
+  return {flushes_of(rig) - before, rig.executor.clock().monotonic_us() - began};
+}
+
+TEST(Log, BatchesOfACrowdGatherForOneSync) {
+  Rig rig{6};
+  ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
+  const Work alone = work(rig, 16, 50, 20);
+  rig.crowded = true;
+  (void)work(rig, 16, 5, 20);  // the log learns it
+  const Work crowded = work(rig, 16, 50, 20);
+  EXPECT_LT(crowded.flushes * 4, alone.flushes);
+  EXPECT_LE(crowded.took_us, 50 * 1000);  // a pause and a gathering each
+  rig.crowded = false;
+  (void)work(rig, 16, 5, 20);
+  EXPECT_GT(work(rig, 16, 50, 20).flushes * 2, alone.flushes);
+}
+
+TEST(Log, WhoNeedsRoomEndsTheGathering) {
+  Rig rig{7};
+  ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
+  rig.crowded = true;
+  (void)work(rig, 4, 20, 20);
+  // The ring takes four of these.
+  const Work crowded = work(rig, 16, 50, 1800);
+  EXPECT_LT(crowded.took_us, 16 * 50 / 4 * 400);
 }
 
 TEST(Log, AMissingSegmentIsDamage) {

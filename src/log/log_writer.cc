@@ -9,11 +9,18 @@
 #include <cstring>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/io/batch.h"
 
 namespace rustbd::log {
 
 namespace {
 constexpr std::size_t kStagingBytes = 64u << 10;  // flushes up to this size go out in one write
+
+// Gathering (docs/decisions/055).
+constexpr auto kGatherTime = std::chrono::microseconds{500};  // from one flush's beginning to the next one's
+constexpr float kCrowded = 1.0f / 3;       // share of crowded batches from which on it is done
+constexpr float kNewestShare = 1.0f / 16;  // of the newest batch in that average
+
 constexpr std::uint64_t kPadBytes = sizeof(BatchHeader);
 
 constexpr std::uint64_t block_floor(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
@@ -145,9 +152,11 @@ ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation,
   if (no_space && !essential) room -= geometry_.payload_bytes();
   const std::uint64_t end = tail_ + reserved_ + bytes;
   if (end > room && no_space) return {ReserveStatus::kNoSpace, {}};
-  if (end > room || end > ring_start_ + options_.ring_bytes)
+  if (end > room || end > ring_start_ + options_.ring_bytes) {
+    if (asleep_.load() == Sleep::kGathering) wake_log_thread();
     return {ReserveStatus::kWait,
             space_waiters_.emplace_back(io::WaitToken::make(io::WaitReason::kLogSpace))};
+  }
   reserved_ += bytes;
   reservation->writer_ = this;
   reservation->bytes_ += bytes;
@@ -225,8 +234,10 @@ void LogWriter::fill(const PreparedBatch& batch, Reservation& reservation) {
   put({kZeros, static_cast<std::size_t>(end - at)});
   Slot& slot = slots_[batch.sequence % slots_.size()];
   slot.commit_ts = batch.header.commit_ts;
+  slot.crowded = io::in_batch();
   slot.end.store(end);  // sequentially consistent, as asleep_: one of us sees the other
-  if (asleep_.load() && asleep_.exchange(false)) wake_log_thread();
+  if (asleep_.load() == Sleep::kUntilWork && asleep_.exchange(Sleep::kAwake) != Sleep::kAwake)
+    wake_log_thread();
 }
 
 Lsn LogWriter::append(PreparedBatch& batch, Reservation& reservation) {
@@ -262,11 +273,11 @@ void LogWriter::wake_log_thread() { bell_->ring(); }
 void LogWriter::run() {
   for (;;) {
     if (segments_->broken()) return fail(io::IoFailure::kDevice);
-    if (options_.commit_delay.count() > 0 && slots_[next_slot_ % slots_.size()].end.load() != 0)
-      environment_.executor->block_on(environment_.executor->after(options_.commit_delay));
+    if (gathers_) gather();
     if (collect_filled()) {
       if (const auto flushed = flush(); !flushed) return fail(flushed.error());
       publish_durable();
+      gathers_ = crowded_ > kCrowded;
     } else if (stopping_ && everything_flushed()) {
       if (!pad_wanted_ || !write_idle_pad()) return;
     } else if (pad_is_due() && write_idle_pad()) {
@@ -283,6 +294,7 @@ bool LogWriter::collect_filled() {
     const std::uint64_t end = slot.end.load();
     if (end == 0) return filled_ > flushed_;
     filled_ts_ = std::max(filled_ts_, slot.commit_ts);
+    crowded_ += ((slot.crowded ? 1.0f : 0.0f) - crowded_) * kNewestShare;
     filled_ = end;
     slot.end.store(0);
     ++next_slot_;
@@ -291,7 +303,7 @@ bool LogWriter::collect_filled() {
 }
 
 io::IoResult<> LogWriter::flush() {
-  const std::int64_t began_us = environment_.clock->monotonic_us();
+  flush_began_us_ = environment_.clock->monotonic_us();
   for (std::uint64_t from = flushed_; from < filled_;) {
     const std::uint64_t segment = from / geometry_.payload_bytes();
     const std::uint64_t to = std::min(filled_, (segment + 1) * geometry_.payload_bytes());
@@ -302,7 +314,7 @@ io::IoResult<> LogWriter::flush() {
     from = to;
   }
   flushed_at_us_ = environment_.clock->monotonic_us();
-  metrics_.sync_seconds.observe(static_cast<double>(flushed_at_us_ - began_us) * 1e-6);
+  metrics_.sync_seconds.observe(static_cast<double>(flushed_at_us_ - flush_began_us_) * 1e-6);
   metrics_.bytes.inc(filled_ - flushed_);
   metrics_.group_size.observe(static_cast<double>(group_batches_));
   return {};
@@ -437,23 +449,39 @@ bool LogWriter::write_idle_pad() {
   return true;
 }
 
+// Lets more batches come. What rings before the bell knows this sleep is missed: it waits until the end.
+void LogWriter::gather() {
+  gathers_ = false;
+  const auto rest =
+      std::chrono::microseconds{flush_began_us_ - environment_.clock->monotonic_us()} + kGatherTime;
+  if (rest.count() <= 0) return;
+  const auto token = sleep_as(Sleep::kGathering);
+  environment_.executor->block_on(token, rest);
+  asleep_.store(Sleep::kAwake);
+}
+
+io::WaitToken LogWriter::sleep_as(Sleep sleep) {
+  auto token = io::WaitToken::make(io::WaitReason::kTask);
+  {
+    std::lock_guard lock{bell_->mutex};
+    bell_->asleep_on = token;
+  }
+  asleep_.store(sleep);
+  return token;
+}
+
 void LogWriter::sleep_until_work() {
   if (pad_wanted_ && (!pad_timer_ || pad_timer_.fired())) {
     const std::int64_t idle_us = environment_.clock->monotonic_us() - flushed_at_us_;
     pad_timer_ = environment_.executor->after(options_.idle_pad_delay - std::chrono::microseconds{idle_us});
     pad_timer_.then(environment_.executor->workers(), [bell = bell_] { bell->ring(); });
   }
-  const auto token = io::WaitToken::make(io::WaitReason::kTask);
-  {
-    std::lock_guard lock{bell_->mutex};
-    bell_->asleep_on = token;
-  }
-  asleep_.store(true);
+  const auto token = sleep_as(Sleep::kUntilWork);
   const bool filled = slots_[next_slot_ % slots_.size()].end.load() != 0;
   const bool over = segments_->broken() || (stopping_ && everything_flushed());
   const bool rang_too_early = pad_wanted_ && pad_timer_.fired();  // before the bell knew this sleep
   if (!filled && !over && !rang_too_early) environment_.executor->block_on(token);
-  asleep_.store(false);
+  asleep_.store(Sleep::kAwake);
 }
 
 LogStart fresh_log(io::Random& random, std::uint64_t wal_uuid, std::uint64_t timeline) {

@@ -39,8 +39,7 @@ struct LogOptions {
   std::uint64_t segment_bytes = kSegmentBytesDefault;  // multiple of 4096
   std::uint64_t ring_bytes = kRingBytesDefault;        // multiple of 4096, at most a segment's payload
   std::chrono::microseconds idle_pad_delay{
-      8000};  // a PAD that records durable_lsn, this long after the last flush
-  std::chrono::microseconds commit_delay{0};
+      8000};                          // a PAD that records durable_lsn, this long after the last flush
   bool preallocate_zeros = true;      // false: fallocate only (tests, small machines)
   std::function<Lsn()> hold;          // as SegmentStore::Options
   std::uint64_t retention_us = 0;     // likewise
@@ -157,10 +156,16 @@ class LogWriter {
   struct Slot {
     std::atomic<std::uint64_t> end{0};
     std::uint64_t commit_ts = 0;
+    bool crowded = false;  // filled by a lane that serves many at once
   };
   struct Waiter {
     Lsn end;
     io::WaitToken token;
+  };
+  enum class Sleep : std::uint8_t {
+    kAwake,
+    kUntilWork,
+    kGathering,  // batches do not wake it
   };
   struct Metrics {
     explicit Metrics(metrics::Registry& registry);
@@ -189,6 +194,8 @@ class LogWriter {
   io::IoResult<> enter_segment(std::uint64_t number);
   void publish_durable();
   void fail(io::IoFailure why);
+  void gather();
+  io::WaitToken sleep_as(Sleep sleep);
   void sleep_until_work();
   bool write_idle_pad();
   [[nodiscard]] bool pad_is_due() const;
@@ -226,7 +233,7 @@ class LogWriter {
     void ring();
   };
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
-  std::atomic<bool> asleep_{false};
+  std::atomic<Sleep> asleep_{Sleep::kAwake};
   std::atomic<bool> stopping_{false};
 
   // The log thread's own.
@@ -237,7 +244,9 @@ class LogWriter {
   std::uint64_t group_batches_ = 0;
   std::uint64_t idle_pad_end_ = 0;
   bool pad_wanted_ = false;  // what was flushed last is not recorded as durable yet
-  std::int64_t flushed_at_us_ = 0;
+  std::int64_t flush_began_us_ = 0, flushed_at_us_ = 0;
+  float crowded_ = 0;        // share of such batches lately
+  bool gathers_ = false;     // between this flush and the next
   io::WaitToken pad_timer_;  // rings; one for many flushes, that find it running
   std::unique_ptr<io::File> file_;
   std::uint64_t file_segment_ = 0;

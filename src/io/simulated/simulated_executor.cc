@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/io/blocking_hook.h"
 #include "rustbd/io/simulated/fiber.h"
 
@@ -181,6 +183,13 @@ void SimulatedExecutor::block_on(const WaitToken& token) {
   }
 }
 
+void SimulatedExecutor::block_on(const WaitToken& token, std::chrono::microseconds at_most) {
+  const WaitToken first = WaitToken::make(token.reason());
+  token.then(*pool_, [first] { first.fire(); });
+  after(at_most).then(*pool_, [first] { first.fire(); });
+  block_on(first);
+}
+
 void SimulatedExecutor::limit_steps(std::uint64_t steps,
                                     std::move_only_function<void(std::string_view)> stuck) {
   steps_max_ = steps == 0 ? 0 : steps_ + steps;
@@ -236,7 +245,11 @@ void SimulatedExecutor::run(Ready ready) {
   ++steps_;
   if (ready.background != nullptr) {
     go_on(*ready.background);
-  } else if (ready.serial != nullptr) {
+    return;
+  }
+  std::optional<Batch> batch;
+  if (batches_per_mille_ != 0 && !in_batch() && random_.chance(batches_per_mille_)) batch.emplace();
+  if (ready.serial != nullptr) {
     ready.serial->run_head();
   } else {
     pool_->run(ready.job);

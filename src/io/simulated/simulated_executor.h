@@ -37,6 +37,7 @@ class SimulatedExecutor final : public Executor {
   /// On the creating thread (outside or inside a job): runs tasks until the token fires; stops the process if
   /// nothing can run any more (a deadlock). On a background thread: pauses it until then.
   void block_on(const WaitToken& token) override;
+  void block_on(const WaitToken& token, std::chrono::microseconds at_most) override;
   void stop() override;
 
   /// Runs until no job is ready and no timer is pending.
@@ -51,6 +52,9 @@ class SimulatedExecutor final : public Executor {
   void limit_steps(std::uint64_t steps, std::move_only_function<void(std::string_view why)> stuck);
   /// Names of the background threads that have not ended.
   [[nodiscard]] std::vector<std::string> running_backgrounds() const;
+
+  /// So many of 1000 jobs run as if their lane served many at once (io::Batch).
+  void serve_in_batches(std::uint32_t per_mille) { batches_per_mille_ = per_mille; }
 
   /// Virtual time. wall: starts at 2025-01-01 00:00 UTC.
   Clock& clock();
@@ -101,6 +105,7 @@ class SimulatedExecutor final : public Executor {
   std::uint64_t steps_ = 0;  // jobs and timers
   std::uint64_t steps_max_ = 0;
   std::move_only_function<void(std::string_view)> stuck_;
+  std::uint32_t batches_per_mille_ = 0;
   Background* running_ = nullptr;  // whose body runs now
   std::vector<std::shared_ptr<Background>> backgrounds_;
   void* previous_hook_[2] = {nullptr, nullptr};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rustbd/base/task.h"
+#include "rustbd/io/batch.h"
 #include "rustbd/io/simulated/simulated_disk.h"
 
 namespace rustbd::io {
@@ -36,6 +37,37 @@ TEST(SimulatedExecutor, ASerialLaneKeepsOrderWhileThePoolDoesNot) {
   EXPECT_FALSE(std::is_sorted(pool.begin(), pool.end()));
   EXPECT_EQ(serial.size(), 50u);
   EXPECT_EQ(pool.size(), 50u);
+}
+
+TEST(SimulatedExecutor, BlocksNoLongerThanItWasTold) {
+  SimulatedExecutor executor{3};
+  const WaitToken token = WaitToken::make(WaitReason::kTask);
+  const std::int64_t began = executor.clock().monotonic_us();
+  const auto passed = [&] { return executor.clock().monotonic_us() - began; };
+  executor.block_on(token, microseconds{500});
+  EXPECT_FALSE(token.fired());
+  EXPECT_GE(passed(), 500);
+  EXPECT_LT(passed(), 600);
+  executor.after(microseconds{100}).then(executor.workers(), [&] { token.fire(); });
+  executor.block_on(token, seconds{60});
+  EXPECT_TRUE(token.fired());
+  EXPECT_LT(passed(), 1000);
+  executor.run_until_idle();
+}
+
+TEST(SimulatedExecutor, SomeJobsAreServedInBatches) {
+  SimulatedExecutor executor{3};
+  int in_batches = 0;
+  const auto count = [&] {
+    for (int i = 0; i < 100; ++i) executor.workers().post([&] { in_batches += in_batch() ? 1 : 0; });
+    executor.run_until_idle();
+    return std::exchange(in_batches, 0);
+  };
+  EXPECT_EQ(count(), 0);
+  executor.serve_in_batches(500);
+  const int some = count();
+  EXPECT_GT(some, 20);
+  EXPECT_LT(some, 80);
 }
 
 TEST(SimulatedExecutor, WaitBlockingRunsOtherTasks) {

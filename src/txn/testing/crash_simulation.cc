@@ -145,6 +145,10 @@ class Simulation {
       o.log_retention_us = std::uint64_t{1} << 50;  // leaves can be made anew
     if (world_.has(kLogWatch)) log_watch_.choose(world_, o);
     backup_watch_.choose(world_);
+    if (world_.has(kCrowds) && world_.chance(500)) {
+      world_.executor.serve_in_batches(700);
+      result_.settings += " crowded";
+    }
     say(result_.settings);
   }
 

@@ -45,16 +45,17 @@ enum Feature : std::uint32_t {
   kCrashInRecovery = 32768,
   kTimeouts = 65536,
   kBulk = 131072,
-  kDiskErrors = 262144,            // EIO and ENOSPC while clients work
-  kLogWatch = 524288,              // consumers and the archive of the log
-  kTwoPhase = 1048576,             // prepared transactions, decided by others and after restarts
-  kDamage = 2097152,               // lost and misdirected writes and reads, rot, slow operations
-  kEncryption = 4194304,           // sealed pages and log, rotations of the data key
-  kComputedKeys = 8388608,         // indexes with expressions and predicates
-  kDeferredUnique = 16777216,      // unique keys that change places, checked afterwards
-  kAdvisory = 33554432,            // advisory locks
-  kBackups = 67108864,             // backups while clients work, restored after a start
-  kAllFeatures = 2 * kBackups - 1  // up to the last one
+  kDiskErrors = 262144,           // EIO and ENOSPC while clients work
+  kLogWatch = 524288,             // consumers and the archive of the log
+  kTwoPhase = 1048576,            // prepared transactions, decided by others and after restarts
+  kDamage = 2097152,              // lost and misdirected writes and reads, rot, slow operations
+  kEncryption = 4194304,          // sealed pages and log, rotations of the data key
+  kComputedKeys = 8388608,        // indexes with expressions and predicates
+  kDeferredUnique = 16777216,     // unique keys that change places, checked afterwards
+  kAdvisory = 33554432,           // advisory locks
+  kBackups = 67108864,            // backups while clients work, restored after a start
+  kCrowds = 134217728,            // lanes that serve many at once, so that the log gathers
+  kAllFeatures = 2 * kCrowds - 1  // up to the last one
 };
 
 /// Values of one row as constant vectors.
