@@ -61,11 +61,12 @@ struct Shared {
   std::atomic<std::uint64_t> failures{0};
   std::array<std::atomic<std::uint64_t>, kFailuresKept> failed{};
   std::atomic<std::uint64_t> commits{0}, aborts{0}, crashes{0}, checkpoints{0}, layouts{0}, moved{0}, rows{0},
-      repeated{0};
+      repeated{0}, restored{0};
   std::array<std::atomic<std::uint64_t>, rustbd::io::kDamageKinds> injected{};
   std::atomic<std::uint64_t> harmless{0}, detected{0},
       inconsequential{0};  // of the damage, see note_damage()
-  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, failed_statements{0}, rebuilt{0}, lost_space{0};
+  std::atomic<std::uint64_t> damaged_seeds{0}, refused{0}, backups_refused{0}, failed_statements{0},
+      rebuilt{0}, lost_space{0};
 
   void note(std::uint64_t seed) {
     if (const std::uint64_t n = failures.fetch_add(1); n < kFailuresKept) failed[n] = seed;
@@ -107,6 +108,7 @@ void note_damage(const CrashResult& result, Shared& shared) {
   (result.detections.any() ? shared.detected : shared.inconsequential) += result.damage.read;
   shared.damaged_seeds += result.damage.total() != 0 ? 1 : 0;
   shared.refused += result.detections.starts;
+  shared.backups_refused += result.detections.backups;
   shared.failed_statements += result.detections.statements;
   shared.rebuilt += result.detections.rebuilt;
   shared.lost_space += result.detections.space != 0 ? 1 : 0;
@@ -123,6 +125,7 @@ bool run_seed(std::uint64_t seed, const CrashOptions& options, Shared& shared, b
   shared.moved += result.pages_moved;
   shared.rows += result.rows_read;
   shared.repeated += result.recoveries_repeated;
+  shared.restored += result.backups_restored;
   note_damage(result, shared);
   if (result.problems.empty()) return true;
   std::string what = fmt::format("({})", result.settings);
@@ -299,15 +302,16 @@ int main(int argc, char** argv) {
       "{} crashes, {} commits ({} with DDL), {} aborts, {} checkpoints, {} pages moved, {} rows read\n",
       shared.crashes.load(), shared.commits.load(), shared.layouts.load(), shared.aborts.load(),
       shared.checkpoints.load(), shared.moved.load(), shared.rows.load());
-  fmt::print("{} recoveries compared with an undisturbed one\n", shared.repeated.load());
+  fmt::print("{} recoveries compared with an undisturbed one, {} backups restored\n", shared.repeated.load(),
+             shared.restored.load());
   fmt::print(
       "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest, {} "
       "with lost sectors; {} harmless, {} detected, {} without consequence; {} statements failed, {} starts "
-      "were refused, {} pages and indexes were made anew\n",
+      "were refused, {} backups neither made nor restored, {} pages and indexes were made anew\n",
       shared.damaged_seeds.load(), shared.injected[0].load(), shared.injected[1].load(),
       shared.injected[2].load(), shared.injected[3].load(), shared.injected[4].load(), shared.harmless.load(),
       shared.detected.load(), shared.inconsequential.load(), shared.failed_statements.load(),
-      shared.refused.load(), shared.rebuilt.load());
+      shared.refused.load(), shared.backups_refused.load(), shared.rebuilt.load());
   fmt::print("space was lost to read errors in {} seeds\n", shared.lost_space.load());
   fmt::print("{:.0f} s, {:.1f} seeds per second\n", took.count(),
              static_cast<double>(settings.seeds) / std::max(took.count(), 0.001));

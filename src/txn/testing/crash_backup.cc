@@ -37,8 +37,13 @@ void BackupWatch::run(CrashWorld& world, const std::string& directory) {
     taken.told = true;
     newest_ = directory;
   } catch (const Error& e) {
-    if (!world.dead() && !world.disk_errors) world.problem("a backup failed: " + e.message);
+    if (!world.dead() && !world.disk_errors) refused(world, "a backup failed: " + e.message);
   }
+}
+
+void BackupWatch::refused(CrashWorld& world, const std::string& what) {
+  if (world.wounded()) ++world.detections.backups;
+  else world.problem(what);
 }
 
 void BackupWatch::finish(CrashWorld& world) {
@@ -47,7 +52,7 @@ void BackupWatch::finish(CrashWorld& world) {
   thread_.reset();
 }
 
-// After a power failure: one that was told is there, and one with a manifest is whole.
+// After a power failure: one that was told is there, and one with a manifest is whole or known not to be.
 void BackupWatch::look(CrashWorld& world, const std::string& when) {
   newest_.clear();
   for (auto at = taken_.begin(); at != taken_.end();) {
@@ -58,13 +63,16 @@ void BackupWatch::look(CrashWorld& world, const std::string& when) {
       at = taken_.erase(at);
       continue;
     }
+    bool use = true;
     try {
       BackupReader(*world.disk, directory).verify();
     } catch (const Error& e) {
-      world.problem(fmt::format("{}: {}: {}", when, directory, e.message));
+      refused(world, fmt::format("{}: {}: {}", when, directory, e.message));
+      use = world.chance(300);  // who does not verify restores it all the same
     }
     taken.told = true;
-    if (newest_.empty() || std::stoi(directory.substr(6)) > std::stoi(newest_.substr(6))) newest_ = directory;
+    const bool newer = newest_.empty() || std::stoi(directory.substr(6)) > std::stoi(newest_.substr(6));
+    if (use && newer) newest_ = directory;
     ++at;
   }
 }
@@ -77,7 +85,7 @@ void BackupWatch::verify(CrashWorld& world, const Options& options, const std::s
   try {
     restore(world, options, when + ", restored from " + newest_, verify_state);
   } catch (const Error& e) {
-    world.problem(fmt::format("{}: {} cannot be restored: {}", when, newest_, e.message));
+    refused(world, fmt::format("{}: {} cannot be restored: {}", when, newest_, e.message));
   }
 }
 

@@ -1,6 +1,7 @@
 // Part of the crash simulation: backups while clients work, cut short by power failures and disk errors;
 // after a start each one that is there is restored, to its end or a later moment, and must be the model's
-// state of that moment (P11).
+// state of that moment (P11). Where the disk damages what nobody is told of, a backup or a restore may be
+// refused, but what is restored must be that state all the same.
 #pragma once
 
 #include <functional>
@@ -15,7 +16,7 @@ namespace rustbd::txn::testing {
 
 class BackupWatch {
  public:
-  void choose(CrashWorld& world) { enabled_ = world.has(kBackups) && !world.damage && world.chance(250); }
+  void choose(CrashWorld& world) { enabled_ = world.has(kBackups) && world.chance(250); }
   /// Starts one, if none runs. Clients go on meanwhile.
   void act(CrashWorld& world);
   /// No client is left: waits for the end of the one that runs. In a world that is dead nothing more reaches
@@ -33,6 +34,8 @@ class BackupWatch {
     bool told = false;               // make_backup() has returned
   };
   void run(CrashWorld& world, const std::string& directory);
+  /// Where there is damage, that is an answer.
+  static void refused(CrashWorld& world, const std::string& what);
   void look(CrashWorld& world, const std::string& when);
   void restore(CrashWorld& world, const Options& options, const std::string& when,
                const std::function<void(TransactionSystem&)>& verify_state);

@@ -61,6 +61,7 @@ void DamagePlan::add_to(io::SimulatedFaults& faults) const {
 
 bool DamagePlan::may_damage(std::string_view path, std::uint64_t offset, std::uint64_t bytes) const {
   if (path.starts_with("archive/") && path.ends_with(".tmp")) return true;  // read again before it is a copy
+  if (path.starts_with("backup")) return true;                              // verified where it is read
   if (path != storage::kDataFileName) return unrecoverable_ && path.starts_with(security::kKeyFileName);
   if (unrecoverable_) return true;
   for (int slot = spared_copy_; slot < 4; slot += 2)
@@ -150,6 +151,19 @@ void DamagePlan::hit_log(CrashWorld& world) {
   hit(world, path, from, to);
 }
 
+// Of a backup or of the archive: any file.
+void DamagePlan::hit_copies(CrashWorld& world) {
+  std::vector<std::string> paths;
+  for (const auto& directory : world.disk->list("").value_or(std::vector<std::string>{})) {
+    if (directory != "archive" && !directory.starts_with("backup")) continue;
+    for (const auto& name : world.disk->list(directory).value_or(std::vector<std::string>{}))
+      paths.push_back(directory + "/" + name);
+  }
+  if (paths.empty()) return;
+  const std::string& path = paths[world.random.below(paths.size())];
+  hit(world, path, 0, world.disk->content(path).size());
+}
+
 void DamagePlan::at_rest(CrashWorld& world) {
   if (!world.damage || hits_max_ == 0 || !world.chance(600)) return;
   for (std::uint64_t n = 1 + world.random.below(hits_max_); n > 0; --n) {
@@ -160,6 +174,7 @@ void DamagePlan::at_rest(CrashWorld& world) {
     else if (world.disk->exists(kConsumers))
       hit(world, kConsumers, 0, world.disk->content(kConsumers).size());
   }
+  if (world.chance(500)) hit_copies(world);
 }
 
 }  // namespace rustbd::txn::testing

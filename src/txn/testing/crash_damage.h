@@ -29,6 +29,7 @@ class DamagePlan {
   void hit_data_file(CrashWorld& world);
   void hit_log(CrashWorld& world);
   void hit_key_table(CrashWorld& world);
+  void hit_copies(CrashWorld& world);
   /// Changes something in [from, to) of the file: a bit, or some sectors become zero, or another part's, or
   /// cannot be read any more.
   void hit(CrashWorld& world, const std::string& path, std::uint64_t from, std::uint64_t to);

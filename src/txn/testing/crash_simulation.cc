@@ -453,6 +453,7 @@ class Simulation {
   void count_work() {
     result_.checkpoints += world_.system->statistics().checkpoints;
     result_.pages_moved += world_.system->parts().buffer().statistics().page_moves;
+    result_.backups_restored = backup_watch_.restored();
   }
 
   /// How many pages are in use.

@@ -28,6 +28,7 @@ struct CrashResult {
   std::uint64_t commits = 0, aborts = 0, crashes = 0, rows_read = 0, layouts_changed = 0, checkpoints = 0;
   std::uint64_t pages_moved = 0;          // to shrink the data file
   std::uint64_t recoveries_repeated = 0;  // compared with one that was not disturbed (P9)
+  std::uint64_t backups_restored = 0;
   io::DamageCounts damage;
   Detections detections;  // of damage
 };

@@ -87,9 +87,10 @@ struct Detections {
   std::uint64_t statements = 0;  // ended with XX001
   std::uint64_t starts = 0;      // refused
   std::uint64_t findings = 0;    // lines of checks and of the server's log
+  std::uint64_t backups = 0;     // not made, not verified or not restored
   std::uint64_t rebuilt = 0;     // pages and indexes made anew
   std::uint64_t space = 0;       // findings of space lost to read errors: no damage
-  [[nodiscard]] bool any() const { return statements + starts + findings != 0; }
+  [[nodiscard]] bool any() const { return statements + starts + findings + backups != 0; }
 };
 
 /// Who holds which advisory lock, as the clients were told.
