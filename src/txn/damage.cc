@@ -18,7 +18,7 @@ void SystemParts::recover_entry(const IndexPart& part, ByteSpan key, RowId row, 
   }
   const auto status = storage::run_blocking(
       [&] { return present ? part.tree->insert(key, row) : part.tree->remove(key, row); });
-  const bool damaged = status.outcome == storage::Outcome::kDamaged && !options.examine && id != kLayoutIndex;
+  const bool damaged = status.outcome == storage::Outcome::kDamaged && !options.examine;
   if (damaged && !part.computed) {
     std::lock_guard lock(damage_mutex);
     damaged_indexes.insert(id);
@@ -129,7 +129,7 @@ void SystemParts::renew_indexes(TableId table, PageId page) {
 /// With Options::repair: those that can be built anew from the rows of their tables; by REINDEX where only a
 /// session can compute their keys.
 void SystemParts::find_damaged_indexes(const std::set<TableId>& unreadable) {
-  for (const auto& [key, layout] : layouts) {
+  for (const auto& layout : all_layouts()) {
     if (unreadable.contains(layout->table)) continue;
     const auto format = tree_state(layout->table)->format();
     for (const IndexPart& part : format->indexes)
@@ -170,10 +170,9 @@ bool SystemParts::set_index_aside(IndexId index, PageId page) {
   }
   if (const auto tree = index_tree(index)) tree->set_aside(page, index.raw());
   if (options.log_line)
-    options.log_line(
-        fmt::format("page {} of index {} is damaged, and changes of it had to be left out: REINDEX makes it "
-                    "usable again",
-                    page.raw(), index.raw()));
+    options.log_line(fmt::format(
+        "page {} of index {} is damaged, and changes of it had to be left out: {} makes it usable again",
+        page.raw(), index.raw(), index == kLayoutIndex ? "the next start" : "REINDEX"));
   return true;
 }
 
@@ -183,7 +182,7 @@ void SystemParts::restore_set_aside(std::uint32_t tree, PageId page) {
     std::lock_guard lock(damage_mutex);
     trees_set_aside[tree] = page;
   }
-  for (const auto& [key, layout] : layouts) keep_set_aside(*layout);
+  for (const auto& layout : all_layouts()) keep_set_aside(*layout);
 }
 
 /// A layout that recovery has just learnt of. An index that came later has the rows of its table as little as
@@ -308,10 +307,11 @@ void SystemParts::settle_owed_rows(TreeState& state, std::set<OwedRow>* rows) {
 
 /// Once all rows are in place: what recover_entry() has left out comes from them.
 void SystemParts::rebuild_damaged_indexes() {
-  for (const auto& [key, layout] : layouts)  // of a table that is set aside no row can be read
+  const auto all = all_layouts();
+  for (const auto& layout : all)  // of a table that is set aside no row can be read
     if (tree_state(layout->table)->tree->is_set_aside())
       for (const auto& index : layout->indexes) damaged_indexes.erase(index.id);
-  for (const auto& [key, layout] : layouts) {
+  for (const auto& layout : all) {
     bool any = false;
     for (const auto& index : layout->indexes) {
       if (!damaged_indexes.contains(index.id)) continue;

@@ -666,7 +666,14 @@ void SystemParts::finish_recovery() {
     if (entry.kind != storage::PendingKind::kTableTree && entry.kind != storage::PendingKind::kIndexTree)
       continue;
     auto page = buffer().fix_shared(entry.first_page);
-    if (!page) continue;
+    if (!page) {
+      if (page.status == storage::FixStatus::kDamaged && !may_be_sound(entry.first_page)) {
+        const Action action(gate());
+        buffer().note_freed_unread();  // what only it led to stays lost, until check --repair
+        buffer().free_unread(entry.first_page);
+      }
+      continue;
+    }
     const std::uint32_t owner = page->header().owner;
     page->release();
     give_up(owner, entry.first_page, true);

@@ -307,6 +307,8 @@ struct SystemParts final : storage::CheckpointSource {
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout);
   std::shared_ptr<const TableFormat> format_of(const std::shared_ptr<const storage::TableLayout>& layout,
                                                TreeState& state);
+  /// The newest of every table, the built-in table of layouts first.
+  [[nodiscard]] std::vector<std::shared_ptr<const storage::TableLayout>> all_layouts() const;
   /// Makes `layout` the newest of its trees (GC, undo and recovery use that). What becomes of the indexes
   /// that it lacks:
   enum class Lacking : std::uint8_t {

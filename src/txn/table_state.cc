@@ -79,6 +79,12 @@ bool SystemParts::is_index(std::uint32_t id) const {
   return index_trees.contains(IndexId{id});
 }
 
+std::vector<std::shared_ptr<const storage::TableLayout>> SystemParts::all_layouts() const {
+  std::vector<std::shared_ptr<const storage::TableLayout>> all{layout_table};
+  for (const auto& [key, layout] : layouts) all.push_back(layout);
+  return all;
+}
+
 std::shared_ptr<const TableFormat> SystemParts::format_of(
     const std::shared_ptr<const storage::TableLayout>& layout) {
   const auto state = tree_state(layout->table);

@@ -177,7 +177,7 @@ class Simulation {
   /// small.
   void choose_errors() {
     errors_ = faults_;
-    world_.disk_errors = world_.has(kDiskErrors) && world_.chance(350) && !world_.damage;
+    world_.disk_errors = world_.has(kDiskErrors) && world_.chance(350);
     if (!world_.disk_errors) return;
     auto& random = world_.random;
     const auto rate = [&](std::uint32_t per_mille) {
@@ -232,7 +232,9 @@ class Simulation {
   void note_repairs() {
     for (const Repair& repair : world_.system->repairs()) {
       say(repair.text);
-      if (!world_.wounded()) world_.problem("repaired what nobody had damaged: " + repair.text);
+      // An index that a read error set aside in the last life is made anew.
+      if (!world_.wounded() && !world_.disk_errors)
+        world_.problem("repaired what nobody had damaged: " + repair.text);
       world_.detections.rebuilt += repair.done;
       ++world_.detections.findings;
     }
@@ -282,7 +284,10 @@ class Simulation {
   void begin() {
     make_bank();
     // From here on: what a directory that is just being made should survive of it, nobody says.
-    if (world_.damage) damage_.add_to(faults_);
+    if (world_.damage) {
+      damage_.add_to(faults_);
+      damage_.add_to(errors_);
+    }
     world_.disk->set_faults(faults_);
   }
 
