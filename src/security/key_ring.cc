@@ -460,7 +460,7 @@ std::vector<KeyInfo> KeyRing::keys() const {
   const std::lock_guard lock(mutex_);
   std::vector<KeyInfo> out;
   for (const Entry& entry : entries_) {
-    if (entry.gone) continue;
+    if (find(entry.key->id()) == nullptr) continue;  // destroyed; or a rotation is still writing it
     out.push_back({entry.key->id(), entry.key->cipher(), entry.state, entry.key->created_us(),
                    entry.key.get() == current_.load()});
   }

@@ -74,6 +74,7 @@ class KeyRing {
   /// They are gone from the file on return. Blocks.
   /// @pre none of them is current or in use, and nothing that can still be read is sealed with one.
   void destroy(std::span<const std::uint32_t> ids);
+  /// Those that find() finds.
   [[nodiscard]] std::vector<KeyInfo> keys() const;
 
   /// The log of this run begins at `lsn`: what the keys of earlier ones have sealed lies before.

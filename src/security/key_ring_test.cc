@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <set>
 
@@ -127,6 +128,29 @@ TEST_F(KeyRingTest, TwoTablesMakeOneWithTheKeysOfBoth) {
 }
 
 /// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
+// A checkpoint that ends while a rotation writes the file asks for each key that is listed.
+TEST_F(KeyRingTest, AKeyIsListedWhenItCanBeFound) {
+  io::SimulatedDisk slow{3, {.latency_us_max = 300}, &executor_};
+  const auto ring = KeyRing::open({&slow, &executor_.clock(), &executor_.random(), &executor_}, master_,
+                                  Cipher::kNone, true);
+  const std::uint32_t first = ring->keys().at(0).id;
+  bool over = false;
+  const auto rotation = executor_.start_background("rotation", [&] {
+    ring->rotate(Cipher::kNone);
+    ring->destroy(std::array{first});
+    over = true;
+  });
+  int looks = 0;
+  while (!over) {
+    for (const KeyInfo& info : ring->keys()) ASSERT_NE(ring->find(info.id), nullptr);
+    ++looks;
+    ASSERT_TRUE(executor_.step());
+  }
+  rotation->join();
+  EXPECT_GT(looks, 4);
+  EXPECT_EQ(ring->keys().size(), 1u);
+}
+
 TEST_F(KeyRingTest, SurvivesAPowerCutAnywhere) {
   std::set<std::uint32_t> sealed;  // keys that have been current and were not to be destroyed
   std::set<std::uint32_t> seen;

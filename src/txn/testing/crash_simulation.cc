@@ -165,12 +165,24 @@ class Simulation {
 
   /// A key rotation while clients work, or the master key changes.
   void rotate() {
-    try {
-      if (world_.chance(200)) world_.system->change_master_key(*system_options_.encryption.master_key);
-      else world_.system->rotate_data_key();
-    } catch (const Error& e) {
-      if (!world_.disk_errors && !world_.dead()) world_.problem("a rotation failed: " + e.message);
-    }
+    if (rotating_) return;
+    finish_rotation();
+    rotating_ = true;
+    rotation_ = world_.executor.start_background("rotation", [this] {
+      try {
+        if (world_.chance(200)) world_.system->change_master_key(*system_options_.encryption.master_key);
+        else world_.system->rotate_data_key();
+      } catch (const Error& e) {
+        if (!world_.disk_errors && !world_.dead()) world_.problem("a rotation failed: " + e.message);
+      }
+      rotating_ = false;
+    });
+  }
+  /// As BackupWatch::finish().
+  void finish_rotation() {
+    if (world_.dead() && !world_.disk->crashed()) world_.disk->crash();
+    if (rotation_ != nullptr) rotation_->join();
+    rotation_.reset();
   }
 
   /// A disk with errors of its own, for some seeds: each kind alone or several, rare or frequent, or too
@@ -411,6 +423,7 @@ class Simulation {
       if (!world_.dead() && world_.random.below(1500) == 0) backup_watch_.act(world_);
     }
     backup_watch_.finish(world_);
+    finish_rotation();
     for (const auto& client : clients_) world_.system->locks().release_all(client->locker());
     clients_.clear();
     if (world_.disk_errors) world_.disk->set_faults(faults_);
@@ -534,6 +547,8 @@ class Simulation {
   LogWatch log_watch_;
   BackupWatch backup_watch_;
   DamagePlan damage_;
+  std::unique_ptr<io::BackgroundThread> rotation_;
+  bool rotating_ = false;
   std::vector<std::unique_ptr<CrashClient>> clients_;  // while they work
   bool refused_ = false;                               // a start, and for good
   Options system_options_;
