@@ -1,5 +1,7 @@
 // What a checkpoint takes from transactions: the undo of those active at the gate, the purges that committed
 // ones still owe, and sequence values (storage.md §6, §6.3).
+#include <fmt/format.h>
+
 #include "rustbd/base/assert.h"
 #include "rustbd/txn/system_parts.h"
 
@@ -74,7 +76,7 @@ std::vector<IndexPart> SystemParts::CapturedTable::indexes() const {
   return out;
 }
 
-void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) {
+std::string SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) {
   constexpr std::size_t kBytes = storage::kSnapshotRecordBytesMax / 2;
   Bytes body, scratch;
   // SET_ASIDE: varint tree id, varint page.
@@ -102,11 +104,17 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
       const std::uint64_t undone = r->undone_epoch.load(std::memory_order_acquire);
       if (undone != 0 && undone <= epoch) continue;
       ByteSpan payload;
-      static_cast<void>(storage::run_blocking([&]() -> storage::Status {
-        storage::Status status;
-        load_payload(*r, scratch, &payload, &status);
-        return status;
-      }));
+      storage::Status loaded;
+      do {
+        loaded = storage::run_blocking([&]() -> storage::Status {
+          storage::Status status;
+          load_payload(*r, scratch, &payload, &status);
+          return status;
+        });
+      } while (loaded.outcome == storage::Outcome::kNoFrame);
+      if (!loaded)
+        return fmt::format("page {} with what transaction {} has changed cannot be read", loaded.page.raw(),
+                           c.state->id);
       ByteWriter w(body);
       w.varint(r->table);
       w.varint(r->row);
@@ -222,6 +230,7 @@ void SystemParts::write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sin
     w.fixed(static_cast<std::uint8_t>(sequence.called));
     static_cast<void>(sink.add(storage::SnapshotRecord::kSequence, body));
   }
+  return {};
 }
 
 std::uint64_t SystemParts::checkpoint_log_limit() const {

@@ -2,6 +2,7 @@
 // written.
 #include <gtest/gtest.h>
 
+#include "rustbd/base/error.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/testing/test_database.h"
 
@@ -60,7 +61,7 @@ struct SnapshotTest : ::testing::Test {
     meanwhile();
     while (db.system().collect_garbage() != 0 || parts.drop_step() ||
            parts.buffer().reclaim_freed(1000) != 0) {}
-    parts.write_snapshot(1, sink);
+    EXPECT_EQ(parts.write_snapshot(1, sink), "");
     parts.finished(false, {}, {});
     return sink.records;
   }
@@ -108,6 +109,64 @@ TEST_F(SnapshotTest, AnIndexThatANeverCommittedAlterTableMadeDoesNotCount) {
   ASSERT_TRUE(run([&] { return db.system().alter_table(*txn, layout); }).ok());
   const auto after = purges([&] { db.abort(*txn); });
   EXPECT_EQ(after, before);
+}
+
+// Half of a before-image would undo to something that nobody has written.
+TEST(Snapshot, UndoThatCannotBeReadFailsTheCheckpoint) {
+  TestDatabase db{2};
+  db.options.background = false;
+  db.options.undo_spill_bytes = 1024;
+  db.open();
+  const AccountIds ids = db.make_accounts();
+  auto locker = db.system().make_locker(1);
+  std::vector<RowId> rows(100);
+  const auto write = [&](Transaction& txn, bool insert) {
+    Table table = db.table(ids);
+    static constexpr ColumnNumber kNote[1] = {2};
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const Row row(static_cast<std::int64_t>(i), 1, std::string(300, insert ? 'a' : 'b'));
+      ASSERT_TRUE(run([&] {
+                    return insert ? table.insert(txn, row.ref(), {}, &rows[i])
+                                  : table.update(txn, rows[i], kNote, row.ref(2), {});
+                  }).ok());
+    }
+  };
+  auto txn = db.system().begin(*locker);
+  txn->begin_statement();
+  write(*txn, true);
+  ASSERT_TRUE(db.commit(*txn).ok());
+  txn = db.system().begin(*locker);
+  txn->begin_statement();
+  write(*txn, false);
+  SystemParts& parts = db.system().parts();
+  ASSERT_EQ(parts.active.size(), 1u);
+  ASSERT_FALSE(parts.active[0]->temp_pages.empty());
+  const PageId page = parts.active[0]->temp_pages[0];
+  for (int i = 0; i < 100 && parts.buffer().resident(page); ++i) parts.buffer().evict(1000);
+  ASSERT_FALSE(parts.buffer().resident(page));
+  const auto at = parts.buffer().stored_extent(page).offset() + 200;
+  db.disk().corrupt(storage::kDataFileName, at, 0x40);
+  parts.capture(2);
+  Purges sink;
+  EXPECT_NE(parts.write_snapshot(2, sink).find("cannot be read"), std::string::npos);
+  parts.finished(false, {}, {});
+  EXPECT_THROW(db.system().checkpoint_blocking(), Error);  // the one before it stays
+  txn->abandon();
+  txn.reset();
+  locker.reset();
+  db.crash();
+  db.open();
+  {
+    const auto other = db.system().make_locker(2);
+    const auto reader = db.system().begin(*other);
+    reader->begin_statement();
+    Table table = db.table(ids);
+    const auto found = TestDatabase::scan(table, reader->view());
+    ASSERT_EQ(found.size(), rows.size());
+    for (const auto& seen : found) EXPECT_EQ(seen.note, std::string(300, 'a'));
+    EXPECT_TRUE(db.commit(*reader).ok());
+  }
+  db.close();
 }
 
 }  // namespace

@@ -285,7 +285,7 @@ struct SystemParts final : storage::CheckpointSource {
 
   // --- CheckpointSource (checkpoint.cc) ---
   storage::CheckpointPositions capture(std::uint64_t epoch) override;
-  void write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) override;
+  std::string write_snapshot(std::uint64_t epoch, storage::SnapshotSink& sink) override;
   bool wait_durable(Lsn lsn) override;
   Lsn log_keep_lsn() override;
   /// The archive's copies are for later: all log counts as asked for, so that no key that sealed some goes.

@@ -303,6 +303,7 @@ bool SystemParts::free_front_tree() {
       return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(),
                                         &done, &chains);
     });
+    if (status.outcome == storage::Outcome::kNoFrame) return false;  // later
     if (!status) {
       done = true;  // damaged: what is left stays lost, and `check` says so
       buffer().note_freed_unread();

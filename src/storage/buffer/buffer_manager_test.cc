@@ -280,6 +280,35 @@ TEST_F(BufferManagerTest, AllFramesHeldIsAStatus) {
   for (std::uint64_t i = 0; i < 20; ++i) EXPECT_EQ(value(ids[i]), i);
 }
 
+// Nor is a shortage that is over told to those who come later.
+TEST_F(BufferManagerTest, AShortageThatIsOverIsForgotten) {
+  open(8);
+  std::vector<PageId> ids;
+  for (std::uint64_t i = 0; i < 20; ++i) ids.push_back(make_page(i));
+  std::vector<SharedGuard> held;
+  auto next = ids.begin();
+  for (;; ++next) {  // until none is left
+    auto fix = buffer().fix_shared(*next);
+    if (!fix) break;
+    held.push_back(std::move(*fix));
+  }
+  const auto wait_for_frame = [&] {
+    const auto fix = buffer().try_fix_shared(*next);
+    EXPECT_EQ(fix.status, FixStatus::kMiss);
+    EXPECT_EQ(fix.wait.reason(), io::WaitReason::kMemory);
+    return fix.wait;
+  };
+  world.executor.block_on(wait_for_frame());  // the pool finds nothing that can go
+  held.pop_back();
+  ASSERT_EQ(buffer().evict(1), 1u);
+  auto fix = buffer().fix_shared(*next++);
+  ASSERT_TRUE(fix);
+  held.push_back(std::move(*fix));
+  (void)wait_for_frame();
+  held.clear();
+  for (std::uint64_t i = 0; i < 20; ++i) EXPECT_EQ(value(ids[i]), i);
+}
+
 TEST_F(BufferManagerTest, TemporaryPagesAreEvictedAndDoNotSurvive) {
   open(16);
   std::vector<PageId> ids;

@@ -50,6 +50,8 @@ std::uint32_t BufferManager::take_frame(io::WaitToken& wait) {
 
 void BufferManager::give_frame(std::uint32_t frame) {
   frames_.give(frame);
+  if (frames_exhausted_.load(std::memory_order_relaxed))  // it was for those who wait no longer
+    frames_exhausted_.store(false, std::memory_order_seq_cst);
   if (frame_wanted_.load(std::memory_order_seq_cst)) fire_frame_wait();
 }
 

@@ -58,8 +58,8 @@ class CheckpointSource {
   virtual CheckpointPositions capture(std::uint64_t epoch) = 0;
 
   /// Gate open, others run. Writes the records that describe the captured transactions (undo records with
-  /// undone_epoch = 0 or > E).
-  virtual void write_snapshot(std::uint64_t epoch, SnapshotSink& sink) = 0;
+  /// undone_epoch = 0 or > E). Not empty: why it cannot, and the checkpoint fails.
+  [[nodiscard]] virtual std::string write_snapshot(std::uint64_t epoch, SnapshotSink& sink) = 0;
 
   /// Blocks until the log is durable up to `lsn`. False: it cannot become so; the checkpoint fails.
   virtual bool wait_durable(Lsn lsn) = 0;

@@ -156,10 +156,12 @@ std::string Checkpointer::write_snapshot(const Capture& captured, ExtentPointer&
     bytes.fixed(static_cast<std::uint8_t>(entry.kind));
     status = writer.add(SnapshotRecord::kFree, body);
   }
-  if (parts_.source != nullptr) parts_.source->write_snapshot(captured.epoch, writer);
+  std::string why;
+  if (parts_.source != nullptr) why = parts_.source->write_snapshot(captured.epoch, writer);
   const auto last = writer.finish();
   new_snapshot_ = writer.extents();
   new_extents_.insert(new_extents_.end(), new_snapshot_.begin(), new_snapshot_.end());
+  if (!why.empty()) return why;
   if (!last) return text_of("could not write the undo snapshot", last.error());
   into = *last;
   return {};

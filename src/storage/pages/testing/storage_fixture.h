@@ -39,8 +39,9 @@ class FakeSource final : public CheckpointSource {
     on_capture(captured_);
     return positions;
   }
-  void write_snapshot(std::uint64_t, SnapshotSink& sink) override {
+  std::string write_snapshot(std::uint64_t, SnapshotSink& sink) override {
     for (const auto& [kind, body] : to_write) (void)sink.add(kind, as_bytes(body));
+    return {};
   }
   bool wait_durable(Lsn) override { return log_works; }
   Lsn log_keep_lsn() override { return captured_; }
