@@ -103,10 +103,21 @@ std::uint64_t Resealer::round() {
     left_.fetch_sub(1, std::memory_order_relaxed);
     since_pause += kFrameBytes;
     if (since_pause < kPauseBytes) continue;
-    executor.block_on(executor.after(std::chrono::microseconds(since_pause * 1'000'000 / bytes_per_second_)));
+    pause(std::chrono::microseconds(since_pause * 1'000'000 / bytes_per_second_));
     since_pause = 0;
   }
   return marked;
+}
+
+// wake() ends it.
+void Resealer::pause(std::chrono::microseconds span) {
+  io::WaitToken wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_.load(std::memory_order_seq_cst)) return;
+    wake = wake_ = io::WaitToken::make(io::WaitReason::kTask);
+  }
+  parts_.environment.executor->block_on(wake, span);
 }
 
 void Resealer::checkpoint_done(Lsn log_kept) {

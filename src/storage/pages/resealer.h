@@ -62,6 +62,7 @@ class Resealer {
   /// How many pages were marked.
   std::uint64_t round();
   void wait_for_work();
+  void pause(std::chrono::microseconds span);
 
   const Parts parts_;
   const std::uint64_t bytes_per_second_;

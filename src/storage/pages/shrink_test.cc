@@ -127,6 +127,29 @@ TEST_F(FileSize, ComesBackAfterMassDeletion) {
   expect_pages(pages_);
 }
 
+// However slow it is told to be.
+TEST_F(FileSize, AStopDoesNotWaitForTheNextMove) {
+  open(2);
+  storage_.reset();
+  StorageOptions options;
+  options.relocation_bytes_per_second = 1;
+  storage_ = world_->open(*source_, 1024, options);
+  create(900);
+  ASSERT_TRUE(checkpoint().durable);
+  free_all_but(60);
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(checkpoint().durable);
+    world_->executor.run_for(std::chrono::milliseconds(200));
+  }
+  EXPECT_GT(storage_->buffer().statistics().page_moves, 0u);
+  const std::int64_t began = world_->executor.clock().monotonic_us();
+  ASSERT_TRUE(storage_->close().durable);
+  storage_.reset();
+  EXPECT_LT(world_->executor.clock().monotonic_us() - began, 1'000'000);
+  storage_ = world_->open(*source_, 1024);
+  expect_pages(pages_);
+}
+
 // The power fails at any moment of it, while pages change: the last durable checkpoint is there.
 TEST_F(FileSize, ACrashWhileItComesBackLosesNothing) {
   std::uint64_t moves = 0, cuts = 0;

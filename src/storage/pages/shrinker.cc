@@ -96,6 +96,17 @@ void Shrinker::run() {
   }
 }
 
+// stop() ends it.
+void Shrinker::pause(std::chrono::microseconds span) {
+  io::WaitToken wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    wake = wake_ = io::WaitToken::make(io::WaitReason::kTask);
+  }
+  parts_.environment.executor->block_on(wake, span);
+}
+
 bool Shrinker::move_behind(std::uint64_t end) {
   std::vector<EntryLedger::Place> places = parts_.ledger->images_behind(end);
   std::ranges::sort(places, std::greater{}, &EntryLedger::Place::block);
@@ -110,8 +121,7 @@ bool Shrinker::move_behind(std::uint64_t end) {
     ++moved;
     since_pause += kFrameBytes;
     if (since_pause < kPauseBytes) continue;
-    parts_.environment.executor->block_on(parts_.environment.executor->after(
-        std::chrono::microseconds(since_pause * 1'000'000 / bytes_per_second_)));
+    pause(std::chrono::microseconds(since_pause * 1'000'000 / bytes_per_second_));
     since_pause = 0;
   }
   const Action action(*parts_.gate);

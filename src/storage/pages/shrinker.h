@@ -44,6 +44,7 @@ class Shrinker {
   void run();
   /// Moves what lies behind block `end`. Returns whether the next checkpoint may free blocks there.
   bool move_behind(std::uint64_t end);
+  void pause(std::chrono::microseconds span);
   void judge_round(std::uint64_t size, std::uint64_t inside);
 
   const Parts parts_;
