@@ -16,6 +16,16 @@ namespace rustbd::log {
 namespace {
 constexpr std::size_t kCopyBytes = 1 << 20;
 constexpr std::chrono::seconds kRetry{1};
+
+io::IoResult<Bytes> read_file(io::Disk& disk, const std::string& path) {
+  const auto file = disk.open(path, {.read_only = true});
+  if (!file) return std::unexpected{file.error()};
+  const auto size = (*file)->size();
+  if (!size) return std::unexpected{size.error()};
+  Bytes content(*size);
+  if (const auto read = (*file)->read(0, content); !read) return std::unexpected{read.error()};
+  return content;
+}
 }  // namespace
 
 Archiver::Archiver(const io::Environment& environment, metrics::Registry& registry, Options options)
@@ -87,6 +97,7 @@ void Archiver::run() {
       failed = false;
       continue;
     }
+    why_.clear();
     const auto done = archive(number);
     failed = !done;
     if (failed) {
@@ -94,7 +105,7 @@ void Archiver::run() {
       if (options_.log_line)
         options_.log_line(fmt::format("the log segment {} cannot be archived: {}",
                                       segment_name(options_.geometry.first_lsn(number)),
-                                      io::to_text(done.error())));
+                                      why_.empty() ? io::to_text(done.error()) : std::string_view{why_}));
       continue;
     }
     set_next(number + 1);
@@ -109,7 +120,6 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
     next_batch_ = {};
     return {};
   }
-  if (const auto copied = copy_keys(); !copied) return copied;
   const auto from = environment_.disk->open(path, {.read_only = true});
   if (!from) return std::unexpected{from.error()};
   Bytes header(kSegmentHeaderBytes);
@@ -123,6 +133,7 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
     next_batch_ = {};
     return {};
   }
+  if (const auto copied = copy_keys(); !copied) return copied;
   const auto verdict = verify(number);
   if (!verdict) return std::unexpected{verdict.error()};
   if (const auto copied = copy(**from, name); !copied) return copied;
@@ -174,23 +185,39 @@ io::IoResult<Archiver::Verdict> Archiver::read_segment(std::uint64_t number, Lsn
                  {}};
 }
 
-// Every key that sealed a batch of a complete segment stands in it: a key is durable before it is used.
-io::IoResult<> Archiver::copy_keys() {
-  if (!environment_.disk->exists(security::kKeyFileName)) return {};
-  const auto from = environment_.disk->open(security::kKeyFileName, {.read_only = true});
-  if (!from) return std::unexpected{from.error()};
-  const auto size = (*from)->size();
-  if (!size) return std::unexpected{size.error()};
-  Bytes content(*size);
-  if (const auto read = (*from)->read(0, content); !read) return read;
-  if (content == keys_) return {};
-  const std::string path = options_.archive + "/" + security::kKeyFileName;
-  if (const auto replaced = io::replace_file(*options_.disk, path, content); !replaced) return replaced;
-  keys_ = std::move(content);
-  return {};
+std::unexpected<io::IoFailure> Archiver::refuse(std::string why) {
+  why_ = std::move(why);
+  return std::unexpected{io::IoFailure::kExists};
 }
 
-// An earlier life may have copied it. kExists: there is another log's segment of that name.
+// Every key that sealed a batch of a complete segment stands in our table: a key is durable before it is
+// used. The archive's may have some that are destroyed by now, which its older segments need.
+io::IoResult<> Archiver::copy_keys() {
+  if (!environment_.disk->exists(security::kKeyFileName)) return {};
+  const auto ours = read_file(*environment_.disk, security::kKeyFileName);
+  if (!ours) return std::unexpected{ours.error()};
+  const std::string path = options_.archive + "/" + security::kKeyFileName;
+  const bool there = options_.disk->exists(path);
+  const auto theirs = there ? read_file(*options_.disk, path) : ours;
+  if (!theirs) return std::unexpected{theirs.error()};
+  const security::MergedKeys merged = security::merge_key_tables(*theirs, *ours);
+  switch (merged.outcome) {
+    case security::KeyMerge::kDone: break;
+    case security::KeyMerge::kDamaged:
+      return refuse(fmt::format("{} is damaged, in the archive or here", security::kKeyFileName));
+    case security::KeyMerge::kOtherMaster:
+      return refuse(
+          fmt::format("the archive's {} has keys that are gone here, under another master key: it "
+                      "takes a new archive directory, and a full backup now",
+                      security::kKeyFileName));
+    case security::KeyMerge::kOtherKey:
+      return refuse(fmt::format("encryption key {} of the archive is another database's", merged.key_id));
+  }
+  if (there && merged.file == *theirs) return {};
+  return io::replace_file(*options_.disk, path, merged.file);
+}
+
+// An earlier life may have copied it, after the keys that it needs.
 io::IoResult<bool> Archiver::is_there(const std::string& name, ByteSpan header) {
   const std::string path = options_.archive + "/" + name;
   if (!options_.disk->exists(path)) return false;
@@ -201,7 +228,7 @@ io::IoResult<bool> Archiver::is_there(const std::string& name, ByteSpan header) 
   Bytes other(header.size());
   if (*size != options_.geometry.segment_bytes() || !(*file)->read(0, other) ||
       std::memcmp(other.data(), header.data(), header.size()) != 0) {
-    return std::unexpected{io::IoFailure::kExists};
+    return refuse("the archive has another log's file of that name");
   }
   if (const auto synced = options_.disk->sync_directory(options_.archive); !synced)
     return std::unexpected{synced.error()};

@@ -20,11 +20,12 @@
 namespace rustbd::log {
 
 /// A segment is copied only when every batch that begins in it is durable: recovery will not change it any
-/// more. keys.tab goes along, so that the archive can be read by itself (with the master key). A failure is
-/// counted, said, and tried again; the segment stays meanwhile. A file of that name with another log's
-/// content is never overwritten: that is a failure too. A segment that is damaged is copied as it is, counted
-/// and said: waiting would mend nothing. Threads: durable() and hold() from any; one thread of its own
-/// copies.
+/// more. The keys of keys.tab go along, so that the archive can be read by itself (with the master key);
+/// those that the archive has stay there, whatever the directory still has. A failure is counted, said, and
+/// tried again; the segment stays meanwhile. A file of that name with another log's content is never
+/// overwritten, nor is another database's key: that is a failure too. A segment that is damaged is copied as
+/// it is, counted and said: waiting would mend nothing. Threads: durable() and hold() from any; one thread of
+/// its own copies.
 class Archiver {
  public:
   struct Options {
@@ -50,6 +51,7 @@ class Archiver {
   void run();
   void set_next(std::uint64_t number);
   io::IoResult<> archive(std::uint64_t number);
+  std::unexpected<io::IoFailure> refuse(std::string why);
   io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
   io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
@@ -67,7 +69,7 @@ class Archiver {
   metrics::Counter& failures_;
   metrics::Counter& damaged_;
   // The thread's own:
-  Bytes keys_;                          // keys.tab as it was copied last
+  std::string why_;                     // what archive() refused for; empty: its failure says it
   Lsn next_batch_;                      // where the first batch of segment next_ begins; none: not known
   bool given_up_ = true;                // all so far were files that had been given up
   std::atomic<std::uint64_t> next_{0};  // segment; all before are archived

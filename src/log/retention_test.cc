@@ -277,5 +277,97 @@ TEST_F(Retention, AnArchiveOfAnotherLogIsNotOverwritten) {
   EXPECT_EQ(disk.content("archive/" + segment_name(Lsn{0})), Bytes(kSegment));
 }
 
+/// An archive of a log that is sealed, as far as its keys.tab goes.
+class ArchivedKeys : public Retention {
+ protected:
+  ArchivedKeys() {
+    options.archive_disk = &disk;
+    options.archive = "archive";
+    options.log_line = [this](std::string_view line) { lines.emplace_back(line); };
+    ring = security::KeyRing::open(environment(disk), master, security::Cipher::kNone, true);
+  }
+  ~ArchivedKeys() override { close(); }
+  io::Environment environment(io::Disk& of) { return {&of, &executor.clock(), &random, &executor}; }
+  void put(const std::string& path, const Bytes& content) {
+    const auto file = disk.open(path, {.create = true});
+    ASSERT_TRUE((*file)->truncate(0));
+    ASSERT_TRUE((*file)->write(0, content));
+  }
+  [[nodiscard]] std::vector<std::uint32_t> archived_keys() {
+    return security::key_ids(disk.content("archive/keys.tab"));
+  }
+
+  const security::MasterKey master{security::KeyBytes{std::byte{1}}};
+  std::unique_ptr<security::KeyRing> ring;
+  std::vector<std::string> lines;
+};
+
+// The archive was off for a while: what went meanwhile the older segments need.
+TEST_F(ArchivedKeys, KeysThatAreDestroyedHereStayThere) {
+  open();
+  fill_segments(2);
+  EXPECT_EQ(archived_keys(), std::vector<std::uint32_t>{1});
+  ring->rotate(security::Cipher::kNone);
+  const std::uint32_t first = 1;
+  ring->destroy(std::span(&first, 1));
+  fill_segments(2);
+  EXPECT_EQ(archived().size(), 4u);
+  EXPECT_EQ(archived_keys(), (std::vector<std::uint32_t>{1, 2}));
+  EXPECT_TRUE(lines.empty()) << lines[0];
+}
+
+TEST_F(ArchivedKeys, FollowAChangeOfTheMasterKey) {
+  open();
+  fill_segments(2);
+  ring->rotate(security::Cipher::kNone);
+  const security::MasterKey other{security::KeyBytes{std::byte{2}}};
+  ring->rewrap(other);
+  fill_segments(2);
+  EXPECT_EQ(archived().size(), 4u);
+  EXPECT_EQ(disk.content("archive/keys.tab"), disk.content("keys.tab"));
+  // One that only the archive has cannot be brought under the new master key.
+  const Bytes before = disk.content("archive/keys.tab");
+  ring->rewrap(master);
+  const std::uint32_t first = 1;
+  ring->destroy(std::span(&first, 1));
+  fill_segments(2);
+  EXPECT_EQ(archived().size(), 4u);
+  EXPECT_EQ(disk.content("archive/keys.tab"), before);
+  ASSERT_FALSE(lines.empty());
+  EXPECT_NE(lines[0].find("under another master key"), std::string::npos) << lines[0];
+}
+
+TEST_F(ArchivedKeys, ThoseOfAnotherDatabaseAreNotReplaced) {
+  io::SimulatedDisk elsewhere(5);
+  executor.run_for(std::chrono::milliseconds(1));
+  (void)security::KeyRing::open(environment(elsewhere), master, security::Cipher::kNone, true);
+  const Bytes theirs = elsewhere.content("keys.tab");
+  put("archive/keys.tab", theirs);
+  open();
+  fill_segments(3);
+  EXPECT_EQ(archived().size(), 0u);
+  EXPECT_EQ(oldest_segment(), 0u) << "kept";
+  EXPECT_EQ(disk.content("archive/keys.tab"), theirs);
+  EXPECT_EQ(registry.expose().find("rustbd_wal_archive_failures_total 0"), std::string::npos) << "counted";
+  ASSERT_FALSE(lines.empty());
+  EXPECT_NE(lines[0].find("key 1 of the archive is another database's"), std::string::npos) << lines[0];
+  put("archive/keys.tab", Bytes(8192));
+  lines.clear();
+  executor.run_for(std::chrono::seconds(3));
+  EXPECT_EQ(archived().size(), 0u);
+  ASSERT_FALSE(lines.empty());
+  EXPECT_NE(lines[0].find("damaged"), std::string::npos) << lines[0];
+}
+
+// A log's file of that name, and nothing else that tells whose the archive is.
+TEST_F(ArchivedKeys, AnArchiveOfAnotherLogGetsNone) {
+  put("archive/" + segment_name(Lsn{0}), Bytes(kSegment));
+  open();
+  fill_segments(3);
+  EXPECT_FALSE(disk.exists("archive/keys.tab"));
+  ASSERT_FALSE(lines.empty());
+  EXPECT_NE(lines[0].find("another log's file"), std::string::npos) << lines[0];
+}
+
 }  // namespace
 }  // namespace rustbd::log

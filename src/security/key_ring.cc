@@ -130,39 +130,51 @@ Bytes encode_table(TableHeader header, std::span<const TableEntry> entries) {
   return table;
 }
 
+/// The file: both copies.
+Bytes twice(ByteSpan table) {
+  Bytes file(table.begin(), table.end());
+  file.insert(file.end(), table.begin(), table.end());
+  return file;
+}
+
+/// Of a good copy, by id.
+std::map<std::uint32_t, TableEntry> entries_of(ByteSpan table) {
+  std::map<std::uint32_t, TableEntry> entries;
+  for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i) {
+    const auto entry = load<TableEntry>(table.data() + sizeof(TableHeader) + i * sizeof(TableEntry));
+    entries[entry.id] = entry;
+  }
+  return entries;
+}
+
 }  // namespace
 
-Bytes merge_key_tables(ByteSpan older, ByteSpan newer) {
-  const ByteSpan tables[] = {good_copy(older), good_copy(newer)};
-  if (tables[0].empty() || tables[1].empty()) return {};
-  const auto before = load<TableHeader>(tables[0].data());
-  auto header = load<TableHeader>(tables[1].data());
-  if (before.version != header.version ||
-      std::memcmp(before.master_check, header.master_check, sizeof header.master_check) != 0)
-    return {};
-  header.next_id = std::max(header.next_id, before.next_id);
-  std::map<std::uint32_t, TableEntry> entries;
-  for (const ByteSpan table : tables) {
-    for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i) {
-      const auto entry = load<TableEntry>(table.data() + sizeof header + i * sizeof(TableEntry));
-      entries[entry.id] = entry;
-    }
+MergedKeys merge_key_tables(ByteSpan older, ByteSpan newer) {
+  const ByteSpan before = good_copy(older), after = good_copy(newer);
+  if (before.empty() || after.empty()) return {};
+  auto header = load<TableHeader>(after.data());
+  const auto old_header = load<TableHeader>(before.data());
+  std::map<std::uint32_t, TableEntry> entries = entries_of(after);
+  const std::size_t newer_has = entries.size();
+  for (const auto& [id, entry] : entries_of(before)) {
+    const TableEntry& known = entries.try_emplace(id, entry).first->second;
+    if (known.cipher != entry.cipher || known.created_us != entry.created_us)
+      return {KeyMerge::kOtherKey, {}, id};
   }
+  const bool same_master = header.version == old_header.version &&
+                           std::ranges::equal(header.master_check, old_header.master_check);
+  if (!same_master && entries.size() > newer_has) return {KeyMerge::kOtherMaster, {}, 0};
+  header.next_id = std::max(header.next_id, old_header.next_id);
   std::vector<TableEntry> all;
   for (const auto& [id, entry] : entries) all.push_back(entry);
-  Bytes file = encode_table(header, all);
-  const Bytes copy = file;
-  file.insert(file.end(), copy.begin(), copy.end());
-  return file;
+  return {KeyMerge::kDone, twice(encode_table(header, all)), 0};
 }
 
 std::vector<std::uint32_t> key_ids(ByteSpan file) {
   const ByteSpan table = good_copy(file);
   std::vector<std::uint32_t> ids;
   if (table.empty()) return ids;
-  for (std::uint32_t i = 0; i < load<TableHeader>(table.data()).count; ++i)
-    ids.push_back(load<TableEntry>(table.data() + sizeof(TableHeader) + i * sizeof(TableEntry)).id);
-  std::ranges::sort(ids);
+  for (const auto& [id, entry] : entries_of(table)) ids.push_back(id);
   return ids;
 }
 
@@ -353,9 +365,7 @@ Bytes KeyRing::encode() const {
 }
 
 void KeyRing::write(ByteSpan table) const {
-  Bytes twice(table.begin(), table.end());
-  twice.insert(twice.end(), table.begin(), table.end());
-  require(io::replace_file(*environment_.disk, kKeyFileName, twice), "write");
+  require(io::replace_file(*environment_.disk, kKeyFileName, twice(table)), "write");
 }
 
 KeyUse KeyRing::current() const {

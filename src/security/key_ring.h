@@ -40,9 +40,21 @@ struct KeyInfo {
 /// The ids of the keys in a keys.tab, ascending; needs no master key. Empty: none, or both copies are
 /// damaged.
 std::vector<std::uint32_t> key_ids(ByteSpan file);
-/// A keys.tab with all keys of both; needs no master key. Empty: they are wrapped by different master keys,
-/// or one of them is damaged.
-Bytes merge_key_tables(ByteSpan older, ByteSpan newer);
+enum class KeyMerge : std::uint8_t {
+  kDone,
+  kDamaged,      // both copies of one of them
+  kOtherMaster,  // they are wrapped by different master keys, and the newer one has not all keys of the older
+  kOtherKey,     // a key of one is not the other's key of that id: tables of two databases
+};
+struct MergedKeys {
+  KeyMerge outcome = KeyMerge::kDamaged;
+  Bytes file;                // kDone
+  std::uint32_t key_id = 0;  // kOtherKey: the first such one
+};
+/// A keys.tab with all keys of both, the newer one's entries where both have a key. Needs no master key: a
+/// key is the same if id, cipher and time of creation are, which its wrapping authenticates and which another
+/// master key leaves as they are.
+MergedKeys merge_key_tables(ByteSpan older, ByteSpan newer);
 
 /// Threads: any. Errors: 58030 and 53100 the file cannot be read or written, XX001 it is damaged, 28000 the
 /// master key is another one, 55000 it is missing or full.

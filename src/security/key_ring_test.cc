@@ -117,14 +117,50 @@ TEST_F(KeyRingTest, TwoTablesMakeOneWithTheKeysOfBoth) {
   const std::uint32_t second = ring->current()->id();
   const Bytes newer = disk_.content(kKeyFileName);
   EXPECT_EQ(key_ids(newer), std::vector<std::uint32_t>{second});
-  const Bytes both = merge_key_tables(older, newer);
+  const Bytes both = merge_key_tables(older, newer).file;
   EXPECT_EQ(key_ids(both), (std::vector<std::uint32_t>{first, second}));
   ring.reset();
   disk_.overwrite_at_rest(kKeyFileName, 0, both);
   const auto merged = KeyRing::open_read_only(environment(), master_);
   EXPECT_NE(merged->find(first), nullptr);
   EXPECT_NE(merged->find(second), nullptr);
-  EXPECT_TRUE(merge_key_tables(Bytes(8192), newer).empty());
+  EXPECT_EQ(merge_key_tables(Bytes(8192), newer).outcome, KeyMerge::kDamaged);
+}
+
+TEST_F(KeyRingTest, ATableUnderAnotherMasterKeyReplacesOneThatHasNoMore) {
+  auto ring = open(true);
+  const std::uint32_t first = ring->current()->id();
+  const Bytes before = disk_.content(kKeyFileName);
+  ring->rotate(Cipher::kNone);
+  const Bytes older = disk_.content(kKeyFileName);
+  KeyBytes other{};
+  other[5] = std::byte{1};
+  ring->rewrap(MasterKey{other});
+  const Bytes newer = disk_.content(kKeyFileName);
+  EXPECT_EQ(merge_key_tables(older, newer).file, newer);
+  EXPECT_EQ(merge_key_tables(before, newer).file, newer);
+  EXPECT_EQ(merge_key_tables(newer, before).outcome, KeyMerge::kOtherMaster);
+  ring->rewrap(master_);  // other bytes than before, but the same keys
+  EXPECT_NE(disk_.content(kKeyFileName), older);
+  EXPECT_EQ(merge_key_tables(older, disk_.content(kKeyFileName)).file, disk_.content(kKeyFileName));
+  ring->rewrap(MasterKey{other});
+  ring->destroy(std::span(&first, 1));
+  EXPECT_EQ(merge_key_tables(older, disk_.content(kKeyFileName)).outcome, KeyMerge::kOtherMaster);
+}
+
+TEST_F(KeyRingTest, KeysOfAnotherDatabaseAreTold) {
+  open(true);
+  const Bytes ours = disk_.content(kKeyFileName);
+  io::SimulatedDisk disk(3);
+  executor_.run_for(std::chrono::milliseconds(1));
+  for (const std::byte byte : {std::byte{0}, std::byte{1}}) {
+    const io::Environment elsewhere{&disk, &executor_.clock(), &executor_.random(), &executor_};
+    (void)KeyRing::open(elsewhere, MasterKey{KeyBytes{byte}}, Cipher::kNone, true);
+    const MergedKeys merged = merge_key_tables(ours, disk.content(kKeyFileName));
+    EXPECT_EQ(merged.outcome, KeyMerge::kOtherKey);
+    EXPECT_EQ(merged.key_id, 1u);
+    ASSERT_TRUE(disk.remove(kKeyFileName));
+  }
 }
 
 /// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.

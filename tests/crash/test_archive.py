@@ -1,9 +1,10 @@
 """wal.archive_to: complete log files arrive in the archive, whole and without a gap, also after kill -9; a directory that is not
-there refuses the start; keys that sealed archived log stay."""
+there refuses the start; keys that sealed archived log stay, also those that the directory has no more; another database changes nothing there."""
 import os
 import pathlib
 import secrets
 import shutil
+import subprocess
 import tempfile
 
 import harness
@@ -49,5 +50,73 @@ def test_the_server_archives_its_log(context):
             kept = set(server.sql("select key_id from rustbd_keys").splitlines())
             assert keys <= kept, f"{keys - kept} sealed log that is archived"
             assert server.sql("select value > 0 from rustbd_metrics where name = 'rustbd_wal_archived_segments_total'") == "t"
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def rustbd(*arguments, env=None, code=0) -> str:
+    done = subprocess.run([harness.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})})
+    assert done.returncode == code, f"rustbd {' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def backup(server, to):
+    rustbd("backup", "--to", to, "-h", "127.0.0.1", "-p", server.port, "-U", "postgres")
+
+
+def failures(server):
+    return int(float(server.sql("select value from rustbd_metrics where name = 'rustbd_wal_archive_failures_total'")))
+
+
+def keys_stay(top: pathlib.Path):
+    archive = top / "archive"
+    archive.mkdir()
+    key = {"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", "RUSTBD_ENCRYPTION_ENABLED": "true", "RUSTBD_ENCRYPTION_KEY_SOURCE": "env:MASTER", "MASTER": secrets.token_hex(32)}
+    with harness.Rustbd(top / "d", env={**key, "RUSTBD_WAL_ARCHIVE_TO": str(archive)}) as server:
+        server.sql("create table t (a int, b text)")
+        backup(server, top / "backup")
+        write_log(server, 2)
+        server.kill()
+        server.start()  # this start's key is in no backup
+        server.sql("insert into t select i, 'later' from generate_series(1, 10000) i")
+        at = server.sql("select pg_current_wal_lsn()")
+        write_log(server, 4)
+        harness.wait_until(lambda: len(segments(archive)) >= 4, "segments in the archive")
+        server.stop()
+
+        # Another database with the same configuration: the one that the backup becomes.
+        rustbd("restore", "--from", top / "backup", "--to", top / "other", env=key)
+        with harness.Rustbd(top / "other", env=server.env) as other:
+            write_log(other, 4)
+            harness.wait_until(lambda: failures(other) > 0, "its log is not archived there")
+        rustbd("restore", "--from", top / "backup", "--to", top / "r", "--archive", archive, "--to-lsn", at, env=key)
+        with harness.Rustbd(top / "r", env=key) as restored:
+            assert restored.sql("select count(*) from t") == "30000"
+
+        # The archive is off while the old keys go.
+        before = (archive / "keys.tab").read_bytes()
+        server.env = key
+        server.start()
+        server.sql("select rustbd_rotate_keys('data')")
+
+        def gone():
+            server.sql("checkpoint")
+            return server.sql("select count(*) from rustbd_keys") == "1"
+        harness.wait_until(gone, "the old keys go")
+        server.stop()
+        server.env = {**key, "RUSTBD_WAL_ARCHIVE_TO": str(archive)}
+        server.start()
+        write_log(server, 2)
+        harness.wait_until(lambda: (archive / "keys.tab").read_bytes() != before, "the new keys are there")
+        assert failures(server) == 0, server.log()[-1000:]
+        rustbd("restore", "--from", top / "backup", "--to", top / "r2", "--archive", archive, "--to-lsn", at, env=key)
+        with harness.Rustbd(top / "r2", env=key) as restored:
+            assert restored.sql("select count(*) from t") == "30000"
+
+
+def test_keys_stay_in_the_archive(context):
+    top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    try:
+        keys_stay(top)
     finally:
         shutil.rmtree(top, ignore_errors=True)

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "rustbd/base/error.h"
+#include "rustbd/log/segments.h"
 #include "rustbd/txn/backup/reader.h"
 #include "rustbd/txn/backup/restore.h"
 #include "rustbd/txn/backup/restore_point.h"
@@ -141,6 +142,16 @@ class BackupTest : public ::testing::Test {
     if (!parent.empty()) options.parent = {&db_.disk(), parent};
     return make_backup(db_.system(), options);
   }
+  void copy_file(const std::string& from, const std::string& to) {
+    const auto file = db_.disk().open(to, {.create = true});
+    ASSERT_TRUE((*file)->write(0, db_.disk().content(from)));
+  }
+  void copy_log(const std::string& to) {
+    place(to);
+    const auto all = log::list_segments(db_.disk(), "wal");
+    for (const Lsn first : *all)
+      copy_file("wal/" + log::segment_name(first), to + "/" + log::segment_name(first));
+  }
   RestoreResult restore(const std::vector<std::string>& chain, RestoreTarget target = {},
                         const std::vector<std::string>& archives = {}) {
     restored_.reset();
@@ -204,6 +215,40 @@ TEST_F(BackupTest, LogThatALaterKeySealedIsRestoredFromTheDataDirectory) {
   const auto expected = rows(db_.system());
   restore({"b"}, {}, {"wal"});
   EXPECT_EQ(rows(open_restored()), expected);
+}
+
+TEST_F(BackupTest, EncryptionThatCameAfterItIsRestoredToo) {
+  open();
+  insert(50);
+  backup("b");
+  db_.crash();
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{1}}};
+  db_.open();
+  insert(50);
+  const auto expected = rows(db_.system());
+  restore({"b"}, {}, {"wal"});
+  EXPECT_EQ(rows(open_restored()), expected);
+}
+
+// Two databases that were one have different keys of the same number.
+TEST_F(BackupTest, AnArchiveWithAnotherDatabasesKeysIsRefused) {
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{1}, std::byte{2}}};
+  open();
+  insert(50);
+  backup("b");
+  restore({"b"});
+  db_.system().rotate_data_key();
+  insert(50);
+  copy_log("logs");
+  db_.executor().run_for(std::chrono::milliseconds(1));
+  open_restored();
+  {
+    const auto file = db_.disk().open("logs/keys.tab", {.create = true});
+    ASSERT_TRUE((*file)->write(0, to_->content("keys.tab")));
+  }
+  EXPECT_EQ(state_of([&] { restore({"b"}, {}, {"logs", "wal"}); }), "55000");
+  restore({"b"}, {}, {"wal"});
+  EXPECT_EQ(rows(open_restored()), rows(db_.system()));
 }
 
 TEST_F(BackupTest, EveryMomentSinceTheCheckpointCanBeRestored) {

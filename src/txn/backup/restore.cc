@@ -26,7 +26,8 @@ class Restore {
   void require_empty() const;
   void write_data();
   void verify_data(storage::DataFile& file) const;
-  void write_keys(const std::set<std::uint32_t>& needed);
+  [[nodiscard]] Bytes merged_keys() const;
+  void write_keys(Bytes keys, std::set<std::uint32_t> needed);
   void write_superblock();
   void say(const std::string& line) const {
     if (options_.log_line) options_.log_line(line);
@@ -47,6 +48,7 @@ Restore::Restore(const RestoreOptions& options) : options_(options) {
 RestoreResult Restore::run() {
   require_chain();
   require_target();
+  const Bytes keys = merged_keys();
   RestoreLog log(options_, chain_.back());
   log.require_segments();
   contents_ = chain_.back().contents();
@@ -60,7 +62,7 @@ RestoreResult Restore::run() {
   require_empty();
   write_data();
   log.run(result_);
-  write_keys(log.key_ids());
+  write_keys(keys, log.key_ids());
   require_backup(options_.to->sync_directory(""), "sync", "the data directory");
   write_superblock();
   // The server takes a directory with LOCK in it for a database.
@@ -139,33 +141,38 @@ void Restore::verify_data(storage::DataFile& file) const {
 
 // The backup's pages need the keys of its table, which may be destroyed by now; the log behind it those of
 // later starts, which an archive's table has. Beside the wal/ of a data directory stands the newest one.
-void Restore::write_keys(const std::set<std::uint32_t>& needed) {
-  if (!manifest().encrypted) return;
-  Bytes keys = chain_.back().keys();
+Bytes Restore::merged_keys() const {
+  Bytes keys = manifest().encrypted ? chain_.back().keys() : Bytes{};
   for (const BackupPlace& archive : options_.archives) {
     const std::string path = archive.directory == kLogDirectory
                                  ? std::string(security::kKeyFileName)
                                  : backup_path(archive.directory, kBackupKeysName);
     if (!archive.disk->exists(path)) continue;
     Bytes other = read_small_file(*archive.disk, path);
-    Bytes both = security::merge_key_tables(keys, other);
-    if (!both.empty()) {
-      keys = std::move(both);
+    if (keys.empty()) {  // encryption was switched on after the backup
+      keys = std::move(other);
       continue;
     }
-    // Wrapped by another master key by now: it will do if it has them all.
-    const auto theirs = security::key_ids(other), ours = security::key_ids(keys);
-    if (theirs.size() > ours.size() && std::ranges::includes(theirs, ours)) keys = std::move(other);
+    // Wrapped by another master key by now, it will do if it has them all.
+    security::MergedKeys both = security::merge_key_tables(keys, other);
+    if (both.outcome == security::KeyMerge::kOtherKey)
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "encryption key {} of an archive is not the one of that number that the backup or another "
+                  "archive has",
+                  both.key_id)
+          .with_hint("One of them belongs to another database. Name with --archive only those of this one.");
+    if (both.outcome == security::KeyMerge::kDone &&
+        security::key_ids(both.file).size() > security::key_ids(keys).size())
+      keys = std::move(both.file);
   }
+  return keys;
+}
+
+void Restore::write_keys(Bytes keys, std::set<std::uint32_t> needed) {
+  if (!manifest().encrypted && needed.empty()) return;
   const auto ids = security::key_ids(keys);
   for (const std::uint32_t id : needed)
-    if (!std::ranges::binary_search(ids, id))
-      throw error(sqlstate::kObjectNotInPrerequisiteState,
-                  "the log is sealed with encryption key {}, which is not in the backup's table of keys", id)
-          .with_hint(
-              "The table that has it, keys.tab, stands beside the archived segments, and that of a data "
-              "directory's "
-              "wal/ in the data directory: name them with --archive.");
+    if (!std::ranges::binary_search(ids, id)) throw missing_key(id);
   require_backup(io::replace_file(*options_.to, security::kKeyFileName, keys), "write",
                  security::kKeyFileName);
 }

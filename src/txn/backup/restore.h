@@ -45,8 +45,9 @@ struct RestoreResult {
 /// superblock and LOCK come last, so that a start refuses a directory that is not finished. The database gets
 /// another wal_uuid: archives of the old one and of the new one cannot be taken for each other. Throws Error:
 /// XX001 damaged; 58P01 a file, a parent or a log segment is missing (says which); 22023 the target lies
-/// before the backup's checkpoint, or the directory is not empty; 55000 the log ends before the target;
-/// 58030, 53100. Threads: one, which blocks.
+/// before the backup's checkpoint, or the directory is not empty; 55000 the log ends before the target, or
+/// a key is missing or another database's; 58030, 53100.
+/// Threads: one, which blocks.
 RestoreResult restore_backup(const RestoreOptions& options);
 
 }  // namespace rustbd::txn

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "rustbd/base/error.h"
 #include "rustbd/log/segments.h"
 #include "rustbd/txn/backup/restore_point.h"
 
@@ -24,6 +23,14 @@ bool is_commit(log::BatchKind kind) {
 }
 
 }  // namespace
+
+Error missing_key(std::uint32_t id) {
+  return error(sqlstate::kObjectNotInPrerequisiteState,
+               "the log is sealed with encryption key {}, which is in no table of keys", id)
+      .with_hint(
+          "The table that has it, keys.tab, stands beside the archived segments, and that of a data "
+          "directory's wal/ in the data directory: name them with --archive.");
+}
 
 RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup)
     : options_(options), backup_(backup), manifest_(backup.manifest()), geometry_(manifest_.segment_bytes) {

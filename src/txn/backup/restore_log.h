@@ -5,11 +5,15 @@
 #include <memory>
 #include <set>
 
+#include "rustbd/base/error.h"
 #include "rustbd/log/log_reader.h"
 #include "rustbd/txn/backup/reader.h"
 #include "rustbd/txn/backup/restore.h"
 
 namespace rustbd::txn {
+
+/// 55000: the log is sealed with a key that is in no table of keys.
+[[nodiscard]] Error missing_key(std::uint32_t id);
 
 class RestoreLog {
  public:
