@@ -187,10 +187,23 @@ std::unique_ptr<io::Disk> make_target(const std::string& path) {
   return io::make_real_disk(path);
 }
 
+/// What a restore that failed has written goes; the directory stays, and is empty.
+struct Unfinished {
+  explicit Unfinished(std::string directory) : path(std::move(directory)) {}
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+  ~Unfinished() {
+    if (path.empty()) return;
+    std::error_code failure;
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(path, failure)) found.push_back(entry.path());
+    for (const auto& entry : found) fs::remove_all(entry, failure);
+  }
+  std::string path;  // empty: nothing goes
+};
+
 int restore(const RestoreCommand& command) {
-  const auto clock = io::make_system_clock();
   const auto random = io::make_system_random();
-  const auto executor = io::make_thread_executor(1);
   std::vector<std::unique_ptr<io::Disk>> disks;
   const auto place = [&](const std::string& path) {
     if (!fs::is_directory(path)) throw error(sqlstate::kUndefinedFile, "there is no directory \"{}\"", path);
@@ -214,18 +227,16 @@ int restore(const RestoreCommand& command) {
   if (!command.target_name.empty()) options.target.name = command.target_name;
   options.random = random.get();
   options.log_line = [](std::string_view line) { fmt::print("{}\n", line); };
-  std::unique_ptr<security::KeyRing> keys;
-  if (options.target.name) {
-    const io::Environment environment{options.chain.back().disk, clock.get(), random.get(), executor.get()};
-    keys = server::open_keys(environment, server::encryption_options(server::config_of(command.to)));
-    options.keys = keys.get();
-  }
+  if (options.target.name)
+    options.master_key = server::encryption_options(server::config_of(command.to)).master_key;
   std::unique_ptr<io::Disk> to;
   if (!command.dry_run) {
     to = make_target(command.to);
     options.to = to.get();
   }
+  Unfinished unfinished{command.dry_run ? "" : command.to};
   const auto done = txn::restore_backup(options);
+  unfinished.path.clear();
   if (command.dry_run) {
     fmt::print("no damage found; it can be restored, at least up to {}\n", lsn_text(done.end));
     return kOk;

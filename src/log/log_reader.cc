@@ -31,6 +31,7 @@ void LogReader::seek(Lsn start) {
   last_ts_ = {};
   durable_ = {};
   problem_.clear();
+  missing_key_ = 0;
 }
 
 void LogReader::set_limit(Lsn limit) {
@@ -141,6 +142,7 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view, boo
 LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
   const security::DataKey* key = keys_ != nullptr ? keys_->find(view.header.key_id) : nullptr;
   if (key == nullptr) {
+    missing_key_ = view.header.key_id;
     problem_ = fmt::format("the batch at {} is sealed with encryption key {}, which is not there",
                            view.start.raw(), view.header.key_id);
     return Check::kSealed;

@@ -69,6 +69,8 @@ class LogReader {
   [[nodiscard]] LogEnd end() const;
   /// After kDamaged or kIoError: what and where, for the operator.
   [[nodiscard]] const std::string& problem() const { return problem_; }
+  /// After kDamaged: the key that a sound batch is sealed with and that is not there; 0: another reason.
+  [[nodiscard]] std::uint32_t missing_key() const { return missing_key_; }
 
   /// The batch at `lsn`, independent of next(): its checksum is verified, its chain is not. The content lives
   /// in `into`.
@@ -125,6 +127,7 @@ class LogReader {
   Lsn durable_;
   Lsn seek_;
   std::string problem_;
+  std::uint32_t missing_key_ = 0;
 };
 
 /// A log that has no batch yet: position of the first one, a new salt.

@@ -76,6 +76,12 @@ void require(const io::IoResult<>& done, std::string_view what) {
           "If the disk gives an error every time: put the table back from a backup of this directory.");
 }
 
+Error damaged_table() {
+  return error(sqlstate::kDataCorrupted, "both copies of the table of encryption keys ({}) are damaged",
+               kKeyFileName)
+      .with_hint("Put it back from a backup of this directory: nothing can be read without it.");
+}
+
 /// Empty: there is none. `unread`: why one of the two copies (its bytes are 0 then) could not be read.
 Bytes read_file(io::Disk& disk, std::optional<io::IoFailure>* unread) {
   if (!disk.exists(kKeyFileName)) return {};
@@ -202,6 +208,14 @@ std::unique_ptr<KeyRing> KeyRing::open_read_only(const io::Environment& environm
   return ring;
 }
 
+std::unique_ptr<KeyRing> KeyRing::of_table(ByteSpan file, const MasterKey& master) {
+  std::unique_ptr<KeyRing> ring{new KeyRing{{}, master}};
+  const ByteSpan table = good_copy(file);
+  if (table.empty()) throw damaged_table();
+  ring->parse(table);
+  return ring;
+}
+
 void KeyRing::read(bool make) {
   std::optional<io::IoFailure> unread;
   const Bytes content = read_file(*environment_.disk, &unread);
@@ -214,10 +228,7 @@ void KeyRing::read(bool make) {
   }
   const ByteSpan table = good_copy(content);
   if (table.empty() && unread) unreadable(*unread);  // the next start may find it sound
-  if (table.empty())
-    throw error(sqlstate::kDataCorrupted, "both copies of the table of encryption keys ({}) are damaged",
-                kKeyFileName)
-        .with_hint("Put it back from a backup of this directory: nothing can be read without it.");
+  if (table.empty()) throw damaged_table();
   parse(table);
 }
 

@@ -66,6 +66,8 @@ class KeyRing {
                                        Cipher cipher, bool make);
   /// For tools that only read: adds no key and writes nothing.
   static std::unique_ptr<KeyRing> open_read_only(const io::Environment& environment, const MasterKey& master);
+  /// The keys of a keys.tab that has been read: as open_read_only().
+  static std::unique_ptr<KeyRing> of_table(ByteSpan file, const MasterKey& master);
   ~KeyRing();
 
   /// What seals from now on; empty in a ring that only reads.

@@ -272,3 +272,29 @@ def cut_short(top: pathlib.Path):
 
 def test_cut_short(context):
     with_directory(cut_short)
+
+
+def named_behind_another_key(top: pathlib.Path):
+    """The restore point stands in log that a later start's key has sealed."""
+    env = {"RUSTBD_ENCRYPTION_ENABLED": "true", "RUSTBD_ENCRYPTION_KEY_SOURCE": "env:MASTER", "MASTER": secrets.token_hex(32)}
+    with harness.Rustbd(top / "data", env=env) as server:
+        server.sql("create table t (a int); insert into t values (1)")
+        backup(server, top / "full")
+        server.kill()
+        server.start()
+        for statement in ("insert into t values (2)", "select rustbd_create_restore_point('here')", "insert into t values (3)"):
+            server.sql(statement)
+        server.kill()
+    wanted = ["restore", "--from", top / "full", "--to-name", "here"]
+    rustbd(*wanted, "--to", top / "r", "--archive", top / "data/wal", env=env)
+    with harness.Rustbd(top / "r", env=env) as server:
+        assert server.sql("select string_agg(a::text, ',' order by a) from t") == "1,2"
+    shutil.copytree(top / "data/wal", top / "logs")
+    said = rustbd(*wanted, "--to", top / "x", "--archive", top / "logs", env=env, code=1)
+    assert "encryption key" in said and "--archive" in said, said
+    assert not list((top / "x").iterdir()), "what is refused leaves nothing"
+    rustbd("restore", "--from", top / "full", "--to", top / "x", env=env)
+
+
+def test_named_behind_another_key(context):
+    with_directory(named_behind_another_key)

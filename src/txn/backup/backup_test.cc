@@ -162,6 +162,7 @@ class BackupTest : public ::testing::Test {
     options.target = std::move(target);
     options.to = to_.get();
     options.random = &db_.executor().random();
+    options.master_key = db_.options.encryption.master_key;
     return restore_backup(options);
   }
   TransactionSystem& open_restored() {
@@ -215,6 +216,52 @@ TEST_F(BackupTest, LogThatALaterKeySealedIsRestoredFromTheDataDirectory) {
   const auto expected = rows(db_.system());
   restore({"b"}, {}, {"wal"});
   EXPECT_EQ(rows(open_restored()), expected);
+}
+
+// Also its name is in a batch that a later key has sealed, behind others.
+TEST_F(BackupTest, ARestorePointIsFoundBehindARotation) {
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{1}, std::byte{2}}};
+  open();
+  insert(50);
+  backup("b");
+  db_.system().rotate_data_key();
+  insert(50);
+  const Lsn point = create_restore_point(db_.system(), "here");
+  const auto expected = rows(db_.system());
+  insert(50);
+  EXPECT_EQ(restore({"b"}, {.name = "here"}, {"wal"}).end, point);
+  EXPECT_EQ(rows(open_restored()), expected);
+  // Segments without the table of keys.
+  copy_log("logs");
+  EXPECT_EQ(state_of([&] { restore({"b"}, {.name = "here"}, {"logs"}); }), "55000");
+  EXPECT_EQ(state_of([&] { restore({"b"}, {.lsn = point}, {"logs"}); }), "55000");
+  db_.options.encryption.master_key.reset();
+  EXPECT_EQ(state_of([&] { restore({"b"}, {.name = "here"}, {"wal"}); }), "55000");
+}
+
+TEST_F(BackupTest, ARestorePointIsFoundWithTheMasterKeyOfBeforeAndAfter) {
+  const security::MasterKey old_key{security::KeyBytes{std::byte{1}, std::byte{2}}};
+  const security::MasterKey new_key{security::KeyBytes{std::byte{7}}};
+  db_.options.encryption.master_key = old_key;
+  db_.options.background = false;  // no key goes
+  open();
+  insert(50);
+  backup("b");
+  const Lsn early = create_restore_point(db_.system(), "early");
+  db_.system().change_master_key(new_key);
+  db_.crash();
+  db_.options.encryption.master_key = new_key;
+  db_.open();
+  const Lsn late = create_restore_point(db_.system(), "late");
+  const auto expected = rows(db_.system());
+  EXPECT_EQ(restore({"b"}, {.name = "early"}, {"wal"}).end, early);
+  EXPECT_EQ(restore({"b"}, {.name = "late"}, {"wal"}).end, late);
+  EXPECT_EQ(rows(open_restored()), expected);
+  db_.options.encryption.master_key = old_key;
+  EXPECT_EQ(restore({"b"}, {.name = "early"}, {"wal"}).end, early);
+  EXPECT_EQ(state_of([&] { restore({"b"}, {.name = "late"}, {"wal"}); }), "55000");
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{9}}};
+  EXPECT_EQ(state_of([&] { restore({"b"}, {.name = "early"}, {"wal"}); }), "28000");
 }
 
 TEST_F(BackupTest, EncryptionThatCameAfterItIsRestoredToo) {

@@ -27,6 +27,7 @@ class Restore {
   void write_data();
   void verify_data(storage::DataFile& file) const;
   [[nodiscard]] Bytes merged_keys() const;
+  [[nodiscard]] std::unique_ptr<security::KeyRing> open_ring(ByteSpan keys) const;
   void write_keys(Bytes keys, std::set<std::uint32_t> needed);
   void write_superblock();
   void say(const std::string& line) const {
@@ -49,7 +50,8 @@ RestoreResult Restore::run() {
   require_chain();
   require_target();
   const Bytes keys = merged_keys();
-  RestoreLog log(options_, chain_.back());
+  const auto ring = open_ring(keys);
+  RestoreLog log(options_, chain_.back(), ring.get());
   log.require_segments();
   contents_ = chain_.back().contents();
   for (const auto& stored : contents_.extents)
@@ -166,6 +168,22 @@ Bytes Restore::merged_keys() const {
       keys = std::move(both.file);
   }
   return keys;
+}
+
+/// Only to find a restore point; nullptr: not needed, or there is no key at all.
+std::unique_ptr<security::KeyRing> Restore::open_ring(ByteSpan keys) const {
+  if (!options_.target.name || keys.empty()) return nullptr;
+  if (!options_.master_key) {
+    if (!manifest().encrypted) return nullptr;
+    throw no_master_key();
+  }
+  try {
+    return security::KeyRing::of_table(keys, *options_.master_key);
+  } catch (const Error& e) {
+    if (e.state != sqlstate::kInvalidAuthorization || !manifest().encrypted) throw;
+  }
+  // That of the backup's time, which has been changed since.
+  return security::KeyRing::of_table(chain_.back().keys(), *options_.master_key);
 }
 
 void Restore::write_keys(Bytes keys, std::set<std::uint32_t> needed) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rustbd/io/executor.h"
+#include "rustbd/security/master_key.h"
 #include "rustbd/txn/backup/backup.h"
 
 namespace rustbd::txn {
@@ -30,7 +31,7 @@ struct RestoreOptions {
   RestoreTarget target;
   io::Disk* to = nullptr;  // an empty directory is its root; nullptr: only look whether it can be done
   io::Random* random = nullptr;
-  const security::KeyRing* keys = nullptr;  // only to find a restore point in a sealed log
+  std::optional<security::MasterKey> master_key;  // only to find a restore point in a sealed log
   std::function<void(std::string_view)> log_line;
 };
 
@@ -46,7 +47,7 @@ struct RestoreResult {
 /// another wal_uuid: archives of the old one and of the new one cannot be taken for each other. Throws Error:
 /// XX001 damaged; 58P01 a file, a parent or a log segment is missing (says which); 22023 the target lies
 /// before the backup's checkpoint, or the directory is not empty; 55000 the log ends before the target, or
-/// a key is missing or another database's; 58030, 53100.
+/// a key is missing or another database's; 28000 another master key; 58030, 53100.
 /// Threads: one, which blocks.
 RestoreResult restore_backup(const RestoreOptions& options);
 

@@ -24,6 +24,14 @@ bool is_commit(log::BatchKind kind) {
 
 }  // namespace
 
+Error no_master_key() {
+  return error(sqlstate::kObjectNotInPrerequisiteState,
+               "a restore point of an encrypted database can be found with its master key only")
+      .with_hint(
+          "Set RUSTBD_ENCRYPTION_ENABLED and RUSTBD_ENCRYPTION_KEY_SOURCE, or give the position that "
+          "rustbd_create_restore_point() returned.");
+}
+
 Error missing_key(std::uint32_t id) {
   return error(sqlstate::kObjectNotInPrerequisiteState,
                "the log is sealed with encryption key {}, which is in no table of keys", id)
@@ -32,8 +40,13 @@ Error missing_key(std::uint32_t id) {
           "directory's wal/ in the data directory: name them with --archive.");
 }
 
-RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup)
-    : options_(options), backup_(backup), manifest_(backup.manifest()), geometry_(manifest_.segment_bytes) {
+RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup,
+                       const security::KeyRing* keys)
+    : options_(options),
+      backup_(backup),
+      manifest_(backup.manifest()),
+      geometry_(manifest_.segment_bytes),
+      keys_(keys) {
   find_archived();
 }
 
@@ -122,8 +135,8 @@ void RestoreLog::run(RestoreResult& result) {
   const auto made = options_.to->make_directory(kLogDirectory);
   require_backup(made, "make", kLogDirectory);
   write_own();
-  log::LogReader reader(*options_.to, kLogDirectory, geometry_, options_.keys);
-  if (options_.keys == nullptr) reader.leave_sealed();
+  log::LogReader reader(*options_.to, kLogDirectory, geometry_, keys_);
+  if (keys_ == nullptr) reader.leave_sealed();
   reader.seek(manifest_.checkpoint);
   found_.end = manifest_.checkpoint;
   // Batches that begin before the newest segment that is there can be read: the rest may lack its end.
@@ -149,12 +162,7 @@ bool RestoreLog::is_beyond(const log::BatchView& batch) const {
 
 bool RestoreLog::is_named(log::LogReader& reader, const log::BatchView& batch) const {
   if (!options_.target.name) return false;
-  if ((batch.header.flags & log::kFlagEncrypted) != 0 && options_.keys == nullptr)
-    throw error(sqlstate::kObjectNotInPrerequisiteState,
-                "a restore point of an encrypted database can be found with its master key only")
-        .with_hint(
-            "Set RUSTBD_ENCRYPTION_ENABLED and RUSTBD_ENCRYPTION_KEY_SOURCE, or give the position that "
-            "rustbd_create_restore_point() returned.");
+  if ((batch.header.flags & log::kFlagEncrypted) != 0 && keys_ == nullptr) throw no_master_key();
   return restore_point_name(reader, batch) == *options_.target.name;
 }
 
@@ -170,6 +178,8 @@ bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
       return options_.target.lsn && found_.end >= *options_.target.lsn;
     }
     if (outcome == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
+    if (outcome == log::ReadOutcome::kDamaged && reader.missing_key() != 0)
+      throw missing_key(reader.missing_key());
     if (outcome != log::ReadOutcome::kBatch)
       throw error(sqlstate::kDataCorrupted, "the log cannot be read behind {}: {}",
                   TransactionSystem::lsn_text(found_.end), reader.problem());

@@ -14,10 +14,13 @@ namespace rustbd::txn {
 
 /// 55000: the log is sealed with a key that is in no table of keys.
 [[nodiscard]] Error missing_key(std::uint32_t id);
+/// 55000: a restore point is looked for in a sealed log.
+[[nodiscard]] Error no_master_key();
 
 class RestoreLog {
  public:
-  RestoreLog(const RestoreOptions& options, const BackupReader& backup);
+  /// `keys`: only to find a restore point in a sealed log.
+  RestoreLog(const RestoreOptions& options, const BackupReader& backup, const security::KeyRing* keys);
 
   /// Whether the segments that the target needs are there, as far as their names and headers tell.
   void require_segments() const;
@@ -50,6 +53,7 @@ class RestoreLog {
   const BackupReader& backup_;
   const BackupManifest& manifest_;
   const log::Geometry geometry_;
+  const security::KeyRing* const keys_;
   std::map<std::uint64_t, Archived> archived_;  // by segment; of this log
   std::unique_ptr<io::File> file_;              // being written
   std::uint64_t file_number_ = 0;
