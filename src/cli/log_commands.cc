@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 
 #include "rustbd/base/error.h"
 #include "rustbd/catalog/store.h"
@@ -12,10 +13,12 @@
 #include "rustbd/cli/commands.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/log_reader.h"
+#include "rustbd/log/segments.h"
 #include "rustbd/server/data_directory.h"
 #include "rustbd/server/embedded.h"
 #include "rustbd/server/overlay_disk.h"
 #include "rustbd/storage/pages/storage.h"
+#include "rustbd/txn/cut_log.h"
 #include "rustbd/txn/log_decoder.h"
 #include "rustbd/txn/transaction_system.h"
 
@@ -48,19 +51,6 @@ std::string time_text(std::uint64_t wall_us) {
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900, parts.tm_mon + 1,
                      parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, wall_us % 1'000'000);
 }
-
-/// Where the kept log begins, and its geometry.
-struct LogPlace {
-  explicit LogPlace(io::Disk& disk) {
-    const auto state = storage::read_database_state(disk);
-    if (!state) throw error(sqlstate::kDataCorrupted, "all copies of the superblock are damaged");
-    geometry = log::Geometry(state->log_segment_bytes);
-    checkpoint = state->positions.lsn.is_none() ? geometry.first_batch(0) : state->positions.lsn;
-    kept = state->log_keep_lsn.is_none() ? checkpoint : std::min(state->log_keep_lsn, checkpoint);
-  }
-  log::Geometry geometry;
-  Lsn kept, checkpoint;
-};
 
 /// The tables of a directory as the last checkpoint left them, or as recovery would; for names and layouts.
 class Tables {
@@ -232,7 +222,7 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
     const auto lock = disk.lock(storage::kLockFileName);
     return !lock && lock.error() == io::IoFailure::kBusy;
   }();
-  const LogPlace place(disk);
+  const txn::LogPlace place(disk);
   const auto encryption = server::encryption_options(server::config_of(options.data));
   const auto keys = server::open_keys(environment, encryption);
   std::string why, no_names;
@@ -262,10 +252,10 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
 /// Batches at or behind `at` that can still be read, wherever they begin; and what goes with them.
 struct Dropped {
   std::vector<std::string> batches;
-  std::vector<Lsn> segments;  // whole files, ascending
+  std::size_t segments = 0;  // whole files
 };
 
-Dropped find_dropped(io::Disk& disk, const LogPlace& place, Lsn at) {
+Dropped find_dropped(io::Disk& disk, const txn::LogPlace& place, Lsn at) {
   Dropped out;
   const auto listed = disk.list(kLogDirectory);
   if (!listed) throw error(sqlstate::kIoError, "the log cannot be listed: {}", io::to_text(listed.error()));
@@ -281,7 +271,7 @@ Dropped find_dropped(io::Disk& disk, const LogPlace& place, Lsn at) {
   reader.leave_sealed();
   for (const std::uint64_t number : numbers) {
     const Lsn first = place.geometry.first_lsn(number);
-    if (number != home) out.segments.push_back(first);
+    if (number != home) ++out.segments;
     const auto file =
         disk.open(fmt::format("{}/{}", kLogDirectory, log::segment_name(first)), {.read_only = true});
     if (!file) continue;
@@ -304,57 +294,46 @@ Dropped find_dropped(io::Disk& disk, const LogPlace& place, Lsn at) {
   return out;
 }
 
-void require(const io::IoResult<>& done, std::string_view what) {
-  if (!done) throw error(sqlstate::kIoError, "could not {}: {}", what, io::to_text(done.error()));
-}
-
-/// Newer segments first, so that no gap can be mistaken for a lost one if this is cut short.
-void cut_log(io::Disk& disk, const LogPlace& place, Lsn at, const Dropped& dropped) {
-  for (auto segment = dropped.segments.rbegin(); segment != dropped.segments.rend(); ++segment) {
-    require(disk.remove(fmt::format("{}/{}", kLogDirectory, log::segment_name(*segment))),
-            "remove a segment");
-    require(disk.sync_directory(kLogDirectory), "sync the log's directory");
-  }
-  const Lsn first = place.geometry.first_lsn(place.geometry.segment_of(at));
-  auto file = disk.open(fmt::format("{}/{}", kLogDirectory, log::segment_name(first)), {});
-  if (!file) throw error(sqlstate::kIoError, "could not open the log: {}", io::to_text(file.error()));
-  const auto size = (*file)->size();
-  if (!size) throw error(sqlstate::kIoError, "could not read the log: {}", io::to_text(size.error()));
-  const std::uint64_t begin = at.raw() - first.raw();
-  if (begin < *size) {
-    const Bytes zeros(*size - begin);
-    require((*file)->write(begin, zeros), "write the log");
-  }
-  require((*file)->datasync(), "sync the log");
+/// Of log files behind the cut in the archive that is configured; empty: none.
+std::string archived_behind(const LogTruncateOptions& options, const txn::LogPlace& place, Lsn at) {
+  const std::string archive = server::config_of(options.data).text("wal.archive_to");
+  if (archive.empty() || !std::filesystem::is_directory(archive)) return {};
+  const auto all = log::list_segments(*io::make_real_disk(archive), ".");
+  if (!all) throw error(sqlstate::kIoError, "\"{}\" cannot be listed: {}", archive, io::to_text(all.error()));
+  for (const Lsn first : *all)
+    if (place.geometry.segment_of(first) >= place.geometry.segment_of(at))
+      return fmt::format("the archive \"{}\" has the log from {} on", archive, lsn_text(first));
+  return {};
 }
 
 int truncate(const LogTruncateOptions& options, io::Disk& disk) {
   const auto lock = disk.lock(storage::kLockFileName);
   if (!lock && lock.error() == io::IoFailure::kBusy)
     throw error(sqlstate::kObjectInUse, "data directory is in use by another server");
-  const LogPlace place(disk);
+  const txn::LogPlace place(disk);
   const Lsn at = parse_lsn(options.at);
-  if (at < place.checkpoint)
-    throw error(sqlstate::kInvalidParameterValue, "the last checkpoint needs the log up to {}",
-                lsn_text(place.checkpoint));
-  log::LogReader reader(disk, kLogDirectory, place.geometry);
-  reader.leave_sealed();
-  reader.seek(place.kept);
-  while (reader.position() < at && reader.next() == log::ReadOutcome::kBatch) {}
-  if (reader.position() != at) {
-    throw error(sqlstate::kInvalidParameterValue, "no batch begins at {}; the log can be read up to {}",
-                lsn_text(at), lsn_text(reader.position()));
-  }
+  txn::require_position(disk, place, at);
+  const std::string archived = archived_behind(options, place, at);
   const Dropped dropped = find_dropped(disk, place, at);
   for (const auto& line : dropped.batches) fmt::print("drops {}\n", line);
   fmt::print("{} batches that can be read and everything damaged between them; {} whole segments\n",
-             dropped.batches.size(), dropped.segments.size());
+             dropped.batches.size(), dropped.segments);
+  if (!archived.empty()) fmt::print("{}\n", archived);
   if (!options.really_drop) {
     fmt::print("nothing was changed; with --drop the log ends at {}\n", lsn_text(at));
     return kOk;
   }
-  cut_log(disk, place, at, dropped);
-  fmt::print("the log ends at {}\n", lsn_text(at));
+  if (!archived.empty())
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "{}: with a backup it may restore what would be given up here. If not, give wal.archive_to a "
+                "new directory first",
+                archived);
+  txn::cut_log(disk, *io::make_system_random(), place, at);
+  fmt::print("the log ends at {} and goes on as another one: make a full backup after the next start{}\n",
+             lsn_text(at),
+             server::config_of(options.data).text("wal.archive_to").empty()
+                 ? ""
+                 : ", and give wal.archive_to a new directory");
   return kOk;
 }
 

@@ -2,8 +2,12 @@
 import hashlib
 import json
 import os
+import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
+import time
 import urllib.request
 
 import harness
@@ -11,8 +15,8 @@ import harness
 PLAIN = {"RUSTBD_STORAGE_COMPRESSION": "none"}  # the test looks for the text of a row
 
 
-def rustbd(*arguments):
-    return subprocess.run([harness.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=300)
+def rustbd(*arguments, env=None):
+    return subprocess.run([harness.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})})
 
 
 def flip_behind(path, text: bytes, every=True):
@@ -282,3 +286,41 @@ def test_damage_in_the_middle_of_the_log(context):
         server.sql("insert into t values (9, 'and on')")
         server.stop()
         assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+
+
+def test_a_cut_log_is_another_one(context):
+    """What `log truncate` gives up comes back from no archive, and what comes after it is not lost silently."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    try:
+        for name in ("archive", "second"):
+            (top / name).mkdir()
+        with harness.Rustbd(top / "data", env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", "RUSTBD_WAL_ARCHIVE_TO": str(top / "archive")}) as server:
+            server.sql("create table t (i int, t text)")
+            rustbd("backup", "--to", top / "backup", "-h", "127.0.0.1", "-p", server.port, "-U", "postgres")
+            server.sql("insert into t values (1, 'kept')")
+            time.sleep(0.1)  # an idle log writes a PAD: the position lies behind it
+            at = server.sql("select pg_current_wal_lsn()")
+            for _ in range(3):
+                server.sql("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, 10000) i")
+            harness.wait_until(lambda: len(list((top / "archive").glob("*.wal"))) >= 2, "segments in the archive")
+            server.kill()
+            cut = ["log", "truncate", "--data", server.data, "--at", at, "--drop"]
+            refused = rustbd(*cut, env=server.env)
+            assert refused.returncode == 1 and "the archive" in refused.stderr and "new directory" in refused.stderr, refused
+            server.env["RUSTBD_WAL_ARCHIVE_TO"] = str(top / "second")
+            done = rustbd(*cut, env=server.env)
+            assert done.returncode == 0 and "full backup" in done.stdout, done
+            server.start()
+            assert server.sql("select string_agg(t, ',') from t") == "kept"
+            server.sql("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, 10000) i")
+            server.sql("insert into t values (2, 'after')")
+            server.kill()
+        restore = ["restore", "--from", top / "backup", "--to", top / "r", "--archive"]
+        refused = rustbd(*restore, top / "data/wal")
+        assert refused.returncode == 1 and "another log" in refused.stderr, refused
+        done = rustbd(*restore, top / "archive", "--target-lsn", at)
+        assert done.returncode == 0, done
+        with harness.Rustbd(top / "r") as server:
+            assert server.sql("select string_agg(t, ',') from t") == "kept"
+    finally:
+        shutil.rmtree(top, ignore_errors=True)

@@ -7,6 +7,7 @@
 #include "rustbd/txn/backup/reader.h"
 #include "rustbd/txn/backup/restore.h"
 #include "rustbd/txn/backup/restore_point.h"
+#include "rustbd/txn/cut_log.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/testing/test_database.h"
 
@@ -165,6 +166,18 @@ class BackupTest : public ::testing::Test {
     options.master_key = db_.options.encryption.master_key;
     return restore_backup(options);
   }
+  void archive_to(const std::string& name) {
+    db_.options.archive_disk = &db_.disk();
+    db_.options.archive_directory = place(name).directory;
+  }
+  /// The power fails, and the end of the log is given up.
+  void cut_at(Lsn at) {
+    db_.crash();
+    const LogPlace place(db_.disk());
+    require_position(db_.disk(), place, at);
+    cut_log(db_.disk(), db_.executor().random(), place, at);
+    db_.open();
+  }
   TransactionSystem& open_restored() {
     Options options = db_.options;
     options.archive_disk = nullptr;
@@ -296,6 +309,118 @@ TEST_F(BackupTest, AnArchiveWithAnotherDatabasesKeysIsRefused) {
   EXPECT_EQ(state_of([&] { restore({"b"}, {}, {"logs", "wal"}); }), "55000");
   restore({"b"}, {}, {"wal"});
   EXPECT_EQ(rows(open_restored()), rows(db_.system()));
+}
+
+TEST_F(BackupTest, ACutLogGoesOnAsAnotherOneThatNobodyTakesForTheOld) {
+  archive_to("archive");
+  open();
+  insert(10);
+  backup("b");
+  const Lsn at = insert(10, 1000);
+  const auto kept = rows(db_.system());
+  insert(4000, 1000);  // the segment of the cut and others are archived
+  db_.executor().run_for(std::chrono::seconds(1));
+  const auto archived = *log::list_segments(db_.disk(), "archive");
+  ASSERT_GE(archived.size(), 3u);
+  const auto before = db_.system().parts().storage->state().wal_uuid;
+  std::vector<std::string> lines;
+  db_.options.log_line = [&](std::string_view line) { lines.emplace_back(line); };
+  cut_at(at);
+  EXPECT_NE(db_.system().parts().storage->state().wal_uuid, before);
+  EXPECT_EQ(rows(db_.system()), kept);
+  insert(4000, 1000);
+  db_.executor().run_for(std::chrono::seconds(3));
+  EXPECT_EQ(*log::list_segments(db_.disk(), "archive"), archived) << "neither mixed nor written over";
+  EXPECT_TRUE(std::ranges::any_of(
+      lines, [](const std::string& line) { return line.find("another log's file") != std::string::npos; }));
+  EXPECT_EQ(state_of([&] { restore({"b"}, {}, {"archive", "wal"}); }), "55000");
+  EXPECT_EQ(restore({"b"}, {.lsn = at}, {"archive"}).end, at);
+  EXPECT_EQ(rows(open_restored()), kept);
+  restored_.reset();
+  // With a new archive and a new backup everything is as before.
+  db_.crash();
+  archive_to("new archive");
+  db_.open();
+  backup("new");
+  insert(4000, 1000);
+  db_.executor().run_for(std::chrono::seconds(1));
+  ASSERT_GE(log::list_segments(db_.disk(), "new archive")->size(), 3u);
+  restore({"new"}, {}, {"new archive", "wal"});
+  EXPECT_EQ(rows(open_restored()), rows(db_.system()));
+}
+
+// The segment of the cut is not archived yet: the archive has both logs then, one after the other.
+TEST_F(BackupTest, WhatCameAfterACutIsNotRestoredFromABackupBeforeIt) {
+  archive_to("archive");
+  open();
+  insert(10);
+  backup("b");
+  const Lsn at = insert(10);
+  insert(10);
+  cut_at(at);
+  insert(4000, 1000);
+  db_.executor().run_for(std::chrono::seconds(1));
+  ASSERT_GE(log::list_segments(db_.disk(), "archive")->size(), 3u);
+  EXPECT_EQ(state_of([&] { restore({"b"}, {}, {"archive"}); }), "55000");
+  backup("new");
+  insert(2000, 1000);
+  restore({"new"}, {}, {"archive", "wal"});
+  EXPECT_EQ(rows(open_restored()), rows(db_.system()));
+}
+
+TEST_F(BackupTest, ACutThatIsCutShortCanBeRepeated) {
+  open();
+  insert(10);
+  db_.system().checkpoint_blocking();
+  std::vector<std::vector<Seen>> states{rows(db_.system())};
+  insert(10);
+  db_.executor().run_for(std::chrono::milliseconds(50));  // an idle log writes a PAD
+  const Lsn at = db_.system().statistics().log_end;
+  const auto kept = rows(db_.system());
+  for (int i = 0; i < 12; ++i) {
+    states.push_back(rows(db_.system()));
+    insert(300, 1000);
+  }
+  states.push_back(rows(db_.system()));
+  db_.crash();
+  const auto open_copy = [&](const std::string& what) {
+    restored_ = TransactionSystem::open(
+        {to_.get(), &db_.executor().clock(), &db_.executor().random(), &db_.executor()}, db_.options);
+    EXPECT_EQ(restored_->check(), std::vector<std::string>{}) << what;
+    return rows(*restored_);
+  };
+  int crashes = 0;
+  for (std::uint64_t step = 1;; ++step) {
+    SCOPED_TRACE(step);
+    to_ = db_.disk().clone(step);
+    to_->crash_at(step);
+    const LogPlace place(*to_);
+    require_position(*to_, place, at);
+    (void)state_of([&] { cut_log(*to_, db_.executor().random(), place, at); });
+    if (!to_->crashed()) break;
+    ++crashes;
+    to_->restart();
+    const auto crashed = to_->clone(step + 100);
+    try {
+      const auto found = open_copy("as it is");
+      EXPECT_TRUE(std::ranges::find(states, found) != states.end()) << found.size() << " rows";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.state, sqlstate::kDataCorrupted) << e.message;
+    }
+    restored_.reset();
+    to_ = crashed->clone(step + 200);
+    const LogPlace again(*to_);
+    require_position(*to_, again, at);
+    EXPECT_EQ(state_of([&] { cut_log(*to_, db_.executor().random(), again, at); }), "");
+    EXPECT_EQ(open_copy("repeated"), kept);
+    restored_.reset();
+  }
+  EXPECT_GT(crashes, 8);
+  to_->crash();
+  to_->restart();
+  EXPECT_EQ(open_copy("durable"), kept);
+  restored_.reset();
+  to_.reset();
 }
 
 TEST_F(BackupTest, EveryMomentSinceTheCheckpointCanBeRestored) {

@@ -47,7 +47,7 @@ struct RestoreResult {
 /// another wal_uuid: archives of the old one and of the new one cannot be taken for each other. Throws Error:
 /// XX001 damaged; 58P01 a file, a parent or a log segment is missing (says which); 22023 the target lies
 /// before the backup's checkpoint, or the directory is not empty; 55000 the log ends before the target, or
-/// a key is missing or another database's; 28000 another master key; 58030, 53100.
+/// goes on as another one, or a key is missing or another database's; 28000 another master key; 58030, 53100.
 /// Threads: one, which blocks.
 RestoreResult restore_backup(const RestoreOptions& options);
 

@@ -62,9 +62,7 @@ void RestoreLog::find_archived() {
     for (const Lsn first : *all) {
       const std::uint64_t number = geometry_.segment_of(first);
       const std::string path = backup_path(archive.directory, log::segment_name(first));
-      if (geometry_.first_lsn(number) != first || number < geometry_.segment_of(manifest_.end) ||
-          archived_.contains(number))
-        continue;
+      if (geometry_.first_lsn(number) != first || number < geometry_.segment_of(manifest_.end)) continue;
       const auto file = open_file(*archive.disk, path, {.read_only = true});
       Bytes block(log::kSegmentHeaderBytes);
       const auto size = file->size();
@@ -72,8 +70,9 @@ void RestoreLog::find_archived() {
       require_backup(file->read(0, block), "read", path);
       const auto header =
           log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
-      if (header && header->wal_uuid == manifest_.wal_uuid && header->first_lsn == first.raw())
-        archived_.emplace(number, Archived{archive.disk, path});
+      if (!header || header->first_lsn != first.raw()) continue;
+      if (header->wal_uuid == manifest_.wal_uuid) archived_.try_emplace(number, archive.disk, path);
+      else foreign_ = std::max(foreign_, number);
     }
   }
 }
@@ -210,7 +209,17 @@ void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) 
   const RestoreTarget& target = options_.target;
   const bool open_end = !target.lsn && !target.time_us && !target.name;
   const bool quiet = target.time_us && *target.time_us <= std::max(manifest_.ended_us, last_us_);
-  if (open_end || quiet) return;
+  if (quiet) return;
+  // Restored elsewhere, or cut by hand: what came after is not in this log.
+  if (foreign_ != 0 && foreign_ + 1 >= missing)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the log ends at {}, and the archived segment {} is of another log, as after a restore or "
+                "\"rustbd log truncate\"",
+                TransactionSystem::lsn_text(found_.end), segment(foreign_))
+        .with_hint(fmt::format("For what came after take a backup made since. --target-lsn {} restores up to "
+                               "there.",
+                               TransactionSystem::lsn_text(found_.end)));
+  if (open_end) return;
   throw error(sqlstate::kObjectNotInPrerequisiteState, "the log ends at {}, before the target of the restore",
               TransactionSystem::lsn_text(found_.end))
       .with_hint(fmt::format("The log segment {} would be next. Name the directory that holds it with "

@@ -55,6 +55,7 @@ class RestoreLog {
   const log::Geometry geometry_;
   const security::KeyRing* const keys_;
   std::map<std::uint64_t, Archived> archived_;  // by segment; of this log
+  std::uint64_t foreign_ = 0;                   // the last segment of another log in the archives; 0: none
   std::unique_ptr<io::File> file_;              // being written
   std::uint64_t file_number_ = 0;
   std::set<std::uint32_t> key_ids_;

@@ -1,0 +1,28 @@
+// Gives up the end of a stopped directory's log: what `rustbd log truncate` does.
+#pragma once
+
+#include "rustbd/io/disk.h"
+#include "rustbd/io/executor.h"
+#include "rustbd/log/format.h"
+
+namespace rustbd::txn {
+
+/// Where the kept log begins, and its geometry.
+struct LogPlace {
+  /// Throws Error XX001: all copies of the superblock are damaged.
+  explicit LogPlace(io::Disk& disk);
+  log::Geometry geometry;
+  Lsn kept, checkpoint;
+};
+
+/// Throws Error 22023 unless the log can be read from its beginning up to `at`, where a batch begins or
+/// could, and the last checkpoint needs nothing behind it.
+void require_position(io::Disk& disk, const LogPlace& place, Lsn at);
+
+/// The log ends at `at` from now on, and goes on as another one (another wal_uuid), as a restored database's
+/// does: neither an archive nor a restore takes what is given up for what comes in its place. Durable on
+/// return; cut short at any place it can be repeated, and what is given up is the end of the log or nothing.
+/// Throws Error 58030, XX001. @pre require_position(); nobody else has the directory.
+void cut_log(io::Disk& disk, io::Random& random, const LogPlace& place, Lsn at);
+
+}  // namespace rustbd::txn
