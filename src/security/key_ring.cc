@@ -176,6 +176,15 @@ MergedKeys merge_key_tables(ByteSpan older, ByteSpan newer) {
   return {KeyMerge::kDone, twice(encode_table(header, all)), 0};
 }
 
+Bytes only_keys(ByteSpan file, const std::set<std::uint32_t>& ids) {
+  const ByteSpan table = good_copy(file);
+  if (table.empty()) return {};
+  std::vector<TableEntry> kept;
+  for (const auto& [id, entry] : entries_of(table))
+    if (ids.contains(id)) kept.push_back(entry);
+  return twice(encode_table(load<TableHeader>(table.data()), kept));
+}
+
 std::vector<std::uint32_t> key_ids(ByteSpan file) {
   const ByteSpan table = good_copy(file);
   std::vector<std::uint32_t> ids;
@@ -196,6 +205,10 @@ std::unique_ptr<KeyRing> KeyRing::open(const io::Environment& environment, const
                                        Cipher cipher, bool make) {
   std::unique_ptr<KeyRing> ring{new KeyRing{environment, master}};
   ring->read(make);
+  if (ring->has_many()) {
+    ring->rotate(cipher);
+    return ring;
+  }
   ring->replace([&] { ring->add(cipher); }, [&] { ring->publish_newest(); },
                 [&] { ring->entries_.pop_back(); });
   return ring;
@@ -481,11 +494,18 @@ std::vector<KeyInfo> KeyRing::keys() const {
   const std::lock_guard lock(mutex_);
   std::vector<KeyInfo> out;
   for (const Entry& entry : entries_) {
-    if (find(entry.key->id()) == nullptr) continue;  // destroyed; or a rotation is still writing it
+    const std::uint16_t index = entry.key->index();
+    // Destroyed; or a rotation is still writing it. As find() has it, without a search: there may be many.
+    if (at(index) != entry.key.get() || gone_[index].load(std::memory_order_acquire)) continue;
     out.push_back({entry.key->id(), entry.key->cipher(), entry.state, entry.key->created_us(),
                    entry.key.get() == current_.load()});
   }
   return out;
+}
+
+bool KeyRing::has_many() const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::count(entries_, false, &Entry::gone) >= static_cast<std::ptrdiff_t>(kKeysMany);
 }
 
 Lsn KeyRing::log_end(const DataKey& key) const {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,7 +24,9 @@
 namespace rustbd::security {
 
 inline constexpr const char* kKeyFileName = "keys.tab";
-inline constexpr std::size_t kKeysMax = 4096;  // of one run, the destroyed ones included
+inline constexpr std::size_t kKeysMax = 32768;  // of one run, the destroyed ones included
+/// From so many on a start makes all earlier ones retire, so that they go before there are too many.
+inline constexpr std::size_t kKeysMany = 3072;
 
 enum class KeyState : std::uint8_t {
   kActive = 1,    // seals, or has sealed what may stay as it is
@@ -55,6 +58,9 @@ struct MergedKeys {
 /// key is the same if id, cipher and time of creation are, which its wrapping authenticates and which another
 /// master key leaves as they are.
 MergedKeys merge_key_tables(ByteSpan older, ByteSpan newer);
+
+/// Of a keys.tab that is good those keys; needs no master key.
+Bytes only_keys(ByteSpan file, const std::set<std::uint32_t>& ids);
 
 /// Threads: any. Errors: 58030 and 53100 the file cannot be read or written, XX001 it is damaged, 28000 the
 /// master key is another one, 55000 it is missing or full.
@@ -90,6 +96,7 @@ class KeyRing {
   void destroy(std::span<const std::uint32_t> ids);
   /// Those that find() finds.
   [[nodiscard]] std::vector<KeyInfo> keys() const;
+  [[nodiscard]] bool has_many() const;  // kKeysMany
 
   /// The log of this run begins at `lsn`: what the keys of earlier ones have sealed lies before.
   void set_log_start(Lsn lsn) { log_start_.store(lsn.raw(), std::memory_order_release); }

@@ -163,6 +163,21 @@ TEST_F(KeyRingTest, KeysOfAnotherDatabaseAreTold) {
   }
 }
 
+TEST_F(KeyRingTest, AStartWithVeryManyMakesThemRetire) {
+  auto ring = open(true);
+  for (std::size_t keys = 1; keys < kKeysMany - 1; ++keys) ring->rotate(Cipher::kNone);
+  ring = open(false);
+  EXPECT_EQ(ring->keys().back().state, KeyState::kActive);
+  EXPECT_TRUE(ring->has_many());
+  const std::uint32_t before = ring->current()->id();
+  ring = open(false);
+  EXPECT_EQ(ring->keys().size(), kKeysMany + 1) << "it is no reason to refuse the start";
+  EXPECT_EQ(ring->retiring().size(), kKeysMany);
+  EXPECT_EQ(ring->retiring().back()->id(), before);
+  const Bytes file = disk_.content(kKeyFileName);
+  EXPECT_EQ(key_ids(only_keys(file, {3, before, 100'000})), (std::vector<std::uint32_t>{3, before}));
+}
+
 /// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
 // A checkpoint that ends while a rotation writes the file asks for each key that is listed.
 TEST_F(KeyRingTest, AKeyIsListedWhenItCanBeFound) {

@@ -214,7 +214,9 @@ void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end
     ++start.timeline;
   }
   start.last_ts = CommitTimestamp{last_ts};
-  if (storage->keys() != nullptr) storage->keys()->set_log_start(start.first);
+  // Its whole segment: the archive holds the log from a segment's beginning on.
+  if (storage->keys() != nullptr)
+    storage->keys()->set_log_start(geometry.first_lsn(geometry.segment_of(start.first)));
   log::LogOptions log_options;
   log_options.segment_bytes = geometry.segment_bytes();
   log_options.ring_bytes = std::min(options.log_ring_bytes, geometry.segment_bytes() / 2);

@@ -289,7 +289,11 @@ struct SystemParts final : storage::CheckpointSource {
   bool wait_durable(Lsn lsn) override;
   Lsn log_keep_lsn() override;
   /// The archive's copies are for later: all log counts as asked for, so that no key that sealed some goes.
-  Lsn log_kept_from() override { return options.archive_disk != nullptr ? Lsn{1} : log->kept_from(); }
+  /// Where there are very many, those go that are in the archive's keys.tab: all that archived log has.
+  Lsn log_kept_from() override {
+    const bool all = options.archive_disk != nullptr && !storage->keys()->has_many();
+    return all ? Lsn{1} : log->kept_from();
+  }
   void finished(bool durable, Lsn log_keep, const std::string& why) override;
   void restore(storage::SnapshotRecord kind, ByteSpan body) override;
   void restore_purge(ByteReader& in);

@@ -128,6 +128,9 @@ void TransactionSystem::close() {
     const bool dropped = parts.drop_step();
     if (parts.collect_garbage() == 0 && !dropped) break;
   }
+  // Keys go with the second checkpoint that finds them unused: short runs must let them go, too.
+  if (const auto* keys = parts.storage->keys(); keys != nullptr && keys->has_many())
+    (void)parts.storage->checkpoint(storage::CheckpointTrigger::kRequest);
   const auto result = parts.storage->close(true);
   parts.log->stop();
   if (!result.durable && parts.options.log_line)

@@ -311,6 +311,35 @@ TEST_F(BackupTest, AnArchiveWithAnotherDatabasesKeysIsRefused) {
   EXPECT_EQ(rows(open_restored()), rows(db_.system()));
 }
 
+// A directory that has been started very often, and the archive that keeps all the keys.
+TEST_F(BackupTest, VeryManyKeysGoAndTheArchiveHasThem) {
+  db_.options.encryption.master_key = security::MasterKey{security::KeyBytes{std::byte{1}, std::byte{2}}};
+  archive_to("archive");
+  open();
+  insert(50);
+  backup("b");
+  db_.close();
+  {
+    const auto ring = security::KeyRing::open(
+        {&db_.disk(), &db_.executor().clock(), &db_.executor().random(), &db_.executor()},
+        *db_.options.encryption.master_key, security::Cipher::kNone, false);
+    while (!ring->has_many()) ring->rotate(security::Cipher::kNone);
+  }
+  for (int start = 0; start < 3; ++start) {
+    db_.open();
+    insert(50);
+    db_.executor().run_for(std::chrono::seconds(5));
+    db_.close();
+  }
+  EXPECT_LT(security::key_ids(db_.disk().content("keys.tab")).size(), 10u);
+  EXPECT_GT(security::key_ids(db_.disk().content("archive/keys.tab")).size(), security::kKeysMany);
+  db_.open();
+  const auto expected = rows(db_.system());
+  restore({"b"}, {}, {"archive", "wal"});
+  EXPECT_LT(security::key_ids(to_->content("keys.tab")).size(), 20u);
+  EXPECT_EQ(rows(open_restored()), expected);
+}
+
 TEST_F(BackupTest, ACutLogGoesOnAsAnotherOneThatNobodyTakesForTheOld) {
   archive_to("archive");
   open();

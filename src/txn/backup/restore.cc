@@ -191,6 +191,13 @@ void Restore::write_keys(Bytes keys, std::set<std::uint32_t> needed) {
   const auto ids = security::key_ids(keys);
   for (const std::uint32_t id : needed)
     if (!std::ranges::binary_search(ids, id)) throw missing_key(id);
+  if (ids.size() >= security::kKeysMany) {  // an archive's table loses none
+    if (manifest().encrypted) {
+      const auto own = security::key_ids(chain_.back().keys());
+      needed.insert(own.begin(), own.end());
+    }
+    keys = security::only_keys(keys, needed);
+  }
   require_backup(io::replace_file(*options_.to, security::kKeyFileName, keys), "write",
                  security::kKeyFileName);
 }
