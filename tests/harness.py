@@ -1,6 +1,7 @@
 """Servers for tests: a RustBD, or a PostgreSQL to compare with, each with its own directory and port."""
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -44,14 +45,15 @@ def psql(port: int, sql: str, *options: str, user="postgres", check=True, timeou
 
 class Rustbd:
     """A server process. `with Rustbd(dir) as server:` or start() and stop() or kill(). `socket_dir`: it listens on a Unix-domain socket
-    there too."""
+    there too. `open_files`: its soft and hard limit of file descriptors."""
 
-    def __init__(self, data=None, *flags: str, env=None, socket_dir=None):
+    def __init__(self, data=None, *flags: str, env=None, socket_dir=None, open_files=None):
         self.own = data is None
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="rustbd-"))
         self.flags = list(flags)
         self.env = env or {}
         self.socket_dir = socket_dir
+        self.open_files = open_files
         self.port = self.http = 0
         self.process = None
         self.log_path = pathlib.Path(str(self.data) + ".log")
@@ -62,7 +64,8 @@ class Rustbd:
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [binary(), "serve", "--data", str(self.data), "--insecure", "--listen", listen, "--http", f"127.0.0.1:{self.http}", *self.flags],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.env},
+            preexec_fn=self.open_files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, self.open_files)))
         log.close()
         if wait:
             self.wait_ready(seconds)

@@ -23,7 +23,8 @@ enum class IoFailure : std::uint8_t {
   kBusy,
   kDenied,
   kChecksum,
-  kShort
+  kShort,
+  kNoResources,  // of the process or the kernel, not of the disk: it may work later
 };
 std::string_view to_text(IoFailure failure);
 template <class T = void>

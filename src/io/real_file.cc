@@ -26,6 +26,7 @@ std::string_view to_text(IoFailure failure) {
     case IoFailure::kDenied: return "permission denied";
     case IoFailure::kChecksum: return "checksum mismatch";
     case IoFailure::kShort: return "unexpected end of file";
+    case IoFailure::kNoResources: return "too many open files, or no memory in the kernel";
   }
   return "unknown failure";
 }
@@ -43,12 +44,20 @@ IoFailure failure_of(int error_number) {
     case EROFS: return IoFailure::kDenied;
     case EWOULDBLOCK:
     case EBUSY: return IoFailure::kBusy;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM: return IoFailure::kNoResources;
     default: return IoFailure::kDevice;
   }
 }
 
 namespace {
 std::unexpected<IoFailure> last_failure() { return std::unexpected{failure_of(errno)}; }
+// What was to become durable may be lost, whatever the reason: nothing that may work later.
+std::unexpected<IoFailure> sync_failure(int error_number) {
+  const IoFailure why = failure_of(error_number);
+  return std::unexpected{why == IoFailure::kNoResources ? IoFailure::kDevice : why};
+}
 
 class FlockLock final : public FileLock {
  public:
@@ -97,7 +106,7 @@ IoResult<> RealFile::write(std::uint64_t offset, std::span<const std::byte> from
 
 IoResult<> RealFile::datasync() {
   if (::fdatasync(fd_) != 0)
-    return last_failure();  // EINTR included: nothing is known then, and it is never retried
+    return sync_failure(errno);  // EINTR included: nothing is known then, and it is never retried
   return {};
 }
 
@@ -108,7 +117,7 @@ IoResult<> RealFile::write_durable(std::uint64_t offset, std::span<const std::by
     const ssize_t n = ::pwritev2(fd_, &part, 1, static_cast<off_t>(offset), RWF_DSYNC);
     if (n < 0 && errno == EOPNOTSUPP)
       return File::write_durable(offset, from);  // an old kernel or file system
-    if (n < 0) return last_failure();            // EINTR included, as for datasync
+    if (n < 0) return sync_failure(errno);       // EINTR included, as for datasync
     if (n == 0) return std::unexpected{IoFailure::kNoSpace};
     from = from.subspan(static_cast<std::size_t>(n));
     offset += static_cast<std::uint64_t>(n);
@@ -172,7 +181,7 @@ IoResult<> RealDisk::sync_directory(const std::string& path) {
   const int result = ::fsync(fd);
   const int error_number = errno;
   ::close(fd);
-  if (result != 0) return std::unexpected{failure_of(error_number)};
+  if (result != 0) return sync_failure(error_number);
   return {};
 }
 

@@ -396,6 +396,43 @@ TEST(Log, FullDiskRefusesWritesAndARecycledSegmentLetsThemGoOn) {
                                      rig.attempted.end()));
 }
 
+TEST(Log, WithoutDescriptorsTheSegmentsAheadAreUsedAndThenItGoesOn) {
+  for (const bool recycles : {false, true}) {
+    Rig rig{21};
+    ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
+    while (kGeometry.segment_of(rig.writer->tail()) < 3) ASSERT_TRUE(rig.commit(std::string(500, 'x')));
+    rig.executor.run_for(std::chrono::milliseconds{100});
+    for (int round = 0; round < 3; ++round) {
+      const std::uint64_t began = kGeometry.segment_of(rig.writer->tail());
+      rig.disk.set_faults({.no_descriptors = 1'000'000});
+      if (recycles) rig.writer->set_keep_lsn(rig.writer->durable_lsn());
+      while (rig.commit(std::string(500, 'x'))) ASSERT_LT(rig.attempted.size(), 1000u);
+      EXPECT_EQ(rig.last_status, ReserveStatus::kNoSpace);
+      EXPECT_TRUE(rig.writer->short_of_resources());
+      EXPECT_FALSE(rig.writer->out_of_space());
+      EXPECT_GE(kGeometry.segment_of(rig.writer->tail()), began + 1);
+      EXPECT_EQ(rig.acknowledged_ts, rig.attempted.size());
+      rig.executor.run_for(std::chrono::milliseconds{500});
+      rig.disk.set_faults({.no_descriptors = 300'000});  // it fails in the middle too
+      for (int i = 0; i < 30; ++i) {
+        rig.executor.run_for(std::chrono::seconds{5});
+        ASSERT_TRUE(rig.commit(std::string(1500, 'y')));
+      }
+      EXPECT_TRUE(rig.fatal.empty());
+    }
+    EXPECT_EQ(rig.registry->expose().find("rustbd_wal_segment_failures_total 0"), std::string::npos);
+    rig.disk.set_faults({});
+    if (recycles) rig.writer->set_keep_lsn(rig.writer->durable_lsn());
+    rig.executor.run_for(std::chrono::seconds{1});
+    EXPECT_LE(list_segments(rig.disk, "wal")->size(), recycles ? 5u : 1000u) << "none is forgotten";
+    rig.close();
+    if (recycles) continue;
+    std::vector<Batch> read;
+    EXPECT_EQ(rig.read_all(kGeometry.first_batch(0), read), ReadOutcome::kEnd);
+    EXPECT_EQ(read, rig.attempted);
+  }
+}
+
 TEST(Log, OldSegmentsAreRecycledOrRemoved) {
   Rig rig{9};
   ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));

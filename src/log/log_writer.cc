@@ -45,7 +45,10 @@ LogWriter::Metrics::Metrics(metrics::Registry& registry)
     : bytes(registry.counter("rustbd_wal_bytes_total", "Bytes of batches made durable in the log")),
       sync_seconds(registry.histogram("rustbd_wal_fsync_seconds", "Time of one write and sync of the log")),
       group_size(registry.histogram("rustbd_wal_group_size", "Batches made durable by one sync",
-                                    metrics::exponential_bounds(1, 2, 12))) {}
+                                    metrics::exponential_bounds(1, 2, 12))),
+      shortages(registry.counter("rustbd_wal_segment_failures_total",
+                                 "Attempts to make a log segment ahead that failed: no disk space, or too "
+                                 "many open files")) {}
 
 LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
                      const LogStart& start)
@@ -76,7 +79,8 @@ LogWriter::LogWriter(const io::Environment& environment, metrics::Registry& regi
                                           [this] {
                                             wake_space_waiters();
                                             if (segments_->broken()) wake_log_thread();
-                                          }});
+                                          },
+                                          options_.log_line, &metrics_.shortages});
   if (options_.archive_disk != nullptr) {
     archiver_ = std::make_unique<Archiver>(
         environment_, registry,
@@ -147,7 +151,7 @@ ReserveOutcome LogWriter::reserve(std::uint64_t bytes, Reservation* reservation,
   bytes = Geometry::padded(bytes);
   std::lock_guard lock{place_mutex_};  // whoever changes what is asked here wakes the waiters under it
   if (failed()) return {ReserveStatus::kFailed, {}};
-  const bool no_space = segments_->out_of_space();
+  const bool no_space = segments_->shortage() != SegmentStore::Shortage::kNone;
   std::uint64_t room = (segments_->prepared_until() + 1) * geometry_.payload_bytes();
   if (no_space && !essential) room -= geometry_.payload_bytes();
   const std::uint64_t end = tail_ + reserved_ + bytes;
@@ -370,9 +374,7 @@ io::IoResult<> LogWriter::write_blocks(std::uint64_t from, std::uint64_t to) {
 }
 
 io::IoResult<> LogWriter::enter_segment(std::uint64_t number) {
-  auto file = segments_->take(number);
-  if (!file) return std::unexpected{file.error()};
-  file_ = std::move(*file);
+  file_ = segments_->take(number);
   file_segment_ = number;
   SegmentHeader header{};
   header.first_lsn = geometry_.first_lsn(number).raw();

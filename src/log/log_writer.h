@@ -64,7 +64,7 @@ struct LogStart {
 enum class ReserveStatus : std::uint8_t {
   kReserved,
   kWait,     // the ring is full: await the token, try again
-  kNoSpace,  // no room for another segment: the statement fails with 53100
+  kNoSpace,  // no room for another segment: the statement fails with 53100 (or 53000, see short_of_resources)
   kFailed,   // the log is dead: 58030
 };
 struct ReserveOutcome {
@@ -136,7 +136,11 @@ class LogWriter {
   io::WaitToken durable(Lsn end);
   [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
   /// True while no further segment can be made for lack of disk space.
-  [[nodiscard]] bool out_of_space() const { return segments_->out_of_space(); }
+  [[nodiscard]] bool out_of_space() const { return segments_->shortage() == SegmentStore::Shortage::kSpace; }
+  /// Likewise of file descriptors or kernel memory.
+  [[nodiscard]] bool short_of_resources() const {
+    return segments_->shortage() == SegmentStore::Shortage::kResources;
+  }
 
   /// Everything before `keep` may be recycled (I12). Called after the superblock that says so is durable.
   void set_keep_lsn(Lsn keep) { segments_->set_keep(keep); }
@@ -172,6 +176,7 @@ class LogWriter {
     metrics::Counter& bytes;
     metrics::Histogram& sync_seconds;
     metrics::Histogram& group_size;
+    metrics::Counter& shortages;
   };
   LogWriter(const io::Environment& environment, metrics::Registry& registry, LogOptions options,
             const LogStart& start);

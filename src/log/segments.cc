@@ -1,5 +1,7 @@
 #include "rustbd/log/segments.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -14,7 +16,7 @@ namespace rustbd::log {
 namespace {
 constexpr char kSegmentMagic[8] = {'R', 'U', 'S', 'T', 'B', 'D', 'W', 'L'};
 constexpr std::size_t kZeroBytes = 1u << 20;
-constexpr std::chrono::seconds kRetryAfterNoSpace{1};
+constexpr std::chrono::milliseconds kRetryAfterNoSpace{1000}, kRetryAfterNoResources{100};
 
 Blocks zeroed_blocks(std::size_t bytes) {
   Blocks blocks = make_blocks(bytes);
@@ -108,6 +110,7 @@ io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
       if (const auto removed = disk.remove(path(number)); !removed) return removed;
     } else {
       if (const auto zeroed = zero_header(path(number)); !zeroed) return zeroed;
+      if (const auto opened = open_ready(number); !opened) return opened;
       first_found = true;
       prepared_until_ = number;
     }
@@ -115,6 +118,7 @@ io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
   if (!first_found) {
     // Not filled with zeros: start-up must not wait for 64 MiB. Syncs in this one segment cost a little more.
     if (const auto made = make_new(path(first), false); !made) return made;
+    if (const auto opened = open_ready(first); !opened) return opened;
     prepared_until_ = first;
   }
   return disk.sync_directory(options_.directory);
@@ -151,8 +155,7 @@ io::IoResult<> SegmentStore::make_new(const std::string& to, bool zeros) {
       if (const auto filled = fill_with_zeros(**file); !filled) return filled;
     }
     if (const auto synced = (*file)->datasync(); !synced) return synced;
-    if (const auto renamed = disk.rename(unfinished, to); !renamed) return renamed;
-    return disk.sync_directory(options_.directory);
+    return disk.rename(unfinished, to);
   };
   const auto made = make();
   if (!made && disk.exists(unfinished)) (void)disk.remove(unfinished);  // give the room back at once
@@ -172,21 +175,64 @@ bool SegmentStore::is_kept(const Old& old) const {
   return age < options_.retention_us && (options_.retention_bytes == 0 || since <= options_.retention_bytes);
 }
 
-std::optional<std::uint64_t> SegmentStore::take_unkept() {
+std::optional<SegmentStore::Old> SegmentStore::take_unkept() {
   std::lock_guard lock{mutex_};
   if (old_.empty() || is_kept(old_.front())) return std::nullopt;
-  const std::uint64_t number = old_.front().number;
+  const Old old = old_.front();
   old_.pop_front();
-  return number;
+  return old;
+}
+
+// Gives a file the name; not durably yet.
+io::IoResult<> SegmentStore::make(std::uint64_t number) {
+  const auto unkept = take_unkept();
+  if (!unkept) return make_new(path(number), options_.preallocate_zeros);
+  auto done = zero_header(path(unkept->number));
+  if (done) done = environment_.disk->rename(path(unkept->number), path(number));
+  if (done) return done;
+  std::lock_guard lock{mutex_};
+  old_.push_front(*unkept);
+  return done;
+}
+
+io::IoResult<> SegmentStore::open_ready(std::uint64_t number) {
+  auto file = environment_.disk->open(path(number), {.direct = true});
+  if (!file) return std::unexpected{file.error()};
+  std::lock_guard lock{mutex_};
+  ready_[number] = std::move(*file);
+  return {};
 }
 
 io::IoResult<> SegmentStore::prepare(std::uint64_t number) {
-  if (const auto unkept = take_unkept()) {
-    if (const auto zeroed = zero_header(path(*unkept)); !zeroed) return zeroed;
-    if (const auto renamed = environment_.disk->rename(path(*unkept), path(number)); !renamed) return renamed;
-    return environment_.disk->sync_directory(options_.directory);
+  if (made_ != number) {
+    if (const auto made = make(number); !made) return made;
+    made_ = number;
   }
-  return make_new(path(number), options_.preallocate_zeros);
+  if (const auto synced = environment_.disk->sync_directory(options_.directory); !synced) return synced;
+  return open_ready(number);
+}
+
+// What became of an attempt.
+void SegmentStore::note(io::IoResult<> prepared, std::uint64_t number) {
+  if (prepared) {
+    prepared_until_.store(number, std::memory_order_release);
+    if (shortage_.exchange(Shortage::kNone) != Shortage::kNone && options_.log_line)
+      options_.log_line("the log can grow again");
+    return;
+  }
+  const io::IoFailure why = prepared.error();
+  bool told = false;
+  if (why == io::IoFailure::kNoSpace || why == io::IoFailure::kNoResources) {
+    const auto shortage = why == io::IoFailure::kNoSpace ? Shortage::kSpace : Shortage::kResources;
+    if (options_.shortages != nullptr) options_.shortages->inc();
+    told = shortage_.exchange(shortage) == shortage;
+  } else {
+    broken_ = true;
+  }
+  if (!told && options_.log_line)
+    options_.log_line(fmt::format("the log segment {} cannot be made ahead: {}{}",
+                                  segment_name(options_.geometry.first_lsn(number)), io::to_text(why),
+                                  broken_ ? "" : "; it is tried again"));
 }
 
 bool SegmentStore::prepare_next() {
@@ -197,14 +243,7 @@ bool SegmentStore::prepare_next() {
     number = prepared_until_.load() + 1;
   }
   const auto prepared = prepare(number);
-  if (prepared) {
-    prepared_until_.store(number, std::memory_order_release);
-    out_of_space_ = false;
-  } else if (prepared.error() == io::IoFailure::kNoSpace) {
-    out_of_space_ = true;
-  } else {
-    broken_ = true;
-  }
+  note(prepared, number);
   if (options_.on_progress) options_.on_progress();
   return prepared.has_value();
 }
@@ -233,8 +272,11 @@ void SegmentStore::run() {
     {
       std::lock_guard lock{mutex_};
       if (std::exchange(pending_, false)) continue;
-      token = out_of_space_ ? environment_.executor->after(kRetryAfterNoSpace)
-                            : io::WaitToken::make(io::WaitReason::kTask);
+      switch (shortage_.load()) {
+        case Shortage::kNone: token = io::WaitToken::make(io::WaitReason::kTask); break;
+        case Shortage::kSpace: token = environment_.executor->after(kRetryAfterNoSpace); break;
+        case Shortage::kResources: token = environment_.executor->after(kRetryAfterNoResources); break;
+      }
       work_ = token;
     }
     if (!stopping_) environment_.executor->block_on(token);
@@ -254,11 +296,14 @@ void SegmentStore::wake() {
   token.fire();
 }
 
-io::IoResult<std::unique_ptr<io::File>> SegmentStore::take(std::uint64_t number) {
-  RUSTBD_ASSERT(number <= prepared_until(), "the log is written only where room was made");
-  auto file = environment_.disk->open(path(number), {.direct = true});
+std::unique_ptr<io::File> SegmentStore::take(std::uint64_t number) {
+  std::unique_ptr<io::File> file;
   {
     std::lock_guard lock{mutex_};
+    const auto ready = ready_.find(number);
+    RUSTBD_ASSERT(ready != ready_.end(), "the log is written only where room was made");
+    file = std::move(ready->second);
+    ready_.erase(ready);
     for (std::uint64_t passed = current_; passed < number; ++passed)
       old_.push_back({passed, environment_.clock->wall_us()});
     current_ = number;

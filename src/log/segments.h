@@ -2,13 +2,15 @@
 //
 // Invariants: (1) a file gets a zeroed, synced header before it takes the name of a future segment, so stale
 // batches in it are never taken for new ones; (2) nothing at or behind keep is touched; (3) at most two
-// segments are ahead. Threads: any; one background thread does the work.
+// segments are ahead, and are open: who writes the log asks the system for nothing any more. Threads: any;
+// one background thread does the work.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +21,7 @@
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/format.h"
+#include "rustbd/metrics/registry.h"
 
 namespace rustbd::log {
 
@@ -39,8 +42,12 @@ class SegmentStore {
     std::uint64_t retention_us = 0;  // a segment is kept for so long after its end
     std::uint64_t retention_bytes = 0;  // but no more than so much for that reason alone; 0: no limit
     std::function<void()> on_progress;  // a segment was prepared, or could not be; on the background thread
+    std::function<void(std::string_view)> log_line;
+    metrics::Counter* shortages = nullptr;  // attempts that failed for lack of something
   };
   static constexpr std::uint64_t kAhead = 2;
+  /// Why the second segment ahead cannot be made for the moment.
+  enum class Shortage : std::uint8_t { kNone, kSpace, kResources };
 
   SegmentStore(const io::Environment& environment, Options options);
   ~SegmentStore();  // stop()s
@@ -48,16 +55,16 @@ class SegmentStore {
   /// Makes the directory and segment `first` (reuses a file of that name), zeroes the headers of all later
   /// files, and starts preparing. Blocks.
   io::IoResult<> start(std::uint64_t first);
-  /// The file of segment `number` <= prepared_until(), opened for direct I/O. By the log thread, in ascending
-  /// order.
-  io::IoResult<std::unique_ptr<io::File>> take(std::uint64_t number);
+  /// The file of segment `number` <= prepared_until(), opened for direct I/O. By the log thread, one after
+  /// the other.
+  std::unique_ptr<io::File> take(std::uint64_t number);
   /// Segments up to this one can be written without asking the file system for room.
   [[nodiscard]] std::uint64_t prepared_until() const {
     return prepared_until_.load(std::memory_order_acquire);
   }
-  /// The second segment ahead could not be made for lack of space. Tried again every second and after
-  /// set_keep().
-  [[nodiscard]] bool out_of_space() const { return out_of_space_.load(std::memory_order_acquire); }
+  /// Of disk space: tried again every second and after set_keep(). Of file descriptors or kernel memory: ten
+  /// times a second.
+  [[nodiscard]] Shortage shortage() const { return shortage_.load(std::memory_order_acquire); }
   /// A segment could not be made for another reason: the log cannot go on.
   [[nodiscard]] bool broken() const { return broken_.load(std::memory_order_acquire); }
   void set_keep(Lsn keep);
@@ -72,12 +79,15 @@ class SegmentStore {
  private:
   void run();
   bool prepare_next();  // false: enough are ready, or it failed
+  void note(io::IoResult<> prepared, std::uint64_t number);
   io::IoResult<> prepare(std::uint64_t number);
+  io::IoResult<> make(std::uint64_t number);
+  io::IoResult<> open_ready(std::uint64_t number);
   struct Old {
     std::uint64_t number;
     std::int64_t ended_us;  // wall clock; of a segment of an earlier life: the start of this one
   };
-  std::optional<std::uint64_t> take_unkept();
+  std::optional<Old> take_unkept();
   [[nodiscard]] bool is_kept(const Old& old) const;
   io::IoResult<> make_new(const std::string& to, bool zeros);
   io::IoResult<> fill_with_zeros(io::File& file);
@@ -93,12 +103,14 @@ class SegmentStore {
   std::deque<Old> old_;       // existing segments before the current one, ascending
   std::uint64_t current_ = 0;
   Lsn keep_;
-  io::WaitToken work_;    // the thread sleeps on it
-  bool pending_ = false;  // work was announced while the thread was busy
+  std::map<std::uint64_t, std::unique_ptr<io::File>> ready_;  // prepared, not taken yet
+  io::WaitToken work_;                                        // the thread sleeps on it
+  bool pending_ = false;                                      // work was announced while the thread was busy
   std::atomic<std::uint64_t> prepared_until_{0};
-  std::atomic<bool> out_of_space_{false};
+  std::atomic<Shortage> shortage_{Shortage::kNone};
   std::atomic<bool> broken_{false};
   std::atomic<bool> stopping_{false};
+  std::optional<std::uint64_t> made_;  // by the thread: its file has its name, and may have to be opened
   std::unique_ptr<io::BackgroundThread> thread_;
 };
 

@@ -52,6 +52,19 @@ std::vector<Tcp::endpoint> resolve(const Address& address) {
   freeaddrinfo(found);
   return out;
 }
+
+// The answer fits into an empty socket's buffer. What the client has said is taken, as closing a socket with
+// something unread cuts off what was sent.
+void refuse(Stream::socket& socket, const Refusal& refusal) {
+  const int fd = socket.native_handle();
+  (void)::send(fd, refusal.answer.data(), refusal.answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  char said[4096];
+  (void)::recv(fd, said, sizeof said, MSG_DONTWAIT);
+  boost::system::error_code ignored;
+  socket.shutdown(Stream::socket::shutdown_both, ignored);
+  socket.close(ignored);
+  if (refusal.told) refusal.told();
+}
 }  // namespace
 
 Address parse_address(std::string_view text, bool optional) {
@@ -115,16 +128,20 @@ void Network::set_tls(const TlsFiles& files) {
 }
 bool Network::has_tls() const { return impl_->tls_context() != nullptr; }
 
-std::string Network::listen(const Address& address, ConnectionFactory factory) {
-  return is_local(address) ? impl_->listen_local(address, factory) : impl_->listen_tcp(address, factory);
+std::string Network::listen(const Address& address, ConnectionFactory factory, Refusal refusal) {
+  return is_local(address) ? impl_->listen_local(address, factory, refusal)
+                           : impl_->listen_tcp(address, factory, refusal);
 }
+void Network::set_room(std::size_t connections) { impl_->room = connections; }
 
-std::string Network::Impl::listen_tcp(const Address& address, const ConnectionFactory& factory) {
+std::string Network::Impl::listen_tcp(const Address& address, const ConnectionFactory& factory,
+                                      const Refusal& refusal) {
   std::string bound;
   auto wanted = address;
   for (const auto& endpoint : resolve(address)) {
     auto listener = std::make_shared<Listener>(lanes[0]->context);
     listener->factory = factory;
+    listener->refusal = refusal;
     boost::system::error_code failure;
     auto local = endpoint;
     local.port(wanted.port);
@@ -156,7 +173,8 @@ std::string Network::Impl::listen_tcp(const Address& address, const ConnectionFa
   return bound;
 }
 
-std::string Network::Impl::listen_local(const Address& address, const ConnectionFactory& factory) {
+std::string Network::Impl::listen_local(const Address& address, const ConnectionFactory& factory,
+                                        const Refusal& refusal) {
   const auto path = fmt::format("{}/.s.PGSQL.{}", address.host, address.port);
   const auto could_not = [&](std::string_view why) {
     return error(sqlstate::kIoError, "could not listen on {}: {}", path, why);
@@ -177,6 +195,7 @@ std::string Network::Impl::listen_local(const Address& address, const Connection
   }
   auto listener = std::make_shared<Listener>(lanes[0]->context);
   listener->factory = factory;
+  listener->refusal = refusal;
   failure = {};
   auto& acceptor = listener->acceptor;
   acceptor.open(Stream{endpoint.protocol()}, failure);
@@ -259,13 +278,22 @@ void Network::Impl::accept(std::shared_ptr<Listener> listener) {
               });
           return;
         }
-        lane.connections.fetch_add(1, std::memory_order_relaxed);
-        // std::function-like jobs must own the socket on its own lane from here.
-        lane.post([this, listener, &lane, socket = std::move(socket)]() mutable {
-          listener->factory(make_socket_transport(std::move(socket), lane, tls_context()));
-        });
+        take_in(listener, lane, std::move(socket));
         accept(std::move(listener));
       });
+}
+
+void Network::Impl::take_in(const std::shared_ptr<Listener>& listener, NetworkLane& lane,
+                            Stream::socket socket) {
+  std::size_t taken = 0;
+  for (const auto& l : lanes) taken += l->connections.load(std::memory_order_relaxed);
+  const bool crowded = taken >= room;
+  if (crowded && taken - room >= listener->refusal.more_room) return refuse(socket, listener->refusal);
+  lane.connections.fetch_add(1, std::memory_order_relaxed);
+  // std::function-like jobs must own the socket on its own lane from here.
+  lane.post([this, listener, &lane, crowded, socket = std::move(socket)]() mutable {
+    listener->factory(make_socket_transport(std::move(socket), lane, tls_context()), crowded);
+  });
 }
 
 void Network::stop_listening() {

@@ -33,7 +33,16 @@ struct TlsFiles {
   std::string certificate, key;
 };
 
-using ConnectionFactory = std::function<void(std::unique_ptr<Transport>)>;  // called on the transport's lane
+/// Called on the transport's lane. `crowded`: it came when there was no room (set_room()), as one of
+/// Refusal::more_room.
+using ConnectionFactory = std::function<void(std::unique_ptr<Transport>, bool crowded)>;
+
+/// For connections that find no room.
+struct Refusal {
+  std::size_t more_room = 0;   // so many beyond it come in nevertheless
+  std::string answer;          // the others are sent this, and closed
+  std::function<void()> told;  // on the thread that accepts
+};
 
 /// Threads: those of `executor` (start_background), one lane each, plus one that accepts. start() and stop()
 /// belong to one thread. stop() when no connection is left.
@@ -52,7 +61,9 @@ class Network {
   /// Gives the bound address ("127.0.0.1:5433"); empty: an optional one that does not exist. Throws 58030
   /// with the address in the text. A Unix-domain socket that a server left behind by dying is replaced; any
   /// user of the machine may connect to ours. It is removed by stop_listening().
-  std::string listen(const Address& address, ConnectionFactory factory);
+  std::string listen(const Address& address, ConnectionFactory factory, Refusal refusal = {});
+  /// Connections at once, over all listeners, whatever they have said so far. Before listen().
+  void set_room(std::size_t connections);
   /// No new connections; returns when the listening sockets are closed.
   void stop_listening();
   /// Runs a job after a delay on the lane that accepts.

@@ -14,6 +14,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
+#include <limits>
 
 #include "rustbd/net/network.h"
 #include "rustbd/net/send_ring.h"
@@ -75,6 +76,7 @@ struct Network::Impl {
     asio::basic_socket_acceptor<Stream> acceptor;
     asio::steady_timer retry;
     ConnectionFactory factory;
+    Refusal refusal;
     std::string path;  // of a Unix-domain socket; empty: TCP
   };
   Network* owner = nullptr;
@@ -86,12 +88,14 @@ struct Network::Impl {
   std::shared_ptr<asio::ssl::context> tls;  // guarded by tls_mutex: a reload replaces it
   mutable std::mutex tls_mutex;
   bool stopped = false;
+  std::size_t room = std::numeric_limits<std::size_t>::max();
 
   NetworkLane& least_loaded();
-  std::string listen_tcp(const Address& address, const ConnectionFactory& factory);
-  std::string listen_local(const Address& address, const ConnectionFactory& factory);
+  std::string listen_tcp(const Address& address, const ConnectionFactory& factory, const Refusal& refusal);
+  std::string listen_local(const Address& address, const ConnectionFactory& factory, const Refusal& refusal);
   void start(std::shared_ptr<Listener> listener);
   void accept(std::shared_ptr<Listener> listener);
+  void take_in(const std::shared_ptr<Listener>& listener, NetworkLane& lane, Stream::socket socket);
   std::shared_ptr<asio::ssl::context> tls_context() const {
     std::lock_guard lock{tls_mutex};
     return tls;

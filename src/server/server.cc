@@ -14,6 +14,7 @@
 #include "rustbd/net/pgwire/pg_server.h"
 #include "rustbd/security/scram.h"
 #include "rustbd/server/data_directory.h"
+#include "rustbd/server/descriptors.h"
 #include "rustbd/server/embedded.h"
 #include "rustbd/server/local_session.h"
 #include "rustbd/server/logger.h"
@@ -124,9 +125,18 @@ void Running::check_addresses() {
 }
 
 void Running::start_network() {
-  const auto threads = options_.config.count("server.network_threads");
-  network_ = std::make_unique<net::Network>(*executor_,
-                                            threads != 0 ? threads : std::min(cores(), kNetworkThreadsMax));
+  const auto wanted = options_.config.count("server.network_threads");
+  const auto threads = wanted != 0 ? wanted : std::min(cores(), kNetworkThreadsMax);
+  const auto limit = raise_descriptor_limit();
+  const auto room = room_for_clients(limit, threads);
+  const auto connections = options_.config.count("server.max_connections");
+  if (room < connections)
+    logger_.warning(
+        fmt::format("the limit of open files ({}) leaves room for {} connections, "
+                    "server.max_connections is {}: raise ulimit -n or LimitNOFILE=",
+                    limit, room, connections));
+  network_ = std::make_unique<net::Network>(*executor_, threads);
+  network_->set_room(room);
   network_->log_line = [this](std::string_view line) { logger_.warning(line); };
   network_->set_tls({options_.config.text("tls.cert"), options_.config.text("tls.key")});
   signals_ = std::make_unique<Signals>(*executor_, [this] { reload(); });

@@ -358,6 +358,8 @@ void TransactionSystem::throw_outcome(const Outcome& outcome, const Locker* lock
                          : "Only statements that need this page fail; \"rustbd check --deep\" on the stopped "
                            "directory lists everything that is damaged.");
     case Status::kNoSpace:
+      if (parts_->log->short_of_resources())
+        throw error(sqlstate::kInsufficientResources, "the log cannot grow: too many open files");
       throw error(sqlstate::kDiskFull, "could not extend the database: no space left on device");
     case Status::kNoMemory: throw error(sqlstate::kOutOfMemory, "out of memory");
     case Status::kIoError:

@@ -29,6 +29,7 @@ SimulatedDisk::~SimulatedDisk() = default;
 IoResult<std::unique_ptr<File>> SimulatedDisk::open(const std::string& path, OpenOptions options) {
   std::lock_guard lock{state_->mutex};
   if (state_->crashed) return failed(IoFailure::kDevice);
+  if (state_->rolls_for(state_->faults.no_descriptors, path)) return failed(IoFailure::kNoResources);
   auto it = state_->current.files.find(path);
   if (it == state_->current.files.end()) {
     if (!options.create || !state_->has_directory(parent_of(path))) return failed(IoFailure::kNotFound);
@@ -77,6 +78,7 @@ IoResult<> SimulatedDisk::sync_directory(const std::string& raw_path) {
   std::lock_guard lock{state_->mutex};
   if (state_->crashed) return failed(IoFailure::kDevice);
   if (!state_->has_directory(path)) return failed(IoFailure::kNotFound);
+  if (state_->rolls_for(state_->faults.no_descriptors, path)) return failed(IoFailure::kNoResources);
   if (state_->count()) return failed(IoFailure::kDevice);
   for (const NameChange& change : state_->pending_names[path]) state_->durable.apply(change);
   state_->pending_names.erase(path);
@@ -97,6 +99,7 @@ IoResult<std::vector<std::string>> SimulatedDisk::list(const std::string& raw_pa
   std::lock_guard lock{state_->mutex};
   if (state_->crashed) return failed(IoFailure::kDevice);
   if (!state_->has_directory(path)) return failed(IoFailure::kNotFound);
+  if (state_->rolls_for(state_->faults.no_descriptors, path)) return failed(IoFailure::kNoResources);
   const std::size_t skip = path.empty() ? 0 : path.size() + 1;
   std::vector<std::string> names;
   for (const auto& [name, inode] : state_->current.files)

@@ -31,6 +31,7 @@ struct SimulatedFaults {
   std::uint32_t write_error = 0;            // EIO, the write may have happened in part
   std::uint32_t sync_error = 0;             // EIO, and what was not synced may stay so for ever
   std::uint32_t no_space = 0;               // ENOSPC of a write, allocate or create
+  std::uint32_t no_descriptors = 0;         // EMFILE of open, sync_directory or list
   std::uint32_t lost_write = 0;             // acknowledged, never applied
   std::uint32_t misdirected_write = 0;      // acknowledged, applied at another block of the file
   std::uint32_t misdirected_read = 0;       // gives the bytes of another block of the file

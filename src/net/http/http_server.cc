@@ -16,6 +16,7 @@ namespace bhttp = boost::beast::http;
 namespace {
 constexpr auto kIdleTimeout = std::chrono::seconds{30};
 constexpr std::size_t kRequestMax = 64 << 10;
+constexpr std::size_t kMoreRoom = 32;  // who looks after the server gets in while clients crowd it
 
 /// The host part of a Host header, without port and brackets.
 std::string_view host_of(std::string_view header) {
@@ -124,9 +125,11 @@ HttpServer::~HttpServer() = default;
 
 std::string HttpServer::listen(const Address& address) {
   return network_.listen(
-      address, [impl = impl_, executor = &network_.executor()](std::unique_ptr<Transport> transport) {
+      address,
+      [impl = impl_, executor = &network_.executor()](std::unique_ptr<Transport> transport, bool) {
         std::make_shared<HttpConnection>(impl, std::move(transport))->start(*executor);
-      });
+      },
+      {kMoreRoom, {}, {}});
 }
 
 void HttpServer::stop() {

@@ -4,6 +4,7 @@ namespace rustbd::net::pgwire {
 
 namespace {
 constexpr std::string_view kFrontendTypes = "QPBDECHSXFdcfp";
+constexpr std::chrono::milliseconds kRefusalTimeout{1000};  // to say something and be refused
 
 bool is_extended(char type) {
   return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H';
@@ -23,18 +24,20 @@ Error current_failure() {
 }
 }  // namespace
 
-Connection::Connection(PgServer& server, std::unique_ptr<Transport> transport)
+Connection::Connection(PgServer& server, std::unique_ptr<Transport> transport, bool crowded)
     : server_(server),
       channel_(std::make_shared<Channel>(std::move(transport))),
-      sink_(*channel_, server.options().message_max) {}
+      sink_(*channel_, server.options().message_max),
+      crowded_(crowded) {}
 Connection::~Connection() { RUSTBD_ASSERT(session_ == nullptr); }
 
 void Connection::start() {
   server_.enter(shared_from_this());
   auto& lane = channel_->transport().lane();
+  const auto limit = server_.options().connection_timeout;
   server_.database()
       .environment()
-      .executor->after(server_.options().connection_timeout)
+      .executor->after(crowded_ ? std::min(limit, kRefusalTimeout) : limit)
       .then(lane, [weak = weak_from_this()] {
         const auto self = weak.lock();
         if (!self || self->session_ != nullptr) return;

@@ -15,7 +15,8 @@ struct Fatal {
 /// Threads: the lane of its transport, except request_stop().
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(PgServer& server, std::unique_ptr<Transport> transport);
+  /// `crowded`: it gets no session, only the reason.
+  Connection(PgServer& server, std::unique_ptr<Transport> transport, bool crowded);
   ~Connection();
   /// Runs until the client goes. Keeps itself alive.
   void start();
@@ -75,6 +76,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   static Formats read_formats(MessageReader& reader);
   bool skip_to_sync_ = false, busy_ = false, ending_ = false;
   bool before_sync_ = false;  // extended messages came; their transaction ends at Sync
+  const bool crowded_;
   bool stop_wanted_ = false, stop_now_ = false, startup_late_ = false;
   enum class Idle : std::uint8_t { kNo, kSession, kTransaction };
   Idle idle_expired_ = Idle::kNo;

@@ -12,6 +12,7 @@ constexpr std::string_view kMechanism = "SCRAM-SHA-256";
 
 Task<bool> Connection::read_startup(Message* message) {
   while (!channel_->next_startup(message, kStartupMax)) {
+    if (crowded_ && startup_late_) throw Fatal{no_room()};
     if (channel_->closed() || startup_late_) co_return false;
     throw_if_ended();
     co_await channel_->more();
@@ -64,6 +65,7 @@ Task<bool> Connection::start_up() {
       throw Fatal{error(sqlstate::kFeatureNotSupported,
                         "unsupported frontend protocol {}.{}: server supports 3.0 to 3.0", code >> 16,
                         code & 0xFFFF)};
+    if (crowded_) throw Fatal{no_room()};
     read_parameters(reader, code);
     break;
   }

@@ -4,6 +4,18 @@
 
 namespace rustbd::net::pgwire {
 
+namespace {
+constexpr std::int64_t kTellAgainUs = 10'000'000;
+/// Connections at once that come in only to be refused when they have said what they are: a libpq that has
+/// asked for TLS shows its user no earlier answer.
+constexpr std::size_t kRefusedMax = 16;
+}  // namespace
+
+Error no_room() {
+  return error(sqlstate::kTooManyConnections, "sorry, too many clients already")
+      .with_detail("The server's limit of open files leaves no room for another one.");
+}
+
 PgServer::PgServer(engine::Database& database, auth::Authenticator& authenticator, Network& network,
                    PgServerOptions options)
     : opened(database.metrics().counter("rustbd_connections_opened_total", "Connections accepted",
@@ -12,6 +24,8 @@ PgServer::PgServer(engine::Database& database, auth::Authenticator& authenticato
                                           {{"direction", "in"}, {"protocol", "pgwire"}})),
       bytes_out(database.metrics().counter("rustbd_network_bytes_total", "Bytes over the network",
                                            {{"direction", "out"}, {"protocol", "pgwire"}})),
+      refused_(database.metrics().counter("rustbd_connections_refused_total",
+                                          "Connections refused to keep file descriptors for files")),
       database_(database),
       authenticator_(authenticator),
       network_(network),
@@ -22,10 +36,24 @@ PgServer::~PgServer() {
 }
 
 std::string PgServer::listen(const Address& address) {
-  return network_.listen(address, [this](std::unique_ptr<Transport> transport) {
-    opened.inc();
-    std::make_shared<Connection>(*this, std::move(transport))->start();
-  });
+  OutputBuffer answer;
+  put_error(answer, 'E', Severity::kFatal, no_room(), {});
+  return network_.listen(address,
+                         [this](std::unique_ptr<Transport> transport, bool crowded) {
+                           opened.inc();
+                           if (crowded) refused();
+                           std::make_shared<Connection>(*this, std::move(transport), crowded)->start();
+                         },
+                         {kRefusedMax, std::string{answer.view()}, [this] { refused(); }});
+}
+
+void PgServer::refused() {
+  refused_.inc();
+  const auto now_us = database_.environment().clock->monotonic_us();
+  std::int64_t told_us = refusal_told_us_.load();
+  if (told_us != 0 && now_us - told_us < kTellAgainUs) return;
+  if (refusal_told_us_.compare_exchange_strong(told_us, now_us))
+    log("connections are refused: the limit of open files is reached (53300)");
 }
 
 void PgServer::enter(const std::shared_ptr<Connection>& connection) {

@@ -12,6 +12,8 @@
 namespace rustbd::net::pgwire {
 
 class Connection;
+/// 53300, for lack of file descriptors.
+Error no_room();
 
 struct PgServerOptions {
   std::chrono::milliseconds connection_timeout{10'000};  // for start-up and authentication
@@ -55,6 +57,9 @@ class PgServer {
 
  private:
   void for_each(const std::function<void(Connection&)>& body);
+  void refused();
+  metrics::Counter& refused_;
+  std::atomic<std::int64_t> refusal_told_us_{0};
   engine::Database& database_;
   auth::Authenticator& authenticator_;
   Network& network_;
