@@ -303,6 +303,26 @@ TEST(Log, AnIdleLogWritesOnePadOnly) {
   EXPECT_EQ(rig.writer->durable_lsn(), rig.writer->tail());
 }
 
+TEST(Log, ABatchThatIsFilledLateHasOnePadBehindIt) {
+  Rig rig{22};
+  (void)write_some(rig, 1);
+  EventWriter events;
+  events.add_message("", as_bytes("late"));
+  PreparedBatch batch = prepare_batch({BatchKind::kCommit, TransactionId{1}}, events.bytes(), events.count());
+  Reservation room;
+  ASSERT_EQ(rig.writer->reserve(batch.ring_bytes(), &room).status, ReserveStatus::kReserved);
+  rig.writer->assign(batch, CommitTimestamp{rig.next_ts++});
+  rig.executor.run_for(std::chrono::milliseconds{20});
+  const Lsn end = rig.writer->end_of(batch), behind_pad = kGeometry.next_batch(end, 96);
+  EXPECT_EQ(rig.writer->tail(), behind_pad);
+  rig.writer->fill(batch, room);
+  rig.executor.run_for(std::chrono::milliseconds{1});
+  EXPECT_EQ(rig.writer->durable_lsn(), behind_pad);
+  rig.executor.run_for(std::chrono::seconds{2});
+  EXPECT_EQ(rig.writer->tail(), kGeometry.next_batch(behind_pad, 96)) << "it records the batch";
+  EXPECT_EQ(rig.writer->durable_lsn(), rig.writer->tail());
+}
+
 std::uint64_t flushes_of(const Rig& rig) {
   static constexpr std::string_view kCount = "\nrustbd_wal_fsync_seconds_count ";
   const std::string all = rig.registry->expose();

@@ -433,8 +433,11 @@ bool LogWriter::everything_flushed() {
   return next_slot_ == batches_;
 }
 
+// Not while one waits behind a batch that has its place and not yet its content.
+bool LogWriter::pad_is_missing() const { return pad_wanted_ && idle_pad_end_ <= flushed_; }
+
 bool LogWriter::pad_is_due() const {
-  return pad_wanted_ &&
+  return pad_is_missing() &&
          environment_.clock->monotonic_us() - flushed_at_us_ >= options_.idle_pad_delay.count();
 }
 
@@ -473,7 +476,7 @@ io::WaitToken LogWriter::sleep_as(Sleep sleep) {
 }
 
 void LogWriter::sleep_until_work() {
-  if (pad_wanted_ && (!pad_timer_ || pad_timer_.fired())) {
+  if (pad_is_missing() && (!pad_timer_ || pad_timer_.fired())) {
     const std::int64_t idle_us = environment_.clock->monotonic_us() - flushed_at_us_;
     pad_timer_ = environment_.executor->after(options_.idle_pad_delay - std::chrono::microseconds{idle_us});
     pad_timer_.then(environment_.executor->workers(), [bell = bell_] { bell->ring(); });
@@ -481,7 +484,7 @@ void LogWriter::sleep_until_work() {
   const auto token = sleep_as(Sleep::kUntilWork);
   const bool filled = slots_[next_slot_ % slots_.size()].end.load() != 0;
   const bool over = segments_->broken() || (stopping_ && everything_flushed());
-  const bool rang_too_early = pad_wanted_ && pad_timer_.fired();  // before the bell knew this sleep
+  const bool rang_too_early = pad_is_missing() && pad_timer_.fired();  // before the bell knew this sleep
   if (!filled && !over && !rang_too_early) environment_.executor->block_on(token);
   asleep_.store(Sleep::kAwake);
 }

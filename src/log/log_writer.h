@@ -203,6 +203,7 @@ class LogWriter {
   io::WaitToken sleep_as(Sleep sleep);
   void sleep_until_work();
   bool write_idle_pad();
+  [[nodiscard]] bool pad_is_missing() const;
   [[nodiscard]] bool pad_is_due() const;
   [[nodiscard]] bool everything_flushed();
 
