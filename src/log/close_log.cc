@@ -61,10 +61,11 @@ io::IoResult<> Closer::rewrite_tail() {
 }
 
 io::IoResult<> Closer::write_header(std::uint64_t number) {
-  const bool fresh = !disk_.exists(path(number));
   const auto file = disk_.open(path(number), {.create = true});
   if (!file) return std::unexpected{file.error()};
-  if (fresh) {
+  const auto size = (*file)->size();
+  if (!size) return std::unexpected{size.error()};
+  if (*size < geometry_.segment_bytes()) {  // it is new, or an earlier attempt got no further
     if (const auto got = (*file)->allocate(0, geometry_.segment_bytes()); !got) return got;
   }
   SegmentHeader header{};

@@ -374,6 +374,55 @@ TEST(Log, WhoNeedsRoomEndsTheGathering) {
   EXPECT_LT(crowded.took_us, 16 * 50 / 4 * 400);
 }
 
+// Commits until the log ends `short_of` bytes before the end of segment 0.
+void fill_first_segment(Rig& rig, std::uint64_t short_of) {
+  const auto room = [&] { return kGeometry.payload_bytes() - kGeometry.to_stream(rig.writer->tail()); };
+  while (room() > 1800) ASSERT_TRUE(rig.commit(std::string(500, 'x')));
+  for (std::size_t n = 0; room() != short_of; ++n) {
+    ASSERT_LT(n, 1800u);
+    EventWriter events;
+    events.add_message("", as_bytes(std::string(n, 'x')));
+    const auto bytes = prepare_batch({BatchKind::kCommit}, events.bytes(), events.count()).ring_bytes();
+    if (bytes == room() - short_of) ASSERT_TRUE(rig.commit(std::string(n, 'x')));
+  }
+}
+
+TEST(Log, AClosedLogsSegmentsAreWholeThoughAnAttemptFailed) {
+  for (std::uint64_t crash_at = 0; crash_at < 10; ++crash_at) {  // 0: the disk is full instead
+    SCOPED_TRACE(crash_at);
+    Rig rig{23 + crash_at};
+    ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
+    fill_first_segment(rig, 64);
+    if (HasFatalFailure()) return;
+    rig.disk.crash();
+    rig.close();
+    rig.disk.restart();
+    for (const std::uint64_t ahead : {1, 2})
+      (void)rig.disk.remove("wal/" + segment_name(kGeometry.first_lsn(ahead)));
+    std::vector<Batch> read;
+    LogEnd end;
+    (void)rig.read_all(kGeometry.first_batch(0), read, &end);
+    if (crash_at == 0) {
+      rig.disk.set_faults({.capacity_bytes = rig.disk.used_bytes() + 4096});
+      EXPECT_EQ(close_log(rig.disk, rig.random, "wal", kGeometry, end).error(), io::IoFailure::kNoSpace);
+      rig.disk.set_faults({});
+    } else {
+      rig.disk.crash_at(crash_at);
+      (void)close_log(rig.disk, rig.random, "wal", kGeometry, end);
+      rig.disk.crash();
+      rig.disk.restart();
+      read.clear();
+      ASSERT_EQ(rig.read_all(kGeometry.first_batch(0), read, &end), ReadOutcome::kEnd);
+    }
+    EXPECT_EQ(read, rig.attempted);
+    const auto start = close_log(rig.disk, rig.random, "wal", kGeometry, end);
+    ASSERT_TRUE(start);
+    EXPECT_EQ(rig.disk.content("wal/" + segment_name(kGeometry.first_lsn(1))).size(), kSegment);
+    ASSERT_TRUE(rig.open(*start));
+    ASSERT_TRUE(rig.commit("goes on"));
+  }
+}
+
 TEST(Log, AMissingSegmentIsDamage) {
   Rig rig{6};
   ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
@@ -421,7 +470,6 @@ TEST(Log, WithoutDescriptorsTheSegmentsAheadAreUsedAndThenItGoesOn) {
     Rig rig{21};
     ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
     while (kGeometry.segment_of(rig.writer->tail()) < 3) ASSERT_TRUE(rig.commit(std::string(500, 'x')));
-    rig.executor.run_for(std::chrono::milliseconds{100});
     for (int round = 0; round < 3; ++round) {
       const std::uint64_t began = kGeometry.segment_of(rig.writer->tail());
       rig.disk.set_faults({.no_descriptors = 1'000'000});
@@ -429,18 +477,14 @@ TEST(Log, WithoutDescriptorsTheSegmentsAheadAreUsedAndThenItGoesOn) {
       while (rig.commit(std::string(500, 'x'))) ASSERT_LT(rig.attempted.size(), 1000u);
       EXPECT_EQ(rig.last_status, ReserveStatus::kNoSpace);
       EXPECT_TRUE(rig.writer->short_of_resources());
-      EXPECT_FALSE(rig.writer->out_of_space());
       EXPECT_GE(kGeometry.segment_of(rig.writer->tail()), began + 1);
-      EXPECT_EQ(rig.acknowledged_ts, rig.attempted.size());
-      rig.executor.run_for(std::chrono::milliseconds{500});
       rig.disk.set_faults({.no_descriptors = 300'000});  // it fails in the middle too
       for (int i = 0; i < 30; ++i) {
         rig.executor.run_for(std::chrono::seconds{5});
         ASSERT_TRUE(rig.commit(std::string(1500, 'y')));
       }
-      EXPECT_TRUE(rig.fatal.empty());
     }
-    EXPECT_EQ(rig.registry->expose().find("rustbd_wal_segment_failures_total 0"), std::string::npos);
+    EXPECT_TRUE(rig.fatal.empty());
     rig.disk.set_faults({});
     if (recycles) rig.writer->set_keep_lsn(rig.writer->durable_lsn());
     rig.executor.run_for(std::chrono::seconds{1});
