@@ -82,7 +82,8 @@ void check_value(const ConfigKey& key, std::string_view value) {
   switch (key.kind) {
     case ValueKind::kBool: parse_boolean(value); break;
     case ValueKind::kCount:
-      if (!value.empty()) parse_count(value);
+      if (const auto n = value.empty() ? key.min : parse_count(value); n < key.min || n > key.max)
+        throw error(sqlstate::kInvalidParameterValue, "{} is not between {} and {}", n, key.min, key.max);
       break;
     case ValueKind::kBytes:
       if (!value.empty()) parse_bytes(value);
@@ -110,13 +111,13 @@ const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys{
       {"server.listen", kList, "127.0.0.1:5433,[::1]:5433", "", "addresses of the PostgreSQL protocol"},
       {"server.http", kList, "127.0.0.1:8433,[::1]:8433", "", "addresses of health and metrics; empty: none"},
-      {"server.max_connections", kCount, "10000", "", "sessions at once"},
+      {"server.max_connections", kCount, "10000", "", "sessions at once", 1, kConnectionsMax},
       {"server.connection_timeout", kDuration, "10s", "", "for start-up and authentication of a connection"},
       {"server.shutdown_timeout", kDuration, "30s", "",
        "how long running transactions may go on after SIGTERM"},
       {"server.max_message_size", kBytes, "1GiB", "", "the largest message a client may send"},
       {"server.network_threads", kCount, "0", "",
-       "threads that serve connections; 0: one per core, at most 16"},
+       "threads that serve connections; 0: one per core, at most 16", 0, kNetworkThreadsMax},
       {"tls.cert", kText, "", "", "certificate chain (PEM); empty: no TLS"},
       {"tls.key", kText, "", "", "private key (PEM)"},
       {"buffer.size", kBytes, "", "", "page buffer; empty: 25 % of memory"},
@@ -146,10 +147,11 @@ const std::vector<ConfigKey>& config_keys() {
       {"checkpoint.wal_volume", kBytes, "256MiB", "", "a checkpoint starts after that much log"},
       {"checkpoint.recovery_target", kDuration, "30s", "",
        "checkpoints start early enough that a start replays at most so long; 0: by the others alone"},
-      {"recovery.workers", kCount, "0", "", "threads that replay the log at a start; 0: one per core"},
+      {"recovery.workers", kCount, "0", "", "threads that replay the log at a start; 0: one per core", 0,
+       kRecoveryWorkersMax},
       {"exec.query_memory_limit", kBytes, "", "",
        "memory of one statement; empty: 25 % of what the page buffer leaves"},
-      {"exec.threads", kCount, "0", "", "worker threads; 0: one per core"},
+      {"exec.threads", kCount, "0", "", "worker threads; 0: one per core", 0, kExecThreadsMax},
       {"exec.statement_timeout", kDuration, "0", "", "longest time of a statement; 0: any"},
       {"exec.lock_timeout", kDuration, "0", "", "longest wait for a lock; 0: any"},
       {"exec.idle_in_transaction_timeout", kDuration, "0", "",
@@ -157,7 +159,7 @@ const std::vector<ConfigKey>& config_keys() {
       {"txn.default_isolation", kChoice, "read committed", "read committed,repeatable read",
        "isolation level of new transactions"},
       {"txn.max_prepared_transactions", kCount, "64", "",
-       "prepared transactions (PREPARE TRANSACTION) at once; 0: none"},
+       "prepared transactions (PREPARE TRANSACTION) at once; 0: none", 0, 262143},
       {"txn.undo_limit", kBytes, "", "", "memory for old row versions; empty: 25 % of memory"},
       {"log.level", kChoice, "info", "debug,info,warning,error", "what is logged"},
       {"log.format", kChoice, "text", "text,json", "form of log lines"},

@@ -7,9 +7,12 @@
 #include "rustbd/security/key_ring.h"
 #include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/write_strategy.h"
+#include "rustbd/storage/pages/thread_slot.h"
 
 namespace rustbd::server {
 namespace {
+
+static_assert(kExecThreadsMax + kNetworkThreadsMax + kRecoveryWorkersMax + 64 < storage::kThreadSlots);
 
 /// Between 1 MiB and 1 GiB, a power of two; a database that exists keeps its own.
 std::uint64_t log_segment_bytes(const Config& config) {
@@ -94,8 +97,9 @@ engine::DatabaseOptions database_options(const Config& config) {
   s.checkpoint_log_bytes = config.bytes("checkpoint.wal_volume");
   s.recovery_target_us = static_cast<std::uint64_t>(config.microseconds("checkpoint.recovery_target"));
   const auto workers = config.count("recovery.workers");
+  const std::uint64_t cores = std::max(1u, std::thread::hardware_concurrency());
   s.recovery_workers =
-      static_cast<std::uint32_t>(workers != 0 ? workers : std::max(1u, std::thread::hardware_concurrency()));
+      static_cast<std::uint32_t>(workers != 0 ? workers : std::min(cores, kRecoveryWorkersMax));
   s.log_retention_us = static_cast<std::uint64_t>(config.microseconds("wal.retention"));
   s.log_retention_bytes = config.bytes("wal.retention_size");
   s.relocation_bytes_per_second = config.bytes("storage.relocation_rate");
@@ -104,8 +108,7 @@ engine::DatabaseOptions database_options(const Config& config) {
   o.query_memory_bytes =
       or_share("exec.query_memory_limit", std::max<std::uint64_t>(rest / 4, std::uint64_t{64} << 20));
   o.max_connections = config.count("server.max_connections");
-  s.prepared_transactions_max = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(config.count("txn.max_prepared_transactions"), 262143));
+  s.prepared_transactions_max = static_cast<std::uint32_t>(config.count("txn.max_prepared_transactions"));
   const auto milliseconds = [&](std::string_view key) {
     return std::to_string(config.microseconds(key) / 1000);
   };
@@ -124,7 +127,8 @@ engine::DatabaseOptions database_options(const Config& config) {
 EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config, Access access)
     : clock_(io::make_system_clock()),
       random_(io::make_system_random()),
-      executor_(io::make_thread_executor(std::max(1u, std::thread::hardware_concurrency()))),
+      executor_(io::make_thread_executor(
+          std::clamp<std::uint64_t>(std::thread::hardware_concurrency(), 1, kExecThreadsMax))),
       directory_(open_data_directory(path, access == Access::kCreate)) {
   auto options = database_options(config);
   options.storage.read_only = access == Access::kReadOnly;

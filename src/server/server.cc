@@ -25,7 +25,7 @@ namespace rustbd::server {
 
 namespace {
 
-constexpr std::size_t kNetworkThreadsMax = 16;
+constexpr std::size_t kNetworkThreadsByDefault = 16;
 /// The keys that a reload changes.
 constexpr std::array<std::string_view, 5> kReloaded = {"buffer.eviction_policy", "buffer.write_strategy",
                                                        "storage.compression", "tls.cert", "tls.key"};
@@ -126,7 +126,7 @@ void Running::check_addresses() {
 
 void Running::start_network() {
   const auto wanted = options_.config.count("server.network_threads");
-  const auto threads = wanted != 0 ? wanted : std::min(cores(), kNetworkThreadsMax);
+  const auto threads = wanted != 0 ? wanted : std::min(cores(), kNetworkThreadsByDefault);
   const auto limit = raise_descriptor_limit();
   const auto room = room_for_clients(limit, threads);
   const auto connections = options_.config.count("server.max_connections");
@@ -273,7 +273,7 @@ int Running::run() {
   block_signals();
   check_addresses();
   const auto workers = options_.config.count("exec.threads");
-  executor_ = io::make_thread_executor(workers != 0 ? workers : cores());
+  executor_ = io::make_thread_executor(workers != 0 ? workers : std::min(cores(), kExecThreadsMax));
   try {
     start_network();
     start_http();

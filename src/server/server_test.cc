@@ -65,6 +65,18 @@ TEST(Config, WrongKeysAndValues) {
     EXPECT_EQ(e.hint, "Perhaps you meant \"server.max_connections\".");
   }
   EXPECT_THROW(c.set("server.max_connections", "many", Source::kFlag), Error);
+  for (const auto& [key, value, range] : {std::tuple{"exec.threads", "513", "0 and 512"},
+                                          {"server.network_threads", "257", "0 and 256"},
+                                          {"recovery.workers", "129", "0 and 128"},
+                                          {"server.max_connections", "16001", "1 and 16000"},
+                                          {"server.max_connections", "0", "1 and 16000"}}) {
+    try {
+      c.set(key, value, Source::kFlag);
+      ADD_FAILURE() << key;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.message, fmt::format("{}: {} is not between {}", key, value, range));
+    }
+  }
   EXPECT_THROW(c.set("wal.sync", "perhaps", Source::kFlag), Error);
   EXPECT_EQ(c.text("server.max_connections"), "10000") << "a refused value changes nothing";
 }

@@ -73,12 +73,13 @@ struct TreeState {
   }
 };
 
-/// Registered snapshots. A slot is claimed by a compare-and-swap and holds the snapshot's timestamp.
+/// Registered snapshots, up to two of a transaction. A slot is claimed by a compare-and-swap and holds the
+/// snapshot's timestamp.
 class SnapshotRegistry {
  public:
   static constexpr std::uint64_t kFree = 0;
   static constexpr std::uint64_t kAcquiring = ~std::uint64_t{0};
-  static constexpr std::uint32_t kSlots = 16384;
+  static constexpr std::uint32_t kSlots = 32768;
   SnapshotRegistry() : slots_(std::make_unique<Slot[]>(kSlots)) {}
 
   /// Registers published (or at least `at_least`... see transaction.cc); returns the slot (never 0).

@@ -131,6 +131,7 @@ def test_usage_and_configuration_errors(context):
         assert done.returncode == 1 and "loopback" in done.stderr, done
         path = pathlib.Path(data) / "rustbd.toml"
         for text, expected in (("[server]\nlisten_adress = \"x\"\n", 'Perhaps you meant "server.listen"'), ("[buffer]\nsize = \"lots\"\n", "rustbd.toml:2: buffer.size"),
+                               ("[exec]\nthreads = 5000\n", "rustbd.toml:2: exec.threads: 5000 is not between 0 and 512"),
                                ("[server\n", "rustbd.toml:1"), ("[log]\nformat = \"xml\"\n", "text,json")):
             path.write_text(text)
             done = serve("--data", data, "--insecure")
@@ -160,6 +161,18 @@ def test_configured_limits(context):
             c.close()
         harness.wait_until(lambda: server.sql("select 1", check=False) == "1", "a place is free again")
     # The log is one JSON object a line, behind what is printed for people.
+
+
+def test_as_many_threads_as_may_be(context):
+    with harness.Rustbd(None, "--set", "exec.threads=512", "--set", "server.network_threads=256", "--set", "recovery.workers=128",
+                        "--set", "server.max_connections=16000") as server:
+        server.sql("create table t as select g, g % 7 as k from generate_series(1, 200000) g")
+        server.kill()
+        server.start()
+        connections = [psycopg.connect(f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres") for _ in range(300)]
+        for c in connections:
+            assert c.execute("select count(distinct k) from t").fetchone() == (7,)
+            c.close()
 
 
 def test_reload(context):
