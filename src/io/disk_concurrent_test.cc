@@ -1,5 +1,8 @@
 // Many threads share one disk: what each wrote, each reads.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -128,6 +131,46 @@ TEST_P(PuttingOffReads, AThreadThatIsNeverIdleSubmitsToo) {
   end.wait_blocking();
   EXPECT_EQ(read.into[0], std::byte{9});
   executor->stop();
+}
+
+// Somebody else has submitted its request, and the disk is gone when the thread comes to do it.
+TEST_P(PuttingOffReads, AThreadMaySubmitWhenTheDiskIsGone) {
+  const auto executor = make_thread_executor(1);
+  Read read;
+  const WaitToken started = WaitToken::make(WaitReason::kTask), end = WaitToken::make(WaitReason::kTask);
+  std::atomic<bool> gone{false};
+  executor->workers().post([&] {
+    start(read, 3);
+    started.fire();
+    while (!gone) std::this_thread::yield();  // a wait by a token would submit
+    executor->workers().post([&] { end.fire(); });
+  });
+  started.wait_blocking();
+  disk_->submit();
+  read.request.done.wait_blocking();
+  EXPECT_EQ(read.into[0], std::byte{3});
+  file_.reset();
+  disk_.reset();
+  gone = true;
+  end.wait_blocking();
+  executor->stop();
+}
+
+// The kernel cancels what an ending thread has under way. A pipe is what a read can wait for.
+TEST_P(PuttingOffReads, WhatAThreadHasSubmittedGoesOnWhenItEnds) {
+  if (disk_->name() != "io_uring") GTEST_SKIP() << "preads on threads of the disk's own";
+  const std::string pipe = root_ + "/pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto reader = std::move(disk_->open("pipe", {}).value());
+  std::vector<std::byte> into(4), sent(4, std::byte{7});
+  IoRequest read{.status = {}, .done = WaitToken::make(WaitReason::kPage)};
+  std::thread{[&] { reader->read_async(0, into, &read); }}.join();
+  const int writer = ::open(pipe.c_str(), O_WRONLY | O_CLOEXEC);
+  EXPECT_EQ(::write(writer, sent.data(), sent.size()), 4);
+  read.done.wait_blocking();
+  EXPECT_TRUE(read.status);
+  EXPECT_EQ(into, sent);
+  ::close(writer);
 }
 
 INSTANTIATE_TEST_SUITE_P(Disks, PuttingOffReads,

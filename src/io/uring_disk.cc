@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -40,12 +41,15 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
     thread_ = std::thread([this] { reap(); });
     return true;
   }
-  /// No operation is under way. Afterwards flush() does nothing.
+  /// No operation is under way. Afterwards flush() does nothing: a lane's thread may still come with it.
   void stop() {
     if (!thread_.joinable()) return;
     add(new Operation{Operation::Kind::kStop, -1, 0, nullptr, 0, nullptr});
     flush();
     thread_.join();
+    std::unique_lock lock{mutex_};
+    stopped_ = true;
+    idle_.wait(lock, [this] { return !submitting_; });
     io_uring_queue_exit(&ring_);
   }
   void submit(Operation* operation) {
@@ -54,7 +58,7 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
   }
   void flush() override {
     std::unique_lock lock{mutex_};
-    if (submitting_) return;  // that thread looks again before it goes
+    if (submitting_ || stopped_) return;  // that thread looks again before it goes
     submitting_ = true;
     while (prepare_waiting()) {
       lock.unlock();
@@ -65,6 +69,7 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
       lock.lock();
     }
     submitting_ = false;
+    if (stopped_) idle_.notify_all();
   }
 
  private:
@@ -141,6 +146,8 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
   // False: the operation goes on (interrupted, or only a part was done).
   static bool complete(Operation* op, int result) {
     const bool sync = op->kind == Operation::Kind::kSync;
+    // Cancelled: the thread that handed it over to the kernel has ended meanwhile. It was not begun.
+    if (result == -ECANCELED) return false;
     if ((result == -EINTR || result == -EAGAIN) && !sync) return false;
     if (result < 0) return finish(op, std::unexpected{failure_of(-result)});
     if (sync) return finish(op, {});
@@ -162,11 +169,12 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
   }
 
   io_uring ring_{};
-  std::mutex
-      mutex_;  // protects the three below; the submission side of ring_ is whose thread set submitting_
+  std::mutex mutex_;  // protects the four below; the submission side of ring_ is whose thread set submitting_
   std::deque<Operation*> waiting_;
   unsigned in_flight_ = 0;
   bool submitting_ = false;
+  bool stopped_ = false;
+  std::condition_variable idle_;  // submitting_ is false, after stopped_
   std::thread thread_;
 };
 
