@@ -17,6 +17,12 @@ struct ServeFlags {
   std::map<std::string, std::string> keys;  // configuration keys given as flags
 };
 
+/// For paths and targets that have a meaning when they are left out: a variable that is not set must not take
+/// it.
+std::string not_empty(const std::string& value) {
+  return value.empty() ? "a value is needed, not an empty text (a variable that is not set?)" : "";
+}
+
 /// File, variables and flags together. Throws Error.
 rustbd::server::Config read_config(const ServeFlags& flags) {
   rustbd::server::Config config;
@@ -136,9 +142,10 @@ BackupCommands add_backup(CLI::App& app, rustbd::cli::BackupCommand& o, std::str
   auto* backup = out.backup =
       app.add_subcommand("backup", "back up a running server; list and verify backups");
   backup->set_help_flag("--help", "print this help");  // -h is the host
-  backup->add_option("--to", o.to, "directory on the server, made if absent, else empty");
-  backup->add_option("--incremental-from", o.parent,
-                     "an earlier backup: only what has changed since is copied");
+  backup->add_option("--to", o.to, "directory on the server, made if absent, else empty")->check(not_empty);
+  backup
+      ->add_option("--incremental-from", o.parent, "an earlier backup: only what has changed since is copied")
+      ->check(not_empty);
   backup->add_option("--compress", o.compression, "zstd, lz4 or none")
       ->check(CLI::IsMember({"zstd", "lz4", "none"}))
       ->capture_default_str();
@@ -161,15 +168,19 @@ BackupCommands add_backup(CLI::App& app, rustbd::cli::BackupCommand& o, std::str
 CLI::App* add_restore(CLI::App& app, rustbd::cli::RestoreCommand& o) {
   auto* restore =
       app.add_subcommand("restore", "make a data directory from a backup, as it was at some moment");
-  restore->add_option("--from", o.from, "the backup")->required();
-  auto* to = restore->add_option("--to", o.to, "the data directory, made if absent, else empty");
+  restore->add_option("--from", o.from, "the backup")->required()->check(not_empty);
+  auto* to =
+      restore->add_option("--to", o.to, "the data directory, made if absent, else empty")->check(not_empty);
   restore
       ->add_option("--archive", o.archives, "a directory of log segments (wal.archive_to); may be repeated")
+      ->check(not_empty)
       ->allow_extra_args(false);
   auto* target = restore->add_option_group("target", "the moment; without one all log that there is");
-  target->add_option("--target-time,--to-time", o.target_time, "up to the first commit after this time");
-  target->add_option("--target-lsn,--to-lsn", o.target_lsn, "up to this position in the log");
-  target->add_option("--target-name,--to-name", o.target_name, "up to this restore point");
+  target->add_option("--target-time,--to-time", o.target_time, "up to the first commit after this time")
+      ->check(not_empty);
+  target->add_option("--target-lsn,--to-lsn", o.target_lsn, "up to this position in the log")
+      ->check(not_empty);
+  target->add_option("--target-name,--to-name", o.target_name, "up to this restore point")->check(not_empty);
   target->require_option(0, 1);
   restore->add_flag("--dry-run", o.dry_run, "only verify the backup and look for the log segments");
   restore->callback([&o, to] {

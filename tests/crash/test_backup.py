@@ -212,6 +212,9 @@ def damage_and_refusals(top: pathlib.Path):
                                  capture_output=True, text=True, timeout=60)
         assert refused.returncode == 1 and "42501" in refused.stderr, refused
     rustbd("backup", "verify", top / "next")
+    for flag in ("--to-time", "--to-lsn", "--to-name", "--target-time", "--archive"):  # a variable that is not set
+        assert "empty" in rustbd("restore", "--from", top / "next", "--to", top / "unset", flag, "", code=2), flag
+        assert not (top / "unset").exists(), flag
     assert "not an empty directory" in rustbd("restore", "--from", top / "next", "--to", top / "data", code=1)
     rustbd("restore", "--from", top / "next", "--to", top / "dry", "--dry-run")
     assert not (top / "dry").exists()
