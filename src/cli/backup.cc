@@ -12,6 +12,7 @@
 #include "rustbd/cli/commands.h"
 #include "rustbd/cli/connection.h"
 #include "rustbd/io/executor.h"
+#include "rustbd/log/segments.h"
 #include "rustbd/server/embedded.h"
 #include "rustbd/txn/backup/reader.h"
 #include "rustbd/txn/backup/restore.h"
@@ -174,6 +175,17 @@ std::int64_t parse_time(const std::string& text) {
   return types::parse_timestamptz(text, -1, {}) + kPostgresEpochUs;
 }
 
+/// Throws Error 58P01: there is no log in what was named as an archive.
+void require_log(const txn::BackupPlace& archive, const std::string& path) {
+  const auto segments = log::list_segments(*archive.disk, archive.directory);
+  txn::require_backup(segments, "list", path);
+  if (!segments->empty()) return;
+  std::string hint;
+  if (const auto below = log::list_segments(*archive.disk, txn::kLogDirectory); below && !below->empty())
+    hint = fmt::format("Perhaps you meant \"{}\".", (fs::path(path) / txn::kLogDirectory).string());
+  throw error(sqlstate::kUndefinedFile, "there are no log segments in \"{}\"", path).with_hint(hint);
+}
+
 std::unique_ptr<io::Disk> make_target(const std::string& path) {
   std::error_code failure;
   if (fs::exists(path, failure) && (!fs::is_directory(path, failure) || !fs::is_empty(path, failure)))
@@ -221,7 +233,10 @@ int restore(const RestoreCommand& command) {
   };
   txn::RestoreOptions options;
   for (const std::string& path : chain_of(command.from)) options.chain.push_back(place(path));
-  for (const std::string& path : command.archives) options.archives.push_back(archive(path));
+  for (const std::string& path : command.archives) {
+    options.archives.push_back(archive(path));
+    require_log(options.archives.back(), path);
+  }
   if (!command.target_time.empty()) options.target.time_us = parse_time(command.target_time);
   if (!command.target_lsn.empty()) options.target.lsn = parse_lsn(command.target_lsn);
   if (!command.target_name.empty()) options.target.name = command.target_name;

@@ -215,6 +215,10 @@ def damage_and_refusals(top: pathlib.Path):
     for flag in ("--to-time", "--to-lsn", "--to-name", "--target-time", "--archive"):  # a variable that is not set
         assert "empty" in rustbd("restore", "--from", top / "next", "--to", top / "unset", flag, "", code=2), flag
         assert not (top / "unset").exists(), flag
+    (top / "nothing").mkdir()
+    for directory, hint in ((top / "data", f'meant "{top}/data/wal"'), (top / "nothing", f'segments in "{top}/nothing"')):
+        assert hint in rustbd("restore", "--from", top / "next", "--to", top / "unset", "--archive", directory, code=1), directory
+        assert not (top / "unset").exists(), directory
     assert "not an empty directory" in rustbd("restore", "--from", top / "next", "--to", top / "data", code=1)
     rustbd("restore", "--from", top / "next", "--to", top / "dry", "--dry-run")
     assert not (top / "dry").exists()
