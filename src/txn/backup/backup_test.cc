@@ -178,6 +178,17 @@ class BackupTest : public ::testing::Test {
     cut_log(db_.disk(), db_.executor().random(), place, at);
     db_.open();
   }
+  /// The log's segments in another directory, as an archive has them; without that of `missing`.
+  void copy_log(const std::string& to, Lsn missing) {
+    (void)db_.disk().make_directory(to);
+    const log::Geometry geometry(db_.options.log_segment_bytes);
+    const auto names = db_.disk().list("wal");
+    for (const std::string& name : *names) {
+      if (name == log::segment_name(geometry.first_lsn(geometry.segment_of(missing)))) continue;
+      const Bytes content = db_.disk().content("wal/" + name);
+      EXPECT_TRUE((*db_.disk().open(to + "/" + name, {.create = true}))->write(0, content));
+    }
+  }
   TransactionSystem& open_restored() {
     Options options = db_.options;
     options.archive_disk = nullptr;
@@ -544,6 +555,39 @@ TEST_F(BackupTest, WhatCannotBeRestoredIsRefused) {
   onto.to = to_.get();
   onto.random = &db_.executor().random();
   EXPECT_EQ(state_of([&] { restore_backup(onto); }), "22023") << "not empty";
+}
+
+// Of the segment in which a backup ends it has the beginning.
+TEST_F(BackupTest, AMissingSegmentIsNamedAndNoDamage) {
+  open();
+  insert(10);
+  const BackupManifest made = backup("b");
+  const Lsn late = insert(3000, 1000);
+  const log::Geometry geometry(db_.options.log_segment_bytes);
+  const std::uint64_t own = geometry.segment_of(made.end);
+  ASSERT_GT(geometry.segment_of(late), own + 1);
+  for (const std::uint64_t gone : {own, own + 1}) {
+    SCOPED_TRACE(gone - own);
+    const Lsn first = geometry.first_lsn(gone);
+    const std::string archive = gone == own ? "without-own" : "without-next";
+    copy_log(archive, first);
+    RestoreOptions look;
+    look.chain = {{&db_.disk(), "b"}};
+    look.archives = {{&db_.disk(), archive}};
+    for (const bool to_position : {false, true}) {
+      if (to_position) look.target.lsn = late;
+      try {
+        restore_backup(look);
+        FAIL() << "the gap was not seen";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.state, sqlstate::kUndefinedFile) << e.message;
+        EXPECT_NE(e.message.find(log::segment_name(first)), std::string::npos) << e.message;
+      }
+      EXPECT_EQ(state_of([&] { restore({"b"}, look.target, {archive}); }), "58P01");
+      EXPECT_TRUE(to_->list("")->empty());
+    }
+    EXPECT_EQ(restore({"b"}, {.lsn = made.end}, {archive}).end, made.end);
+  }
 }
 
 TEST_F(BackupTest, DamageInAnyFileIsFoundByVerifyAndRestore) {

@@ -77,6 +77,7 @@ void RestoreLog::find_archived() {
   }
 }
 
+// The backup has the beginning only of the segment in which it ends.
 void RestoreLog::require_segments() const {
   const std::uint64_t own = geometry_.segment_of(manifest_.end);
   std::uint64_t last = archived_.empty() ? own : std::max(own, archived_.rbegin()->first);
@@ -85,7 +86,8 @@ void RestoreLog::require_segments() const {
     // A position at a segment's beginning is the end of the one before.
     if (last > own && *options_.target.lsn <= geometry_.first_batch(last)) --last;
   }
-  for (std::uint64_t number = own + 1; number <= last; ++number) {
+  const bool whole = options_.target.lsn ? *options_.target.lsn > manifest_.end : last > own;
+  for (std::uint64_t number = whole ? own : own + 1; number <= last; ++number) {
     if (!archived_.contains(number))
       throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(number));
   }
