@@ -167,7 +167,7 @@ void repair(io::Environment environment, const CheckOptions& options, const serv
             Findings* found) {
   const auto once = [&](Findings* into) {
     txn::Options o = server::database_options(config).storage;
-    const auto archive = server::open_archive(config, o);
+    const auto archive = server::open_archive(config, options.data, o);
     return check_tables(environment, std::move(o), false, into);
   };
   if (once(found) == 0) return;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "rustbd/io/paths.h"
 #include "rustbd/security/key_ring.h"
 #include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/write_strategy.h"
@@ -54,11 +55,18 @@ std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
   return security::KeyRing::open_read_only(environment, *options.master_key);
 }
 
-std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& options) {
+std::unique_ptr<io::Disk> open_archive(const Config& config, const std::string& data, txn::Options& options) {
   const auto& archive = config.text("wal.archive_to");
+  options.own_paths = {data, data + "/wal"};  // which may be a link to elsewhere
   if (archive.empty()) return nullptr;
   if (!std::filesystem::is_directory(archive))
     throw error(sqlstate::kUndefinedFile, "wal.archive_to: there is no directory \"{}\"", archive);
+  for (const std::string& own : options.own_paths)
+    if (io::lies_in(archive, own) || io::lies_in(own, archive))
+      throw error(sqlstate::kInvalidParameterValue,
+                  "wal.archive_to: \"{}\" is not apart from the data directory's \"{}\"", archive, own)
+          .with_hint("Log files there are used again: name another directory, best on another disk.");
+  options.own_paths.push_back(archive);
   auto disk = io::make_real_disk(archive);
   options.archive_disk = disk.get();
   options.archive_directory = std::string(".");
@@ -132,7 +140,7 @@ EmbeddedDatabase::EmbeddedDatabase(const std::string& path, const Config& config
       directory_(open_data_directory(path, access == Access::kCreate)) {
   auto options = database_options(config);
   options.storage.read_only = access == Access::kReadOnly;
-  if (!options.storage.read_only) archive_ = open_archive(config, options.storage);
+  if (!options.storage.read_only) archive_ = open_archive(config, path, options.storage);
   database_ = engine::Database::open(environment(), std::move(options));
 }
 EmbeddedDatabase::~EmbeddedDatabase() {

@@ -21,8 +21,9 @@ std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
                                              const storage::EncryptionOptions& options);
 
 /// The directory of wal.archive_to, which `options` then name; outlives the database. nullptr: none is
-/// configured. Throws Error 58P01: it is not there.
-std::unique_ptr<io::Disk> open_archive(const Config& config, txn::Options& options);
+/// configured. `data`: the data directory, which exists. Throws Error 58P01: it is not there; 22023: it lies
+/// in the data directory, or that in it.
+std::unique_ptr<io::Disk> open_archive(const Config& config, const std::string& data, txn::Options& options);
 
 /// What a reload may change while the database works.
 struct BufferChoices {

@@ -200,7 +200,7 @@ void Running::open_database() {
   directory_ = open_data_directory(options_.data, true);
   const io::Environment environment{directory_.disk.get(), clock_.get(), random_.get(), executor_.get()};
   auto o = database_options(options_.config);
-  archive_ = open_archive(options_.config, o.storage);
+  archive_ = open_archive(options_.config, options_.data, o.storage);
   o.storage.metrics = &metrics_;
   o.reload = [this] { return reload(); };
   o.storage.log_line = [this](std::string_view line) { logger_.info(line); };

@@ -61,6 +61,7 @@ struct Options {
   std::uint64_t log_retention_bytes = 0;  // but no more than so much for that reason alone; 0: no limit
   io::Disk* archive_disk = nullptr;       // complete log segments are copied there before they are used again
   std::string archive_directory;          // an existing directory on it
+  std::vector<std::string> own_paths;     // of the server, where no backup may be made
   std::uint64_t relocation_bytes_per_second = std::uint64_t{32} << 20;  // to shrink the data file; 0: never
   bool background = true;  // start the checkpoint and collection threads (off: tests and tools drive them)
   bool read_only = false;  // `rustbd check`: nothing is written to the directory

@@ -21,6 +21,49 @@ def write_log(server, rounds: int):
         server.sql("insert into t select i, md5(i::text) || md5((i + 1)::text) from generate_series(1, 10000) i")
 
 
+def refused_start(data, archive) -> str:
+    server = harness.Rustbd(data, "--set", f"wal.archive_to={archive}")
+    try:
+        server.start()
+        server.kill()
+    except AssertionError as e:
+        return str(e)
+    raise AssertionError(f"a start with the archive {archive} should fail")
+
+
+def refused_backup(server, to) -> str:
+    assert not to.exists()
+    said = server.refusal(f"select rustbd_backup('{to}')")
+    assert not to.exists()
+    return said
+
+
+def test_archive_and_backups_stand_apart_from_the_data(context):
+    top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    try:
+        data, elsewhere, archive = top / "around/data", top / "elsewhere", top / "archive"
+        data.parent.mkdir()
+        archive.mkdir()
+        with harness.Rustbd(data):
+            pass
+        (top / "link").symlink_to(data)
+        (data / "mine").mkdir()
+        for place in (data, data / "wal", data / "mine", top / "link", top / "link/wal", top / "archive/../link/wal", data.parent):
+            assert "wal.archive_to" in refused_start(data, place), place
+            assert "wal.archive_to" in refused_start(top / "link", place), place
+        (data / "mine").rmdir()
+        (data / "wal").rename(elsewhere)  # on another disk, as some have it
+        (data / "wal").symlink_to(elsewhere)
+        assert "wal.archive_to" in refused_start(data, elsewhere)
+        with harness.Rustbd(data, "--set", f"wal.archive_to={archive}") as server:
+            for place in (data / "b", data / "wal/b", elsewhere / "b", archive / "b", top / "link/b"):
+                assert "22023" in refused_backup(server, place), place
+            server.sql(f"select rustbd_backup('{top / 'b'}')")
+            harness.wait_until(lambda: server.sql("select state from rustbd_backups") == "done", "the backup")
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
 def test_the_server_archives_its_log(context):
     top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
     try:

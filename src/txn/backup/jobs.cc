@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rustbd/base/error.h"
+#include "rustbd/io/paths.h"
 
 namespace rustbd::txn {
 namespace {
@@ -73,6 +74,10 @@ BackupJobs::~BackupJobs() { stop(); }
 std::uint64_t BackupJobs::start(BackupRequest request) {
   require_absolute(request.target);
   if (!request.parent.empty()) require_absolute(request.parent);
+  for (const std::string& own : system_.options().own_paths)
+    if (io::lies_in(request.target, own))
+      throw error(sqlstate::kInvalidParameterValue, "\"{}\" lies in \"{}\", which is the server's own",
+                  request.target, own);
   const std::lock_guard lock(mutex_);
   if (stopped_) throw error(sqlstate::kObjectNotInPrerequisiteState, "the server stops");
   if (running_ != nullptr && !running_->ended.load())

@@ -40,8 +40,8 @@ class BackupJobs {
   BackupJobs(TransactionSystem& system, metrics::Registry& registry);
   ~BackupJobs();  // stop()s
 
-  /// Returns the id at once. Throws Error 55006: one runs already; 22023: a path is not absolute; 55000: the
-  /// server stops; 58030, 53100: the directory cannot be made.
+  /// Returns the id at once. Throws Error 55006: one runs already; 22023: a path is not absolute, or one of
+  /// Options::own_paths; 55000: the server stops; 58030, 53100: the directory cannot be made.
   std::uint64_t start(BackupRequest request);
   /// False: no such job runs. It ends soon after.
   bool cancel(std::uint64_t id);
