@@ -90,7 +90,7 @@ class Disk {
   virtual IoResult<> make_directory(const std::string& path) = 0;
   /// Names (not paths) in the directory, sorted.
   virtual IoResult<std::vector<std::string>> list(const std::string& path) = 0;
-  virtual bool exists(const std::string& path) = 0;
+  virtual bool exists(const std::string& path) = 0;  // true too if that cannot be told: open() says why
   /// kBusy when another process (or another lock of this one) holds it.
   virtual IoResult<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
   /// "io_uring", "threads", "simulated": for the log.

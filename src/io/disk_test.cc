@@ -2,6 +2,8 @@
 // one.
 #include "rustbd/io/disk.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -11,6 +13,15 @@
 
 #include "rustbd/io/executor.h"
 #include "rustbd/io/simulated/simulated_disk.h"
+
+// readdir() of the whole program, so that it can fail.
+static thread_local int readdirs_until_failure = -1;
+extern "C" dirent* readdir(DIR* directory) {
+  static const auto real = reinterpret_cast<dirent* (*)(DIR*)>(dlsym(RTLD_NEXT, "readdir"));
+  if (readdirs_until_failure < 0 || readdirs_until_failure-- > 0) return real(directory);
+  errno = EIO;
+  return nullptr;
+}
 
 namespace rustbd::io {
 namespace {
@@ -184,6 +195,35 @@ TEST(RealDisk, AFullDiskIsNoSpace) {
   const auto file = disk->open("full", {});
   ASSERT_TRUE(file);
   EXPECT_EQ((*file)->write(0, pattern(10, 1)).error(), IoFailure::kNoSpace);
+}
+
+TEST(RealDisk, ADirectoryThatCannotBeReadToItsEndIsNotShort) {
+  std::string name = (std::filesystem::temp_directory_path() / "rustbd-io-XXXXXX").string();
+  const std::string root = mkdtemp(name.data());
+  {
+    const auto disk = make_real_disk(root, DiskBackend::kThreads);
+    for (const char* file : {"a", "b", "c"}) ASSERT_TRUE(disk->open(file, {.create = true}));
+    readdirs_until_failure = 2;
+    EXPECT_EQ(disk->list(".").error(), IoFailure::kDevice);
+    readdirs_until_failure = -1;
+    EXPECT_EQ(disk->list(".").value().size(), 3u);
+  }
+  std::filesystem::remove_all(root);
+}
+
+// Who asks goes on to open it, and learns what is wrong; an absent file is no reason to fail.
+TEST(RealDisk, WhatCannotBeToldToBeAbsentIsThere) {
+  std::string name = (std::filesystem::temp_directory_path() / "rustbd-io-XXXXXX").string();
+  const std::string root = mkdtemp(name.data());
+  {
+    const auto disk = make_real_disk(root, DiskBackend::kThreads);
+    std::filesystem::create_symlink("loop", root + "/loop");
+    EXPECT_TRUE(disk->exists("loop"));
+    EXPECT_EQ(disk->open("loop", {}).error(), IoFailure::kDevice);
+    EXPECT_FALSE(disk->exists("absent"));
+    EXPECT_FALSE(disk->exists("absent/too"));
+  }
+  std::filesystem::remove_all(root);
 }
 
 TEST(RealDisk, NamesItsBackend) {

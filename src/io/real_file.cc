@@ -194,16 +194,23 @@ IoResult<std::vector<std::string>> RealDisk::list(const std::string& path) {
   DIR* directory = ::opendir(absolute(path).c_str());
   if (directory == nullptr) return last_failure();
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(directory)) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory);
+    if (entry == nullptr) break;
     const std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(name);
   }
+  const int error_number = errno;  // 0: the end
   ::closedir(directory);
+  if (error_number != 0) return std::unexpected{failure_of(error_number)};
   std::sort(names.begin(), names.end());
   return names;
 }
 
-bool RealDisk::exists(const std::string& path) { return ::access(absolute(path).c_str(), F_OK) == 0; }
+bool RealDisk::exists(const std::string& path) {
+  return ::access(absolute(path).c_str(), F_OK) == 0 || failure_of(errno) != IoFailure::kNotFound;
+}
 
 IoResult<std::unique_ptr<FileLock>> RealDisk::lock(const std::string& path) {
   const int fd = ::open(absolute(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -91,6 +91,14 @@ TEST_F(Retention, AConsumerHoldsTheLogUntilItAdvancesOrIsDropped) {
   EXPECT_GT(oldest_segment(), 5u);
 }
 
+TEST(LogConsumers, AFileThatNobodyCanLookForIsNoAbsentOne) {
+  io::SimulatedDisk disk(1);
+  ASSERT_TRUE(disk.make_directory("wal"));
+  EXPECT_TRUE(LogConsumers(disk, "wal", kGeometry).load());
+  disk.crash();
+  EXPECT_FALSE(LogConsumers(disk, "wal", kGeometry).load());
+}
+
 // The power fails at each operation of each change: what was acknowledged is there, and nothing is held less.
 TEST(LogConsumers, ChangesAreWholeAndDurable) {
   for (std::uint64_t crash = 1; crash < 40; ++crash) {

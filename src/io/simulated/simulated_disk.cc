@@ -112,7 +112,7 @@ IoResult<std::vector<std::string>> SimulatedDisk::list(const std::string& raw_pa
 
 bool SimulatedDisk::exists(const std::string& path) {
   std::lock_guard lock{state_->mutex};
-  return !state_->crashed && (state_->has_directory(normal(path)) || state_->current.files.contains(path));
+  return state_->crashed || state_->has_directory(normal(path)) || state_->current.files.contains(path);
 }
 
 IoResult<std::unique_ptr<FileLock>> SimulatedDisk::lock(const std::string& path) {
