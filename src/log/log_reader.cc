@@ -191,29 +191,45 @@ ReadOutcome LogReader::broken(Check check, const std::string& what) {
   return check == Check::kIoError ? ReadOutcome::kIoError : ReadOutcome::kDamaged;
 }
 
+// Segments are made in their order (SegmentStore): one that lacks among those behind `end` was there once,
+// with what it held. False: problem_ says which.
+bool LogReader::files_whole(Lsn end, const std::vector<Lsn>& all) {
+  const std::uint64_t number = geometry_.segment_of(end);
+  std::uint64_t expected = number;
+  for (const Lsn first : all) {
+    const std::uint64_t candidate = geometry_.segment_of(first);
+    if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
+    if (candidate != expected) {
+      problem_ = fmt::format("log damaged at {}: segment {} is missing, but later ones are there", end.raw(),
+                             segment_name(geometry_.first_lsn(expected)));
+      return false;
+    }
+    ++expected;
+  }
+  return true;
+}
+
 // storage.md 7.6. position_ holds the first invalid batch.
 ReadOutcome LogReader::judge_end() {
   const Lsn end = position_;
   const std::uint64_t number = geometry_.segment_of(end);
+  const auto listed = list_segments(disk_, directory_);
+  if (!listed && listed.error() != io::IoFailure::kNotFound)
+    return broken(Check::kIoError, "the log cannot be listed");
+  const std::vector<Lsn> all = listed.value_or(std::vector<Lsn>{});
+  if (!files_whole(end, all)) return ReadOutcome::kDamaged;
   const OpenSegment* home = segment(number);
   if (home == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
-  const bool here = home->header.has_value(), exists = home->file != nullptr;
-  if (!here &&
+  if (!home->header &&
       end != geometry_.first_batch(number))  // something before it had been written under a valid header
     return broken(Check::kInvalid,
                   fmt::format("the log segment that holds {} is missing or damaged", end.raw()));
-  const auto all = list_segments(disk_, directory_);
-  if (!all && all.error() != io::IoFailure::kNotFound)
-    return broken(Check::kIoError, "the log cannot be listed");
-  for (const Lsn first : all.value_or(std::vector<Lsn>{})) {
+  for (const Lsn first : all) {
     const std::uint64_t candidate = geometry_.segment_of(first);
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
     const OpenSegment* opened = segment(candidate);
     if (opened == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
     if (!opened->header && !opened->damaged) continue;
-    if (!exists && candidate > number)
-      return broken(Check::kInvalid,
-                    fmt::format("log segment {} is missing", segment_name(geometry_.first_lsn(number))));
     Lsn proof;
     const Check found = find_proof_behind(end, candidate, &proof);
     if (found == Check::kIoError)

@@ -428,9 +428,62 @@ TEST(Log, AMissingSegmentIsDamage) {
   ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
   while (kGeometry.segment_of(rig.writer->tail()) < 3) ASSERT_TRUE(rig.commit(std::string(1000, 'x')));
   rig.close();
-  ASSERT_TRUE(rig.disk.remove("wal/" + segment_name(kGeometry.first_lsn(1))));
+  for (const std::uint64_t missing : {1u, 2u, 3u}) {  // behind the last one, files are prepared only
+    const auto disk = rig.disk.clone(missing);
+    const std::string name = segment_name(kGeometry.first_lsn(missing));
+    ASSERT_TRUE(disk->remove("wal/" + name));
+    std::vector<Batch> read;
+    std::string problem;
+    EXPECT_EQ(Rig::read_from(*disk, kGeometry.first_batch(0), read, nullptr, &problem),
+              ReadOutcome::kDamaged);
+    EXPECT_NE(problem.find("segment " + name + " is missing"), std::string::npos) << problem;
+  }
+}
+
+// Where nothing of the missing segment was needed to read all before it.
+TEST(Log, AMissingSegmentAtAPadsEndIsDamage) {
+  Rig rig{8};
+  const std::vector<Lsn> places = write_some(rig, 3);
+  rig.close();
   std::vector<Batch> read;
-  EXPECT_EQ(rig.read_all(kGeometry.first_batch(0), read), ReadOutcome::kDamaged);
+  LogEnd end;
+  ASSERT_EQ(rig.read_all(places[0], read, &end), ReadOutcome::kEnd);
+  const auto start = close_log(rig.disk, rig.random, "wal", kGeometry, end);
+  ASSERT_TRUE(start && rig.open(*start) && rig.commit("in the second segment"));
+  rig.executor.run_for(std::chrono::milliseconds{10});
+  rig.close();
+  ASSERT_TRUE(rig.disk.remove("wal/" + segment_name(kGeometry.first_lsn(1))));
+  ASSERT_TRUE(rig.disk.exists("wal/" + segment_name(kGeometry.first_lsn(2))));
+  read.clear();
+  EXPECT_EQ(rig.read_all(places[0], read), ReadOutcome::kDamaged);
+}
+
+// What a start has no use for it removes one by one: whenever the power fails, no gap is left.
+TEST(Log, ACrashWhileFilesAreGivenUpLeavesNoGap) {
+  for (std::uint64_t at = 1; at < 40; ++at) {
+    SCOPED_TRACE(at);
+    Rig rig{at};
+    const std::vector<Lsn> places = write_some(rig, 3);
+    rig.close();
+    for (const std::uint64_t number : {3u, 4u, 5u, 6u}) {
+      auto file = rig.disk.open("wal/" + segment_name(kGeometry.first_lsn(number)), {.create = true});
+      ASSERT_TRUE(file && (*file)->allocate(0, kSegment) && (*file)->datasync());
+    }
+    ASSERT_TRUE(rig.disk.sync_directory("wal"));
+    for (const bool crash : {true, false}) {
+      std::vector<Batch> read;
+      LogEnd end;
+      std::string problem;
+      ASSERT_EQ(rig.read_all(places[0], read, &end, &problem), ReadOutcome::kEnd) << problem;
+      const auto start = close_log(rig.disk, rig.random, "wal", kGeometry, end);
+      ASSERT_TRUE(start);
+      if (crash) rig.disk.crash_at(at);
+      (void)rig.open(*start);
+      rig.close();
+      rig.disk.crash();
+      rig.disk.restart();
+    }
+  }
 }
 
 TEST(Log, ReadErrorsAreReported) {

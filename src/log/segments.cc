@@ -93,6 +93,7 @@ io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
   const auto found = list_segments(disk, options_.directory);
   if (!found) return std::unexpected{found.error()};
   bool gap = false, first_found = false;
+  std::vector<std::uint64_t> useless;
   for (const Lsn lsn : *found) {
     const std::uint64_t number = options_.geometry.segment_of(lsn);
     if (options_.geometry.first_lsn(number) != lsn) continue;  // not of this geometry
@@ -107,13 +108,18 @@ io::IoResult<> SegmentStore::adopt_existing(std::uint64_t first) {
     const std::uint64_t expected = first_found ? prepared_until_.load() + 1 : first;
     gap = gap || number != expected || number > first + kAhead || *size != options_.geometry.segment_bytes();
     if (gap) {
-      if (const auto removed = disk.remove(path(number)); !removed) return removed;
+      useless.push_back(number);
     } else {
       if (const auto zeroed = zero_header(path(number)); !zeroed) return zeroed;
       if (const auto opened = open_ready(number); !opened) return opened;
       first_found = true;
       prepared_until_ = number;
     }
+  }
+  // The newest first and each for good: a crash in between must leave no gap, which would be damage.
+  for (auto number = useless.rbegin(); number != useless.rend(); ++number) {
+    if (const auto removed = disk.remove(path(*number)); !removed) return removed;
+    if (const auto synced = disk.sync_directory(options_.directory); !synced) return synced;
   }
   if (!first_found) {
     // Not filled with zeros: start-up must not wait for 64 MiB. Syncs in this one segment cost a little more.

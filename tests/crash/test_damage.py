@@ -324,3 +324,41 @@ def test_a_cut_log_is_another_one(context):
             assert server.sql("select string_agg(t, ',') from t") == "kept"
     finally:
         shutil.rmtree(top, ignore_errors=True)
+
+
+def lose_a_segment(lose, name, place_of, **settings):
+    """A server that has five segments of log is killed, `lose` damages one: refused, named by the check, given up by truncate."""
+    with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", **settings}) as server:
+        server.sql("create table t (i int, t text)")
+        wal, rounds = server.data / "wal", 0
+        while len(list(wal.glob("*.wal"))) < 5:
+            server.sql(f"insert into t select g, repeat('x', 90) from generate_series({rounds * 1000 + 1}, {rounds * 1000 + 1000}) g")
+            rounds += 1
+        server.kill()
+        lose(wal)
+        server.start(wait=False)
+        assert server.process.wait(60) != 0, "it starts without a part of the log"
+        said = server.log()
+        place = re.search(place_of, said)
+        assert place and name in said and "log truncate" in said, said[-2000:]
+        for mode in ("--fast", "--deep"):
+            checked = rustbd("check", mode, "--data", server.data)
+            assert checked.returncode == 4 and name in checked.stdout and not checked.stderr, checked
+        dump = rustbd("log", "dump", "--data", server.data)
+        assert dump.returncode == 4 and name in dump.stdout and "PANIC" not in dump.stderr, dump
+        done = rustbd("log", "truncate", "--data", server.data, "--at", place[1], "--drop")
+        assert done.returncode == 0 and "the log ends at" in done.stdout, done
+        server.start()
+        count, last = server.sql("select count(*), max(i) from t").split("|")
+        assert count == last and 0 < int(count) < rounds * 1000 and int(count) % 1000 == 0, (count, last, rounds)
+        server.sql("insert into t values (-1, 'and on')")
+        server.kill()
+        server.start()
+        assert server.sql("select count(*) from t") == str(int(count) + 1)
+        server.stop()
+        assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+
+
+def test_a_segment_of_the_log_is_missing(context):
+    """Those behind it have been prepared only: nothing but the gap tells that it was there."""
+    lose_a_segment(lambda wal: (wal / f"{2 << 20:020}.wal").unlink(), f"segment {2 << 20:020}.wal is missing", r"log damaged at (\d+)")
