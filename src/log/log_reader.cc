@@ -191,20 +191,32 @@ ReadOutcome LogReader::broken(Check check, const std::string& what) {
   return check == Check::kIoError ? ReadOutcome::kIoError : ReadOutcome::kDamaged;
 }
 
-// Segments are made in their order (SegmentStore): one that lacks among those behind `end` was there once,
-// with what it held. False: problem_ says which.
-bool LogReader::files_whole(Lsn end, const std::vector<Lsn>& all) {
+// Segments are made in their order, each whole (SegmentStore): one that lacks among those behind `end`, or
+// the rest of one that is short, was there once, with what it held. False: problem_ says which.
+bool LogReader::files_whole(Lsn end, const std::vector<Lsn>& all, Check* check) {
   const std::uint64_t number = geometry_.segment_of(end);
   std::uint64_t expected = number;
   for (const Lsn first : all) {
     const std::uint64_t candidate = geometry_.segment_of(first);
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
     if (candidate != expected) {
+      *check = Check::kInvalid;
       problem_ = fmt::format("log damaged at {}: segment {} is missing, but later ones are there", end.raw(),
                              segment_name(geometry_.first_lsn(expected)));
       return false;
     }
     ++expected;
+    const OpenSegment* opened = segment(candidate);
+    *check = opened == nullptr ? Check::kIoError : Check::kInvalid;
+    if (opened == nullptr) problem_ = fmt::format("log segment {} cannot be opened", segment_name(first));
+    if (opened == nullptr) return false;
+    // close_log may have been stopped while it made the file into which its PAD runs over.
+    const bool unfinished = candidate == number + 1 && first == all.back() &&
+                            geometry_.first_lsn(candidate).raw() - end.raw() < sizeof(BatchHeader);
+    if (opened->file_bytes == geometry_.segment_bytes() || unfinished) continue;
+    problem_ = fmt::format("log damaged at {}: segment {} is cut short, it has {} bytes instead of {}",
+                           end.raw(), segment_name(first), opened->file_bytes, geometry_.segment_bytes());
+    return false;
   }
   return true;
 }
@@ -217,7 +229,7 @@ ReadOutcome LogReader::judge_end() {
   if (!listed && listed.error() != io::IoFailure::kNotFound)
     return broken(Check::kIoError, "the log cannot be listed");
   const std::vector<Lsn> all = listed.value_or(std::vector<Lsn>{});
-  if (!files_whole(end, all)) return ReadOutcome::kDamaged;
+  if (Check check{}; !files_whole(end, all, &check)) return broken(check, problem_);
   const OpenSegment* home = segment(number);
   if (home == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
   if (!home->header &&

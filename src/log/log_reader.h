@@ -3,8 +3,8 @@
 // A batch is valid iff magic, position, length, checksum (with the salt of the segment in which it starts)
 // and the chain of prev_crc match, and all segments that it touches have valid headers. The first invalid one
 // is the end of the log (a torn tail) unless a valid batch behind it says that it had been durable, or a
-// segment from there on is missing: then an acknowledged record is damaged (storage.md 7.6; segments are made
-// in their order, so that no crash leaves a gap). Where a segment's header
+// segment from there on is missing or cut short: then an acknowledged record is damaged (storage.md 7.6;
+// segments are made in their order, each whole, so that no crash leaves such). Where a segment's header
 // itself is damaged, its batches cannot be verified; two neighbours there that agree on their place and chain
 // count as proof too. Threads: one at a time. Blocks on disk reads.
 #pragma once
@@ -105,7 +105,7 @@ class LogReader {
   [[nodiscard]] bool plausible(const BatchHeader& header, Lsn at) const;
   [[nodiscard]] bool continues_chain(const BatchHeader& header, Lsn at) const;
   ReadOutcome judge_end();
-  bool files_whole(Lsn end, const std::vector<Lsn>& all);
+  bool files_whole(Lsn end, const std::vector<Lsn>& all, Check* check);
   Check find_proof_behind(Lsn end, std::uint64_t segment_number, Lsn* proof);
   template <class Judge>
   Check find_batch(std::uint64_t from_stream, std::uint64_t segment_number, Lsn* found, Judge&& judge);

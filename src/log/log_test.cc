@@ -458,6 +458,25 @@ TEST(Log, AMissingSegmentAtAPadsEndIsDamage) {
   EXPECT_EQ(rig.read_all(places[0], read), ReadOutcome::kDamaged);
 }
 
+TEST(Log, ASegmentCutShortIsDamage) {
+  Rig rig{9};
+  ASSERT_TRUE(rig.open(fresh_log(rig.random, 1)));
+  while (kGeometry.segment_of(rig.writer->tail()) < 3) ASSERT_TRUE(rig.commit(std::string(1000, 'x')));
+  rig.close();
+  for (const std::uint64_t cut : {1u, 2u, 3u, 4u}) {
+    for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{5000}, kSegment - 4096}) {
+      const auto disk = rig.disk.clone(cut);
+      const std::string name = segment_name(kGeometry.first_lsn(cut));
+      ASSERT_TRUE((*disk->open("wal/" + name, {}))->truncate(bytes));
+      std::vector<Batch> read;
+      std::string problem;
+      EXPECT_EQ(Rig::read_from(*disk, kGeometry.first_batch(0), read, nullptr, &problem),
+                ReadOutcome::kDamaged);
+      EXPECT_NE(problem.find("segment " + name + " is cut short"), std::string::npos) << problem;
+    }
+  }
+}
+
 // What a start has no use for it removes one by one: whenever the power fails, no gap is left.
 TEST(Log, ACrashWhileFilesAreGivenUpLeavesNoGap) {
   for (std::uint64_t at = 1; at < 40; ++at) {

@@ -151,6 +151,7 @@ void SystemParts::replay() {
   Progress progress(*this, geometry, first);
   ReplayWorkers workers(*this, options.recovery_workers);
   open_done = true;  // layout changes from here on build their indexes
+  bool damaged = false;
   while (options.replay_log) {
     const log::ReadOutcome got = reader.next();
     if (got == log::ReadOutcome::kEnd) break;
@@ -164,6 +165,7 @@ void SystemParts::replay() {
       }
       std::lock_guard lock(damage_mutex);
       findings.push_back(reader.problem());
+      damaged = true;
       break;
     }
     const log::BatchView& batch = reader.batch();
@@ -191,16 +193,20 @@ void SystemParts::replay() {
   open_done = false;
   progress.done(reader.position());
   rebuild_damaged_leaves(reader.position());
-  open_log(geometry, reader.end());
+  open_log(geometry, reader.end(), damaged);
 }
 
-// After the end that recovery found: what was read is made final, and the log goes on behind it.
-void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end) {
+// After the end that recovery found: what was read is made final, and the log goes on behind it. A `damaged`
+// one is examined only: what cannot be read has no end to be closed.
+void SystemParts::open_log(const log::Geometry& geometry, const log::LogEnd& end, bool damaged) {
   log::LogStart start;
   const bool fresh =
       !options.replay_log || (end.salt == 0 && end.last_crc == 0 && storage->state().positions.lsn.is_none());
   if (fresh) {
     start = log::fresh_log(*environment.random, storage->state().wal_uuid);
+  } else if (damaged) {
+    start = log::fresh_log(*environment.random, storage->state().wal_uuid);
+    start.first = geometry.first_batch(geometry.segment_of(end.end) + 1);
   } else {
     const auto closed_log = log::close_log(*environment.disk, *environment.random, "wal", geometry, end);
     if (!closed_log)

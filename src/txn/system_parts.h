@@ -457,7 +457,7 @@ struct SystemParts final : storage::CheckpointSource {
   void recover_build_index(const TableFormat& format, const IndexPart& part, bool anew);
   storage::Status entries_of_leaf(const TableFormat& format, const IndexPart& part, RowId* next, bool* end,
                                   std::vector<std::pair<Bytes, RowId>>* entries);
-  void open_log(const log::Geometry& geometry, const log::LogEnd& end);
+  void open_log(const log::Geometry& geometry, const log::LogEnd& end, bool damaged);
   void replay_event(const log::Event& event);
   /// Of a row whose place among other rows' events does not matter: workers may replay it (replay_workers.h).
   static bool is_row_event(const log::Event& event);

@@ -330,8 +330,9 @@ def lose_a_segment(lose, name, place_of, **settings):
     """A server that has five segments of log is killed, `lose` damages one: refused, named by the check, given up by truncate."""
     with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", **settings}) as server:
         server.sql("create table t (i int, t text)")
-        wal, rounds = server.data / "wal", 0
-        while len(list(wal.glob("*.wal"))) < 5:
+        wal, rounds, more = server.data / "wal", 0, 3
+        while more:
+            more -= len(list(wal.glob("*.wal"))) == 5
             server.sql(f"insert into t select g, repeat('x', 90) from generate_series({rounds * 1000 + 1}, {rounds * 1000 + 1000}) g")
             rounds += 1
         server.kill()
@@ -362,3 +363,10 @@ def lose_a_segment(lose, name, place_of, **settings):
 def test_a_segment_of_the_log_is_missing(context):
     """Those behind it have been prepared only: nothing but the gap tells that it was there."""
     lose_a_segment(lambda wal: (wal / f"{2 << 20:020}.wal").unlink(), f"segment {2 << 20:020}.wal is missing", r"log damaged at (\d+)")
+
+
+def test_a_segment_of_the_log_is_cut_short(context):
+    """No error of the disk, which a later start might be spared."""
+    for number, size in ((1, 100_000), (2, 100_000), (2, 0)):
+        name = f"{number << 20:020}.wal"
+        lose_a_segment(lambda wal: os.truncate(wal / name, size), f"segment {name} is cut short, it has {size} bytes", r"log damaged at (\d+): segment")
