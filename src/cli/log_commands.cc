@@ -316,6 +316,9 @@ int truncate(const LogTruncateOptions& options, io::Disk& disk) {
   const std::string archived = archived_behind(options, place, at);
   const Dropped dropped = find_dropped(disk, place, at);
   for (const auto& line : dropped.batches) fmt::print("drops {}\n", line);
+  if (txn::header_is_lost(disk, place, at))
+    fmt::print("the segment that holds {} has no good header: what stands in it cannot be listed\n",
+               lsn_text(at));
   fmt::print("{} batches that can be read and everything damaged between them; {} whole segments\n",
              dropped.batches.size(), dropped.segments);
   if (!archived.empty()) fmt::print("{}\n", archived);

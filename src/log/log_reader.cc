@@ -234,8 +234,9 @@ ReadOutcome LogReader::judge_end() {
   if (home == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
   if (!home->header &&
       end != geometry_.first_batch(number))  // something before it had been written under a valid header
-    return broken(Check::kInvalid,
-                  fmt::format("the log segment that holds {} is missing or damaged", end.raw()));
+    return broken(Check::kInvalid, fmt::format("log damaged at {}: segment {} {}", end.raw(),
+                                               segment_name(geometry_.first_lsn(number)),
+                                               home->file ? "has no good header" : "is missing"));
   for (const Lsn first : all) {
     const std::uint64_t candidate = geometry_.segment_of(first);
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;

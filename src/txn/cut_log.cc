@@ -1,6 +1,9 @@
 #include "rustbd/txn/cut_log.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "rustbd/base/error.h"
 #include "rustbd/log/log_reader.h"
@@ -38,18 +41,31 @@ void write_wal_uuid(io::Disk& disk, std::uint64_t wal_uuid) {
   require(file.datasync(), "sync the data file");
 }
 
-/// What stands before the end stays valid: the salt is the same. Without a valid header nothing does.
-void rename_log(io::File& segment, std::uint64_t wal_uuid) {
+std::optional<log::SegmentHeader> header_of(io::Disk& disk, Lsn first) {
+  const auto file = disk.open(segment_path(first), {.read_only = true});
   Bytes block(log::kSegmentHeaderBytes);
-  const std::span<std::byte, log::kSegmentHeaderBytes> bytes{block};
-  require(segment.read(0, block), "read the log");
-  auto header = log::decode_segment_header(bytes);
-  if (!header) return;
-  header->wal_uuid = wal_uuid;
-  ++header->timeline;
-  log::encode_segment_header(*header, bytes);
+  if (!file || !(*file)->read(0, block)) return std::nullopt;
+  auto header = log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
+  return header && header->first_lsn == first.raw() ? header : std::nullopt;
+}
+
+void write_header(io::File& segment, const log::SegmentHeader& header) {
+  Bytes block(log::kSegmentHeaderBytes);
+  log::encode_segment_header(header, std::span<std::byte, log::kSegmentHeaderBytes>{block});
   require(segment.write(0, block), "write the log");
   require(segment.datasync(), "sync the log");
+}
+
+std::vector<Lsn> segments_of(io::Disk& disk) {
+  auto all = log::list_segments(disk, kDirectory);
+  if (!all) throw error(sqlstate::kIoError, "the log cannot be listed: {}", io::to_text(all.error()));
+  return std::move(*all);
+}
+
+std::unique_ptr<io::File> open_segment(io::Disk& disk, Lsn first, bool create) {
+  auto file = disk.open(segment_path(first), {.create = create});
+  if (!file) throw error(sqlstate::kIoError, "could not open the log: {}", io::to_text(file.error()));
+  return std::move(*file);
 }
 
 }  // namespace
@@ -68,37 +84,58 @@ void require_position(io::Disk& disk, const LogPlace& place, Lsn at) {
                 TransactionSystem::lsn_text(place.checkpoint));
   log::LogReader reader(disk, kDirectory, place.geometry);
   reader.leave_sealed();
-  reader.seek(place.kept);
-  reader.set_limit(at);  // also where it lies behind a PAD
+  reader.seek(place.checkpoint);  // a batch began or ended there, whatever of the log can still be read
+  reader.set_limit(at);           // also where it lies behind a PAD
   while (reader.next() == log::ReadOutcome::kBatch) {}
   if (reader.position() != at)
     throw error(sqlstate::kInvalidParameterValue, "no batch begins at {}; the log can be read up to {}",
                 TransactionSystem::lsn_text(at), TransactionSystem::lsn_text(reader.position()));
 }
 
+bool header_is_lost(io::Disk& disk, const LogPlace& place, Lsn at) {
+  const std::uint64_t home = place.geometry.segment_of(at);
+  return at != place.geometry.first_batch(home) && !header_of(disk, place.geometry.first_lsn(home));
+}
+
 void cut_log(io::Disk& disk, io::Random& random, const LogPlace& place, Lsn at) {
   const std::uint64_t wal_uuid = random.next_u64() | 1, home = place.geometry.segment_of(at);
   const Lsn first = place.geometry.first_lsn(home);
-  auto file = disk.open(segment_path(first), {});
-  if (!file) throw error(sqlstate::kIoError, "could not open the log: {}", io::to_text(file.error()));
-  const auto size = (*file)->size();
-  if (!size) throw error(sqlstate::kIoError, "could not read the log: {}", io::to_text(size.error()));
-  const auto all = log::list_segments(disk, kDirectory);
-  if (!all) throw error(sqlstate::kIoError, "the log cannot be listed: {}", io::to_text(all.error()));
-  // It is another log before anything of the old one goes.
+  const std::vector<Lsn> all = segments_of(disk);
+  std::optional<log::SegmentHeader> header = header_of(disk, first);
+  const bool lost = header_is_lost(disk, place, at);
+  if (lost) {  // what the segment held cannot be verified any more: another salt
+    header.emplace();
+    for (const Lsn other : all)
+      if (const auto known = header_of(disk, other)) header = known;
+    header->first_lsn = first.raw();
+    header->segment_no = home;
+    header->salt = random.next_u64() | 1;
+  }
+  if (header) {
+    header->wal_uuid = wal_uuid;
+    ++header->timeline;
+  }
+  // It is another log before anything of the old one goes; what stands before the end stays valid.
   write_wal_uuid(disk, wal_uuid);
-  rename_log(**file, wal_uuid);
+  if (header && !lost) write_header(*open_segment(disk, first, false), *header);
   // Newer segments first, so that no gap can be mistaken for a lost one if this is cut short.
-  for (auto segment = all->rbegin(); segment != all->rend(); ++segment) {
+  for (auto segment = all.rbegin(); segment != all.rend(); ++segment) {
     if (place.geometry.segment_of(*segment) <= home) break;
     require(disk.remove(segment_path(*segment)), "remove a segment");
     require(disk.sync_directory(kDirectory), "sync the log's directory");
   }
-  if (const std::uint64_t begin = at.raw() - first.raw(); begin < *size) {
-    const Bytes zeros(*size - begin);
-    require((*file)->write(begin, zeros), "write the log");
-  }
-  require((*file)->datasync(), "sync the log");
+  if (!lost && !disk.exists(segment_path(first))) return;  // it would begin at `at`
+  const auto file = open_segment(disk, first, lost);
+  const auto size = file->size();
+  if (!size) throw error(sqlstate::kIoError, "could not read the log: {}", io::to_text(size.error()));
+  if (*size < place.geometry.segment_bytes())  // it was cut short
+    require(file->allocate(0, place.geometry.segment_bytes()), "make room for the log");
+  const std::uint64_t begin = at.raw() - first.raw();
+  const Bytes zeros(place.geometry.segment_bytes() - begin);
+  require(file->write(begin, zeros), "write the log");
+  if (lost) write_header(*file, *header);
+  require(file->datasync(), "sync the log");
+  require(disk.sync_directory(kDirectory), "sync the log's directory");
 }
 
 }  // namespace rustbd::txn

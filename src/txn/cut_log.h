@@ -19,6 +19,10 @@ struct LogPlace {
 /// could, and the last checkpoint needs nothing behind it.
 void require_position(io::Disk& disk, const LogPlace& place, Lsn at);
 
+/// The segment that holds `at` must hold something of the log before that too, and has no good header: what
+/// stands in it cannot be verified, and cut_log() makes it a new one.
+bool header_is_lost(io::Disk& disk, const LogPlace& place, Lsn at);
+
 /// The log ends at `at` from now on, and goes on as another one (another wal_uuid), as a restored database's
 /// does: neither an archive nor a restore takes what is given up for what comes in its place. Durable on
 /// return; cut short at any place it can be repeated, and what is given up is the end of the log or nothing.

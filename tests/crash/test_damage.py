@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.request
 
 import harness
@@ -298,7 +297,8 @@ def test_a_cut_log_is_another_one(context):
             server.sql("create table t (i int, t text)")
             rustbd("backup", "--to", top / "backup", "-h", "127.0.0.1", "-p", server.port, "-U", "postgres")
             server.sql("insert into t values (1, 'kept')")
-            time.sleep(0.1)  # an idle log writes a PAD: the position lies behind it
+            committed = server.sql("select pg_current_wal_lsn()")
+            harness.wait_until(lambda: server.sql("select pg_current_wal_lsn()") != committed, "the PAD of an idle log")
             at = server.sql("select pg_current_wal_lsn()")
             for _ in range(3):
                 server.sql("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, 10000) i")
@@ -370,3 +370,41 @@ def test_a_segment_of_the_log_is_cut_short(context):
     for number, size in ((1, 100_000), (2, 100_000), (2, 0)):
         name = f"{number << 20:020}.wal"
         lose_a_segment(lambda wal: os.truncate(wal / name, size), f"segment {name} is cut short, it has {size} bytes", r"log damaged at (\d+): segment")
+
+
+def test_the_segment_of_the_checkpoint_has_lost_its_header(context):
+    """Examined without a PANIC; the log is restarted at the checkpoint, whose state is all that is left."""
+    def flip(path):
+        with open(path, "r+b") as file:
+            file.seek(10)
+            file.write(bytes([path.read_bytes()[10] ^ 4]))
+    for lose, why in ((flip, "has no good header"), (lambda path: path.unlink(), "is missing"),
+                      (lambda path: os.truncate(path, 0), "is cut short")):
+        with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", "RUSTBD_WAL_RETENTION": "1h"}) as server:
+            for sql in ("create table t (i int)", "insert into t values (1)", "checkpoint", "insert into t values (2)"):
+                server.sql(sql)
+            server.kill()
+            first = sorted((server.data / "wal").glob("*.wal"))[0]
+            lose(first)
+            server.start(wait=False)
+            assert server.process.wait(60) != 0
+            place = re.search(rf"log damaged at (\d+): segment {first.name} {why}", server.log())
+            assert place, server.log()[-2000:]
+            for mode in ("--fast", "--deep"):
+                checked = rustbd("check", mode, "--data", server.data)
+                assert checked.returncode == 4 and f"{first.name} {why}" in checked.stdout and not checked.stderr, checked
+            dump = rustbd("log", "dump", "--data", server.data)
+            assert dump.returncode == 4 and f"{first.name} {why}" in dump.stdout and "PANIC" not in dump.stderr, dump
+            told = rustbd("log", "truncate", "--data", server.data, "--at", place[1])
+            assert told.returncode == 0 and "cannot be listed" in told.stdout, told
+            done = rustbd("log", "truncate", "--data", server.data, "--at", place[1], "--drop")
+            assert done.returncode == 0 and "the log ends at" in done.stdout, done
+            server.start()
+            assert server.sql("select string_agg(i::text, ',') from t") == "1"
+            server.sql("insert into t values (3)")
+            server.kill()
+            server.start()
+            assert server.sql("select string_agg(i::text, ',') from t") == "1,3"
+            server.sql("checkpoint")
+            server.stop()
+            assert rustbd("check", "--deep", "--data", server.data).returncode == 0
