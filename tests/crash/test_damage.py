@@ -297,9 +297,14 @@ def test_a_cut_log_is_another_one(context):
             server.sql("create table t (i int, t text)")
             rustbd("backup", "--to", top / "backup", "-h", "127.0.0.1", "-p", server.port, "-U", "postgres")
             server.sql("insert into t values (1, 'kept')")
-            committed = server.sql("select pg_current_wal_lsn()")
-            harness.wait_until(lambda: server.sql("select pg_current_wal_lsn()") != committed, "the PAD of an idle log")
-            at = server.sql("select pg_current_wal_lsn()")
+            seen = [None]
+
+            def idle():  # the position lies behind the PAD of an idle log then
+                seen.append(server.sql("select pg_current_wal_lsn()"))
+                return seen[-1] == seen[-2]
+
+            harness.wait_until(idle, "an idle log")
+            at = seen[-1]
             for _ in range(3):
                 server.sql("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, 10000) i")
             harness.wait_until(lambda: len(list((top / "archive").glob("*.wal"))) >= 2, "segments in the archive")
