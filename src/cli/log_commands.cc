@@ -216,6 +216,32 @@ bool tell_end(bool json, log::ReadOutcome got, const log::LogReader& reader, boo
   return damaged && !running;
 }
 
+/// In the log that only consumers or retention keep.
+void tell_older_damage(bool json, log::ReadOutcome got, const log::LogReader& reader, Lsn kept) {
+  const std::string text = fmt::format("{}; a start needs the log from {} on only",
+                                       got == log::ReadOutcome::kEnd
+                                           ? fmt::format("log damaged at {}", lsn_text(reader.position()))
+                                           : reader.problem(),
+                                       lsn_text(kept));
+  if (json) fmt::print("{{\"damaged\":true,\"text\":{}}}\n", json_text(text));
+  else fmt::print("{}\n", text);
+}
+
+/// The decoder has the layouts of the checkpoint, and reading begins at `first`.
+void begin_before_checkpoint(io::Disk& disk, const LogPlace& place, const security::KeyRing* keys, Lsn first,
+                             txn::LogDecoder& decoder) {
+  log::LogReader reader(disk, kLogDirectory, place.geometry, keys);
+  reader.leave_sealed(true);
+  reader.seek(first);
+  reader.set_limit(place.checkpoint);
+  while (reader.next() == log::ReadOutcome::kBatch) {
+    log::EventReader in{reader.batch().events};
+    log::Event event;
+    for (std::uint32_t n = 0; n < reader.batch().header.n_events && in.next(event); ++n)
+      decoder.start_before(event);
+  }
+}
+
 int dump(const LogDumpOptions& options, io::Environment environment) {
   io::Disk& disk = *environment.disk;
   const bool running = [&] {
@@ -234,19 +260,35 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
   const auto* catalog = now != nullptr && now->catalog != nullptr ? now->catalog.get()
                         : begin != nullptr                        ? begin->catalog.get()
                                                                   : nullptr;
-  txn::LogDecoder decoder(begin != nullptr ? begin->system.get() : nullptr);
-  Dumper dumper(options, decoder, catalog);
-  const Lsn from = options.from.empty() ? place.kept : parse_lsn(options.from);
+  log::LogReader older(disk, kLogDirectory, place.geometry, keys.get());
+  older.leave_sealed(true);  // only of what a start needs all keys must be there
+  if (!older.seek_oldest(place.kept)) fmt::print(stderr, "rustbd log dump: the oldest log cannot be read\n");
+  const Lsn first = older.position();
+  const Lsn from = options.from.empty() ? first : parse_lsn(options.from);
   const Lsn to = options.to.empty() ? Lsn{~std::uint64_t{0}} : parse_lsn(options.to);
+  if (from < first)
+    throw error(sqlstate::kInvalidParameterValue, "the log that is there begins at {}", lsn_text(first));
+  txn::LogDecoder decoder(begin != nullptr ? begin->system.get() : nullptr);
+  begin_before_checkpoint(disk, place, keys.get(), first, decoder);
+  Dumper dumper(options, decoder, catalog);
+  const auto read_up_to = [&](log::LogReader& in, Lsn limit) {
+    in.set_limit(limit);
+    for (;;) {
+      const auto got = in.next();
+      if (got != log::ReadOutcome::kBatch || in.batch().start >= to) return got;
+      dumper.skip(in.batch().start < from);
+      dumper.batch(in.batch());
+    }
+  };
+  const auto got_older = read_up_to(older, place.kept);
+  if (got_older == log::ReadOutcome::kBatch) return kOk;
+  const bool damaged = older.position() < place.kept && !running;
+  if (older.position() < place.kept) tell_older_damage(options.json, got_older, older, place.kept);
   log::LogReader reader(disk, kLogDirectory, place.geometry, keys.get());
   reader.seek(place.kept);
-  for (;;) {
-    const auto got = reader.next();
-    if (got != log::ReadOutcome::kBatch) return tell_end(options.json, got, reader, running) ? kDamage : kOk;
-    if (reader.batch().start >= to) return kOk;
-    dumper.skip(reader.batch().start < from);
-    dumper.batch(reader.batch());
-  }
+  const auto got = read_up_to(reader, {});
+  const bool ended = got != log::ReadOutcome::kBatch && tell_end(options.json, got, reader, running);
+  return damaged || ended ? kDamage : kOk;
 }
 
 /// Batches at or behind `at` that can still be read, wherever they begin; and what goes with them.

@@ -134,7 +134,8 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view, boo
   view.fragment = has_fragment(header.kind) ? load_fragment(into.data()) : Fragment{};
   view.events = header.kind == BatchKind::kPad ? ByteSpan{} : ByteSpan{into}.subspan(prefix_bytes(header));
   if ((header.flags & kFlagEncrypted) == 0 || !open_seal) return Check::kValid;
-  if (!leave_sealed_) return unseal(into, view);
+  const bool foreign = keys_ == nullptr || keys_->find(header.key_id) == nullptr;
+  if (!leave_sealed_ && !(leave_foreign_ && foreign)) return unseal(into, view);
   view.events = {};
   return Check::kValid;
 }
@@ -321,6 +322,37 @@ io::IoResult<bool> LogReader::seek_segment(std::uint64_t number) {
   if (found == Check::kIoError) return std::unexpected{io::IoFailure::kDevice};
   if (found == Check::kValid) seek(first);
   return found == Check::kValid;
+}
+
+io::IoResult<> LogReader::seek_oldest(Lsn needed) {
+  seek(needed);
+  const auto all = list_segments(disk_, directory_);
+  if (!all && all.error() == io::IoFailure::kNotFound) return {};
+  if (!all) return std::unexpected{all.error()};
+  const std::uint64_t home = geometry_.segment_of(needed);
+  std::uint64_t oldest = home;
+  for (; oldest > 0 && std::ranges::binary_search(*all, geometry_.first_lsn(oldest - 1)); --oldest) {
+    const OpenSegment* before = segment(oldest - 1);
+    if (before == nullptr) return std::unexpected{io::IoFailure::kDevice};
+    const bool whole = before->file_bytes == geometry_.segment_bytes();
+    if (whole && !before->header && !before->damaged) break;  // given up already, to be used again
+  }
+  // Not a valid one: a damaged first batch must not be passed over.
+  const auto begins_batch = [this](Lsn at, bool) {
+    BatchHeader header;
+    const Check read =
+        read_stream(geometry_.to_stream(at), {reinterpret_cast<std::byte*>(&header), sizeof header});
+    return read == Check::kValid && !plausible(header, at) ? Check::kInvalid : read;
+  };
+  for (; oldest <= home; ++oldest) {
+    Lsn first;
+    const Check found = find_batch(oldest * geometry_.payload_bytes(), oldest, &first, begins_batch);
+    if (found == Check::kIoError) return std::unexpected{io::IoFailure::kDevice};
+    if (found != Check::kValid) continue;
+    if (first < needed) seek(first);
+    break;
+  }
+  return {};
 }
 
 LogEnd LogReader::end() const {

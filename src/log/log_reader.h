@@ -57,9 +57,13 @@ class LogReader {
   void seek(Lsn start);
   /// The next batch is the first valid one that begins in the segment. False: there is none.
   io::IoResult<bool> seek_segment(std::uint64_t number);
+  /// The next batch is the first one of the files that are there without a gap before `needed`, a batch
+  /// position: more than a start needs, for consumers and retention, and what waits to be used again.
+  /// `needed` itself if nothing is before it.
+  io::IoResult<> seek_oldest(Lsn needed);
   /// Sealed batches are handed out as they are, their events empty: for who wants to know the log's
-  /// structure.
-  void leave_sealed() { leave_sealed_ = true; }
+  /// structure. `only_foreign`: those of which the key is not there.
+  void leave_sealed(bool only_foreign = false) { (only_foreign ? leave_foreign_ : leave_sealed_) = true; }
   /// Stop there, however much follows. For readers of a log that is being written: limit = durable_lsn.
   void set_limit(Lsn limit);
   /// PADs are skipped.
@@ -120,7 +124,7 @@ class LogReader {
   Bytes buffer_;                                    // content of batch_
   Bytes window_;                                    // read-ahead: stream bytes [window_start_, +size)
   std::uint64_t window_start_ = 0;
-  bool leave_sealed_ = false;
+  bool leave_sealed_ = false, leave_foreign_ = false;
   BatchView batch_;
   Lsn position_;
   Lsn limit_;

@@ -130,7 +130,8 @@ void cut_log(io::Disk& disk, io::Random& random, const LogPlace& place, Lsn at) 
   if (!size) throw error(sqlstate::kIoError, "could not read the log: {}", io::to_text(size.error()));
   if (*size < place.geometry.segment_bytes())  // it was cut short
     require(file->allocate(0, place.geometry.segment_bytes()), "make room for the log");
-  const std::uint64_t begin = at.raw() - first.raw();
+  // Under another salt nothing before `at` counts either.
+  const std::uint64_t begin = lost ? log::kSegmentHeaderBytes : at.raw() - first.raw();
   const Bytes zeros(place.geometry.segment_bytes() - begin);
   require(file->write(begin, zeros), "write the log");
   if (lost) write_header(*file, *header);

@@ -88,12 +88,39 @@ std::shared_ptr<const storage::TableLayout> LogDecoder::layout(TableId table) co
   return at == formats_.end() ? nullptr : at->second->layout;
 }
 
-void LogDecoder::learn(const Cell& bytes) {
+std::shared_ptr<const TableFormat> LogDecoder::layout_in(const Cell& bytes) {
   auto layout = std::make_shared<storage::TableLayout>();
   if (bytes.kind != CellKind::kValue ||
       !storage::TableLayout::deserialize(as_bytes(bytes.value.str.view()), layout.get()))
-    return;
-  formats_[layout->table] = std::make_shared<TableFormat>(layout);
+    return nullptr;
+  return std::make_shared<TableFormat>(layout);
+}
+
+void LogDecoder::start_before(const log::Event& event) {
+  const auto built_in = formats_.find(kLayoutTable);
+  if (event.table != kLayoutTable || built_in == formats_.end()) return;
+  const TableFormat& format = *built_in->second;
+  Arena arena(1024);
+  std::vector<ComputedEntry> computed;
+  std::vector<Cell> before, after;
+  std::vector<ColumnNumber> columns;
+  if (event.op == log::EventOp::kUpdate) {
+    if (!read_update_event(event.body, format, arena, &columns, &before, &after, &computed)) return;
+  } else {
+    const bool insert = event.op == log::EventOp::kInsert;
+    if (!insert && event.op != log::EventOp::kDelete) return;
+    if (!read_row_event(event.body, format, arena, insert ? &after : &before, &computed)) return;
+    columns.resize(std::max(before.size(), after.size()));
+    std::iota(columns.begin(), columns.end(), ColumnNumber{0});
+  }
+  const auto in = [&](const std::vector<Cell>& cells) {
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      if (columns[i] == kLayoutBytesColumn) return layout_in(cells[i]);
+    return std::shared_ptr<const TableFormat>{};
+  };
+  if (const auto was = in(before); was != nullptr && begun_.insert(was->layout->table).second)
+    formats_[was->layout->table] = was;
+  if (const auto now = in(after); now != nullptr) begun_.insert(now->layout->table);
 }
 
 std::vector<DecodedEvent::Value> LogDecoder::values(const TableFormat& format,
@@ -172,7 +199,7 @@ DecodedEvent LogDecoder::decode(const log::Event& event) {
   }
   const auto known = formats_.find(event.table);
   if (known == formats_.end()) return unknown();
-  const auto format = known->second;  // learn() may replace it
+  const auto format = known->second;  // what it says may replace it
   Arena arena(1024);
   std::vector<ComputedEntry> computed;
   std::vector<Cell> before, after;
@@ -194,7 +221,8 @@ DecodedEvent LogDecoder::decode(const log::Event& event) {
   }
   if (event.table == kLayoutTable) {
     for (std::size_t i = 0; i < after.size(); ++i)
-      if (columns[i] == kLayoutBytesColumn) learn(after[i]);
+      if (const auto now = columns[i] == kLayoutBytesColumn ? layout_in(after[i]) : nullptr; now != nullptr)
+        formats_[now->layout->table] = now;
   }
   return out;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "rustbd/log/events.h"
@@ -35,14 +36,17 @@ class LogDecoder {
   /// The layouts of `system` are those in force where reading begins. nullptr: none is known.
   explicit LogDecoder(TransactionSystem* system);
   DecodedEvent decode(const log::Event& event);
+  /// Reading begins before `event`: what its layout was then is in force. Events come in the log's order.
+  void start_before(const log::Event& event);
   /// nullptr: not known (yet).
   [[nodiscard]] std::shared_ptr<const storage::TableLayout> layout(TableId table) const;
 
  private:
-  void learn(const Cell& bytes);
+  static std::shared_ptr<const TableFormat> layout_in(const Cell& bytes);
   std::vector<DecodedEvent::Value> values(const TableFormat& format, std::span<const ColumnNumber> columns,
                                           std::span<const Cell> cells, Arena& arena) const;
   std::unordered_map<TableId, std::shared_ptr<const TableFormat>> formats_;
+  std::unordered_set<TableId> begun_;  // of start_before(): what the first event of a table said counts
 };
 
 std::string_view to_text(log::BatchKind kind);

@@ -413,3 +413,32 @@ def test_the_segment_of_the_checkpoint_has_lost_its_header(context):
             server.sql("checkpoint")
             server.stop()
             assert rustbd("check", "--deep", "--data", server.data).returncode == 0
+
+
+def test_the_log_that_only_retention_or_a_consumer_keeps(context):
+    """It is dumped, with the layouts of its time; a start does not need it."""
+    for settings, by_consumer in (({"RUSTBD_WAL_RETENTION": "1h"}, False), ({}, True)):
+        with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", **settings}) as server:
+            if by_consumer:
+                server.sql("select rustbd_create_log_consumer('reader')")
+            for sql in ("create table t (i int, t text)", "insert into t values (1, 'an early row')", "alter table t add column k int default 4",
+                        "insert into t values (2, 'a wider row', 5)",
+                        "insert into t select g, repeat('x', 90), 6 from generate_series(1, 30000) g", "checkpoint"):
+                server.sql(sql)
+            server.stop()
+            wal = server.data / "wal"
+            dump = rustbd("log", "dump", "--data", server.data)
+            assert dump.returncode == 0 and 'INSERT public.t row 1 i="1", t="an early row"\n' in dump.stdout, dump.stdout[:3000]
+            assert 'i="2", t="a wider row", k="5"' in dump.stdout and dump.stdout.count(" row ") > 30000
+            lines = [json.loads(x) for x in rustbd("log", "dump", "--data", server.data, "--format", "json", "--table", "t").stdout.splitlines()]
+            part = rustbd("log", "dump", "--data", server.data, "--from", lines[1]["lsn"], "--to", lines[1]["end"])
+            assert "a wider row" in part.stdout and "an early row" not in part.stdout, part
+            early = rustbd("log", "dump", "--data", server.data, "--from", "0/100")
+            assert early.returncode == 1 and "the log that is there begins at 0/" in early.stderr, early
+            assert rustbd("check", "--data", server.data).returncode == 0
+            assert flip_behind(wal / f"{0:020}.wal", b"a wider row") == 1
+            dump = rustbd("log", "dump", "--data", server.data)
+            assert dump.returncode == 4 and "an early row" in dump.stdout and "on only" in dump.stdout and "the log ends at" in dump.stdout, dump
+            server.start()
+            assert server.sql("select count(*) from t") == "30002"
+            server.stop()
