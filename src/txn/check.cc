@@ -431,6 +431,36 @@ std::vector<std::string> TransactionSystem::check_stored_pages(io::Disk& disk, c
   return std::move(report.problems);
 }
 
+namespace {
+
+/// The log before `needed`, where a start would begin: named consumers, or wal.retention, keep it.
+void check_older_log(io::Disk& disk, const log::Geometry& geometry, Lsn needed, Lsn hold,
+                     std::vector<std::string>* findings, storage::SealedByKeys* sealed) {
+  log::LogReader reader(disk, "wal", geometry);
+  reader.leave_sealed();  // of what nobody needs any more the keys may be gone
+  const auto add = [&](std::string_view what) {
+    findings->push_back(
+        fmt::format("log before {}, which no start needs: {}", TransactionSystem::lsn_text(needed), what));
+  };
+  if (const auto found = reader.seek_oldest(needed); !found) return add("it cannot be read");
+  if (!hold.is_none() && geometry.segment_of(hold) < geometry.segment_of(reader.position()))
+    add(fmt::format("a consumer needs it from {} on, but it begins at {}", TransactionSystem::lsn_text(hold),
+                    TransactionSystem::lsn_text(reader.position())));
+  reader.set_limit(needed);
+  auto got = log::ReadOutcome::kBatch;
+  while ((got = reader.next()) == log::ReadOutcome::kBatch) {
+    if (sealed == nullptr || hold.is_none() || reader.batch().start < hold) continue;
+    storage::SealedByKey& by = (*sealed)[reader.batch().header.key_id];
+    ++by.log_batches;
+    by.log_end = std::max(by.log_end, reader.batch().end);
+  }
+  if (got != log::ReadOutcome::kEnd) return add(reader.problem());
+  if (reader.position() < needed)
+    add(fmt::format("it ends at {}", TransactionSystem::lsn_text(reader.position())));
+}
+
+}  // namespace
+
 std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const security::KeyRing* keys,
                                                       std::string* end, storage::SealedByKeys* sealed) {
   std::vector<std::string> findings;
@@ -438,8 +468,12 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
   if (!state) return {"the log cannot be found: no good superblock says where it begins"};
   const log::Geometry geometry(state->log_segment_bytes);
   log::LogReader reader(disk, "wal", geometry, keys);
-  const Lsn kept = state->log_keep_lsn.is_none() ? state->positions.lsn : state->log_keep_lsn;
-  reader.seek(kept.is_none() ? geometry.first_batch(0) : kept);
+  const Lsn keep = state->log_keep_lsn.is_none() ? state->positions.lsn : state->log_keep_lsn;
+  const Lsn kept = keep.is_none() ? geometry.first_batch(0) : keep;
+  log::LogConsumers consumers(disk, "wal", geometry);
+  if (!consumers.load()) findings.push_back("log: the list of consumers is damaged");
+  check_older_log(disk, geometry, kept, consumers.hold(), &findings, sealed);
+  reader.seek(kept);
   for (;;) {
     const auto got = reader.next();
     if (got != log::ReadOutcome::kBatch) {
@@ -459,8 +493,6 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
       findings.push_back(fmt::format("log: batch at {}: {}", lsn_text(at), reader.problem()));
   }
   *end = lsn_text(reader.position());
-  if (!log::LogConsumers(disk, "wal", geometry).load())
-    findings.push_back("log: the list of consumers is damaged");
   return findings;
 }
 

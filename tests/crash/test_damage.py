@@ -416,7 +416,7 @@ def test_the_segment_of_the_checkpoint_has_lost_its_header(context):
 
 
 def test_the_log_that_only_retention_or_a_consumer_keeps(context):
-    """It is dumped, with the layouts of its time; a start does not need it."""
+    """It is dumped, with the layouts of its time, and verified; a start does not need it."""
     for settings, by_consumer in (({"RUSTBD_WAL_RETENTION": "1h"}, False), ({}, True)):
         with harness.Rustbd(env={"RUSTBD_WAL_SEGMENT_SIZE": "1MiB", **settings}) as server:
             if by_consumer:
@@ -437,8 +437,15 @@ def test_the_log_that_only_retention_or_a_consumer_keeps(context):
             assert early.returncode == 1 and "the log that is there begins at 0/" in early.stderr, early
             assert rustbd("check", "--data", server.data).returncode == 0
             assert flip_behind(wal / f"{0:020}.wal", b"a wider row") == 1
+            for mode in ("--fast", "--deep"):
+                checked = rustbd("check", mode, "--data", server.data)
+                assert checked.returncode == 4 and re.search(r"log before 0/[0-9A-F]+, which no start needs: log damaged", checked.stdout), checked
             dump = rustbd("log", "dump", "--data", server.data)
             assert dump.returncode == 4 and "an early row" in dump.stdout and "on only" in dump.stdout and "the log ends at" in dump.stdout, dump
             server.start()
             assert server.sql("select count(*) from t") == "30002"
             server.stop()
+            if by_consumer:
+                (wal / f"{0:020}.wal").unlink()
+                checked = rustbd("check", "--data", server.data)
+                assert checked.returncode == 4 and "a consumer needs it from 0/" in checked.stdout, checked
