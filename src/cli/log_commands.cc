@@ -228,8 +228,8 @@ void tell_older_damage(bool json, log::ReadOutcome got, const log::LogReader& re
 }
 
 /// The decoder has the layouts of the checkpoint, and reading begins at `first`.
-void begin_before_checkpoint(io::Disk& disk, const LogPlace& place, const security::KeyRing* keys, Lsn first,
-                             txn::LogDecoder& decoder) {
+void begin_before_checkpoint(io::Disk& disk, const txn::LogPlace& place, const security::KeyRing* keys,
+                             Lsn first, txn::LogDecoder& decoder) {
   log::LogReader reader(disk, kLogDirectory, place.geometry, keys);
   reader.leave_sealed(true);
   reader.seek(first);
