@@ -103,9 +103,9 @@ void Archiver::run() {
     if (failed) {
       failures_.inc();
       if (options_.log_line)
-        options_.log_line(fmt::format("the log segment {} cannot be archived: {}",
-                                      segment_name(options_.geometry.first_lsn(number)),
-                                      why_.empty() ? io::to_text(done.error()) : std::string_view{why_}));
+        options_.log_line.warning(fmt::format(
+            "the log segment {} cannot be archived: {}", segment_name(options_.geometry.first_lsn(number)),
+            why_.empty() ? io::to_text(done.error()) : std::string_view{why_}));
       continue;
     }
     set_next(number + 1);
@@ -142,7 +142,7 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
   if (verdict->problem.empty()) return {};
   damaged_.inc();
   if (options_.log_line)
-    options_.log_line(
+    options_.log_line.warning(
         fmt::format("the log segment {} is damaged and archived as it is: {}. No restore can go "
                     "past it: make a full backup now",
                     name, verdict->problem));

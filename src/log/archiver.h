@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rustbd/base/log_line.h"
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/format.h"
@@ -33,7 +34,7 @@ class Archiver {
     Geometry geometry;
     io::Disk* disk = nullptr;  // of the archive
     std::string archive;       // a directory there that exists
-    std::function<void(std::string_view)> log_line;
+    LogLine log_line;
     std::function<void()> on_progress;  // hold() has moved; on the archiver's thread
   };
   Archiver(const io::Environment& environment, metrics::Registry& registry, Options options);

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "rustbd/base/log_line.h"
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/archiver.h"
@@ -46,7 +47,7 @@ struct LogOptions {
   std::uint64_t retention_bytes = 0;  // likewise
   io::Disk* archive_disk = nullptr;   // complete segments are copied there before they are used again
   std::string archive;                // the directory on it
-  std::function<void(std::string_view)> log_line;
+  LogLine log_line;
   /// Called on the log thread after all waiters are woken. Empty: message and exit code 70.
   std::function<void(io::IoFailure)> on_fatal;
 };

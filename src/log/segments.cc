@@ -223,7 +223,7 @@ void SegmentStore::note(io::IoResult<> prepared, std::uint64_t number) {
   if (prepared) {
     prepared_until_.store(number, std::memory_order_release);
     if (shortage_.exchange(Shortage::kNone) != Shortage::kNone && options_.log_line)
-      options_.log_line("the log can grow again");
+      options_.log_line.warning("the log can grow again");
     return;
   }
   const io::IoFailure why = prepared.error();
@@ -236,9 +236,9 @@ void SegmentStore::note(io::IoResult<> prepared, std::uint64_t number) {
     broken_ = true;
   }
   if (!told && options_.log_line)
-    options_.log_line(fmt::format("the log segment {} cannot be made ahead: {}{}",
-                                  segment_name(options_.geometry.first_lsn(number)), io::to_text(why),
-                                  broken_ ? "" : "; it is tried again"));
+    options_.log_line.warning(fmt::format("the log segment {} cannot be made ahead: {}{}",
+                                          segment_name(options_.geometry.first_lsn(number)), io::to_text(why),
+                                          broken_ ? "" : "; it is tried again"));
 }
 
 bool SegmentStore::prepare_next() {

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "rustbd/base/log_line.h"
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/log/format.h"
@@ -42,7 +43,7 @@ class SegmentStore {
     std::uint64_t retention_us = 0;  // a segment is kept for so long after its end
     std::uint64_t retention_bytes = 0;  // but no more than so much for that reason alone; 0: no limit
     std::function<void()> on_progress;  // a segment was prepared, or could not be; on the background thread
-    std::function<void(std::string_view)> log_line;
+    LogLine log_line;
     metrics::Counter* shortages = nullptr;  // attempts that failed for lack of something
   };
   static constexpr std::uint64_t kAhead = 2;

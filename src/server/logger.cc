@@ -11,12 +11,11 @@ struct Logger::Impl {
 };
 
 namespace {
-spdlog::level::level_enum to_spdlog(Level level) {
+spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarning: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarning: return spdlog::level::warn;
+    case LogLevel::kError: return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -49,7 +48,7 @@ Logger::Logger(std::string_view level, bool json) : impl_(std::make_unique<Impl>
 }
 Logger::~Logger() = default;
 
-void Logger::write(Level level, std::string_view event) const {
+void Logger::write(LogLevel level, std::string_view event) const {
   impl_->logger->log(to_spdlog(level), "{}", escape(event, impl_->json));
 }
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace rustbd::server {
+#include "rustbd/base/log_line.h"
 
-enum class Level : std::uint8_t { kDebug, kInfo, kWarning, kError };
+namespace rustbd::server {
 
 /// Threads: any.
 class Logger {
@@ -16,10 +16,10 @@ class Logger {
   /// `level`: debug, info, warning, error. `json`: one object a line.
   Logger(std::string_view level, bool json);
   ~Logger();
-  void write(Level level, std::string_view event) const;
-  void info(std::string_view event) const { write(Level::kInfo, event); }
-  void warning(std::string_view event) const { write(Level::kWarning, event); }
-  void error(std::string_view event) const { write(Level::kError, event); }
+  void write(LogLevel level, std::string_view event) const;
+  void info(std::string_view event) const { write(LogLevel::kInfo, event); }
+  void warning(std::string_view event) const { write(LogLevel::kWarning, event); }
+  void error(std::string_view event) const { write(LogLevel::kError, event); }
 
  private:
   struct Impl;

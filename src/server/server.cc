@@ -81,6 +81,9 @@ class Running {
   void stop();
   bool reload();
   net::http::Response answer(std::string_view path);
+  [[nodiscard]] LogLine log_line() const {
+    return [this](LogLevel level, std::string_view line) { logger_.write(level, line); };
+  }
   [[nodiscard]] double uptime() const {
     return static_cast<double>(clock_->monotonic_us() - started_us_) * 1e-6;
   }
@@ -203,7 +206,7 @@ void Running::open_database() {
   archive_ = open_archive(options_.config, options_.data, o.storage);
   o.storage.metrics = &metrics_;
   o.reload = [this] { return reload(); };
-  o.storage.log_line = [this](std::string_view line) { logger_.info(line); };
+  o.storage.log_line = log_line();
   o.storage.on_fatal = [this](std::string_view line) {
     logger_.error(line);
     std::_Exit(kProtectedData);
@@ -225,7 +228,7 @@ void Running::start_clients() {
   o.connection_timeout =
       std::chrono::milliseconds{options_.config.microseconds("server.connection_timeout") / 1000};
   o.message_max = options_.config.bytes("server.max_message_size");
-  o.log_line = [this](std::string_view line) { logger_.info(line); };
+  o.log_line = log_line();
   pgwire_ = std::make_unique<net::pgwire::PgServer>(*database_, *authenticator_, *network_, std::move(o));
   for (const auto& a : listen_) {
     const auto at = pgwire_->listen(a);

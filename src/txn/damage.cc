@@ -103,7 +103,7 @@ void SystemParts::rebuild_damaged_leaves(Lsn end) {
       const bool changed = needed[repair.page];
       const bool made = repair.why_not.empty();
       if (options.log_line) {
-        options.log_line(
+        options.log_line.warning(
             fmt::format("page {} of table {} {}", repair.page.raw(), repair.table.raw(), repair.what()));
       }
       if (made) renew_indexes(repair.table, repair.page);
@@ -154,7 +154,7 @@ void SystemParts::set_table_aside(TableId table, PageId page) {
 
 void SystemParts::apply_set_aside(TreeState& state, PageId page) {
   if (options.log_line && !state.tree->is_set_aside())
-    options.log_line(
+    options.log_line.warning(
         fmt::format("page {} of table {} is damaged, and changes of it had to be left out: the table is set "
                     "aside until it is dropped, truncated or restored",
                     page.raw(), state.id.raw()));
@@ -170,7 +170,7 @@ bool SystemParts::set_index_aside(IndexId index, PageId page) {
   }
   if (const auto tree = index_tree(index)) tree->set_aside(page, index.raw());
   if (options.log_line)
-    options.log_line(fmt::format(
+    options.log_line.warning(fmt::format(
         "page {} of index {} is damaged, and changes of it had to be left out: {} makes it usable again",
         page.raw(), index.raw(), index == kLayoutIndex ? "the next start" : "REINDEX"));
   return true;
@@ -239,7 +239,7 @@ void SystemParts::owe_row(TableId table, OwedRow owed, PageId page) {
   }
   rows.insert(owed);
   if (first && options.log_line)
-    options.log_line(
+    options.log_line.warning(
         fmt::format("page {} cannot be read: what older versions of rows of table {} left in its indexes is "
                     "taken out by a start that can",
                     page.raw(), table.raw()));
@@ -316,8 +316,8 @@ void SystemParts::rebuild_damaged_indexes() {
     for (const auto& index : layout->indexes) {
       if (!damaged_indexes.contains(index.id)) continue;
       if (options.log_line) {
-        options.log_line(fmt::format("index {} of table {} has a damaged page: building it anew",
-                                     index.id.raw(), layout->table.raw()));
+        options.log_line.warning(fmt::format("index {} of table {} has a damaged page: building it anew",
+                                             index.id.raw(), layout->table.raw()));
       }
       any = true;
       const PageId root = storage->roots().get(index.id.raw());

@@ -696,7 +696,7 @@ void SystemParts::finish_recovery() {
     // A damaged page is met again by the statements that need it; the row counter is also in the checkpoint.
     if (!find_next_row(*tree)) {
       if (options.log_line)
-        options.log_line(
+        options.log_line.warning(
             fmt::format("table {} has a damaged page; the other tables are not affected", tree->id.raw()));
       continue;
     }

@@ -134,7 +134,7 @@ void TransactionSystem::close() {
   const auto result = parts.storage->close(true);
   parts.log->stop();
   if (!result.durable && parts.options.log_line)
-    parts.options.log_line("the final checkpoint failed: " + result.why);
+    parts.options.log_line.warning("the final checkpoint failed: " + result.why);
 }
 
 bool TransactionSystem::created() const { return parts_->created; }

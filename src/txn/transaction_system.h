@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rustbd/base/ids.h"
+#include "rustbd/base/log_line.h"
 #include "rustbd/base/task.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
@@ -80,8 +81,7 @@ struct Options {
   metrics::Registry* metrics = nullptr;  // nullptr: one of its own
   /// Where pages are counted that were freed unread, over several opens (simulation); nullptr: in `metrics`.
   metrics::Counter* freed_unread = nullptr;
-  /// A line for the server's log.
-  std::function<void(std::string_view)> log_line;
+  LogLine log_line;
   /// Called when durability can no longer be promised (fdatasync failed) or a change not be taken back. It
   /// must end the process, with all of its threads: a checkpoint after it would keep what nobody may see. The
   /// default prints why and exits with 70.

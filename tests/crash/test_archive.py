@@ -64,6 +64,20 @@ def test_archive_and_backups_stand_apart_from_the_data(context):
         shutil.rmtree(top, ignore_errors=True)
 
 
+def test_a_failing_archive_is_a_warning(context):
+    top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    try:
+        (top / "archive").mkdir()
+        with harness.Rustbd(top / "data", "--log-level", "warning", "--set", f"wal.archive_to={top}/archive", "--set", "wal.segment_size=1MiB") as server:
+            server.sql("create table t (a int, b text)")
+            shutil.rmtree(top / "archive")
+            write_log(server, 3)
+            harness.wait_until(lambda: " UTC warning the log segment " in server.log() and "cannot be archived" in server.log(), "the warning")
+            assert " info " not in server.log()
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
 def test_the_server_archives_its_log(context):
     top = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
     try:

@@ -32,7 +32,7 @@ def flip_behind(path, text: bytes, every=True):
 
 
 def test_one_table_is_hurt_the_others_work(context):
-    with harness.Rustbd(env=PLAIN) as server:
+    with harness.Rustbd(None, "--log-level", "warning", env=PLAIN) as server:
         server.sql("create table hurt (i int primary key, t text); create index hurt_t on hurt (t)")
         server.sql("create table sound (i int primary key, t text)")
         server.sql("insert into hurt select g, 'row' || g || repeat('.', 50) from generate_series(1, 5000) g")
@@ -43,6 +43,11 @@ def test_one_table_is_hurt_the_others_work(context):
         said = server.refusal("select count(*), max(t) from hurt")
         page = re.search(r'XX001: page (\d+) of table "public\.hurt" is damaged', said)
         assert page, said
+        assert f' UTC error a statement failed: XX001: page {page[1]} of table "public.hurt" is damaged\n' in server.log(), server.log()
+        assert "42P01" in server.refusal("select * from no_such_table") and "no_such_table" not in server.log()
+        for _ in range(100):
+            server.refusal("select count(*), max(t) from hurt")
+        assert server.log().count("a statement failed: XX001") <= 60, "30 in a minute"
         assert server.sql("select count(*), max(i) from sound") == "5000|5000"
         server.sql("update sound set t = t || '!'; checkpoint")
         assert server.sql("select i from hurt where i = 1") == "1"

@@ -236,6 +236,7 @@ Task<> Connection::handle_query(MessageReader reader) {
 
 void Connection::report(Error failure, std::string_view statement) {
   const bool fatal = session_->terminated() || (stop_now_ && failure.state == sqlstate::kAdminShutdown);
+  server_.note_failure(failure);
   put_error(channel_->out(), 'E', fatal ? Severity::kFatal : Severity::kError, failure, statement);
   if (fatal) {
     ending_ = true;

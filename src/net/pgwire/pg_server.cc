@@ -3,6 +3,10 @@
 #include "rustbd/net/pgwire/connection.h"
 
 namespace rustbd::net::pgwire {
+namespace {
+constexpr std::int64_t kFailuresWindow_us = 60'000'000;
+constexpr std::uint64_t kFailuresLogged = 30;  // in a window
+}  // namespace
 
 namespace {
 constexpr std::int64_t kTellAgainUs = 10'000'000;
@@ -69,6 +73,27 @@ void PgServer::leave(Connection& connection) {
   connections_.erase(&connection);
   std::erase_if(keys_, [&](const auto& k) { return k.second.owner == &connection; });
   if (connections_.empty()) empty_.fire();
+}
+
+void PgServer::note_failure(const Error& failure) {
+  const auto kind = failure.state.error_class();
+  if (kind != "XX" && kind != "58" && kind != "53") return;
+  const std::int64_t now = database_.environment().clock->monotonic_us();
+  std::uint64_t left_out = 0;
+  {
+    const std::lock_guard lock{failures_mutex_};
+    if (now - failures_since_us_ >= kFailuresWindow_us) {
+      left_out = failures_ - std::min(failures_, kFailuresLogged);
+      failures_since_us_ = now;
+      failures_ = 0;
+    }
+    if (++failures_ > kFailuresLogged) return;
+  }
+  if (left_out != 0)
+    options_.log_line.error(fmt::format("{} more statements failed like these before", left_out));
+  const bool limit = kind == "53" && failure.state != sqlstate::kDiskFull;  // of memory, of connections
+  options_.log_line(limit ? LogLevel::kWarning : LogLevel::kError,
+                    fmt::format("a statement failed: {}: {}", failure.state.text(), failure.message));
 }
 
 void PgServer::publish_key(Connection& connection, std::int32_t pid, std::uint64_t key) {

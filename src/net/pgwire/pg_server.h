@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "rustbd/auth/authenticator.h"
+#include "rustbd/base/log_line.h"
 #include "rustbd/engine/database.h"
 #include "rustbd/net/network.h"
 
@@ -18,8 +19,8 @@ Error no_room();
 struct PgServerOptions {
   std::chrono::milliseconds connection_timeout{10'000};  // for start-up and authentication
   std::size_t message_max = std::size_t{1} << 30;
-  /// A line for the server's log: one for each connection that ended badly.
-  std::function<void(std::string_view)> log_line;
+  /// One for each connection that ended badly; errors that damage or a full or broken disk has caused.
+  LogLine log_line;
 };
 
 /// Threads: any. Everything handed in outlives it. Destroy after stop().
@@ -46,6 +47,8 @@ class PgServer {
   void log(std::string_view line) const {
     if (options_.log_line) options_.log_line(line);
   }
+  /// Logs it if it came of damage or of a full or broken disk; not more than some of them a minute.
+  void note_failure(const Error& failure);
   void enter(const std::shared_ptr<Connection>& connection);
   void leave(Connection& connection);
   /// The 32 bits of the cancel key that protocol 3.0 has room for. Forgotten by leave().
@@ -72,7 +75,10 @@ class PgServer {
     Connection* owner;
   };
   std::map<std::int32_t, Key> keys_;
-  io::WaitToken empty_;  // fired when the last one has left, once stopping
+  std::mutex failures_mutex_;  // protects the following
+  std::int64_t failures_since_us_ = 0;
+  std::uint64_t failures_ = 0;  // since then, for the log
+  io::WaitToken empty_;         // fired when the last one has left, once stopping
 };
 
 }  // namespace rustbd::net::pgwire

@@ -147,7 +147,7 @@ void Resealer::checkpoint_done(Lsn log_kept) {
                              going.size(), going.size() == 1 ? "" : "s", going.size() == 1 ? "it" : "them"));
     }
   } catch (const Error& e) {
-    parts_.log("an encryption key could not be destroyed: " + e.message);
+    parts_.log.warning("an encryption key could not be destroyed: " + e.message);
     going.clear();
   }
   for (const security::KeyInfo& info : keys) {

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rustbd/base/log_line.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/security/key_ring.h"
 #include "rustbd/storage/buffer/buffer_manager.h"
@@ -31,7 +32,7 @@ class Resealer {
     EntryLedger* ledger;
     BufferManager* buffer;
     std::function<void()> request_checkpoint;
-    std::function<void(std::string_view)> log;
+    LogLine log;
   };
   Resealer(Parts parts, std::uint64_t bytes_per_second);
   ~Resealer();  // stop()s

@@ -168,7 +168,7 @@ bool Storage::Parts::read_superblock(Superblock& out) {
                 "data file has format version {}, this server reads version {}", out.format_version,
                 kFormatVersion);
   }
-  for (const std::string& warning : reading.warnings) options.log("warning: " + warning);
+  for (const std::string& warning : reading.warnings) options.log.warning(warning);
   if (reading.twin_bad) {
     require(rewrite_twin(*file, out, reading.newest_slot), "write the superblock");
     require(file->datasync(), "sync the data file");
@@ -307,7 +307,7 @@ void Storage::Parts::checkpoint_loop() {
       // A pinned checkpoint may have pages that are sealed with a key that no newer one needs.
       if (resealer && !allocator.held()) resealer->checkpoint_done(source->log_kept_from());
     } else {
-      options.log("checkpoint failed: " + result.why);
+      options.log.warning("checkpoint failed: " + result.why);
     }
     requests->finish(std::move(batch), result);
     if (options.checkpoint_interval_us > 0) {

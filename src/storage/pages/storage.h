@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rustbd/base/ids.h"
+#include "rustbd/base/log_line.h"
 #include "rustbd/io/disk.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/metrics/registry.h"
@@ -50,7 +51,7 @@ struct StorageOptions {
   /// 70). The simulation may return: from then on every checkpoint fails.
   std::function<void(std::string_view)> fatal;
   /// One line per event that an operator should see (default: standard error).
-  std::function<void(std::string_view)> log;
+  LogLine log;
 };
 
 enum class CheckpointTrigger : std::uint8_t {

@@ -158,7 +158,8 @@ void BackupJobs::end(Running& running, BackupJob::State state, const Error* fail
                        job->message.empty() ? "" : ": ", job->message, job->bytes);
     running.ended.store(true);
   }
-  if (system_.options().log_line) system_.options().log_line(line);
+  const bool failed = state == BackupJob::State::kFailed;
+  system_.options().log_line(failed ? LogLevel::kWarning : LogLevel::kInfo, line);
 }
 
 bool BackupJobs::cancel(std::uint64_t id) {
