@@ -93,18 +93,29 @@ CatalogStore::CatalogStore(txn::TransactionSystem& system,
 }
 
 void CatalogStore::bootstrap() {
-  const auto layout = object_layout(system_.new_table_id());
   auto txn = system_.begin(*locker_);
   txn->begin_statement();
+  try {
+    make_builtin(*txn);
+  } catch (...) {  // no room
+    io::run_blocking(*system_.environment().executor, txn->abort());
+    throw;
+  }
+  const auto outcome = io::run_blocking(*system_.environment().executor, txn->commit());
+  if (!outcome.ok()) system_.throw_outcome(outcome, locker_.get());
+}
+
+void CatalogStore::make_builtin(txn::Transaction& txn) {
+  const auto layout = object_layout(system_.new_table_id());
   const auto require = [&](const txn::Outcome& outcome) {
     if (!outcome.ok()) system_.throw_outcome(outcome, locker_.get());
   };
-  require(txn::until_done_blocking([&] { return system_.create_table(*txn, layout); }));
-  table_ = std::make_unique<txn::Table>(system_, system_.layout_for(*txn, 0, kObjectTable));
+  require(txn::until_done_blocking([&] { return system_.create_table(txn, layout); }));
+  table_ = std::make_unique<txn::Table>(system_, system_.layout_for(txn, 0, kObjectTable));
   const auto insert = [&](const ObjectKey& key, const Bytes& definition) {
     StoredRow row{key, definition};
     RowId id;
-    require(txn::until_done_blocking([&] { return table_->insert(*txn, {row.columns, 0}, {}, &id); }));
+    require(txn::until_done_blocking([&] { return table_->insert(txn, {row.columns, 0}, {}, &id); }));
   };
   for (const auto& s : {Schema{oid::kPgCatalog, "pg_catalog", oid::kBootstrapRole, {}},
                         Schema{oid::kInformationSchema, "information_schema", oid::kBootstrapRole, {}},
@@ -129,7 +140,6 @@ void CatalogStore::bootstrap() {
   role(6181, "pg_read_all_data", false);
   role(6182, "pg_write_all_data", false);
   role(3373, "pg_monitor", false);
-  require(io::run_blocking(*system_.environment().executor, txn->commit()));
 }
 
 void CatalogStore::load() {

@@ -108,6 +108,7 @@ class CatalogStore {
     std::map<CommentKey, std::string> comments;
   };
   void bootstrap();
+  void make_builtin(txn::Transaction& txn);
   void load();
   void link_references(CatalogSnapshot& snapshot);
   Task<> write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition,

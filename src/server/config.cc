@@ -86,7 +86,8 @@ void check_value(const ConfigKey& key, std::string_view value) {
         throw error(sqlstate::kInvalidParameterValue, "{} is not between {} and {}", n, key.min, key.max);
       break;
     case ValueKind::kBytes:
-      if (!value.empty()) parse_bytes(value);
+      if (!value.empty() && parse_bytes(value) < key.min)
+        throw error(sqlstate::kInvalidParameterValue, "\"{}\" is less than {} MiB", value, key.min >> 20);
       break;
     case ValueKind::kDuration: parse_duration_us(value); break;
     case ValueKind::kChoice: {
@@ -160,7 +161,8 @@ const std::vector<ConfigKey>& config_keys() {
        "isolation level of new transactions"},
       {"txn.max_prepared_transactions", kCount, "64", "",
        "prepared transactions (PREPARE TRANSACTION) at once; 0: none", 0, 262143},
-      {"txn.undo_limit", kBytes, "", "", "memory for old row versions; empty: 25 % of memory"},
+      {"txn.undo_limit", kBytes, "", "", "memory for old row versions; empty: 25 % of memory",
+       std::uint64_t{1} << 20},
       {"log.level", kChoice, "info", "debug,info,warning,error", "what is logged"},
       {"log.format", kChoice, "text", "text,json", "form of log lines"},
   };

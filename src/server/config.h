@@ -21,7 +21,7 @@ struct ConfigKey {
   std::string_view default_value;  // "" may mean "computed"
   std::string_view choices;        // kChoice: comma-separated
   std::string_view help;
-  std::uint64_t min = 0, max = ~std::uint64_t{0};  // kCount
+  std::uint64_t min = 0, max = ~std::uint64_t{0};  // kCount; kBytes: min
 };
 /// All of them, with the server's own threads, have slots (storage::thread_slot()).
 inline constexpr std::uint64_t kExecThreadsMax = 512, kNetworkThreadsMax = 256, kRecoveryWorkersMax = 128;

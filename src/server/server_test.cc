@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "rustbd/base/error.h"
+#include "rustbd/engine/database.h"
 #include "rustbd/io/executor.h"
 #include "rustbd/server/config.h"
 #include "rustbd/server/data_directory.h"
@@ -54,6 +55,20 @@ TEST(Config, RankOfSources) {
   c.read_environment(const_cast<char**>(environment));
   EXPECT_EQ(c.text("log.format"), "json");
   EXPECT_EQ(c.text("log.level"), "debug");
+}
+
+TEST(Config, RoomForOldVersionsHasALeastSize) {
+  Config c;
+  for (const std::string value : {"0", "1023kB"}) {
+    try {
+      c.set("txn.undo_limit", value, Source::kFlag);
+      ADD_FAILURE() << value;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.message, "txn.undo_limit: \"" + value + "\" is less than 1 MiB");
+    }
+  }
+  c.set("txn.undo_limit", "1MiB", Source::kFlag);
+  EXPECT_EQ(c.bytes("txn.undo_limit"), 1u << 20);
 }
 
 TEST(Config, WrongKeysAndValues) {
@@ -110,6 +125,27 @@ TEST_F(Folder, DataDirectories) {
   EXPECT_THROW(open_data_directory((path_ / "somebody's file").string(), true), Error);
   std::ofstream{fs::path{fresh} / "rustbd.toml"} << "";
   EXPECT_TRUE(open_data_directory(fresh, true).is_new) << "a configuration may lie there before";
+}
+
+TEST_F(Folder, AFirstStartWithoutRoomForOldVersionsFails) {
+  const auto clock = io::make_system_clock();
+  const auto random = io::make_system_random();
+  const auto executor = io::make_thread_executor(2);
+  const auto disk = io::make_real_disk(path_.string());
+  const io::Environment environment{disk.get(), clock.get(), random.get(), executor.get()};
+  engine::DatabaseOptions options;
+  options.storage.buffer_bytes = std::uint64_t{32} << 20;
+  for (const std::uint64_t limit : {0, 1 << 20}) {
+    options.storage.undo_limit_bytes = limit;
+    try {
+      engine::Database::open(environment, options)->close();
+      EXPECT_EQ(limit, 1u << 20) << "the least that the configuration takes";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.state, sqlstate::kOutOfMemory) << e.message;
+      EXPECT_LT(limit, 1u << 20);
+    }
+  }
+  executor->stop();
 }
 
 std::span<const std::byte> bytes(std::string_view s) { return std::as_bytes(std::span{s}); }
