@@ -42,6 +42,13 @@ std::string_view nearest_key(std::string_view name) {
       ->name;
 }
 
+/// No key, but the section of one, or nearly one.
+bool is_misspelt(std::string_view name) {
+  const std::string_view section = name.substr(0, name.find('.') + 1);
+  const auto has_section = [&](const ConfigKey& key) { return key.name.starts_with(section); };
+  return std::ranges::any_of(config_keys(), has_section) || edit_distance(nearest_key(name), name) <= 2;
+}
+
 /// The number at the start of `text` and the unit behind it.
 std::pair<double, std::string_view> number_and_unit(std::string_view text, std::string_view what) {
   double number = 0;
@@ -233,8 +240,10 @@ void Config::read_environment(char** environment) {
     const auto section = name.find('_');
     if (section == std::string::npos) continue;
     name[section] = '.';
-    // Other variables with this prefix are not settings (tests and tools have their own).
-    if (find_key(name) != nullptr) set(name, entry.substr(equals + 1), Source::kVariable);
+    // Others with this prefix are no settings: of tests, or what an orchestrator says of a service of this
+    // name.
+    if (find_key(name) != nullptr || is_misspelt(name))
+      set(name, entry.substr(equals + 1), Source::kVariable);
   }
 }
 

@@ -43,7 +43,8 @@ class Config {
   void set(std::string_view key, std::string_view value, Source source);
   /// A TOML file. Throws with file name and line.
   void read_file(const std::string& path);
-  /// RUSTBD_SERVER_LISTEN and so on. `environment`: "NAME=value" strings, ended by nullptr.
+  /// RUSTBD_SERVER_LISTEN and so on; throws as set() for one that is meant to be a key. `environment`:
+  /// "NAME=value" strings, ended by nullptr.
   void read_environment(char** environment);
 
   /// A value that was read and checked before.

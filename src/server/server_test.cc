@@ -57,6 +57,19 @@ TEST(Config, RankOfSources) {
   EXPECT_EQ(c.text("log.level"), "debug");
 }
 
+TEST(Config, MisspeltVariables) {
+  const auto read = [](const char* entry) {
+    const char* environment[] = {entry, nullptr};
+    Config{}.read_environment(const_cast<char**>(environment));
+  };
+  for (const char* bad : {"RUSTBD_BUFFER_SIZZE=5", "RUSTBD_BUFER_SIZE=5MiB", "RUSTBD_WAL_ARCHIVE=/a"})
+    EXPECT_THROW(read(bad), Error) << bad;
+  for (const char* other : {"RUSTBD_ADMIN_PASSWORD=x", "RUSTBD_ADMIN_PASSWORD_FILE=/x", "RUSTBD_KILL_SEED=5",
+                            "RUSTBD_SERVICE_HOST=10.0.0.1", "RUSTBD_PORT=tcp://10.0.0.1:5433", "RUSTBD=x",
+                            "RUSTBD_ABORT_ON_PANIC=1", "RUSTBD_BACKUP_SEED=1", "RUSTBD_SERVICE_PORT=1"})
+    EXPECT_NO_THROW(read(other)) << other;
+}
+
 TEST(Config, RoomForOldVersionsHasALeastSize) {
   Config c;
   for (const std::string value : {"0", "1023kB"}) {
