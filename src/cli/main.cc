@@ -150,7 +150,12 @@ BackupCommands add_backup(CLI::App& app, rustbd::cli::BackupCommand& o, std::str
       ->check(CLI::IsMember({"zstd", "lz4", "none"}))
       ->capture_default_str();
   backup->add_option_function<double>(
-      "--rate", [&o](double mb) { o.bytes_per_second = static_cast<std::uint64_t>(mb * 1e6); },
+      "--rate",
+      [&o](double mb) {
+        if (!(mb >= 0 && mb <= 1e9))  // no number is neither
+          throw CLI::ValidationError("--rate", "MB/s, from 0 (as fast as it goes) to 1e9");
+        o.bytes_per_second = static_cast<std::uint64_t>(mb * 1e6);
+      },
       "write at most so many MB/s");
   auto& c = o.connection;
   backup->add_option("url", c.url, "postgresql://user@host:port/database");
