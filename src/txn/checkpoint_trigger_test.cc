@@ -98,6 +98,24 @@ TEST_F(CheckpointTrigger, TheTimeThatReplayMayTake) {
   EXPECT_EQ(made_by("log_volume"), 1u) << "it would take more than a second";
 }
 
+TEST_F(CheckpointTrigger, AShortReplayTellsItsSpeedIfItWasSlow) {
+  open();
+  const double assumed = db.system().parts().replay_bytes_per_second;
+  insert(1000, 1000);
+  for (const bool slow : {false, true}) {
+    table.reset();
+    db.crash();
+    if (slow) db.disk().set_faults({.latency_us_median = 500'000});
+    db.open();
+    db.disk().set_faults({});
+    const double learned = db.system().parts().replay_bytes_per_second;
+    if (slow) EXPECT_LT(learned, assumed / 2);
+    else EXPECT_EQ(learned, assumed);
+    table.emplace(db.table(ids));
+    insert(1000, 1000);
+  }
+}
+
 TEST_F(CheckpointTrigger, Time) {
   db.options.checkpoint_interval_us = 60'000'000;
   open();  // and a second

@@ -10,8 +10,11 @@ namespace rustbd::txn {
 namespace {
 
 constexpr std::int64_t kProgressInterval_us = 2'000'000;
-constexpr std::uint64_t kMeasuredBytesMin = std::uint64_t{16}
-                                            << 20;  // a shorter replay says little about speed
+// A shorter replay says little about speed; a slow one less than that, so that a limit which it has set is
+// learned anew when it is held.
+constexpr std::uint64_t kMeasuredBytesMin = std::uint64_t{16} << 20;
+constexpr std::uint64_t kMeasuredSlowBytesMin = std::uint64_t{256} << 10;
+constexpr double kMeasuredSlow_s = 0.2;
 
 Error damaged_log(std::string_view what) { return error(sqlstate::kDataCorrupted, "the log {}", what); }
 
@@ -47,7 +50,8 @@ class Progress {
   void done(Lsn at) {
     const double seconds = static_cast<double>(now() - began_) * 1e-6;
     parts_.replayed_bytes = at.raw() - from_;
-    if (parts_.replayed_bytes >= kMeasuredBytesMin && seconds > 0)
+    if (parts_.replayed_bytes >= (seconds >= kMeasuredSlow_s ? kMeasuredSlowBytesMin : kMeasuredBytesMin) &&
+        seconds > 0)
       parts_.replay_bytes_per_second = static_cast<double>(parts_.replayed_bytes) / seconds;
     if (batches_ > 0)
       say(fmt::format("recovery: {} batches, {:.1f} MiB of log replayed in {:.2f} s", batches_,
