@@ -108,7 +108,9 @@ class Dumper {
       any = true;
       if (!skip_) events.push_back(options_.json ? event_json(decoded, name) : event_line(decoded, name));
     }
-    if (seen != h.n_events)
+    const bool sealed = (h.flags & log::kFlagEncrypted) != 0 && h.n_events != 0 && view.events.empty();
+    if (sealed) events.emplace_back(options_.json ? "{\"sealed\":true}" : "  sealed with a key that is gone");
+    else if (seen != h.n_events)
       events.push_back(options_.json ? "{\"damaged\":true}" : "  events cannot be read");
     if (skip_ || !any) return;
     if (options_.json) {

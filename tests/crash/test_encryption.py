@@ -86,11 +86,11 @@ def position(lsn: str) -> int:
 
 
 def log_keys(data, key: str) -> list:
-    """Of each batch of the kept log where it begins, and the id of its key."""
+    """Of each batch of the log that can be opened where it begins, and the id of its key."""
     done = tool(data, key, "log", "dump")
     assert done.returncode == 0, done.stderr + done.stdout[-500:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return [(position(line["lsn"]), line["key_id"]) for line in lines if "lsn" in line]
+    return [(position(line["lsn"]), line["key_id"]) for line in lines if "lsn" in line and {"sealed": True} not in line["events"]]
 
 
 def wrapped_keys(table: pathlib.Path) -> dict:
