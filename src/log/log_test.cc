@@ -397,8 +397,9 @@ TEST(Log, AClosedLogsSegmentsAreWholeThoughAnAttemptFailed) {
     rig.disk.crash();
     rig.close();
     rig.disk.restart();
-    for (const std::uint64_t ahead : {1, 2})
+    for (const std::uint64_t ahead : {2, 1})
       (void)rig.disk.remove("wal/" + segment_name(kGeometry.first_lsn(ahead)));
+    ASSERT_TRUE(rig.disk.sync_directory("wal"));
     std::vector<Batch> read;
     LogEnd end;
     (void)rig.read_all(kGeometry.first_batch(0), read, &end);
@@ -412,7 +413,8 @@ TEST(Log, AClosedLogsSegmentsAreWholeThoughAnAttemptFailed) {
       rig.disk.crash();
       rig.disk.restart();
       read.clear();
-      ASSERT_EQ(rig.read_all(kGeometry.first_batch(0), read, &end), ReadOutcome::kEnd);
+      std::string problem;
+      ASSERT_EQ(rig.read_all(kGeometry.first_batch(0), read, &end, &problem), ReadOutcome::kEnd) << problem;
     }
     EXPECT_EQ(read, rig.attempted);
     const auto start = close_log(rig.disk, rig.random, "wal", kGeometry, end);
