@@ -146,9 +146,9 @@ class Ring final : public PutOff, public std::enable_shared_from_this<Ring> {
   // False: the operation goes on (interrupted, or only a part was done).
   static bool complete(Operation* op, int result) {
     const bool sync = op->kind == Operation::Kind::kSync;
-    // Cancelled: the thread that handed it over to the kernel has ended meanwhile. It was not begun.
-    if (result == -ECANCELED) return false;
-    if ((result == -EINTR || result == -EAGAIN) && !sync) return false;
+    // Cancelled: the thread that handed it over to the kernel has ended meanwhile. A sync that failed is
+    // final.
+    if ((result == -EINTR || result == -EAGAIN || result == -ECANCELED) && !sync) return false;
     if (result < 0) return finish(op, std::unexpected{failure_of(-result)});
     if (sync) return finish(op, {});
     if (result == 0 && op->bytes > 0) {

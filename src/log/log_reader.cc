@@ -134,8 +134,8 @@ LogReader::Check LogReader::load_batch(Lsn at, Bytes& into, BatchView& view, boo
   view.fragment = has_fragment(header.kind) ? load_fragment(into.data()) : Fragment{};
   view.events = header.kind == BatchKind::kPad ? ByteSpan{} : ByteSpan{into}.subspan(prefix_bytes(header));
   if ((header.flags & kFlagEncrypted) == 0 || !open_seal) return Check::kValid;
-  const bool foreign = keys_ == nullptr || keys_->find(header.key_id) == nullptr;
-  if (!leave_sealed_ && !(leave_foreign_ && foreign)) return unseal(into, view);
+  const auto foreign = [&] { return keys_ == nullptr || keys_->find(header.key_id) == nullptr; };
+  if (!leave_sealed_ && !(leave_foreign_ && foreign())) return unseal(into, view);
   view.events = {};
   return Check::kValid;
 }

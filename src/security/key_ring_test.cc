@@ -178,7 +178,6 @@ TEST_F(KeyRingTest, AStartWithVeryManyMakesThemRetire) {
   EXPECT_EQ(key_ids(only_keys(file, {3, before, 100'000})), (std::vector<std::uint32_t>{3, before}));
 }
 
-/// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
 // A checkpoint that ends while a rotation writes the file asks for each key that is listed.
 TEST_F(KeyRingTest, AKeyIsListedWhenItCanBeFound) {
   io::SimulatedDisk slow{3, {.latency_us_max = 300}, &executor_};
@@ -202,6 +201,7 @@ TEST_F(KeyRingTest, AKeyIsListedWhenItCanBeFound) {
   EXPECT_EQ(ring->keys().size(), 1u);
 }
 
+/// Whatever had sealed something can be opened after a power cut at any operation, and no id is used twice.
 TEST_F(KeyRingTest, SurvivesAPowerCutAnywhere) {
   std::set<std::uint32_t> sealed;  // keys that have been current and were not to be destroyed
   std::set<std::uint32_t> seen;

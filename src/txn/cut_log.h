@@ -15,8 +15,8 @@ struct LogPlace {
   Lsn kept, checkpoint;
 };
 
-/// Throws Error 22023 unless the log can be read from its beginning up to `at`, where a batch begins or
-/// could, and the last checkpoint needs nothing behind it.
+/// Throws Error 22023 unless the log can be read from the last checkpoint on up to `at`, where a batch begins
+/// or could.
 void require_position(io::Disk& disk, const LogPlace& place, Lsn at);
 
 /// The segment that holds `at` must hold something of the log before that too, and has no good header: what

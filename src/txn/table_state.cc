@@ -296,15 +296,16 @@ bool SystemParts::free_front_tree() {
     dropped.front().unlinked = true;
   }
   std::vector<storage::OverflowRef> chains;
-  for (int steps = 0; !done && steps < 64; ++steps) {
+  bool later = false;  // there is no frame
+  for (int steps = 0; !done && !later && steps < 64; ++steps) {
     const auto status = storage::run_blocking([&] {
       if (tree.is_index) return tree.index->free_step(&done);
       const auto format = tree.format;
       return tree.tree->tree->free_step(format != nullptr ? &format->rows : nullptr, &storage->pending(),
                                         &done, &chains);
     });
-    if (status.outcome == storage::Outcome::kNoFrame) return false;  // later
-    if (!status) {
+    later = status.outcome == storage::Outcome::kNoFrame;
+    if (!status && !later) {
       done = true;  // damaged: what is left stays lost, and `check` says so
       buffer().note_freed_unread();
     }
@@ -322,7 +323,7 @@ bool SystemParts::free_front_tree() {
     std::lock_guard lock(drop_mutex);
     dropped.pop_front();
   }
-  return true;
+  return !later;
 }
 
 /// Sets next_row above every row id in the tree. Blocks.

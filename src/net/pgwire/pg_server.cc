@@ -4,11 +4,8 @@
 
 namespace rustbd::net::pgwire {
 namespace {
-constexpr std::int64_t kFailuresWindow_us = 60'000'000;
+constexpr std::int64_t kFailuresWindowUs = 60'000'000;
 constexpr std::uint64_t kFailuresLogged = 30;  // in a window
-}  // namespace
-
-namespace {
 constexpr std::int64_t kTellAgainUs = 10'000'000;
 /// Connections at once that come in only to be refused when they have said what they are: a libpq that has
 /// asked for TLS shows its user no earlier answer.
@@ -57,7 +54,7 @@ void PgServer::refused() {
   std::int64_t told_us = refusal_told_us_.load();
   if (told_us != 0 && now_us - told_us < kTellAgainUs) return;
   if (refusal_told_us_.compare_exchange_strong(told_us, now_us))
-    log("connections are refused: the limit of open files is reached (53300)");
+    options_.log_line.warning("connections are refused: the limit of open files is reached (53300)");
 }
 
 void PgServer::enter(const std::shared_ptr<Connection>& connection) {
@@ -82,7 +79,7 @@ void PgServer::note_failure(const Error& failure) {
   std::uint64_t left_out = 0;
   {
     const std::lock_guard lock{failures_mutex_};
-    if (now - failures_since_us_ >= kFailuresWindow_us) {
+    if (now - failures_since_us_ >= kFailuresWindowUs) {
       left_out = failures_ - std::min(failures_, kFailuresLogged);
       failures_since_us_ = now;
       failures_ = 0;

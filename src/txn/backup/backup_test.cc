@@ -147,11 +147,13 @@ class BackupTest : public ::testing::Test {
     const auto file = db_.disk().open(to, {.create = true});
     ASSERT_TRUE((*file)->write(0, db_.disk().content(from)));
   }
-  void copy_log(const std::string& to) {
+  /// The log's segments in another directory, as an archive has them; without the one that begins at
+  /// `missing`.
+  void copy_log(const std::string& to, std::optional<Lsn> missing = {}) {
     place(to);
     const auto all = log::list_segments(db_.disk(), "wal");
     for (const Lsn first : *all)
-      copy_file("wal/" + log::segment_name(first), to + "/" + log::segment_name(first));
+      if (first != missing) copy_file("wal/" + log::segment_name(first), to + "/" + log::segment_name(first));
   }
   RestoreResult restore(const std::vector<std::string>& chain, RestoreTarget target = {},
                         const std::vector<std::string>& archives = {}) {
@@ -177,17 +179,6 @@ class BackupTest : public ::testing::Test {
     require_position(db_.disk(), place, at);
     cut_log(db_.disk(), db_.executor().random(), place, at);
     db_.open();
-  }
-  /// The log's segments in another directory, as an archive has them; without that of `missing`.
-  void copy_log(const std::string& to, Lsn missing) {
-    (void)db_.disk().make_directory(to);
-    const log::Geometry geometry(db_.options.log_segment_bytes);
-    const auto names = db_.disk().list("wal");
-    for (const std::string& name : *names) {
-      if (name == log::segment_name(geometry.first_lsn(geometry.segment_of(missing)))) continue;
-      const Bytes content = db_.disk().content("wal/" + name);
-      EXPECT_TRUE((*db_.disk().open(to + "/" + name, {.create = true}))->write(0, content));
-    }
   }
   TransactionSystem& open_restored() {
     Options options = db_.options;

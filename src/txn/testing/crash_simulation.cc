@@ -244,8 +244,8 @@ class Simulation {
   void note_repairs() {
     for (const Repair& repair : world_.system->repairs()) {
       say(repair.text);
-      // An index that a read error set aside in the last life is made anew.
-      if (!world_.wounded() && !world_.disk_errors)
+      // An index that a read error has set aside is made anew by a later start.
+      if (!world_.wounded() && !(world_.disk_errors && set_aside_))
         world_.problem("repaired what nobody had damaged: " + repair.text);
       world_.detections.rebuilt += repair.done;
       ++world_.detections.findings;
@@ -451,11 +451,16 @@ class Simulation {
     return true;
   }
 
+  void end_life() {
+    set_aside_ |= !world_.system->parts().trees_set_aside.empty();
+    world_.system.reset();
+  }
+
   void crash() {
     if (!world_.disk->crashed()) world_.disk->crash();
     ++result_.crashes;
     count_work();
-    world_.system.reset();
+    end_life();
     world_.disk->restart();
     damage_.at_rest(world_);
   }
@@ -480,7 +485,7 @@ class Simulation {
     limit_steps("a shutdown");
     count_work();
     world_.system->close();
-    world_.system.reset();
+    end_life();
     std::unique_ptr<security::KeyRing> keys;
     if (const auto& master = system_options_.encryption.master_key) {
       try {
@@ -549,6 +554,7 @@ class Simulation {
   DamagePlan damage_;
   std::unique_ptr<io::BackgroundThread> rotation_;
   bool rotating_ = false;
+  bool set_aside_ = false;                             // something was, in a life that has ended
   std::vector<std::unique_ptr<CrashClient>> clients_;  // while they work
   bool refused_ = false;                               // a start, and for good
   Options system_options_;
