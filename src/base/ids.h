@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace rustbd {
 
@@ -32,6 +33,9 @@ using TableId =
 using IndexId = StrongId<struct IndexTag, std::uint32_t>;  // one index tree
 using Oid = std::uint32_t;        // names an SQL object, as PostgreSQL's oid; a plain number in SQL
 using CommandId = std::uint32_t;  // statement number inside a transaction
+
+/// `A/1B2C`, as PostgreSQL writes a pg_lsn.
+std::string to_text(Lsn lsn);
 
 constexpr Lsn end_of(Lsn start, std::uint64_t bytes) { return Lsn{start.raw() + bytes}; }
 

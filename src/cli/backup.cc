@@ -26,8 +26,6 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in µs from 1970
 constexpr std::chrono::milliseconds kPoll{100};
 
-std::string lsn_text(Lsn lsn) { return txn::TransactionSystem::lsn_text(lsn); }
-
 std::string time_text(std::int64_t wall_us) {
   std::string out;
   types::append_timestamptz(wall_us - kPostgresEpochUs, {}, out);
@@ -103,13 +101,18 @@ struct Found {
   txn::BackupManifest manifest;
 };
 
-/// `directory` itself and what lies in it; unfinished ones are left out.
-std::vector<Found> find_backups(const std::string& directory) {
+/// `directory` itself and what lies in it; unfinished ones are left out. Those whose manifest is damaged go
+/// to `bad` with the reason.
+std::vector<Found> find_backups(const std::string& directory, std::vector<std::string>& bad) {
   std::vector<Found> found;
   const auto look = [&](const fs::path& path) {
     std::error_code failure;
     if (!fs::exists(path / txn::kManifestName, failure)) return;
-    found.push_back({path.string(), txn::read_manifest(*io::make_real_disk(path.string()), "")});
+    try {
+      found.push_back({path.string(), txn::read_manifest(*io::make_real_disk(path.string()), "")});
+    } catch (const Error& e) {
+      bad.push_back(fmt::format("{}: {}", path.string(), e.message));
+    }
   };
   if (!fs::is_directory(directory))
     throw error(sqlstate::kUndefinedFile, "there is no directory \"{}\"", directory);
@@ -121,14 +124,16 @@ std::vector<Found> find_backups(const std::string& directory) {
 }
 
 int list(const std::string& directory) {
-  const auto found = find_backups(directory);
+  std::vector<std::string> bad;
+  const auto found = find_backups(directory, bad);
   for (const auto& [path, m] : found)
     fmt::print("{:016x} {} {} {} bytes, from {} ({}) to {} ({}){}\n", m.id, path,
                m.parent == 0 ? "full" : fmt::format("since {:016x}", m.parent), m.bytes(),
-               lsn_text(m.checkpoint), time_text(m.checkpoint_us), lsn_text(m.end), time_text(m.ended_us),
+               to_text(m.checkpoint), time_text(m.checkpoint_us), to_text(m.end), time_text(m.ended_us),
                m.encrypted ? ", encrypted" : "");
-  if (found.empty()) fmt::print("no backups in {}\n", directory);
-  return kOk;
+  if (found.empty() && bad.empty()) fmt::print("no backups in {}\n", directory);
+  for (const std::string& line : bad) fmt::print(stderr, "rustbd backup list: {}\n", line);
+  return bad.empty() ? kOk : kDamage;
 }
 
 /// The backup and those that it needs, the full one first: where they were, or beside it.
@@ -172,7 +177,11 @@ int verify(const std::string& directory) {
 
 /// RFC 3339 or as PostgreSQL reads it; without a zone UTC.
 std::int64_t parse_time(const std::string& text) {
-  return types::parse_timestamptz(text, -1, {}) + kPostgresEpochUs;
+  const std::int64_t time = types::parse_timestamptz(text, -1, {});
+  if (!types::is_finite_timestamp(time))
+    throw error(sqlstate::kInvalidParameterValue, "\"{}\" is no moment to restore to", text)
+        .with_hint("Without a target everything that there is is restored.");
+  return time + kPostgresEpochUs;
 }
 
 /// Throws Error 58P01: there is no log in what was named as an archive.
@@ -253,13 +262,13 @@ int restore(const RestoreCommand& command) {
   const auto done = txn::restore_backup(options);
   unfinished.path.clear();
   if (command.dry_run) {
-    fmt::print("no damage found; it can be restored, at least up to {}\n", lsn_text(done.end));
+    fmt::print("no damage found; it can be restored, at least up to {}\n", to_text(done.end));
     return kOk;
   }
   fmt::print("restored to {}: {} bytes of data, {} commits behind the checkpoint{}\n", command.to,
              done.data_bytes, done.commits,
              done.commits == 0 ? "" : ", the last one at " + time_text(done.last_commit_us));
-  fmt::print("the log ends at {}; the server replays it at its first start\n", lsn_text(done.end));
+  fmt::print("the log ends at {}; the server replays it at its first start\n", to_text(done.end));
   return kOk;
 }
 

@@ -63,7 +63,7 @@ std::vector<std::string> tell_keys(const Findings& found, bool json) {
   for (const auto& [id, by] : sealed) {
     const auto known = states.find(id);
     const std::string_view state = id == 0 ? "none" : known == states.end() ? "missing" : known->second;
-    const std::string end = by.log_batches == 0 ? "" : txn::TransactionSystem::lsn_text(by.log_end);
+    const std::string end = by.log_batches == 0 ? "" : to_text(by.log_end);
     if (json) {
       out.push_back(fmt::format(
           "{{\"key_id\":{},\"state\":\"{}\",\"pages\":{},\"snapshot_extents\":{},\"log_batches\":{},"

@@ -42,8 +42,6 @@ namespace {
 
 constexpr const char* kLogDirectory = "wal";
 
-std::string lsn_text(Lsn lsn) { return txn::TransactionSystem::lsn_text(lsn); }
-
 std::string time_text(std::uint64_t wall_us) {
   const auto seconds = static_cast<std::time_t>(wall_us / 1'000'000);
   std::tm parts{};
@@ -105,7 +103,7 @@ class Dumper {
       const auto decoded = decoder_.decode(event);
       const std::string name = table_name(event.table);
       if (!options_.table.empty() && !wanted(event.table, name)) continue;
-      any = true;
+      any = met_ = true;
       if (!skip_) events.push_back(options_.json ? event_json(decoded, name) : event_line(decoded, name));
     }
     const bool sealed = (h.flags & log::kFlagEncrypted) != 0 && h.n_events != 0 && view.events.empty();
@@ -120,21 +118,23 @@ class Dumper {
           "{{\"lsn\":\"{}\",\"end\":\"{}\",\"kind\":\"{}\",\"txid\":{},\"commit_ts\":{},\"time\":\"{}\","
           "\"role\":{},\"key_id\":{},"
           "\"durable_lsn\":\"{}\",\"previous_fragment\":{},\"events\":[{}]}}\n",
-          lsn_text(view.start), lsn_text(view.end), txn::to_text(h.kind), h.txid, h.commit_ts,
-          time_text(h.wall_clock_us), h.role_oid, h.key_id, lsn_text(Lsn{h.durable_lsn}),
-          view.fragment.prev_lsn.is_none() ? "null" : json_text(lsn_text(view.fragment.prev_lsn)), list);
+          to_text(view.start), to_text(view.end), txn::to_text(h.kind), h.txid, h.commit_ts,
+          time_text(h.wall_clock_us), h.role_oid, h.key_id, to_text(Lsn{h.durable_lsn}),
+          view.fragment.prev_lsn.is_none() ? "null" : json_text(to_text(view.fragment.prev_lsn)), list);
       return;
     }
-    fmt::print("{} {} txid {} ts {} at {} role {} events {}{}{}\n", lsn_text(view.start),
-               txn::to_text(h.kind), h.txid, h.commit_ts, time_text(h.wall_clock_us), h.role_oid, h.n_events,
+    fmt::print("{} {} txid {} ts {} at {} role {} events {}{}{}\n", to_text(view.start), txn::to_text(h.kind),
+               h.txid, h.commit_ts, time_text(h.wall_clock_us), h.role_oid, h.n_events,
                h.key_id == 0 ? std::string() : fmt::format(" key {}", h.key_id),
                view.fragment.prev_lsn.is_none() ? std::string()
                                                 : fmt::format(" after the first {} of {}", view.fragment.keep,
-                                                              lsn_text(view.fragment.prev_lsn)));
+                                                              to_text(view.fragment.prev_lsn)));
     for (const auto& e : events) fmt::print("{}\n", e);
   }
   /// Batches before the first wanted one are decoded all the same: they may change layouts.
   void skip(bool on) { skip_ = on; }
+  /// A batch of the wanted table has been met, if only one of those skipped.
+  [[nodiscard]] bool met() const { return met_; }
 
  private:
   [[nodiscard]] std::string table_name(TableId table) const {
@@ -201,18 +201,18 @@ class Dumper {
   const LogDumpOptions& options_;
   txn::LogDecoder& decoder_;
   const catalog::CatalogSnapshot* catalog_;
-  bool skip_ = false;
+  bool skip_ = false, met_ = false;
 };
 
 /// The end, told as recovery would tell it. True: damage.
 bool tell_end(bool json, log::ReadOutcome got, const log::LogReader& reader, bool running) {
   const bool damaged = got == log::ReadOutcome::kDamaged || got == log::ReadOutcome::kIoError;
   const std::string text =
-      !damaged  ? fmt::format("the log ends at {}", lsn_text(reader.position()))
+      !damaged  ? fmt::format("the log ends at {}", to_text(reader.position()))
       : running ? fmt::format("{} (the server writes just now: it may be sound)", reader.problem())
                 : fmt::format("{}; a start refuses", reader.problem());
   if (json)
-    fmt::print("{{\"end\":\"{}\",\"damaged\":{},\"text\":{}}}\n", lsn_text(reader.position()), damaged,
+    fmt::print("{{\"end\":\"{}\",\"damaged\":{},\"text\":{}}}\n", to_text(reader.position()), damaged,
                json_text(text));
   else fmt::print("{}\n", text);
   return damaged && !running;
@@ -220,11 +220,11 @@ bool tell_end(bool json, log::ReadOutcome got, const log::LogReader& reader, boo
 
 /// In the log that only consumers or retention keep.
 void tell_older_damage(bool json, log::ReadOutcome got, const log::LogReader& reader, Lsn kept) {
-  const std::string text = fmt::format("{}; a start needs the log from {} on only",
-                                       got == log::ReadOutcome::kEnd
-                                           ? fmt::format("log damaged at {}", lsn_text(reader.position()))
-                                           : reader.problem(),
-                                       lsn_text(kept));
+  const std::string text =
+      fmt::format("{}; a start needs the log from {} on only",
+                  got == log::ReadOutcome::kEnd ? fmt::format("log damaged at {}", to_text(reader.position()))
+                                                : reader.problem(),
+                  to_text(kept));
   if (json) fmt::print("{{\"damaged\":true,\"text\":{}}}\n", json_text(text));
   else fmt::print("{}\n", text);
 }
@@ -269,7 +269,7 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
   const Lsn from = options.from.empty() ? first : parse_lsn(options.from);
   const Lsn to = options.to.empty() ? Lsn{~std::uint64_t{0}} : parse_lsn(options.to);
   if (from < first)
-    throw error(sqlstate::kInvalidParameterValue, "the log that is there begins at {}", lsn_text(first));
+    throw error(sqlstate::kInvalidParameterValue, "the log that is there begins at {}", to_text(first));
   txn::LogDecoder decoder(begin != nullptr ? begin->system.get() : nullptr);
   begin_before_checkpoint(disk, place, keys.get(), first, decoder);
   Dumper dumper(options, decoder, catalog);
@@ -282,15 +282,20 @@ int dump(const LogDumpOptions& options, io::Environment environment) {
       dumper.batch(in.batch());
     }
   };
+  const auto finish = [&](int code) {
+    if (!options.table.empty() && !dumper.met())
+      fmt::print(stderr, "rustbd log dump: nothing that was read is of a table \"{}\"\n", options.table);
+    return code;
+  };
   const auto got_older = read_up_to(older, place.kept);
-  if (got_older == log::ReadOutcome::kBatch) return kOk;
+  if (got_older == log::ReadOutcome::kBatch) return finish(kOk);
   const bool damaged = older.position() < place.kept && !running;
   if (older.position() < place.kept) tell_older_damage(options.json, got_older, older, place.kept);
   log::LogReader reader(disk, kLogDirectory, place.geometry, keys.get());
   reader.seek(place.kept);
   const auto got = read_up_to(reader, {});
   const bool ended = got != log::ReadOutcome::kBatch && tell_end(options.json, got, reader, running);
-  return damaged || ended ? kDamage : kOk;
+  return finish(damaged || ended ? kDamage : kOk);
 }
 
 /// Batches at or behind `at` that can still be read, wherever they begin; and what goes with them.
@@ -330,7 +335,7 @@ Dropped find_dropped(io::Disk& disk, const txn::LogPlace& place, Lsn at) {
       if (load<std::uint32_t>(bytes.data() + i) != log::kBatchMagic) continue;
       const Lsn lsn{first.raw() + i};
       if (!reader.read_at(lsn, body, view) || view.header.kind == log::BatchKind::kPad) continue;
-      out.batches.push_back(fmt::format("{} {} txid {} at {} events {}", lsn_text(lsn),
+      out.batches.push_back(fmt::format("{} {} txid {} at {} events {}", to_text(lsn),
                                         txn::to_text(view.header.kind), view.header.txid,
                                         time_text(view.header.wall_clock_us), view.header.n_events));
     }
@@ -346,7 +351,7 @@ std::string archived_behind(const LogTruncateOptions& options, const txn::LogPla
   if (!all) throw error(sqlstate::kIoError, "\"{}\" cannot be listed: {}", archive, io::to_text(all.error()));
   for (const Lsn first : *all)
     if (place.geometry.segment_of(first) >= place.geometry.segment_of(at))
-      return fmt::format("the archive \"{}\" has the log from {} on", archive, lsn_text(first));
+      return fmt::format("the archive \"{}\" has the log from {} on", archive, to_text(first));
   return {};
 }
 
@@ -362,12 +367,12 @@ int truncate(const LogTruncateOptions& options, io::Disk& disk) {
   for (const auto& line : dropped.batches) fmt::print("drops {}\n", line);
   if (txn::header_is_lost(disk, place, at))
     fmt::print("the segment that holds {} has no good header: what stands in it cannot be listed\n",
-               lsn_text(at));
+               to_text(at));
   fmt::print("{} batches that can be read and everything damaged between them; {} whole segments\n",
              dropped.batches.size(), dropped.segments);
   if (!archived.empty()) fmt::print("{}\n", archived);
   if (!options.really_drop) {
-    fmt::print("nothing was changed; with --drop the log ends at {}\n", lsn_text(at));
+    fmt::print("nothing was changed; with --drop the log ends at {}\n", to_text(at));
     return kOk;
   }
   if (!archived.empty())
@@ -377,7 +382,7 @@ int truncate(const LogTruncateOptions& options, io::Disk& disk) {
                 archived);
   txn::cut_log(disk, *io::make_system_random(), place, at);
   fmt::print("the log ends at {} and goes on as another one: make a full backup after the next start{}\n",
-             lsn_text(at),
+             to_text(at),
              server::config_of(options.data).text("wal.archive_to").empty()
                  ? ""
                  : ", and give wal.archive_to a new directory");

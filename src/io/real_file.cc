@@ -213,7 +213,8 @@ bool RealDisk::exists(const std::string& path) {
 }
 
 IoResult<std::unique_ptr<FileLock>> RealDisk::lock(const std::string& path) {
-  const int fd = ::open(absolute(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int fd = ::open(absolute(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0 && errno == EROFS) fd = ::open(absolute(path).c_str(), O_RDONLY | O_CLOEXEC);  // tools only read
   if (fd < 0) return last_failure();
   while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;

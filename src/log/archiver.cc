@@ -180,7 +180,7 @@ io::IoResult<Archiver::Verdict> Archiver::read_segment(std::uint64_t number, Lsn
   if (outcome == ReadOutcome::kIoError) return std::unexpected{io::IoFailure::kDevice};
   if (reader.position() >= end) return Verdict{{}, reader.position()};
   return Verdict{reader.problem().empty()
-                     ? fmt::format("there is no valid batch at {}", reader.position().raw())
+                     ? fmt::format("there is no valid batch at {}", to_text(reader.position()))
                      : reader.problem(),
                  {}};
 }

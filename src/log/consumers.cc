@@ -56,7 +56,8 @@ ConsumerStatus LogConsumers::save(Map next) {
     for (const char c : name) out.fixed(static_cast<std::uint8_t>(c));
   }
   out.fixed(crc32c(0, bytes.data(), bytes.size()));
-  if (!io::replace_file(disk_, directory_ + "/consumers", bytes)) return ConsumerStatus::kIoError;
+  if (const auto done = io::replace_file(disk_, directory_ + "/consumers", bytes); !done)
+    return done.error() == io::IoFailure::kNoSpace ? ConsumerStatus::kNoSpace : ConsumerStatus::kIoError;
   const std::lock_guard lock(mutex_);
   for (auto& [name, state] : next) {  // it may have advanced meanwhile
     if (const auto now = consumers_.find(name); now != consumers_.end())

@@ -23,6 +23,7 @@ enum class ConsumerStatus : std::uint8_t {
   kExists,    // create: the name is taken
   kNotFound,  // advance, drop
   kIoError,   // it could not be made durable: nothing has changed
+  kNoSpace,   // the same, as the disk is full
 };
 
 /// Threads: any; create(), drop() and advance() over a segment's end block for two syncs.

@@ -145,7 +145,7 @@ LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
   if (key == nullptr) {
     missing_key_ = view.header.key_id;
     problem_ = fmt::format("the batch at {} is sealed with encryption key {}, which is not there",
-                           view.start.raw(), view.header.key_id);
+                           to_text(view.start), view.header.key_id);
     return Check::kSealed;
   }
   const std::size_t prefix = prefix_bytes(view.header);
@@ -158,7 +158,10 @@ LogReader::Check LogReader::unseal(Bytes& into, BatchView& view) {
   associated.insert(associated.end(), static_cast<const std::byte*>(into.data()), at);
   if (key->open(security::Purpose::kLog, seal, associated, std::span{into}.subspan(prefix)))
     return Check::kValid;
-  problem_ = fmt::format("the batch at {} is not what was sealed", view.start.raw());
+  problem_ = fmt::format(
+      "the batch at {} is not what was sealed with encryption key {}, or the key of that number "
+      "in keys.tab is another one",
+      to_text(view.start), view.header.key_id);
   return Check::kSealed;
 }
 
@@ -176,7 +179,7 @@ ReadOutcome LogReader::next() {
     if (!limit_.is_none() && position_ >= limit_) return ReadOutcome::kEnd;
     const Check check = load_batch(position_, buffer_, batch_);
     if (check == Check::kIoError)
-      return broken(check, fmt::format("log cannot be read at {}", position_.raw()));
+      return broken(check, fmt::format("log cannot be read at {}", to_text(position_)));
     if (check == Check::kSealed) return ReadOutcome::kDamaged;
     if (check == Check::kInvalid || !continues_chain(batch_.header, position_)) return judge_end();
     chain_ = batch_.header.crc;
@@ -202,8 +205,8 @@ bool LogReader::files_whole(Lsn end, const std::vector<Lsn>& all, Check* check) 
     if (candidate < number || geometry_.first_lsn(candidate) != first) continue;
     if (candidate != expected) {
       *check = Check::kInvalid;
-      problem_ = fmt::format("log damaged at {}: segment {} is missing, but later ones are there", end.raw(),
-                             segment_name(geometry_.first_lsn(expected)));
+      problem_ = fmt::format("log damaged at {}: segment {} is missing, but later ones are there",
+                             to_text(end), segment_name(geometry_.first_lsn(expected)));
       return false;
     }
     ++expected;
@@ -216,7 +219,7 @@ bool LogReader::files_whole(Lsn end, const std::vector<Lsn>& all, Check* check) 
                             geometry_.first_lsn(candidate).raw() - end.raw() < sizeof(BatchHeader);
     if (opened->file_bytes == geometry_.segment_bytes() || unfinished) continue;
     problem_ = fmt::format("log damaged at {}: segment {} is cut short, it has {} bytes instead of {}",
-                           end.raw(), segment_name(first), opened->file_bytes, geometry_.segment_bytes());
+                           to_text(end), segment_name(first), opened->file_bytes, geometry_.segment_bytes());
     return false;
   }
   return true;
@@ -235,7 +238,7 @@ ReadOutcome LogReader::judge_end() {
   if (home == nullptr) return broken(Check::kIoError, "a log segment cannot be opened");
   if (!home->header &&
       end != geometry_.first_batch(number))  // something before it had been written under a valid header
-    return broken(Check::kInvalid, fmt::format("log damaged at {}: segment {} {}", end.raw(),
+    return broken(Check::kInvalid, fmt::format("log damaged at {}: segment {} {}", to_text(end),
                                                segment_name(geometry_.first_lsn(number)),
                                                home->file ? "has no good header" : "is missing"));
   for (const Lsn first : all) {
@@ -250,8 +253,8 @@ ReadOutcome LogReader::judge_end() {
       return broken(found, fmt::format("log segment {} cannot be read", segment_name(first)));
     if (found == Check::kValid) {
       return broken(Check::kInvalid,
-                    fmt::format("log damaged at {}: the batch at {} says that it had been durable", end.raw(),
-                                proof.raw()));
+                    fmt::format("log damaged at {}: the batch at {} says that it had been durable",
+                                to_text(end), to_text(proof)));
     }
   }
   (void)segment(number);  // end() looks for it among those that are open
@@ -375,7 +378,7 @@ bool LogReader::read_at(Lsn lsn, Bytes& into, BatchView& view) {
   const Check check = load_batch(lsn, into, view);
   if (check == Check::kValid) return true;
   if (check == Check::kSealed) return false;
-  (void)broken(check, fmt::format("no valid batch at {}", lsn.raw()));
+  (void)broken(check, fmt::format("no valid batch at {}", to_text(lsn)));
   return false;
 }
 
@@ -389,8 +392,8 @@ std::optional<std::vector<FragmentRef>> LogReader::read_fragment_chain(const Bat
     if (link.lsn >= before || !read_at(link.lsn, content, view)) return std::nullopt;
     if (view.header.kind != BatchKind::kFragment || view.header.txid != last.header.txid ||
         link.keep > view.header.n_events) {
-      problem_ =
-          fmt::format("the batch at {} is not the fragment that {} continues", link.lsn.raw(), before.raw());
+      problem_ = fmt::format("the batch at {} is not the fragment that {} continues", to_text(link.lsn),
+                             to_text(before));
       return std::nullopt;
     }
     chain.push_back(link);

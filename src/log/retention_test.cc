@@ -147,6 +147,19 @@ TEST(LogConsumers, ADamagedListIsRefused) {
   EXPECT_TRUE(LogConsumers(disk, "wal", kGeometry).load());
 }
 
+TEST(LogConsumers, AFullDiskIsToldAndChangesNothing) {
+  io::SimulatedDisk disk(1);
+  ASSERT_TRUE(disk.make_directory("wal"));
+  LogConsumers consumers(disk, "wal", kGeometry);
+  ASSERT_EQ(consumers.create("a", Lsn{kSegment}), ConsumerStatus::kOk);
+  disk.set_faults({.no_space = 1'000'000});
+  EXPECT_EQ(consumers.create("b", Lsn{kSegment}), ConsumerStatus::kNoSpace);
+  EXPECT_EQ(consumers.drop("a"), ConsumerStatus::kNoSpace);
+  disk.set_faults({});
+  EXPECT_EQ(consumers.list().size(), 1u);
+  EXPECT_EQ(consumers.create("b", Lsn{kSegment}), ConsumerStatus::kOk);
+}
+
 TEST_F(Retention, TimeAndSize) {
   options.retention_us = 10'000'000;
   options.retention_bytes = 6 * kSegment;

@@ -202,9 +202,9 @@ KeyRing::KeyRing(const io::Environment& environment, const MasterKey& master)
 KeyRing::~KeyRing() = default;
 
 std::unique_ptr<KeyRing> KeyRing::open(const io::Environment& environment, const MasterKey& master,
-                                       Cipher cipher, bool make) {
+                                       Cipher cipher, bool make, std::uint32_t next_id) {
   std::unique_ptr<KeyRing> ring{new KeyRing{environment, master}};
-  ring->read(make);
+  ring->read(make, next_id);
   if (ring->has_many()) {
     ring->rotate(cipher);
     return ring;
@@ -214,10 +214,10 @@ std::unique_ptr<KeyRing> KeyRing::open(const io::Environment& environment, const
   return ring;
 }
 
-std::unique_ptr<KeyRing> KeyRing::open_read_only(const io::Environment& environment,
-                                                 const MasterKey& master) {
+std::unique_ptr<KeyRing> KeyRing::open_read_only(const io::Environment& environment, const MasterKey& master,
+                                                 std::uint32_t next_id) {
   std::unique_ptr<KeyRing> ring{new KeyRing{environment, master}};
-  ring->read(false);
+  ring->read(false, next_id);
   return ring;
 }
 
@@ -229,7 +229,7 @@ std::unique_ptr<KeyRing> KeyRing::of_table(ByteSpan file, const MasterKey& maste
   return ring;
 }
 
-void KeyRing::read(bool make) {
+void KeyRing::read(bool make, std::uint32_t next_id) {
   std::optional<io::IoFailure> unread;
   const Bytes content = read_file(*environment_.disk, &unread);
   if (content.empty() && !environment_.disk->exists(kKeyFileName)) {
@@ -243,6 +243,12 @@ void KeyRing::read(bool make) {
   if (table.empty() && unread) unreadable(*unread);  // the next start may find it sound
   if (table.empty()) throw damaged_table();
   parse(table);
+  if (next_id_ < next_id)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the table of encryption keys ({}) is an older copy: it knows of no key {}, and the data "
+                "directory has had one",
+                kKeyFileName, next_id - 1)
+        .with_hint("Put the newest one back: every start of the server and every rotation adds a key.");
 }
 
 void KeyRing::parse(ByteSpan table) {
@@ -488,6 +494,11 @@ void KeyRing::destroy(std::span<const std::uint32_t> ids) {
     }
   };
   replace(change, publish, take_back);
+}
+
+std::uint32_t KeyRing::next_id() const {
+  const std::lock_guard lock(mutex_);
+  return next_id_;
 }
 
 std::vector<KeyInfo> KeyRing::keys() const {

@@ -63,15 +63,17 @@ MergedKeys merge_key_tables(ByteSpan older, ByteSpan newer);
 Bytes only_keys(ByteSpan file, const std::set<std::uint32_t>& ids);
 
 /// Threads: any. Errors: 58030 and 53100 the file cannot be read or written, XX001 it is damaged, 28000 the
-/// master key is another one, 55000 it is missing or full.
+/// master key is another one, 55000 it is missing, full, or an older copy.
 class KeyRing {
  public:
   /// Reads keys.tab and adds the key of this start, which is durable on return. `make`: start with an empty
-  /// table if there is none. Blocks. `environment` outlives the ring.
+  /// table if there is none. `next_id`: what next_id() has been at the least, elsewhere kept; a table that
+  /// says less is an older copy, and refused with nothing written. Blocks. `environment` outlives the ring.
   static std::unique_ptr<KeyRing> open(const io::Environment& environment, const MasterKey& master,
-                                       Cipher cipher, bool make);
+                                       Cipher cipher, bool make, std::uint32_t next_id = 0);
   /// For tools that only read: adds no key and writes nothing.
-  static std::unique_ptr<KeyRing> open_read_only(const io::Environment& environment, const MasterKey& master);
+  static std::unique_ptr<KeyRing> open_read_only(const io::Environment& environment, const MasterKey& master,
+                                                 std::uint32_t next_id = 0);
   /// The keys of a keys.tab that has been read: as open_read_only().
   static std::unique_ptr<KeyRing> of_table(ByteSpan file, const MasterKey& master);
   ~KeyRing();
@@ -97,6 +99,8 @@ class KeyRing {
   /// Those that find() finds.
   [[nodiscard]] std::vector<KeyInfo> keys() const;
   [[nodiscard]] bool has_many() const;  // kKeysMany
+  /// No key has had it or a higher one.
+  [[nodiscard]] std::uint32_t next_id() const;
 
   /// The log of this run begins at `lsn`: what the keys of earlier ones have sealed lies before.
   void set_log_start(Lsn lsn) { log_start_.store(lsn.raw(), std::memory_order_release); }
@@ -114,7 +118,7 @@ class KeyRing {
     bool gone = false;     // no longer in the file
   };
   KeyRing(const io::Environment& environment, const MasterKey& master);
-  void read(bool make);
+  void read(bool make, std::uint32_t next_id);
   void parse(ByteSpan table);
   /// One at a time: changes the entries, writes the file, then publishes the change, or takes it back.
   void replace(const std::function<void()>& change, const std::function<void()>& publish,

@@ -62,6 +62,15 @@ TEST(MasterKey, FormsAndSources) {
   EXPECT_EQ(read_master_key("cmd:printf " + hex).bytes(), wanted);
   for (const char* bad : {"", "file:", "file:/no/such/file", "env:NO_SUCH_VARIABLE_HERE", "cmd:false", "x:y"})
     EXPECT_THROW(read_master_key(bad), Error) << bad;
+  for (const auto& [command, why] :
+       {std::pair{"cmd:exit 3", "failed: its exit code is 3"}, {"cmd:kill -9 $$", "was ended by signal 9"}}) {
+    try {
+      read_master_key(command);
+      FAIL() << command;
+    } catch (const Error& e) {
+      EXPECT_NE(e.message.find(why), std::string::npos) << e.message;
+    }
+  }
 }
 
 class KeyRingTest : public ::testing::Test {
@@ -106,6 +115,32 @@ TEST_F(KeyRingTest, AnotherMasterKeyDamageAndLossAreToldApart) {
   EXPECT_EQ(state_of(master_), "XX001");
   ASSERT_TRUE((*disk_.open(kKeyFileName, {}))->truncate(0));
   EXPECT_EQ(state_of(master_), "XX001") << "an empty file is no missing one";
+}
+
+TEST_F(KeyRingTest, AnOlderTableIsRefusedAsItIs) {
+  (void)open(true);
+  const Bytes older = disk_.content(kKeyFileName);
+  const std::uint32_t next = open(false)->next_id();
+  const Bytes newer = disk_.content(kKeyFileName);
+  const auto put = [&](const Bytes& table) {
+    const auto file = *disk_.open(kKeyFileName, {});
+    ASSERT_TRUE(file->truncate(0) && file->write(0, table));
+  };
+  put(older);
+  const auto refused = [&](auto open_it) {
+    try {
+      (void)open_it();
+      return std::string{"opened"};
+    } catch (const Error& e) {
+      return std::string{e.state.text()};
+    }
+  };
+  EXPECT_EQ(refused([&] { return KeyRing::open_read_only(environment(), master_, next); }), "55000");
+  EXPECT_EQ(refused([&] { return KeyRing::open(environment(), master_, Cipher::kNone, false, next); }),
+            "55000");
+  EXPECT_EQ(disk_.content(kKeyFileName), older) << "nothing is written";
+  put(newer);
+  EXPECT_EQ(KeyRing::open(environment(), master_, Cipher::kNone, false, next)->next_id(), next + 1);
 }
 
 TEST_F(KeyRingTest, TwoTablesMakeOneWithTheKeysOfBoth) {

@@ -1,6 +1,8 @@
 #include "rustbd/security/master_key.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cctype>
@@ -67,7 +69,10 @@ std::string text_of_command(const std::string& command) {
   std::string text = read_all(pipe);
   if (const int status = pclose(pipe); status != 0) {
     wipe(std::as_writable_bytes(std::span{text}));
-    throw error(sqlstate::kIoError, "the command for the master key failed with status {}", status);
+    throw error(sqlstate::kIoError, "the command for the master key {}",
+                WIFEXITED(status)     ? fmt::format("failed: its exit code is {}", WEXITSTATUS(status))
+                : WIFSIGNALED(status) ? fmt::format("was ended by signal {}", WTERMSIG(status))
+                                      : std::string{"could not be waited for"});
   }
   return text;
 }

@@ -47,12 +47,13 @@ storage::EncryptionOptions encryption_options(const Config& config) {
 
 std::unique_ptr<security::KeyRing> open_keys(const io::Environment& environment,
                                              const storage::EncryptionOptions& options) {
-  if (!environment.disk->exists(security::kKeyFileName)) return nullptr;
+  const auto state = storage::read_database_state(*environment.disk);
+  if (!(state && state->encrypted()) && !environment.disk->exists(security::kKeyFileName)) return nullptr;
   if (!options.master_key)
     throw error(sqlstate::kObjectNotInPrerequisiteState,
                 "the data directory is encrypted, and there is no master key")
         .with_hint("Set encryption.enabled and encryption.key_source.");
-  return security::KeyRing::open_read_only(environment, *options.master_key);
+  return security::KeyRing::open_read_only(environment, *options.master_key, state ? state->next_key_id : 0);
 }
 
 std::unique_ptr<io::Disk> open_archive(const Config& config, const std::string& data, txn::Options& options) {

@@ -439,13 +439,12 @@ void check_older_log(io::Disk& disk, const log::Geometry& geometry, Lsn needed, 
   log::LogReader reader(disk, "wal", geometry);
   reader.leave_sealed();  // of what nobody needs any more the keys may be gone
   const auto add = [&](std::string_view what) {
-    findings->push_back(
-        fmt::format("log before {}, which no start needs: {}", TransactionSystem::lsn_text(needed), what));
+    findings->push_back(fmt::format("log before {}, which no start needs: {}", to_text(needed), what));
   };
   if (const auto found = reader.seek_oldest(needed); !found) return add("it cannot be read");
   if (!hold.is_none() && geometry.segment_of(hold) < geometry.segment_of(reader.position()))
-    add(fmt::format("a consumer needs it from {} on, but it begins at {}", TransactionSystem::lsn_text(hold),
-                    TransactionSystem::lsn_text(reader.position())));
+    add(fmt::format("a consumer needs it from {} on, but it begins at {}", to_text(hold),
+                    to_text(reader.position())));
   reader.set_limit(needed);
   auto got = log::ReadOutcome::kBatch;
   while ((got = reader.next()) == log::ReadOutcome::kBatch) {
@@ -455,8 +454,7 @@ void check_older_log(io::Disk& disk, const log::Geometry& geometry, Lsn needed, 
     by.log_end = std::max(by.log_end, reader.batch().end);
   }
   if (got != log::ReadOutcome::kEnd) return add(reader.problem());
-  if (reader.position() < needed)
-    add(fmt::format("it ends at {}", TransactionSystem::lsn_text(reader.position())));
+  if (reader.position() < needed) add(fmt::format("it ends at {}", to_text(reader.position())));
 }
 
 }  // namespace
@@ -490,9 +488,9 @@ std::vector<std::string> TransactionSystem::check_log(io::Disk& disk, const secu
     // A fragment from before the checkpoint counts only for a transaction that recovery replays.
     const Lsn at = reader.batch().start;
     if (!reader.for_each_event(reader.batch(), [](const log::Event&) {}) && at >= state->positions.lsn)
-      findings.push_back(fmt::format("log: batch at {}: {}", lsn_text(at), reader.problem()));
+      findings.push_back(fmt::format("log: batch at {}: {}", to_text(at), reader.problem()));
   }
-  *end = lsn_text(reader.position());
+  *end = to_text(reader.position());
   return findings;
 }
 

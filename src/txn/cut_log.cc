@@ -81,7 +81,7 @@ LogPlace::LogPlace(io::Disk& disk) {
 void require_position(io::Disk& disk, const LogPlace& place, Lsn at) {
   if (at < place.checkpoint)
     throw error(sqlstate::kInvalidParameterValue, "the last checkpoint needs the log up to {}",
-                TransactionSystem::lsn_text(place.checkpoint));
+                to_text(place.checkpoint));
   log::LogReader reader(disk, kDirectory, place.geometry);
   reader.leave_sealed();
   reader.seek(place.checkpoint);  // a batch began or ended there, whatever of the log can still be read
@@ -89,7 +89,7 @@ void require_position(io::Disk& disk, const LogPlace& place, Lsn at) {
   while (reader.next() == log::ReadOutcome::kBatch) {}
   if (reader.position() != at)
     throw error(sqlstate::kInvalidParameterValue, "no batch begins at {}; the log can be read up to {}",
-                TransactionSystem::lsn_text(at), TransactionSystem::lsn_text(reader.position()));
+                to_text(at), to_text(reader.position()));
 }
 
 bool header_is_lost(io::Disk& disk, const LogPlace& place, Lsn at) {

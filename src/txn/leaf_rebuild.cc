@@ -274,7 +274,7 @@ void LeafRebuild::bring_to(History& history, const FormatPointer& format) {
 
 std::string LeafRebuild::before_the_log(std::uint64_t row) const {
   return fmt::format("row {} is older than the log that is kept, which is whole from {} on", row,
-                     TransactionSystem::lsn_text(from_));
+                     to_text(from_));
 }
 
 bool LeafRebuild::is_explained(const History& history, std::uint64_t row) const {

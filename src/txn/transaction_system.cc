@@ -240,6 +240,9 @@ void require_consumer(log::ConsumerStatus status, const std::string& name) {
       throw error(sqlstate::kUndefinedObject, "replication slot \"{}\" does not exist", name);
     case log::ConsumerStatus::kIoError:
       throw error(sqlstate::kIoError, "the list of replication slots cannot be written");
+    case log::ConsumerStatus::kNoSpace:
+      throw error(sqlstate::kDiskFull,
+                  "the list of replication slots cannot be written: no space left on device");
   }
 }
 
@@ -320,11 +323,7 @@ std::vector<ActiveTransaction> TransactionSystem::active_transactions() const {
   return out;
 }
 
-std::string TransactionSystem::log_position_text() const { return lsn_text(parts_->log->tail()); }
-
-std::string TransactionSystem::lsn_text(Lsn lsn) {
-  return fmt::format("{:X}/{:X}", lsn.raw() >> 32, lsn.raw() & 0xFFFFFFFFu);
-}
+std::string TransactionSystem::log_position_text() const { return to_text(parts_->log->tail()); }
 
 void TransactionSystem::name_trees_by(std::function<std::string(std::uint32_t)> names) {
   parts_->tree_names = std::move(names);

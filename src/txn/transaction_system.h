@@ -254,8 +254,6 @@ class TransactionSystem {
   [[nodiscard]] std::string log_position_text() const;
   /// What the open with Options::examine met.
   [[nodiscard]] const std::vector<std::string>& recovery_findings() const;
-  /// `A/1B2C`, as PostgreSQL writes a pg_lsn.
-  [[nodiscard]] static std::string lsn_text(Lsn lsn);
   /// Pages and indexes that this open has made anew, and those that it could not.
   [[nodiscard]] std::vector<Repair> repairs() const;
   /// Indexes of no use whose tables are: a session can build them anew.

@@ -224,6 +224,8 @@ def damage_and_refusals(top: pathlib.Path):
     assert not (top / "dry").exists()
     rustbd("restore", "--from", top / "full", "--to", top / "f", "--target-time", "2000-01-01", code=1)
     rustbd("restore", "--from", top / "full", "--to", top / "g", "--target-time", "2100-01-01", code=1)
+    for moment in ("infinity", "-infinity"):
+        assert "is no moment" in rustbd("restore", "--from", top / "full", "--to", top / "h", "--to-time", moment, code=1)
     (top / "full").rename(top / "moved")  # beside the other one it is found
     rustbd("backup", "verify", top / "next")
     rng = random.Random(SEED)
@@ -235,6 +237,9 @@ def damage_and_refusals(top: pathlib.Path):
         which = "next" if name != "extents" else "moved"
         assert "damaged" in rustbd("backup", "verify", top / which, code=4), f"{path} byte {at}"
         rustbd("restore", "--from", top / which, "--to", top / f"bad-{directory}-{name}", code=4)
+        if name == "manifest.json":
+            listed = rustbd("backup", "list", top, code=4)
+            assert " full " in listed and f"{top / directory}: " in listed, listed
         path.write_bytes(content)
     rustbd("restore", "--from", top / "next", "--to", top / "good")
     with harness.Rustbd(top / "good") as server:

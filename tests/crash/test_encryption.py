@@ -64,6 +64,36 @@ def test_nothing_can_be_read(context):
             shutil.rmtree(data, ignore_errors=True)
 
 
+def test_an_older_table_of_keys(context):
+    """A copy of keys.tab from before the last start, or none, is told as what it is; the newest one put back, all goes on."""
+    key = secrets.token_hex(32)
+    data = pathlib.Path(tempfile.mkdtemp(prefix="rustbd-"))
+    try:
+        with harness.Rustbd(data / "d", env=environment(key)) as server:
+            fill(server)
+            table = server.data / "keys.tab"
+            older = table.read_bytes()
+            server.kill()
+            server.start()
+            server.sql("update secret set note = 'later'")
+            server.kill()
+            newest = table.read_bytes()
+            for lose, why in ((lambda: table.write_bytes(older), "is an older copy: it knows of no key 2"),
+                              (table.unlink, "(keys.tab) is missing")):
+                lose()
+                server.start(wait=False)
+                assert server.process.wait(60) != 0 and why in server.log().splitlines()[-2], server.log()[-1000:]
+                assert not table.exists() or table.read_bytes() == older, "the refused start has written"
+                for command in (("check",), ("log", "dump")):
+                    done = tool(server.data, key, *command)
+                    assert done.returncode != 0 and why in done.stderr and not done.stdout, done.stderr + done.stdout[-500:]
+            table.write_bytes(newest)
+            server.start()
+            assert server.sql("select count(*), min(note) from secret") == "4000|later"
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
 def tool(data, key: str, *command: str):
     return subprocess.run([harness.binary(), *command, "--data", str(data), "--json"], capture_output=True, text=True,
                           env={**os.environ, **environment(key)}, timeout=300)

@@ -315,9 +315,7 @@ void fill_key_rotation(VirtualContext& x, RowCollector& r) {
   r.end_row();
 }
 void fill_backups(VirtualContext& x, RowCollector& r) {
-  const auto lsn_or_null = [&](Lsn lsn) {
-    lsn.is_none() ? r.null() : r.from_text(txn::TransactionSystem::lsn_text(lsn));
-  };
+  const auto lsn_or_null = [&](Lsn lsn) { lsn.is_none() ? r.null() : r.from_text(to_text(lsn)); };
   for (const auto& job : x.server.transactions().backups().list()) {
     r.int8(static_cast<std::int64_t>(job.id)).text(to_text(job.state)).text(job.target);
     r.text_or_null(job.parent);
@@ -334,8 +332,8 @@ void fill_replication_slots(VirtualContext& x, RowCollector& r) {
     r.text(consumer.name).null().text("physical").null().null();  // plugin, datoid, database
     r.boolean(false).boolean(false).null().null().null();         // temporary, active; active_pid, xmin,
                                                                   // catalog_xmin
-    r.from_text(txn::TransactionSystem::lsn_text(consumer.position)).null();  // confirmed_flush_lsn
-    r.text("reserved").null().boolean(false).end_row();                       // safe_wal_size, two_phase
+    r.from_text(to_text(consumer.position)).null();               // confirmed_flush_lsn
+    r.text("reserved").null().boolean(false).end_row();           // safe_wal_size, two_phase
   }
 }
 void fill_stat_database(VirtualContext& x, RowCollector& r) {

@@ -224,7 +224,7 @@ bool advance_log_consumer(const CatalogCall& c) {
   for (const auto& known : system.log_consumers()) {
     if (known.name == name && upto < known.position)
       throw error(sqlstate::kObjectNotInPrerequisiteState, "cannot advance log consumer to {}, minimum is {}",
-                  txn::TransactionSystem::lsn_text(upto), txn::TransactionSystem::lsn_text(known.position));
+                  to_text(upto), to_text(known.position));
   }
   const Lsn position = std::min(upto, system.durable_lsn());
   system.advance_log_consumer(name, position);

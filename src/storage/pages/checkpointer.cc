@@ -120,6 +120,7 @@ std::string Checkpointer::write(Capture& captured, Superblock& next, Lsn& keep) 
   state.positions = captured.positions;
   state.next_page_id = captured.next_page_id;
   state.log_keep_lsn = keep;
+  if (parts_.keys != nullptr) state.next_key_id = parts_.keys->next_id();
   {
     const std::lock_guard lock(mutex_);
     if (wal_uuid_ != 0) state.wal_uuid = wal_uuid_;

@@ -149,7 +149,8 @@ std::string_view to_text(ImageProblem problem) {
     case ImageProblem::kCodec: return "unknown compression or encryption";
     case ImageProblem::kPayload: return "cannot be decompressed";
     case ImageProblem::kKey: return "sealed with a key that is not there";
-    case ImageProblem::kSeal: return "not what was sealed";
+    case ImageProblem::kSeal:
+      return "not what was sealed, or sealed with another key than keys.tab has under its number";
   }
   return "?";
 }

@@ -30,7 +30,6 @@ namespace rustbd::storage {
 namespace {
 
 constexpr int kFatalExitCode = 70;
-constexpr std::uint32_t kFlagEncrypted = 1;  // of db_flags
 
 [[noreturn]] void end_process(std::string_view why) {
   fmt::print(stderr, "rustbd: {}; the outcome of waiting commits is unknown\n", why);
@@ -105,7 +104,7 @@ struct Storage::Parts {
 
   void open_file();
   bool read_superblock(Superblock& out);
-  void open_keys(bool encrypted);
+  void open_keys(const DatabaseState& state);
   void build(const Superblock& superblock);
   void create();
   void load(const Superblock& superblock);
@@ -177,8 +176,9 @@ bool Storage::Parts::read_superblock(Superblock& out) {
   return true;
 }
 
-// `encrypted`: what the superblock says. The key of this start is durable before anything is written.
-void Storage::Parts::open_keys(bool encrypted) {
+// `state`: what the superblock says. The key of this start is durable before anything is written.
+void Storage::Parts::open_keys(const DatabaseState& state) {
+  const bool encrypted = state.encrypted();
   if (!options.encryption.master_key) {
     if (!encrypted) return;
     throw error(sqlstate::kObjectNotInPrerequisiteState,
@@ -186,7 +186,7 @@ void Storage::Parts::open_keys(bool encrypted) {
         .with_hint("Set encryption.enabled and encryption.key_source.");
   }
   keys = security::KeyRing::open(environment, *options.encryption.master_key, options.encryption.cipher,
-                                 !encrypted);
+                                 !encrypted, state.next_key_id);
 }
 
 void Storage::Parts::build(const Superblock& superblock) {
@@ -251,7 +251,10 @@ void Storage::Parts::load(const Superblock& superblock) {
 void Storage::Parts::publish_boot(Superblock superblock) {
   ++superblock.state.generation;
   ++superblock.state.boot_count;
-  if (keys) superblock.state.db_flags |= kFlagEncrypted;
+  if (keys) {
+    superblock.state.db_flags |= kFlagEncrypted;
+    superblock.state.next_key_id = keys->next_id();
+  }
   superblock.file_blocks = allocator.file_blocks();
   require(write_superblock(*file, superblock), "write the superblock");
   require(file->datasync(), "sync the data file");
@@ -419,7 +422,7 @@ std::unique_ptr<Storage> Storage::open(io::Environment environment, StorageOptio
   parts.open_file();
   Superblock superblock;
   const bool exists = parts.read_superblock(superblock);
-  parts.open_keys((superblock.state.db_flags & kFlagEncrypted) != 0);
+  parts.open_keys(superblock.state);
   if (exists) {
     parts.load(superblock);
     parts.publish_boot(superblock);

@@ -73,6 +73,8 @@ struct CheckpointResult {
   std::int64_t gate_closed_us = 0;  // how long writers stood still
 };
 
+inline constexpr std::uint32_t kFlagEncrypted = 1;  // of db_flags
+
 /// What the superblock says about the last durable checkpoint.
 struct DatabaseState {
   unsigned __int128 uuid = 0;
@@ -85,6 +87,9 @@ struct DatabaseState {
   std::uint64_t wal_uuid = 0;
   std::uint32_t db_flags = 0;
   std::uint64_t log_segment_bytes = 0;  // fixed when the database is made: positions in the log depend on it
+  std::uint32_t next_key_id = 0;  // no data key that was in use has this id or a higher one; 0: none had
+
+  [[nodiscard]] bool encrypted() const { return (db_flags & kFlagEncrypted) != 0; }
 };
 
 class CheckpointPin;

@@ -25,6 +25,7 @@ struct StoredSuperblock {
   std::uint64_t file_blocks, wal_uuid;
   std::uint32_t db_flags, next_object_id;
   std::uint64_t catalog_version, log_segment_bytes;
+  std::uint32_t next_key_id, zero;
 };
 static_assert(offsetof(StoredSuperblock, crc) == 12 && offsetof(StoredSuperblock, uuid) == 16);
 static_assert(offsetof(StoredSuperblock, generation) == 32 && offsetof(StoredSuperblock, ckpt_lsn) == 48);
@@ -37,7 +38,8 @@ static_assert(offsetof(StoredSuperblock, undo_snapshot) == 128 &&
 static_assert(offsetof(StoredSuperblock, wal_uuid) == 168 && offsetof(StoredSuperblock, db_flags) == 176);
 static_assert(offsetof(StoredSuperblock, next_object_id) == 180 &&
               offsetof(StoredSuperblock, catalog_version) == 184);
-static_assert(offsetof(StoredSuperblock, log_segment_bytes) == 192 && sizeof(StoredSuperblock) == 200);
+static_assert(offsetof(StoredSuperblock, log_segment_bytes) == 192 &&
+              offsetof(StoredSuperblock, next_key_id) == 200 && sizeof(StoredSuperblock) == 208);
 
 constexpr char kMagic[9] = "RUSTBDSB";
 
@@ -74,6 +76,7 @@ void encode_superblock(const Superblock& from, SuperblockImage& into) {
   stored.next_object_id = state.positions.next_object_id;
   stored.catalog_version = state.positions.catalog_version;
   stored.log_segment_bytes = state.log_segment_bytes;
+  stored.next_key_id = state.next_key_id;
   into.fill(std::byte{0});
   std::memcpy(into.data(), &stored, sizeof stored);
   store(into.data() + offsetof(StoredSuperblock, crc), crc_of(into));
@@ -99,6 +102,7 @@ std::optional<Superblock> decode_superblock(ByteSpan image) {
   out.state.wal_uuid = stored.wal_uuid;
   out.state.db_flags = stored.db_flags;
   out.state.log_segment_bytes = stored.log_segment_bytes;
+  out.state.next_key_id = stored.next_key_id;
   out.directory_root = stored.directory_root;
   out.undo_snapshot = stored.undo_snapshot;
   out.file_blocks = stored.file_blocks;

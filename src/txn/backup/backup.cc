@@ -186,8 +186,7 @@ void Backup::verify_log() {
   if (outcome == log::ReadOutcome::kIoError) throw Error{sqlstate::kIoError, reader.problem()};
   if (outcome == log::ReadOutcome::kDamaged || reader.position() < manifest_.end)
     throw error(sqlstate::kDataCorrupted, "the log cannot be read from {} to {}: {}",
-                TransactionSystem::lsn_text(manifest_.log_from), TransactionSystem::lsn_text(manifest_.end),
-                reader.problem());
+                to_text(manifest_.log_from), to_text(manifest_.end), reader.problem());
 }
 
 void Backup::copy_log() {

@@ -89,8 +89,7 @@ void Restore::require_target() const {
   const BackupManifest& m = manifest();
   if (options_.target.lsn && *options_.target.lsn < m.checkpoint)
     throw error(sqlstate::kInvalidParameterValue,
-                "the target lies before the backup, which holds the state from {} on",
-                TransactionSystem::lsn_text(m.checkpoint))
+                "the target lies before the backup, which holds the state from {} on", to_text(m.checkpoint))
         .with_hint("Take an older backup.");
   if (options_.target.time_us && *options_.target.time_us < m.checkpoint_us)
     throw error(sqlstate::kInvalidParameterValue,

@@ -54,26 +54,39 @@ std::string RestoreLog::segment_path(std::uint64_t number) const {
   return fmt::format("{}/{}", kLogDirectory, segment(number));
 }
 
+/// Which log the archived segment is of; nothing: of no segment size of ours, or it has no good header.
+std::optional<std::uint64_t> RestoreLog::log_of(const BackupPlace& archive, Lsn first) const {
+  const std::string path = backup_path(archive.directory, log::segment_name(first));
+  const auto file = open_file(*archive.disk, path, {.read_only = true});
+  Bytes block(log::kSegmentHeaderBytes);
+  const auto size = file->size();
+  if (!size || *size != geometry_.segment_bytes()) return std::nullopt;
+  require_backup(file->read(0, block), "read", path);
+  const auto header = log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
+  if (!header || header->first_lsn != first.raw()) return std::nullopt;
+  return header->wal_uuid;
+}
+
 // Segments of other logs, of which a directory may hold some, are not ours. The first archive counts.
 void RestoreLog::find_archived() {
   for (const BackupPlace& archive : options_.archives) {
     const auto all = log::list_segments(*archive.disk, archive.directory);
     require_backup(all, "list", archive.directory);
+    bool later = false;  // it has some that may follow the backup
     for (const Lsn first : *all) {
       const std::uint64_t number = geometry_.segment_of(first);
-      const std::string path = backup_path(archive.directory, log::segment_name(first));
       if (geometry_.first_lsn(number) != first || number < geometry_.segment_of(manifest_.end)) continue;
-      const auto file = open_file(*archive.disk, path, {.read_only = true});
-      Bytes block(log::kSegmentHeaderBytes);
-      const auto size = file->size();
-      if (!size || *size != geometry_.segment_bytes()) continue;
-      require_backup(file->read(0, block), "read", path);
-      const auto header =
-          log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
-      if (!header || header->first_lsn != first.raw()) continue;
-      if (header->wal_uuid == manifest_.wal_uuid) archived_.try_emplace(number, archive.disk, path);
-      else foreign_ = std::max(foreign_, number);
+      later = true;
+      const auto wal_uuid = log_of(archive, first);
+      if (wal_uuid == manifest_.wal_uuid)
+        archived_.try_emplace(number, archive.disk, backup_path(archive.directory, log::segment_name(first)));
+      else if (wal_uuid) foreign_ = std::max(foreign_, number);
     }
+    if (!later && !all->empty() && log_of(archive, all->back()) != manifest_.wal_uuid)
+      throw error(sqlstate::kObjectNotInPrerequisiteState,
+                  "the archived segment {}, the last one of its directory, is not of the backup's log",
+                  log::segment_name(all->back()))
+          .with_hint("Name with --archive only directories that have the log behind the backup.");
   }
 }
 
@@ -86,11 +99,22 @@ void RestoreLog::require_segments() const {
     // A position at a segment's beginning is the end of the one before.
     if (last > own && *options_.target.lsn <= geometry_.first_batch(last)) --last;
   }
+  const bool within = options_.target.time_us && *options_.target.time_us <= manifest_.ended_us;
+  if (within) last = own;
   const bool whole = options_.target.lsn ? *options_.target.lsn > manifest_.end : last > own;
   for (std::uint64_t number = whole ? own : own + 1; number <= last; ++number) {
     if (!archived_.contains(number))
       throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(number));
   }
+  // Otherwise run() tells, and where the log ends.
+  if (options_.to == nullptr && open_end() && foreign_ >= last)
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the log goes on as another one: the archived segment {} is of that, as after a restore or "
+                "\"rustbd log truncate\"",
+                segment(foreign_))
+        .with_hint(
+            "For what came after take a backup made since. Without --dry-run it is told up to which position "
+            "--target-lsn can restore.");
 }
 
 void RestoreLog::finish_file() {
@@ -182,8 +206,8 @@ bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
     if (outcome == log::ReadOutcome::kDamaged && reader.missing_key() != 0)
       throw missing_key(reader.missing_key());
     if (outcome != log::ReadOutcome::kBatch)
-      throw error(sqlstate::kDataCorrupted, "the log cannot be read behind {}: {}",
-                  TransactionSystem::lsn_text(found_.end), reader.problem());
+      throw error(sqlstate::kDataCorrupted, "the log cannot be read behind {}: {}", to_text(found_.end),
+                  reader.problem());
     const log::BatchView& batch = reader.batch();
     if (is_beyond(batch)) {
       found_.end = batch.start;
@@ -204,26 +228,24 @@ bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
 void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) const {
   if (found_.end < manifest_.end)
     throw error(sqlstate::kDataCorrupted, "the log of the backup ends at {} instead of {}: {}",
-                TransactionSystem::lsn_text(found_.end), TransactionSystem::lsn_text(manifest_.end),
-                reader.problem());
-  if (archived_.lower_bound(missing) != archived_.end())
-    throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(missing));
+                to_text(found_.end), to_text(manifest_.end), reader.problem());
   const RestoreTarget& target = options_.target;
-  const bool open_end = !target.lsn && !target.time_us && !target.name;
   const bool quiet = target.time_us && *target.time_us <= std::max(manifest_.ended_us, last_us_);
   if (quiet) return;
+  if (archived_.lower_bound(missing) != archived_.end())
+    throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(missing));
   // Restored elsewhere, or cut by hand: what came after is not in this log.
   if (foreign_ != 0 && foreign_ + 1 >= missing)
     throw error(sqlstate::kObjectNotInPrerequisiteState,
                 "the log ends at {}, and the archived segment {} is of another log, as after a restore or "
                 "\"rustbd log truncate\"",
-                TransactionSystem::lsn_text(found_.end), segment(foreign_))
+                to_text(found_.end), segment(foreign_))
         .with_hint(fmt::format("For what came after take a backup made since. --target-lsn {} restores up to "
                                "there.",
-                               TransactionSystem::lsn_text(found_.end)));
-  if (open_end) return;
+                               to_text(found_.end)));
+  if (open_end()) return;
   throw error(sqlstate::kObjectNotInPrerequisiteState, "the log ends at {}, before the target of the restore",
-              TransactionSystem::lsn_text(found_.end))
+              to_text(found_.end))
       .with_hint(fmt::format("The log segment {} would be next. Name the directory that holds it with "
                              "--archive; the last segments are in the old data directory's wal/.",
                              segment(missing)));

@@ -35,6 +35,7 @@ class RestoreLog {
     std::string path;
   };
   void find_archived();
+  [[nodiscard]] std::optional<std::uint64_t> log_of(const BackupPlace& archive, Lsn first) const;
   void write_own();
   bool bring(std::uint64_t number);
   void write_piece(std::uint64_t number, std::uint64_t offset, ByteSpan bytes);
@@ -43,6 +44,9 @@ class RestoreLog {
   bool is_named(log::LogReader& reader, const log::BatchView& batch) const;
   void judge_end(const log::LogReader& reader, std::uint64_t missing) const;
   void cut();
+  [[nodiscard]] bool open_end() const {
+    return !options_.target.lsn && !options_.target.time_us && !options_.target.name;
+  }
   void finish_file();
   [[nodiscard]] std::string segment_path(std::uint64_t number) const;
   [[nodiscard]] std::string segment(std::uint64_t number) const {
