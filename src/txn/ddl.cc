@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "rustbd/base/assert.h"
+#include "rustbd/base/error.h"
+#include "rustbd/storage/rows/row_format.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/tables/index.h"
 #include "rustbd/txn/tables/table.h"
@@ -38,13 +40,21 @@ Bytes layout_key(const storage::TableLayout& table, Oid database, Oid relation) 
   return key;
 }
 
-/// What storage relies on.
+/// What storage relies on. Throws 54011: too many columns, or too wide ones.
 std::shared_ptr<storage::TableLayout> normalised(const storage::TableLayout& layout) {
   auto copy = std::make_shared<storage::TableLayout>(layout);
   for (auto& c : copy->columns)
     if (c.dropped) c.nullable = true;
   std::sort(copy->indexes.begin(), copy->indexes.end(),
             [](const auto& a, const auto& b) { return a.id < b.id; });
+  const std::uint32_t fixed = storage::RowFormat(copy).fixed_part_bytes();
+  if (fixed > storage::kFixedPartBytesMax)
+    throw error(
+        sqlstate::kTooManyColumns,
+        "the columns of the table are too many or too wide: without texts they take {} bytes in a row, of "
+        "which there can be {}",
+        fixed, storage::kFixedPartBytesMax)
+        .with_hint("Columns that have been dropped count, until the table is made anew.");
   return copy;
 }
 
@@ -109,7 +119,8 @@ Outcome TransactionSystem::alter_table(Transaction& txn, const storage::TableLay
   }
   if (!o.ok()) return o;
   TxnState& state = txn.writable_state();
-  if (before->table != layout->table) state.events.add_truncate(before->table, layout->table);
+  if (before->table != layout->table && !layout->is_sequence)
+    state.events.add_truncate(before->table, layout->table);
   else state.events.add_ddl(layout->relation, kDdlLayout, {});
   state.layout_changes.push_back({layout->database, layout->relation, before, layout, state.records.size()});
   parts_->set_newest(layout, SystemParts::Lacking::kMayReturn);

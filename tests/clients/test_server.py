@@ -431,3 +431,32 @@ def test_tls(context):
         assert done.returncode == 1 and "missing.pem" in done.stderr, done
     finally:
         shutil.rmtree(data, ignore_errors=True)
+
+
+def test_wide_tables(context):
+    """What a page cannot hold is refused by CREATE, ALTER, INSERT and UPDATE; nothing hangs, and the server goes on."""
+    def columns(count, kind):
+        return ", ".join(f"c{i} {kind}" for i in range(count))
+
+    def values(count, value):
+        return ", ".join([value] * count)
+    with harness.Rustbd() as server:
+        server.sql("create table after (a int)")
+        assert "54011" in server.refusal(f"create table w ({columns(1200, 'bool')})")
+        assert "54011" in server.refusal(f"create table w ({columns(800, 'bigint')})")
+        server.sql(f"create table bools ({columns(740, 'bool')}); insert into bools values ({values(740, 'true')})")
+        assert server.sql("update bools set c5 = false; select count(*) from bools where c739 and not c5", "-q") == "1"
+        assert "54011" in server.refusal(f"alter table bools {', '.join(f'add column d{i} int' for i in range(20))}")
+        server.sql(f"create table texts ({columns(700, 'text')})")
+        assert "54000" in server.refusal(f"insert into texts values ({values(700, chr(39) + 'fourteen bytes' + chr(39))})")
+        server.sql(f"insert into texts values ({values(700, chr(39) + 'four' + chr(39))})")
+        assert "54000" in server.refusal(f"update texts set {', '.join(f'c{i} = repeat(c{i}, 4)' for i in range(700))}")
+        assert server.sql("select c0, c699, count(*) over () from texts") == "four|four|1"
+        assert "rows that are there might not fit" in server.refusal("alter table texts add column d int")
+        server.sql("update texts set c0 = repeat('long', 100000)")
+        server.kill()
+        server.start()
+        assert server.sql("select length(c0), c699 from texts; select count(*) from bools where c739 and not c5") == "400000|four\n1"
+        server.stop()
+        done = subprocess.run([harness.binary(), "check", "--deep", "--data", str(server.data)], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr

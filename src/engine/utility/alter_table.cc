@@ -147,6 +147,11 @@ class TableChange {
       for (const auto& k : layout.columns) total += k.missing_value.size();
       if (total > kMissingMax) throw not_supported("a default value this long for a new column");
     }
+    if (!storage::RowFormat(std::make_shared<storage::TableLayout>(layout)).holds_earlier_rows())
+      throw error(sqlstate::kTooManyColumns,
+                  "table \"{}\" is too wide for another column: rows that are there might not fit with it",
+                  relation_->name)
+          .with_hint("Make a new table that has it (CREATE TABLE AS), or a second table with the same key.");
     co_await await_outcome(c_, [&] { return c_.system().alter_table(c_.transaction(), layout); });
     const auto new_indexes = builder.new_indexes();
     const auto new_constraints = builder.new_constraints();

@@ -46,6 +46,7 @@ struct LeafWriter {
                 from.page_ + LeafLayout::flags_offset(from.capacity_) + first, last - first);
     to.rows_ = last - first;
     for (std::uint32_t c = 0; c < to.layout_->column_count(); ++c) copy_column(from, first, last, c, to);
+    to.require_apart();
     to.store_header();
   }
 
@@ -81,6 +82,10 @@ LeafPage::LeafPage(std::span<std::byte> bytes, const RowFormat& format) : mutabl
                 "a latched leaf is sound");
 }
 
+void LeafPage::require_apart() const {
+  RUSTBD_ASSERT(layout_->arrays_end(capacity_) <= heap_lo_, "arrays and heap of a leaf stay apart");
+}
+
 void LeafPage::store_header() {
   auto& header = *reinterpret_cast<PageHeader*>(mutable_);
   header.kind = PageKind::kTableLeaf;
@@ -99,7 +104,13 @@ void LeafPage::store_header() {
 
 void LeafPage::init(std::span<std::byte> page, const RowFormat& format, std::uint64_t base_rowid,
                     std::uint64_t high_fence, PageId right_sibling, std::uint32_t heap_bytes_per_row) {
-  const LeafLayout& layout = format.current();
+  init(page, format.current(), format.table().schema_version, base_rowid, high_fence, right_sibling,
+       heap_bytes_per_row);
+}
+
+void LeafPage::init(std::span<std::byte> page, const LeafLayout& layout, std::uint32_t version,
+                    std::uint64_t base_rowid, std::uint64_t high_fence, PageId right_sibling,
+                    std::uint32_t heap_bytes_per_row) {
   auto& header = *reinterpret_cast<PageHeader*>(page.data());
   std::memset(page.data() + kPageHeaderBytes, 0, kPageBytes - kPageHeaderBytes);
   header.kind = PageKind::kTableLeaf;
@@ -107,7 +118,7 @@ void LeafPage::init(std::span<std::byte> page, const RowFormat& format, std::uin
   header.level = 0;
   header.right_sibling = right_sibling.raw();
   header.count = 0;
-  header.schema_version = format.table().schema_version;
+  header.schema_version = version;
   store(page.data() + leaf_field::kBase, base_rowid);
   store(page.data() + leaf_field::kCapacity,
         static_cast<std::uint16_t>(layout.capacity_for(heap_bytes_per_row)));
@@ -131,9 +142,9 @@ std::uint32_t LeafPage::variable_bytes(std::uint32_t slot, const LeafLayout::Pla
   return place.stored ? descriptor(slot, place).heap_bytes() : 0;
 }
 
-LeafPage::Fit LeafPage::live(const RowFormat& target, std::uint32_t first, std::uint32_t last) const {
+LeafPage::Fit LeafPage::live(const RowFormat& target, const LeafLayout& layout, std::uint32_t first,
+                             std::uint32_t last) const {
   Fit fit{last - first, 0};
-  const LeafLayout& layout = target.current();
   if (first == 0 && last == rows_ && &layout == layout_) {
     fit.heap = static_cast<std::uint32_t>(kPageBytes) - heap_lo_ - garbage_;
     return fit;
@@ -161,7 +172,7 @@ bool LeafPage::insert_change(RowId rowid, std::span<const Cell> row, Change* cha
     change->base = this->rowid(0).raw();
     if (id - change->base > kSpanMax) return false;
   }
-  change->fit = live(*format_, 0, rows_);
+  change->fit = live(*format_, format_->current(), 0, rows_);
   ++change->fit.rows;
   for (std::uint32_t c = 0; c < row.size(); ++c)
     if (format_->current().place(c).variable) change->fit.heap += heap_bytes(row[c]);
@@ -172,7 +183,7 @@ Room LeafPage::room_for_insert(RowId rowid, std::span<const Cell> row) const {
   RUSTBD_DEBUG_ASSERT(row.size() == format_->column_count() && !dead_ && rowid.raw() < high_fence_);
   Change change;
   if (!insert_change(rowid, row, &change)) return Room::kFull;
-  const Fit before = live(*format_, 0, rows_);
+  const Fit before = live(*format_, format_->current(), 0, rows_);
   if (current_version() && change.base == base_ && rows_ < capacity_ &&
       heap_lo_ - layout_->arrays_end(capacity_) >= change.fit.heap - before.heap) {
     return Room::kFits;
@@ -187,15 +198,16 @@ bool LeafPage::room_for_any(RowId rowid) const {
   return fits(format_->current(), change.fit, insert_slack_rows(change.fit));
 }
 
-void LeafPage::rebuild(const RowFormat& target, std::uint64_t base, const Fit& fit) {
+void LeafPage::rebuild(const RowFormat& target, const LeafLayout& layout, std::uint32_t version,
+                       std::uint64_t base, const Fit& fit) {
   alignas(16) std::byte copy[kPageBytes];
   std::memcpy(copy, mutable_, kPageBytes);
   LeafView from = *this;
   from.page_ = copy;
   std::memset(mutable_ + kLeafHeaderBytes, 0, kPageBytes - kLeafHeaderBytes);
   format_ = &target;
-  layout_ = &target.current();
-  version_ = target.table().schema_version;
+  layout_ = &layout;
+  version_ = version;
   base_ = base;
   capacity_ = capacity_of(*layout_, fit);
   heap_lo_ = kPageBytes;
@@ -209,13 +221,14 @@ std::uint32_t LeafPage::insert(RowId rowid, std::span<const Cell> row) {
   if (room == Room::kRebuild) {
     Change change;
     RUSTBD_ASSERT(insert_change(rowid, row, &change));
-    rebuild(*format_, change.base, change.fit);
+    rebuild(*format_, format_->current(), format_->table().schema_version, change.base, change.fit);
   }
   const std::uint32_t slot = lower_bound(rowid);
   open_row(slot);
   store(mutable_ + LeafLayout::delta_offset() + std::size_t{2} * slot,
         static_cast<std::uint16_t>(rowid.raw() - base_));
   for (std::uint32_t c = 0; c < row.size(); ++c) put_cell(slot, layout_->place(c), row[c]);
+  require_apart();
   store_header();
   return slot;
 }
@@ -234,7 +247,7 @@ Room LeafPage::room_for_update(std::uint32_t slot, std::span<const ColumnNumber>
     given += before;
   }
   if (current_version() && heap_lo_ - layout_->arrays_end(capacity_) >= grown) return Room::kFits;
-  Fit fit = live(*format_, 0, rows_);
+  Fit fit = live(*format_, format_->current(), 0, rows_);
   fit.heap = fit.heap + taken - given;
   if (rows_ >= kManyRows && grown > 0) {
     return fits(format_->current(), {fit.rows, fit.heap + kUpdateSlackBytes}, 0) ? Room::kRebuild
@@ -253,15 +266,16 @@ void LeafPage::update(std::uint32_t slot, std::span<const ColumnNumber> columns,
       if (place.stored && place.variable) release_variable(slot, place);
     }
     // The capacity follows from what the rows need with the new values in.
-    Fit fit = live(*format_, 0, rows_);
+    Fit fit = live(*format_, format_->current(), 0, rows_);
     for (std::size_t i = 0; i < columns.size(); ++i) {
       const LeafLayout::Place& place = layout_->place(columns[i]);
       if (!place.variable) continue;
       fit.heap += heap_bytes(cells[i]);
     }
-    rebuild(*format_, base_, fit);
+    rebuild(*format_, format_->current(), format_->table().schema_version, base_, fit);
   }
   for (std::size_t i = 0; i < columns.size(); ++i) put_cell(slot, layout_->place(columns[i]), cells[i]);
+  require_apart();
   store_header();
 }
 
@@ -290,6 +304,7 @@ void LeafPage::put_variable(std::uint32_t slot, const LeafLayout::Place& place, 
   } else {
     release_variable(slot, place);
     if (bytes != 0) {
+      RUSTBD_ASSERT(heap_lo_ >= kLeafHeaderBytes + bytes, "a value stays in its leaf");
       heap_lo_ -= bytes;
       d.off = static_cast<std::uint16_t>(heap_lo_);
     }
@@ -406,31 +421,39 @@ RowId LeafPage::split_point(RowId rowid) const {
   return this->rowid(rows_ / 2);
 }
 
+// Rows in the newest version can be larger than they are here, and half of them need not fit in a page: such
+// a half keeps this leaf's version, in which it does.
+LeafPage::Half LeafPage::half(std::uint32_t first, std::uint32_t last) const {
+  const Fit newest = live(*format_, format_->current(), first, last);
+  if (first == last || fits(format_->current(), newest, 0))
+    return {&format_->current(), format_->table().schema_version, newest};
+  return {layout_, version_, live(*format_, *layout_, first, last)};
+}
+
 void LeafPage::split(RowId at, RowId inserting, std::span<std::byte> right, PageId right_id) {
   const std::uint32_t cut = lower_bound(at);
-  const Fit right_fit = live(*format_, cut, rows_);
-  const Fit all = live(*format_, 0, rows_);
+  const Half right_half = half(cut, rows_);
   constexpr std::uint64_t kFarAway = 60000;  // the first row of an empty leaf: leave it room for further ones
   const bool far = cut == rows_ && inserting > at && inserting.raw() - at.raw() > kFarAway;
-  init(right, *format_, far ? inserting.raw() : at.raw(), high_fence_, right_,
-       right_fit.rows != 0 ? mean_heap(right_fit)
-       : rows_ != 0        ? mean_heap(all)
-                           : expected_heap_bytes(*format_));
+  init(right, *right_half.layout, right_half.version, far ? inserting.raw() : at.raw(), high_fence_, right_,
+       cut < rows_  ? mean_heap(right_half.fit)
+       : rows_ != 0 ? mean_heap(live(*format_, format_->current(), 0, rows_))
+                    : expected_heap_bytes(*format_));
   if (cut < rows_) {
     LeafPage target(right, *format_);
-    target.capacity_ = capacity_of(*target.layout_, right_fit);
+    target.capacity_ = capacity_of(*target.layout_, right_half.fit);
     LeafWriter::lay_out(*this, cut, rows_, target);
-    const Fit left_fit = live(*format_, 0, cut);
+    const Half left_half = half(0, cut);
     rows_ = cut;  // rows behind it are left out of what follows
-    rebuild(*format_, base_, left_fit);
+    rebuild(*format_, *left_half.layout, left_half.version, base_, left_half.fit);
   }
   set_fence(at.raw(), right_id);
 }
 
 bool LeafPage::convert(const RowFormat& other) {
-  const Fit fit = live(other, 0, rows_);
+  const Fit fit = live(other, other.current(), 0, rows_);
   if (!fits(other.current(), fit, 0)) return false;
-  rebuild(other, base_, fit);
+  rebuild(other, other.current(), other.table().schema_version, base_, fit);
   return true;
 }
 

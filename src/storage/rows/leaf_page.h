@@ -144,8 +144,8 @@ class LeafPage : public LeafView {
   /// at most the high fence - 1; the half that gets `rowid` has more room than before. None: an empty leaf
   /// has nothing to split.
   [[nodiscard]] RowId split_point(RowId rowid) const;
-  /// Moves the rows from `at` on to `right` (a new page with its header set), links it. Both get the newest
-  /// version.
+  /// Moves the rows from `at` on to `right` (a new page with its header set), links it. Each half gets the
+  /// newest version if it fits there: otherwise another split makes it smaller.
   void split(RowId at, RowId inserting, std::span<std::byte> right, PageId right_id);
   /// Lays the page out in the version of `other` (same table, lower schema version). False: no room; nothing
   /// changed.
@@ -163,9 +163,21 @@ class LeafPage : public LeafView {
     std::uint64_t base;
   };
   [[nodiscard]] bool insert_change(RowId rowid, std::span<const Cell> row, Change* change) const;
-  [[nodiscard]] Fit live(const RowFormat& target, std::uint32_t first, std::uint32_t last) const;
+  struct Half {  // of a split
+    const LeafLayout* layout;
+    std::uint32_t version;
+    Fit fit;
+  };
+  static void init(std::span<std::byte> page, const LeafLayout& layout, std::uint32_t version,
+                   std::uint64_t base_rowid, std::uint64_t high_fence, PageId right_sibling,
+                   std::uint32_t heap_bytes_per_row);
+  [[nodiscard]] Half half(std::uint32_t first, std::uint32_t last) const;
+  [[nodiscard]] Fit live(const RowFormat& target, const LeafLayout& layout, std::uint32_t first,
+                         std::uint32_t last) const;
   [[nodiscard]] std::uint32_t variable_bytes(std::uint32_t slot, const LeafLayout::Place& place) const;
-  void rebuild(const RowFormat& target, std::uint64_t base, const Fit& fit);
+  void rebuild(const RowFormat& target, const LeafLayout& layout, std::uint32_t version, std::uint64_t base,
+               const Fit& fit);
+  void require_apart() const;
   void put_cell(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell);
   void put_variable(std::uint32_t slot, const LeafLayout::Place& place, const Cell& cell);
   void release_variable(std::uint32_t slot, const LeafLayout::Place& place);

@@ -45,8 +45,42 @@ class LeafModel {
     ASSERT_EQ(view.find(RowId{low_ + 100000}), kNoSlot);
   }
   [[nodiscard]] int splits() const { return splits_; }
+  [[nodiscard]] int old_halves() const { return old_halves_; }
+
+  /// ALTER TABLE ... ADD COLUMN, many times: the leaf and its rows stay as they are.
+  void widen(std::uint32_t columns) {
+    TableLayout wider = table_;
+    ++wider.schema_version;
+    for (std::uint32_t i = 0; i < columns; ++i) {
+      ColumnLayout column;
+      column.type = type_of(random_.chance(500) ? Phys::kI64 : Phys::kStr);
+      column.since_version = wider.schema_version;
+      const std::string missing =
+          random_.chance(500) ? "~" : random_value(random_, column.type.phys, false, 60);
+      column.has_missing_value = missing != "~";
+      if (column.has_missing_value) {
+        const auto bytes = as_bytes(missing);
+        column.missing_value.assign(bytes.begin(), bytes.end());
+      }
+      wider.columns.push_back(column);
+      if (!format_of(wider).holds_earlier_rows()) {
+        wider.columns.pop_back();
+        break;
+      }
+      for (auto& [rowid, row] : model_) row.push_back(missing);
+    }
+    table_ = wider;
+    format_ = format_of(table_);
+  }
 
  private:
+  /// Short texts instead of those that would stand in overflow pages.
+  void shorten(ModelRow& row) const {
+    std::vector<ColumnNumber> move;
+    ASSERT_TRUE(format_.choose_overflow(cells_of(row, table_), &move));
+    for (const ColumnNumber c : move) row[c].resize(kOverflowCellBytes);
+  }
+
   std::uint64_t some_rowid() {
     auto found = model_.lower_bound(low_ + random_.below(model_.rbegin()->first - low_ + 1));
     return found->first;
@@ -65,7 +99,8 @@ class LeafModel {
   void insert() {
     const std::uint64_t rowid = fresh_rowid();
     if (rowid == 0) return;
-    const ModelRow row = random_row(random_, table_, text_max_);
+    ModelRow row = random_row(random_, table_, text_max_);
+    shorten(row);
     const auto cells = cells_of(row, table_);
     for (int tries = 0; tries < 50; ++tries) {
       LeafPage leaf(page_.span(), format_);
@@ -94,6 +129,9 @@ class LeafModel {
       columns.push_back(c);
       row[c] = random_value(random_, table_.columns[c].type.phys, table_.columns[c].nullable, text_max_);
     }
+    shorten(row);
+    for (ColumnNumber c = 0; c < row.size(); ++c)
+      if (row[c] != model_[rowid][c] && std::ranges::find(columns, c) == columns.end()) columns.push_back(c);
     std::vector<Cell> cells;
     for (const ColumnNumber c : columns) cells.push_back(cell_of(row[c], table_.columns[c].type.phys));
     for (int tries = 0; tries < 50; ++tries) {
@@ -140,6 +178,8 @@ class LeafModel {
                 LeafView::open(right.bytes, format_, &right_view));
     ASSERT_EQ(left_view.verify(), nullptr);
     ASSERT_EQ(right_view.verify(), nullptr);
+    old_halves_ +=
+        static_cast<int>(!left_view.current_version()) + static_cast<int>(!right_view.current_version());
     ASSERT_EQ(left_view.high_fence(), at.raw());
     ASSERT_EQ(right_view.high_fence(), high_);
     ASSERT_EQ(left_view.right_sibling(), PageId{7});
@@ -178,7 +218,7 @@ class LeafModel {
   std::uint64_t low_ = 1, high_ = kNoHighFence;
   std::map<std::uint64_t, ModelRow> model_;
   std::set<std::uint64_t> tombstones_;
-  int splits_ = 0;
+  int splits_ = 0, old_halves_ = 0;
 };
 
 TEST(LeafPage, AgreesWithModel) {
@@ -197,6 +237,53 @@ TEST(LeafPage, AgreesWithModel) {
     splits += model.splits();
   }
   EXPECT_GT(splits, 100);
+}
+
+/// Rows of a full leaf can be much larger in the newest version: neither half of it need fit there.
+TEST(LeafPage, AgreesWithModelWhenRowsGetWider) {
+  int old_halves = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    SCOPED_TRACE(seed);
+    constexpr std::size_t kTextMax[] = {3, 20, 200, 1900};
+    LeafModel model(seed, sample_table(), kTextMax[seed % 4]);
+    for (int i = 0; i < 900; ++i) {
+      if (i % 300 == 299) model.widen(1 + static_cast<std::uint32_t>(seed * 7 + i) % 120);
+      model.step();
+      if (HasFatalFailure()) return;
+      if (i % 25 == 0) model.check();
+      if (HasFatalFailure()) return;
+    }
+    old_halves += model.old_halves();
+  }
+  EXPECT_GT(old_halves, 20);
+}
+
+TEST(RowFormat, WhatChooseOverflowAcceptsFitsInALeafAlone) {
+  for (const std::uint32_t columns : {10u, 250u, 450u, 700u, 740u}) {
+    TableLayout table;
+    table.columns.resize(columns);
+    for (auto& column : table.columns) column.type = type_of(Phys::kStr);
+    const RowFormat format = format_of(table);
+    ASSERT_LE(format.fixed_part_bytes(), kFixedPartBytesMax);
+    int accepted = 0, refused = 0;
+    for (std::size_t bytes = 0; bytes <= 30; ++bytes) {
+      const std::string text(bytes, 'x');
+      std::vector<Cell> row(columns, Cell::stored(text));
+      std::vector<ColumnNumber> move;
+      const bool fits = format.choose_overflow(row, &move);
+      ++(fits ? accepted : refused);
+      if (!fits) continue;
+      for (const ColumnNumber c : move) row[c] = Cell::overflow({PageId{9}, bytes});
+      LoosePage page(3);
+      LeafPage::init(page.span(), format, 1, kNoHighFence, PageId{}, LeafPage::expected_heap_bytes(format));
+      LeafPage leaf(page.span(), format);
+      ASSERT_NE(leaf.room_for_insert(RowId{1}, row), Room::kFull) << columns << " columns of " << bytes;
+      leaf.insert(RowId{1}, row);
+      ASSERT_EQ(leaf.verify(), nullptr);
+    }
+    EXPECT_GT(accepted, 4);
+    EXPECT_EQ(refused > 0, columns >= 700) << columns;
+  }
 }
 
 TEST(LeafPage, NarrowTableFillsThePage) {

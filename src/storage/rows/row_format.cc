@@ -96,6 +96,15 @@ const LeafLayout* RowFormat::find(std::uint32_t schema_version) const {
   return nullptr;
 }
 
+bool RowFormat::holds_earlier_rows() const {
+  std::uint32_t missing = 0;
+  for (std::uint32_t c = 0; c < column_count(); ++c)
+    if (current().place(c).variable) missing += heap_bytes(missing_[c]);
+  // What choose_overflow() leaves in a row.
+  const std::uint32_t heap = std::max(kRowInLeafBytesMax, kOverflowCellBytes * current().variable_count());
+  return kLeafHeaderBytes + fixed_part_bytes() + heap + missing <= kPageBytes;
+}
+
 bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNumber>* move) const {
   std::uint32_t bytes = current().row_bytes();
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -110,17 +119,18 @@ bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNum
   std::vector<bool> moved(row.size());
   while (bytes > kRowInLeafBytesMax) {
     std::size_t largest = row.size();
-    std::uint32_t largest_bytes = 16;  // moving a value of up to 16 bytes gains nothing
+    std::uint32_t largest_bytes = kOverflowCellBytes;  // moving a smaller value gains nothing
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (moved[i] || !types::is_variable(phys(static_cast<std::uint32_t>(i)))) continue;
       if (row[i].kind != CellKind::kValue || heap_bytes(row[i]) <= largest_bytes) continue;
       largest = i;
       largest_bytes = heap_bytes(row[i]);
     }
-    if (largest == row.size()) return bytes <= kRowMinimumBytesMax;
+    if (largest == row.size())
+      return kLeafHeaderBytes + fixed_part_bytes() + bytes - current().row_bytes() <= kPageBytes;
     moved[largest] = true;
     move->push_back(static_cast<ColumnNumber>(largest));
-    bytes -= std::min(largest_bytes, kRowInLeafBytesMax) - 16;
+    bytes -= std::min(largest_bytes, kRowInLeafBytesMax) - kOverflowCellBytes;
   }
   return true;
 }

@@ -17,9 +17,11 @@ namespace rustbd::storage {
 inline constexpr std::uint32_t kLeafHeaderBytes = 64;  // page header and the leaf's own fields
 inline constexpr std::uint32_t kRowInLeafBytesMax =
     4000;  // above it the largest values move to overflow pages
-inline constexpr std::uint32_t kFixedPartBytesMax = 8000;    // above it: 54011 at CREATE and ALTER TABLE
-inline constexpr std::uint32_t kRowMinimumBytesMax = 16000;  // with all values moved out; above it: 54000
-inline constexpr std::uint64_t kNoHighFence = ~0ull;         // high_fence of the rightmost leaf
+inline constexpr std::uint32_t kFixedPartBytesMax = 12000;  // above it: 54011 at CREATE and ALTER TABLE
+inline constexpr std::uint64_t kNoHighFence = ~0ull;        // high_fence of the rightmost leaf
+// Any row fits in a leaf alone (LeafPage splits until it does): what RowFormat::choose_overflow() leaves in
+// it is at most kRowInLeafBytesMax with narrow columns, else checked.
+static_assert(kLeafHeaderBytes + kFixedPartBytesMax + kRowInLeafBytesMax <= kPageBytes);
 
 /// Value that stands in overflow pages: a chain of pages of kind 5.
 struct OverflowRef {
@@ -81,7 +83,7 @@ class LeafLayout {
   [[nodiscard]] std::uint32_t version() const { return version_; }
   [[nodiscard]] std::uint32_t column_count() const { return static_cast<std::uint32_t>(places_.size()); }
   [[nodiscard]] const Place& place(std::uint32_t column) const { return places_[column]; }
-  /// Bytes of a row without heap: delta, flags, arrays (bitmaps not counted).
+  /// Bytes of a row without heap in a leaf of many: delta, flags, arrays (bitmaps not counted).
   [[nodiscard]] std::uint32_t row_bytes() const { return row_bytes_; }
   [[nodiscard]] std::uint32_t variable_count() const { return variable_count_; }
   [[nodiscard]] std::uint32_t capacity_max() const { return capacity_max_; }
@@ -136,8 +138,11 @@ class RowFormat {
   /// What a leaf older than the column shows.
   [[nodiscard]] const Cell& missing(std::uint32_t column) const { return missing_[column]; }
 
-  /// Bytes of the fixed part of a row (54011 above kFixedPartBytesMax).
-  [[nodiscard]] std::uint32_t fixed_part_bytes() const { return current().row_bytes(); }
+  /// What a row takes besides its heap in a leaf of its own (54011 above kFixedPartBytesMax).
+  [[nodiscard]] std::uint32_t fixed_part_bytes() const { return current().arrays_end(1) - kLeafHeaderBytes; }
+  /// Whether any row of an earlier version of the table fits in a leaf of this one, with the missing values
+  /// of the columns that were added since, and when it is changed or a change is undone there.
+  [[nodiscard]] bool holds_earlier_rows() const;
   /// Which values of a full row must move to overflow pages so that it takes at most kRowInLeafBytesMax:
   /// appends column numbers, largest value first. False: the row cannot be stored at all (54000).
   [[nodiscard]] bool choose_overflow(std::span<const Cell> row, std::vector<ColumnNumber>* move) const;
@@ -148,10 +153,12 @@ class RowFormat {
   std::vector<Cell> missing_;
 };
 
+inline constexpr std::uint32_t kOverflowCellBytes = 16;
+
 /// Bytes of the leaf's heap that the cell takes in a variable column.
 inline std::uint32_t heap_bytes(const Cell& cell) {
   if (cell.kind == CellKind::kNull) return 0;
-  if (cell.kind == CellKind::kOverflow) return 16;
+  if (cell.kind == CellKind::kOverflow) return kOverflowCellBytes;
   return cell.value.str.len <= 4 ? 0 : cell.value.str.len;
 }
 

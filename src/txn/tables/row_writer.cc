@@ -78,6 +78,12 @@ RowWriter::Step RowWriter::dirty_step(const storage::DirtyResult& dirty, Outcome
   return Step::kReturn;
 }
 
+// RowFormat::choose_overflow() sees to it that any row fits in a leaf alone.
+RowWriter::Step RowWriter::too_large(Outcome* out) {
+  *out = Outcome{Status::kTooLarge};
+  return Step::kReturn;
+}
+
 template <class Body>
 Outcome RowWriter::run(WaitPolicy policy, Body&& body) {
   for (unsigned tries = 0;; ++tries) {
@@ -635,6 +641,7 @@ Outcome RowWriter::insert(RowRef row, const WriteExtras& extras, bool bulk, RowI
       return Step::kReturn;
     }
     if (page.room_for_insert(id, s_.new_row) == Room::kFull) {
+      if (page.rows() == 0) return too_large(out);
       after->split_leaf = true;
       after->split_row = id;
       return Step::kRestart;
@@ -775,6 +782,7 @@ Outcome RowWriter::update(RowId row, std::span<const ColumnNumber> changed, RowR
       if (auto dirty = leaf.mark_dirty(); !dirty) return dirty_step(dirty, out);
       LeafPage page(leaf.mutable_bytes(), format_.rows);
       if (page.room_for_update(slot, s_.changed, s_.after) == Room::kFull) {
+        if (page.rows() == 1) return too_large(out);
         after->split_leaf = true;
         after->split_row = row;
         return Step::kRestart;

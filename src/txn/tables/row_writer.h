@@ -147,6 +147,7 @@ class RowWriter {
   Outcome do_after(After& after, WaitPolicy policy, Step* step);
   Step status_step(const storage::Status& status, Outcome* out);
   Step dirty_step(const storage::DirtyResult& dirty, Outcome* out);
+  Step too_large(Outcome* out);
 
   void given_row(RowRef row);
   void given_columns(std::span<const ColumnNumber> changed, RowRef values);
