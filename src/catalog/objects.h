@@ -141,6 +141,16 @@ struct Relation {
   [[nodiscard]] bool is_catalog() const { return source != RowSource::kStored; }
 };
 
+/// All ids that came from TransactionSystem::new_object_id() for it, those of its layout aside.
+template <class Visit>
+void each_object_id(const Relation& relation, Visit&& visit) {
+  visit(relation.oid);
+  visit(relation.row_type);
+  for (const Column& column : relation.columns) visit(column.default_oid);
+  for (const auto& index : relation.indexes) visit(index->oid);
+  for (const auto& constraint : relation.constraints) visit(constraint->oid);
+}
+
 struct Schema {
   Oid oid = 0;
   std::string name;
@@ -158,6 +168,13 @@ struct EnumType {
   };
   std::vector<Label> labels;  // ascending by code
 };
+
+template <class Visit>
+void each_object_id(const EnumType& type, Visit&& visit) {
+  visit(type.oid);
+  visit(type.array_oid);
+  for (const EnumType::Label& label : type.labels) visit(label.oid);
+}
 
 struct Role {
   Oid oid = 0;

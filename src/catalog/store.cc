@@ -217,7 +217,19 @@ void CatalogStore::load() {
     snapshot->put(std::move(with));
   }
   link_references(*snapshot);
+  raise_object_ids(*snapshot);
   committed_.snapshot = std::move(snapshot);
+}
+
+/// The counter of ids is as of the last checkpoint, and replay knows of layouts only.
+void CatalogStore::raise_object_ids(const CatalogSnapshot& snapshot) {
+  Oid highest = 0;
+  const auto in_use = [&](Oid id) { highest = std::max(highest, id); };
+  for (const auto& [id, relation] : snapshot.relations()) each_object_id(*relation, in_use);
+  for (const auto& [id, type] : snapshot.enums()) each_object_id(*type, in_use);
+  if (!snapshot.schemas().empty()) in_use(snapshot.schemas().rbegin()->first);
+  if (!snapshot.roles().empty()) in_use(snapshot.roles().rbegin()->first);
+  system_.raise_object_id(highest);
 }
 
 /// Schema names, and the foreign keys that point to each relation: derived, not stored.

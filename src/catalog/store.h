@@ -111,6 +111,7 @@ class CatalogStore {
   void make_builtin(txn::Transaction& txn);
   void load();
   void link_references(CatalogSnapshot& snapshot);
+  void raise_object_ids(const CatalogSnapshot& snapshot);
   Task<> write_row(txn::Transaction& txn, CatalogChanges& changes, ObjectKey key, Bytes definition,
                    std::function<void(CatalogSnapshot&)> apply);
   void publish(CatalogChanges& changes, CommitTimestamp ts, Lsn lsn);

@@ -210,6 +210,35 @@ Task<std::string> run_two_phase(Session::Parts& parts, const sql::TransactionSta
                                      several);
 }
 
+/// What came before in the same simple query belongs to the block, as in PostgreSQL.
+void begin_block(Session::Parts& parts, const sql::TransactionModes& modes, std::int32_t location) {
+  ensure_transaction(parts, false);
+  const auto isolation = parts.isolation;
+  const bool used = parts.transaction->has_written() || parts.transaction->command() > 0;
+  apply_modes(parts, modes, location);
+  if (parts.isolation != isolation) {
+    if (used)
+      throw error(sqlstate::kActiveTransaction,
+                  "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+    parts.transaction.reset();
+    txn::TransactionOptions options;
+    options.isolation = parts.isolation;
+    options.role = parts.current_oid;
+    parts.transaction = parts.database.transactions().begin(*parts.locker, options);
+  }
+  parts.in_block = true;
+}
+
+/// Of the present transaction, for AND CHAIN; of a failed one too, where PostgreSQL forgets what BEGIN had set.
+sql::TransactionModes present_modes(const Session::Parts& parts) {
+  sql::TransactionModes modes;
+  modes.has_isolation = true;
+  modes.isolation = parts.isolation == txn::Isolation::kRepeatableRead ? sql::IsolationLevel::kRepeatableRead
+                                                                       : sql::IsolationLevel::kReadCommitted;
+  modes.read_only = parts.read_only ? sql::ModeFlag::kOn : sql::ModeFlag::kOff;
+  return modes;
+}
+
 }  // namespace
 
 Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::TransactionStatement& statement,
@@ -226,21 +255,7 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
         warn(sqlstate::kActiveTransaction, "there is already a transaction in progress");
         co_return tag;
       }
-      // What came before in the same simple query belongs to the block, as in PostgreSQL.
-      ensure_transaction(parts, false);
-      if (statement.modes.has_isolation && parts.transaction->has_written())
-        throw error(sqlstate::kActiveTransaction,
-                    "SET TRANSACTION ISOLATION LEVEL must be called before any query");
-      const auto isolation = parts.isolation;
-      apply_modes(parts, statement.modes, statement.location);
-      if (parts.isolation != isolation) {
-        parts.transaction.reset();
-        txn::TransactionOptions options;
-        options.isolation = parts.isolation;
-        options.role = parts.current_oid;
-        parts.transaction = parts.database.transactions().begin(*parts.locker, options);
-      }
-      parts.in_block = true;
+      begin_block(parts, statement.modes, statement.location);
       co_return tag;
     }
     case TransactionType::kCommit: {
@@ -249,20 +264,12 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
         if (parts.transaction != nullptr) co_await commit_transaction(parts);
         co_return "COMMIT";
       }
-      if (parts.failed) {
-        co_await abort_transaction(parts);
-        co_return "ROLLBACK";
-      }
-      const auto isolation = parts.isolation;
-      const bool read_only = parts.read_only;
-      co_await commit_transaction(parts);
-      if (statement.chain) {
-        ensure_transaction(parts, false);
-        parts.in_block = true;
-        parts.read_only = read_only;
-        (void)isolation;
-      }
-      co_return "COMMIT";
+      const auto modes = present_modes(parts);
+      const bool failed = parts.failed;
+      if (failed) co_await abort_transaction(parts);
+      else co_await commit_transaction(parts);
+      if (statement.chain) begin_block(parts, modes, statement.location);
+      co_return failed ? "ROLLBACK" : "COMMIT";
     }
     case TransactionType::kRollback: {
       if (!parts.in_block) {
@@ -270,11 +277,9 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
         co_await abort_transaction(parts);
         co_return "ROLLBACK";
       }
+      const auto modes = present_modes(parts);
       co_await abort_transaction(parts);
-      if (statement.chain) {
-        ensure_transaction(parts, false);
-        parts.in_block = true;
-      }
+      if (statement.chain) begin_block(parts, modes, statement.location);
       co_return "ROLLBACK";
     }
     case TransactionType::kSavepoint: {

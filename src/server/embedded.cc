@@ -8,6 +8,7 @@
 #include "rustbd/security/key_ring.h"
 #include "rustbd/storage/buffer/eviction_policy.h"
 #include "rustbd/storage/buffer/write_strategy.h"
+#include "rustbd/storage/pages/storage.h"
 #include "rustbd/storage/pages/thread_slot.h"
 
 namespace rustbd::server {

@@ -632,6 +632,7 @@ void SystemParts::finish_recovery() {
     named[layout->table.raw()] = true;
     for (const auto& index : layout->indexes) named[index.id.raw()] = true;
   }
+  std::erase_if(sequences, [&](const auto& s) { return !named.contains(s.first.raw()); });  // never committed
   const auto give_up = [&](std::uint32_t id, PageId root, bool unlinked) {
     auto page = buffer().fix_shared(root);
     if (!page) return;

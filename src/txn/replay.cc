@@ -90,6 +90,7 @@ void SystemParts::replay_event(const log::Event& event) {
     log::SequenceBody body;
     if (!log::read_sequence_body(event.body, body))
       throw error(sqlstate::kDataCorrupted, "the log has a bad event");
+    raise_object_id(event.table.raw());
     Sequence& s = sequences[event.table];
     s.value = s.logged = body.value;
     s.called = body.called;

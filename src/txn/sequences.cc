@@ -50,6 +50,17 @@ std::uint64_t log_value(SystemParts& parts, TableId sequence, std::int64_t value
   return parts.log->end_of(batch).raw();
 }
 
+/// No layout names it, neither a committed one nor that of a transaction which creates it. sequence_mutex
+/// held: whoever drops the sequence forgets its value after that.
+bool is_gone(SystemParts& parts, TableId sequence) {
+  {
+    const std::shared_lock lock(parts.tables_mutex);
+    if (parts.by_table.contains(sequence)) return false;
+  }
+  const auto tree = parts.tree_state(sequence);
+  return tree == nullptr || tree->dropped.load(std::memory_order_acquire) || tree->format() == nullptr;
+}
+
 }  // namespace
 
 Outcome TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
@@ -61,6 +72,7 @@ Outcome TransactionSystem::sequence_advance(Transaction* txn, TableId sequence,
   std::lock_guard lock(parts.sequence_mutex);
   const auto found = parts.sequences.find(sequence);
   const bool fresh = found == parts.sequences.end();
+  if (fresh && is_gone(parts, sequence)) return Outcome{Status::kGone};
   Sequence s = fresh ? Sequence{} : found->second;
   Step first;
   if (fresh) first = {definition.start, false};
@@ -94,6 +106,7 @@ Outcome TransactionSystem::sequence_set(Transaction* txn, TableId sequence, std:
   SystemParts& parts = *parts_;
   const storage::Action action(parts.gate());
   std::lock_guard lock(parts.sequence_mutex);
+  if (is_gone(parts, sequence)) return Outcome{Status::kGone};
   log::Reservation reservation;
   if (Outcome o = reserve(parts, &reservation); !o.ok()) return o;
   Sequence s;

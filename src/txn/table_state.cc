@@ -230,6 +230,10 @@ void SystemParts::forget_trees(const storage::TableLayout& layout, const storage
       dropped.push_back(std::move(g));
     }
   }
+  if (layout.is_sequence && (kept == nullptr || kept->table != layout.table)) {
+    std::lock_guard lock(sequence_mutex);
+    sequences.erase(layout.table);
+  }
   wake_collector();
 }
 

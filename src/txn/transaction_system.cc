@@ -180,6 +180,8 @@ Oid TransactionSystem::new_object_id() {
   return id;
 }
 
+void TransactionSystem::raise_object_id(Oid used) { parts_->raise_object_id(used); }
+
 Lsn TransactionSystem::durable_lsn() const { return parts_->log->durable_lsn(); }
 CommitTimestamp TransactionSystem::durable_timestamp() const { return parts_->log->durable_ts(); }
 CommitTimestamp TransactionSystem::last_timestamp() const {

@@ -156,6 +156,8 @@ class TransactionSystem {
   [[nodiscard]] std::vector<std::shared_ptr<const storage::TableLayout>> layouts() const;
   /// A new oid, table id or index id: one counter (§0.16). Throws 54000 at its end.
   Oid new_object_id();
+  /// The counter goes on behind it: an id in use that stands in no layout. For whoever loads such objects.
+  void raise_object_id(Oid used);
   TableId new_table_id() { return TableId{new_object_id()}; }
   IndexId new_index_id() { return IndexId{new_object_id()}; }
 
@@ -179,10 +181,11 @@ class TransactionSystem {
   };
   /// The next `count` values; the first one into `*out`. Logged in blocks of 32. Not transactional. Throws
   /// 2200H at the limit (caller names the sequence: message "nextval: reached maximum value of sequence").
-  /// What a result that shows the value must wait for: note_seen() does it when `txn` is given.
+  /// What a result that shows the value must wait for: note_seen() does it when `txn` is given. kGone: the
+  /// sequence was dropped, or restarted under another table id.
   Outcome sequence_advance(Transaction* txn, TableId sequence, const SequenceDefinition& definition,
                            std::uint32_t count, std::int64_t* out);
-  /// setval. `called`: the next one is value + increment.
+  /// setval. `called`: the next one is value + increment. kGone as above.
   Outcome sequence_set(Transaction* txn, TableId sequence, std::int64_t value, bool called);
   struct SequenceState {
     std::int64_t last_value = 0;

@@ -91,6 +91,19 @@ void SessionContext::require(const txn::Outcome& outcome) {
   if (!outcome.ok()) parts_.database.transactions().throw_outcome(outcome, parts_.locker.get());
 }
 
+// Expressions cannot be suspended: while the log is behind, this thread waits for it. ALTER SEQUENCE ...
+// RESTART of another session gives the sequence another table id.
+template <class Try>
+txn::Outcome SessionContext::on_sequence(Oid oid, Try&& attempt) {
+  TableId table = sequence(oid)->layout->table;
+  for (;;) {
+    auto outcome = txn::until_done_blocking([&] { return attempt(table); });
+    if (outcome.status != txn::Status::kGone) return outcome;
+    const TableId now = sequence(oid)->layout->table;
+    if (now == std::exchange(table, now)) return outcome;
+  }
+}
+
 std::int64_t SessionContext::nextval(Oid oid) {
   auto relation = sequence(oid);
   const auto& s = *relation->sequence;
@@ -100,10 +113,9 @@ std::int64_t SessionContext::nextval(Oid oid) {
                                                               s.cycle};
   std::int64_t value = 0;
   try {
-    // Expressions cannot be suspended: while the log is behind, this thread waits for it.
-    require(txn::until_done_blocking([&] {
-      return parts_.database.transactions().sequence_advance(parts_.transaction.get(),
-                                                             relation->layout->table, definition, 1, &value);
+    require(on_sequence(oid, [&](TableId table) {
+      return parts_.database.transactions().sequence_advance(parts_.transaction.get(), table, definition, 1,
+                                                             &value);
     }));
   } catch (Error& e) {
     if (e.state == sqlstate::kSequenceLimitExceeded)
@@ -139,9 +151,8 @@ void SessionContext::setval(Oid oid, std::int64_t value, bool is_called) {
     throw error(sqlstate::kNumericValueOutOfRange,
                 "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name,
                 s.minimum, s.maximum);
-  require(txn::until_done_blocking([&] {
-    return parts_.database.transactions().sequence_set(parts_.transaction.get(), relation->layout->table,
-                                                       value, is_called);
+  require(on_sequence(oid, [&](TableId table) {
+    return parts_.database.transactions().sequence_set(parts_.transaction.get(), table, value, is_called);
   }));
   if (is_called) {
     parts_.sequence_values[oid] = value;

@@ -83,6 +83,8 @@ class SessionContext final : public functions::StatementContext,
   std::shared_ptr<const catalog::Relation> sequence(Oid oid);
   /// Throws what `outcome` says, but for kOk.
   void require(const txn::Outcome& outcome);
+  template <class Try>
+  txn::Outcome on_sequence(Oid oid, Try&& attempt);
   Session::Parts& parts_;
   types::IoContext io_{};
   /// What user_name_ and session_name_ were looked up for.

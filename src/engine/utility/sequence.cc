@@ -59,6 +59,15 @@ Task<std::string> create_sequence(UtilityContext& c, const sql::CreateSequenceSt
   co_return "CREATE SEQUENCE";
 }
 
+Task<> restart_sequence(UtilityContext& c, std::shared_ptr<catalog::Relation> sequence, std::int64_t value) {
+  const auto layout =
+      catalog::make_layout(*sequence, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
+  co_await await_outcome(c, [&] { return c.system().alter_table(c.transaction(), layout); });
+  co_await c.store().put(c.transaction(), c.parts.changes, std::move(sequence));
+  co_await await_outcome(
+      c, [&] { return c.system().sequence_set(&c.transaction(), layout.table, value, false); });
+}
+
 Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStatement& s) {
   const auto find = [&] {
     auto relation = named_relation(c, *s.relation, s.if_exists);
@@ -84,12 +93,8 @@ Task<std::string> alter_sequence(UtilityContext& c, const sql::AlterSequenceStat
                 *restart < copy->sequence->minimum ? "less" : "greater",
                 *restart < copy->sequence->minimum ? "MINVALUE" : "MAXVALUE",
                 *restart < copy->sequence->minimum ? copy->sequence->minimum : copy->sequence->maximum);
-  const auto table = relation->layout->table;
-  co_await store_relation(c, std::move(copy), false);
-  if (restart) {
-    co_await await_outcome(c,
-                           [&] { return c.system().sequence_set(&c.transaction(), table, *restart, false); });
-  }
+  if (restart) co_await restart_sequence(c, std::move(copy), *restart);
+  else co_await store_relation(c, std::move(copy), false);
   co_return "ALTER SEQUENCE";
 }
 

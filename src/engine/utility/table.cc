@@ -177,6 +177,20 @@ Task<std::string> create_table_as(UtilityContext& c, const sql::CreateTableAsSta
   co_return fmt::format("SELECT {}", rows);
 }
 
+/// Of a table that is locked.
+Task<> restart_owned_sequences(UtilityContext& c, Oid table) {
+  std::vector<Oid> owned;
+  const auto before = c.parts.catalog();
+  for (const auto& [id, r] : before->relations())
+    if (r->sequence && r->sequence->owner_relation == table) owned.push_back(id);
+  for (const Oid id : owned) {
+    co_await lock_relation(c.parts, id, txn::TableLockMode::kAccessExclusive);
+    const auto now = c.parts.catalog()->relation(id);
+    if (now == nullptr) continue;  // dropped while this waited
+    co_await restart_sequence(c, std::make_shared<catalog::Relation>(*now), now->sequence->start);
+  }
+}
+
 Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
   std::vector<Oid> tables;
   for (const auto* r : s.relations) {
@@ -231,13 +245,7 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
         catalog::make_layout(*copy, c.system().new_table_id(), catalog::oid::kDatabasePostgres);
     co_await await_outcome(c, [&] { return c.system().alter_table(c.transaction(), layout); });
     co_await c.store().put(c.transaction(), c.parts.changes, std::move(copy));
-    if (!s.restart_identity) continue;
-    const auto catalog = c.parts.catalog();
-    for (const auto& [id, r] : catalog->relations())
-      if (r->sequence && r->sequence->owner_relation == oid)
-        co_await await_outcome(c, [&] {
-          return c.system().sequence_set(&c.transaction(), r->layout->table, r->sequence->start, false);
-        });
+    if (s.restart_identity) co_await restart_owned_sequences(c, oid);
   }
   co_return "TRUNCATE TABLE";
 }

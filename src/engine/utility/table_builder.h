@@ -60,6 +60,10 @@ void read_sequence_options(std::span<sql::Option* const> list, catalog::Sequence
 /// Makes a sequence's relation and its storage.
 Task<std::shared_ptr<catalog::Relation>> store_sequence(UtilityContext& context, Oid schema, std::string name,
                                                         catalog::SequenceOptions options);
+/// It goes on with `value` once the transaction has committed; a rollback leaves it as it was. @pre its lock,
+/// ShareRowExclusive or stronger.
+Task<> restart_sequence(UtilityContext& context, std::shared_ptr<catalog::Relation> sequence,
+                        std::int64_t value);
 /// Every row must satisfy the CHECK (or NOT NULL, when `column` is given): throws 23514 or 23502.
 Task<> check_existing_rows(UtilityContext& context, std::shared_ptr<const catalog::Relation> relation,
                            const catalog::Constraint* check, const catalog::Column* column);

@@ -166,9 +166,9 @@ void RestoreLog::run(RestoreResult& result) {
   found_.end = manifest_.checkpoint;
   // Batches that begin before the newest segment that is there can be read: the rest may lack its end.
   std::uint64_t number = geometry_.segment_of(manifest_.end);
-  (void)bring(number);  // complete there
+  const bool whole = bring(number);  // complete there; of what comes behind it nothing can be read without it
   bool reached = read_on(reader, geometry_.first_lsn(number));
-  while (!reached && bring(number + 1)) reached = read_on(reader, geometry_.first_lsn(++number));
+  while (!reached && whole && bring(number + 1)) reached = read_on(reader, geometry_.first_lsn(++number));
   if (!reached) reached = read_on(reader, {});
   if (!reached) judge_end(reader, number + 1);
   cut();

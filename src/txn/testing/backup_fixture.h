@@ -71,7 +71,7 @@ class BackupTest : public ::testing::Test {
   }
   void copy_file(const std::string& from, const std::string& to) {
     const auto file = db_.disk().open(to, {.create = true});
-    ASSERT_TRUE((*file)->write(0, db_.disk().content(from)));
+    ASSERT_TRUE((*file)->write(0, db_.disk().content(from)) && (*file)->datasync());
   }
   /// The log's segments in another directory, as an archive has them; without the one that begins at
   /// `missing`.
@@ -80,6 +80,7 @@ class BackupTest : public ::testing::Test {
     const auto all = log::list_segments(db_.disk(), "wal");
     for (const Lsn first : *all)
       if (first != missing) copy_file("wal/" + log::segment_name(first), to + "/" + log::segment_name(first));
+    ASSERT_TRUE(db_.disk().sync_directory(to) && db_.disk().sync_directory(""));
   }
   RestoreResult restore(const std::vector<std::string>& chain, RestoreTarget target = {},
                         const std::vector<std::string>& archives = {}) {

@@ -76,7 +76,7 @@ Oid CrashClient::pick_relation() {
   const auto layouts = world_.model.layouts_at(~std::uint64_t{0});
   std::vector<Oid> usable;
   for (const auto& [oid, layout] : layouts)
-    if (oid != world_.bank) usable.push_back(oid);
+    if (oid != world_.bank && !layout->is_sequence) usable.push_back(oid);
   for (const Effect& e : effects_)
     if (e.is_layout && e.layout != nullptr) usable.push_back(e.relation);
   return usable.empty() ? 0 : usable[world_.random.below(usable.size())];

@@ -6,7 +6,7 @@
 namespace rustbd::txn::testing {
 
 namespace {
-constexpr std::size_t kRelationsMax = 4;
+constexpr std::size_t kRelationsMax = 5;  // with the sequence
 }
 
 Task<CrashClient::Next> CrashClient::create_relation() {
@@ -47,15 +47,19 @@ Task<CrashClient::Next> CrashClient::change_layout() {
   auto layout = std::make_shared<storage::TableLayout>(*before);
   IndexId build;
   if (choice < 40 && world_.has(kColumns) && layout->columns.size() < 8) {
-    storage::ColumnLayout column;
-    column.type = types::make_type(types::oid::kInt8);
-    column.since_version = ++layout->schema_version;
-    if (const auto missing = missing_value(layout->columns.size())) {
-      column.has_missing_value = true;
-      const auto* bytes = reinterpret_cast<const std::byte*>(&*missing);
-      column.missing_value.assign(bytes, bytes + sizeof *missing);
+    ++layout->schema_version;
+    // Rows of a full leaf may become several times as wide.
+    for (std::uint64_t n = world_.chance(300) ? 1 + world_.random.below(12) : 1; n > 0; --n) {
+      storage::ColumnLayout column;
+      column.type = types::make_type(types::oid::kInt8);
+      column.since_version = layout->schema_version;
+      if (const auto missing = missing_value(layout->columns.size())) {
+        column.has_missing_value = true;
+        const auto* bytes = reinterpret_cast<const std::byte*>(&*missing);
+        column.missing_value.assign(bytes, bytes + sizeof *missing);
+      }
+      layout->columns.push_back(column);
     }
-    layout->columns.push_back(column);
   } else if (choice < 70 && world_.has(kIndexes) && layout->indexes.size() < 4) {
     build = system.new_index_id();
     auto column = static_cast<ColumnNumber>(world_.random.below(layout->columns.size()));

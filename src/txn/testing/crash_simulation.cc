@@ -332,7 +332,6 @@ class Simulation {
     TransactionSystem& system = *world_.system;
     world_.bank = system.new_object_id();
     const auto layout = base_layout(world_.bank, system.new_index_id(), system.new_index_id());
-    world_.sequence = system.new_table_id();
     const auto locker = system.make_locker(99);
     const auto txn = system.begin(*locker);
     txn->begin_statement();
@@ -366,6 +365,15 @@ class Simulation {
     if (!o.ok()) return world_.problem("the second table cannot be made");
     made.relation = rows;
     made.layout = system.layout_for(*txn, kCrashDatabase, rows);
+    effects.push_back(made);
+    storage::TableLayout sequence;
+    sequence.table = world_.sequence = system.new_table_id();
+    sequence.relation = made.relation = system.new_object_id();
+    sequence.database = kCrashDatabase;
+    sequence.is_sequence = true;
+    o = until_done_blocking([&] { return system.create_table(*txn, sequence); });
+    if (!o.ok()) return world_.problem("the sequence cannot be made");
+    made.layout = system.layout_for(*txn, kCrashDatabase, made.relation);
     effects.push_back(made);
     const auto done = run_to_end(world_, txn->commit());
     if (!done || !done->ok()) return world_.problem("the first commit failed");
