@@ -145,10 +145,15 @@ Session::Parts::Parts(Session& s)
       context(std::make_unique<SessionContext>(*this)) {}
 Session::Parts::~Parts() = default;
 
-void Portal::renew() {
-  constexpr std::size_t kKeptBytesMax = 4096;
+void Portal::stop() {
   run.reset();
   access.reset();
+  held.reset();
+}
+
+void Portal::renew() {
+  constexpr std::size_t kKeptBytesMax = 4096;
+  stop();
   statement.reset();
   plan.reset();
   prepared.reset();
@@ -478,6 +483,8 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
       start_run(parts, portal);
     }
     const bool ended = co_await drive(parts, portal, max_rows, sink, prepared->columns);
+    if (!ended && !portal.held) keep_run(parts, portal);
+    parts.transaction->end_statement();
     if (!ended) {
       sink.suspended();
       co_return;

@@ -15,6 +15,7 @@ struct Portal {
   std::vector<types::Value> parameters;
   std::shared_ptr<const plan::ExecutionPlan> plan;
   std::shared_ptr<PreparedPlan> prepared;  // whose plan it is; nullptr: nobody else's
+  txn::HeldSnapshot held;  // of a run that other statements of the transaction may come between
   std::unique_ptr<StatementAccess> access;
   std::unique_ptr<exec::QueryRun> run;
   std::uint64_t rows = 0;  // sent so far
@@ -23,6 +24,8 @@ struct Portal {
   // Cursors (DECLARE): rows already fetched for SCROLL and WITH HOLD are kept by utility/cursor.cc.
   bool is_cursor = false, scroll = false, hold = false;
   std::size_t savepoint_depth = 0;  // created at; dropped when that savepoint is rolled back
+  /// Gives up the run, if there is one, and what it needs of the transaction.
+  void stop();
   /// Becomes a new one that keeps a little memory.
   void renew();
 };
@@ -145,6 +148,8 @@ Task<> lock_relation(Session::Parts& parts, Oid relation, txn::TableLockMode mod
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges);
 /// Starts the run of a plan in the present transaction.
 void start_run(Session::Parts& parts, Portal& portal);
+/// The run may go on after its statement: a cursor, or a portal that is suspended.
+void keep_run(Session::Parts& parts, Portal& portal);
 /// Pulls rows into the sink: at most `max_rows` (0: all). True: the run has ended and portal.tag is set.
 /// A run that a conflict restarts (exec::StatementRestart) begins again, if none of its rows was sent before.
 Task<bool> drive(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, ResultSink& sink,

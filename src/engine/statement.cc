@@ -414,6 +414,10 @@ void start_run(Session::Parts& parts, Portal& portal) {
   portal.run->run_again(context);
 }
 
+void keep_run(Session::Parts& parts, Portal& portal) {
+  portal.held = parts.transaction->hold(portal.access->view());
+}
+
 namespace {
 
 /// Rows of a statement that may restart, held back until it cannot any more.
@@ -454,6 +458,7 @@ Task<> send(Session::Parts& parts, const types::Chunk& chunk, ResultSink& sink,
 /// Pulls into `held`, or into the sink where it is nullptr. See drive().
 Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, HeldRows* held,
                 ResultSink& sink, std::span<const ResultColumn> columns) {
+  const txn::ResumedStatement resumed(portal.held);
   std::uint64_t sent = 0;
   auto& clock = *parts.database.environment().clock;
   auto turn_began = clock.monotonic_us();
@@ -508,8 +513,7 @@ Task<bool> pull(Session::Parts& parts, Portal& portal, std::uint64_t max_rows, H
     portal.access->rest();
     portal.prepared->idle.keep({std::move(portal.access), std::move(portal.run)});
   }
-  portal.run.reset();
-  portal.access.reset();
+  portal.stop();
   co_return true;
 }
 
@@ -530,11 +534,12 @@ Task<bool> drive_again(Session::Parts& parts, Portal& portal, std::uint64_t max_
     }
     parts.database.engine_metrics().statement_restarts.inc();
     held.clear();
-    portal.run.reset();
-    portal.access.reset();
+    const bool kept = static_cast<bool>(portal.held);
+    portal.stop();
     co_await parts.transaction->rollback_to(start);
     begin_statement(parts);
     start_run(parts, portal);
+    if (kept) keep_run(parts, portal);
   }
 }
 

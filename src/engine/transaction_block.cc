@@ -8,6 +8,8 @@ namespace rustbd::engine {
 namespace {
 
 void forget_transaction(Session::Parts& parts) {
+  std::erase_if(parts.portals,
+                [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
   parts.transaction.reset();
   parts.savepoints.clear();
   parts.changes.truncate(0);
@@ -15,8 +17,6 @@ void forget_transaction(Session::Parts& parts) {
   parts.bind_start_us = 0;
   parts.before_commit.clear();
   parts.in_block = parts.implicit_block = parts.failed = false;
-  std::erase_if(parts.portals,
-                [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
 }
 
 void apply_modes(Session::Parts& parts, const sql::TransactionModes& modes, std::int32_t location) {
@@ -96,7 +96,7 @@ Task<> commit_transaction(Session::Parts& parts) {
     co_return;
   }
   co_await run_deferred_checks(parts);
-  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  for (auto& [name, portal] : parts.portals) portal->stop();
   const bool asynchronous = !parts.session.settings().frequent().synchronous_commit;
   const auto mode = asynchronous ? txn::CommitMode::kAsync : txn::CommitMode::kSync;
   txn::Outcome outcome;
@@ -116,7 +116,7 @@ Task<> commit_transaction(Session::Parts& parts) {
 }
 
 Task<> abort_transaction(Session::Parts& parts) {
-  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  for (auto& [name, portal] : parts.portals) portal->stop();
   std::erase_if(parts.portals,
                 [](const auto& p) { return !(p.second->is_cursor && p.second->hold && p.second->done); });
   if (parts.transaction != nullptr) co_await parts.transaction->abort();
@@ -125,7 +125,7 @@ Task<> abort_transaction(Session::Parts& parts) {
 }
 
 Task<> after_error(Session::Parts& parts) {
-  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  for (auto& [name, portal] : parts.portals) portal->stop();
   if (parts.in_block) {
     parts.failed = true;
     // What the block did since its last savepoint is taken back now, with the locks: nobody waits for a block
@@ -155,7 +155,7 @@ Task<> prepare_present(Session::Parts& parts, const std::string& gid) {
             "CREATE, ALTER, DROP, TRUNCATE, GRANT, COMMENT and ANALYZE are not supported in a prepared "
             "transaction.");
   }
-  for (auto& [name, portal] : parts.portals) portal->run.reset();
+  for (auto& [name, portal] : parts.portals) portal->stop();
   auto& system = parts.database.transactions();
   const auto user = two_phase_user(parts);
   const auto outcome = co_await system.prepare(parts.transaction, gid, user);
@@ -217,7 +217,7 @@ void begin_block(Session::Parts& parts, const sql::TransactionModes& modes, std:
   const bool used = parts.transaction->has_written() || parts.transaction->command() > 0;
   apply_modes(parts, modes, location);
   if (parts.isolation != isolation) {
-    if (used)
+    if (used || std::ranges::any_of(parts.portals, [](const auto& p) { return p.second->run != nullptr; }))
       throw error(sqlstate::kActiveTransaction,
                   "SET TRANSACTION ISOLATION LEVEL must be called before any query");
     parts.transaction.reset();

@@ -73,7 +73,7 @@ struct TreeState {
   }
 };
 
-/// Registered snapshots, up to two of a transaction. A slot is claimed by a compare-and-swap and holds the
+/// Registered snapshots, up to three of a transaction. A slot is claimed by a compare-and-swap and holds the
 /// snapshot's timestamp.
 class SnapshotRegistry {
  public:
@@ -91,6 +91,8 @@ class SnapshotRegistry {
     return slot;
   }
   void release(std::uint32_t slot) { slots_[slot].ts.store(kFree, std::memory_order_release); }
+  /// The slot has a later snapshot from now on, which it kept valid so far by having an older one.
+  void raise(std::uint32_t slot, std::uint64_t ts) { slots_[slot].ts.store(ts, std::memory_order_release); }
   /// Oldest registered snapshot, at most `limit`; false: one is just being acquired, the horizon must not
   /// move.
   [[nodiscard]] bool oldest(std::uint64_t limit, std::uint64_t* out) const {

@@ -25,6 +25,7 @@ Transaction::Transaction(TransactionSystem& system, Locker& locker, const Transa
 
 Transaction::~Transaction() {
   RUSTBD_ASSERT(finished_ || !has_written(), "a transaction that wrote is committed or aborted");
+  RUSTBD_ASSERT(held_.empty(), "held snapshots end before their transaction");
   if (finished_) return;
   drop_snapshots();
   system_.parts().locks->release_to(*locker_, 0);
@@ -79,7 +80,7 @@ void Transaction::begin_statement() {
   parts.locks->end_wait(*locker_);
   ++command_;
   if (snapshot_ != 0 && options_.isolation != Isolation::kReadCommitted) return;
-  if (snapshot_slot_ != 0) parts.snapshots.release(snapshot_slot_);
+  give_back_snapshot();
   snapshot_slot_ = parts.snapshots.acquire(
       storage::thread_slot(),
       [&] {
@@ -95,18 +96,72 @@ void Transaction::end_statement() {
   SystemParts& parts = system_.parts();
   parts.locks->end_wait(*locker_);
   if (fresh_slot_ != 0) parts.snapshots.release(std::exchange(fresh_slot_, 0));
-  if (options_.isolation != Isolation::kReadCommitted || snapshot_slot_ == 0) return;
-  parts.snapshots.release(std::exchange(snapshot_slot_, 0));
+  if (options_.isolation != Isolation::kReadCommitted) return;
+  give_back_snapshot();
+  snapshot_ = 0;
+}
+
+/// Lets go of the slot, or keeps it for those that hold its snapshot. It is handed over and not taken anew:
+/// whoever looks for the oldest one passes each slot once.
+void Transaction::give_back_snapshot() {
+  if (snapshot_slot_ == 0) return;
+  const std::uint32_t slot = std::exchange(snapshot_slot_, 0);
+  if (held_.empty() || held_slot_ != 0) system_.parts().snapshots.release(slot);
+  else held_slot_ = slot;
 }
 
 void Transaction::drop_snapshots() {
   SystemParts& parts = system_.parts();
   if (fresh_slot_ != 0) parts.snapshots.release(std::exchange(fresh_slot_, 0));
   if (snapshot_slot_ != 0) parts.snapshots.release(std::exchange(snapshot_slot_, 0));
+  if (held_slot_ != 0) parts.snapshots.release(std::exchange(held_slot_, 0));
+}
+
+HeldSnapshot Transaction::hold(const ReadView& view) {
+  RUSTBD_ASSERT(snapshot_slot_ != 0 && view.snapshot == snapshot_, "a view is held by its own statement");
+  ++held_[view.snapshot];
+  HeldSnapshot held;
+  held.transaction_ = this;
+  held.snapshot_ = view.snapshot;
+  held.command_ = view.command;
+  return held;
+}
+
+void Transaction::let_go(std::uint64_t held) {
+  const auto at = held_.find(held);
+  if (--at->second != 0) return;
+  held_.erase(at);
+  if (held_slot_ == 0) return;
+  SnapshotRegistry& snapshots = system_.parts().snapshots;
+  if (held_.empty()) snapshots.release(std::exchange(held_slot_, 0));
+  else snapshots.raise(held_slot_, held_.begin()->first);
+}
+
+HeldSnapshot& HeldSnapshot::operator=(HeldSnapshot&& other) noexcept {
+  std::swap(transaction_, other.transaction_);
+  std::swap(snapshot_, other.snapshot_);
+  std::swap(command_, other.command_);
+  return *this;
+}
+
+void HeldSnapshot::reset() {
+  if (transaction_ != nullptr) std::exchange(transaction_, nullptr)->let_go(snapshot_);
+}
+
+ResumedStatement::ResumedStatement(const HeldSnapshot& held) : transaction_(held.transaction_) {
+  if (transaction_ == nullptr) return;
+  snapshot_ = std::exchange(transaction_->snapshot_, held.snapshot_);
+  command_ = std::exchange(transaction_->command_, held.command_);
+}
+
+ResumedStatement::~ResumedStatement() {
+  if (transaction_ == nullptr) return;
+  transaction_->snapshot_ = snapshot_;
+  transaction_->command_ = command_;
 }
 
 ReadView Transaction::view() {
-  RUSTBD_ASSERT(snapshot_slot_ != 0, "begin_statement() comes first");
+  RUSTBD_ASSERT(snapshot_ != 0, "begin_statement() comes first");
   return {snapshot_, command_, state(), this};
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,12 +43,31 @@ struct TransactionOptions {
 
 /// What a read sees: everything committed at or before `snapshot`, and what `self` wrote with a command below
 /// `command`. A plain value; valid while the transaction's statement (at REPEATABLE READ: the transaction)
-/// runs. Scans may use copies on several threads.
+/// runs, or as long as a HeldSnapshot is there. Scans may use copies on several threads.
 struct ReadView {
   std::uint64_t snapshot = 0;
   CommandId command = 0;
   TxnState* self = nullptr;  // nullptr: wrote nothing so far
   class Transaction* transaction = nullptr;
+};
+
+/// Keeps a statement's view valid beyond the statement's end, for a portal that goes on later. It ends before
+/// its transaction is destroyed.
+class HeldSnapshot {
+ public:
+  HeldSnapshot() = default;
+  HeldSnapshot(HeldSnapshot&& other) noexcept : HeldSnapshot() { *this = std::move(other); }
+  HeldSnapshot& operator=(HeldSnapshot&& other) noexcept;
+  ~HeldSnapshot() { reset(); }
+  void reset();
+  explicit operator bool() const { return transaction_ != nullptr; }
+
+ private:
+  friend class Transaction;
+  friend class ResumedStatement;
+  class Transaction* transaction_ = nullptr;
+  std::uint64_t snapshot_ = 0;
+  CommandId command_ = 0;
 };
 
 struct Savepoint {
@@ -84,11 +104,13 @@ class Transaction {
   /// READ COMMITTED: gives the snapshot back, so that it holds up nothing while the session is idle.
   /// Optional.
   void end_statement();
+  /// The view of the statement that runs, which then outlives it.
+  [[nodiscard]] HeldSnapshot hold(const ReadView& view);
   /// Raises the command number inside a statement (constraint checks, triggers, each statement of a
   /// function).
   CommandId next_command() { return ++command_; }
   [[nodiscard]] CommandId command() const { return command_; }
-  /// The view of the current command. @pre begin_statement() was called.
+  /// The view of the current command. @pre begin_statement() was called, and since then no end_statement().
   [[nodiscard]] ReadView view();
   /// Everything committed by now and all own changes (foreign-key checks); registered like the statement's
   /// snapshot until end_statement() or the transaction's end.
@@ -156,6 +178,8 @@ class Transaction {
  private:
   friend class TransactionSystem;
   friend struct SystemParts;
+  friend class HeldSnapshot;
+  friend class ResumedStatement;
   TxnState& make_state(std::uint64_t id);
   void make_undo_room();
   Task<> undo_to(std::size_t undo_records);
@@ -174,6 +198,8 @@ class Transaction {
   Task<Outcome> write_prepare(const std::string& gid, Oid database, Lsn* end);
   void leave_session();
   void give_up_staged();
+  void give_back_snapshot();
+  void let_go(std::uint64_t held);
   void drop_snapshots();
   Task<> revert_layouts(std::size_t undo_records);
   Task<> wait_until_durable(std::uint64_t lsn, bool* durable);
@@ -182,9 +208,11 @@ class Transaction {
   TransactionSystem& system_;
   Locker* locker_;  // the session's; of a prepared transaction: own_locker_
   TransactionOptions options_;
-  std::atomic<TxnState*> state_{nullptr};  // made at the first write; the system owns it
-  std::uint64_t snapshot_ = 0;             // 0: none yet
-  std::uint32_t snapshot_slot_ = 0;        // 0: none
+  std::atomic<TxnState*> state_{nullptr};      // made at the first write; the system owns it
+  std::uint64_t snapshot_ = 0;                 // 0: none
+  std::uint32_t snapshot_slot_ = 0;            // 0: none
+  std::uint32_t held_slot_ = 0;                // 0: none, or snapshot_ is the only one held
+  std::map<std::uint64_t, std::size_t> held_;  // snapshots held, how often; held_slot_ has the oldest
   std::uint32_t fresh_slot_ = 0;
   CommandId command_ = 0;
   TransactionId id_;
@@ -198,6 +226,21 @@ class Transaction {
   std::unique_ptr<WriteScratch> scratch_;  // nullptr: the locker has it, or nobody
   void leave_scratch();                    // to the session's next transaction
   std::unique_ptr<Locker> own_locker_;
+};
+
+/// While it lives, the transaction reads and locks rows as the statement did whose snapshot was held: a
+/// portal goes on. Without one nothing changes.
+class ResumedStatement {
+ public:
+  explicit ResumedStatement(const HeldSnapshot& held);
+  ~ResumedStatement();
+  ResumedStatement(const ResumedStatement&) = delete;
+  ResumedStatement& operator=(const ResumedStatement&) = delete;
+
+ private:
+  Transaction* transaction_;
+  std::uint64_t snapshot_ = 0;  // of the statement that resumes it
+  CommandId command_ = 0;
 };
 
 /// Awaits and repeats an attempt until it is not kBlocked: `co_await until_done([&] { return

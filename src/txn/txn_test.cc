@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "rustbd/storage/pages/page.h"
+#include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/testing/test_database.h"
 
 namespace rustbd::txn {
@@ -169,6 +170,90 @@ TEST_F(TxnTest, ConflictsByIsolation) {
   b.commit();
   EXPECT_TRUE(waiting_c.token.fired());
   EXPECT_EQ(set_value(*c.txn, row, 13).status, Status::kSerialization);
+}
+
+// Views of a READ COMMITTED transaction that portals go on with, and what collection may take meanwhile.
+TEST_F(TxnTest, AViewThatIsHeldOutlivesItsStatement) {
+  Session reader(db, 1), writer(db, 2);
+  RowId rows[3];
+  Transaction& first = writer.begin();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(insert(first, i, i, &rows[i]).ok());
+  writer.commit();
+  const auto horizon = [&] {
+    while (db.system().collect_garbage() != 0) {}
+    return db.system().parts().horizon.load();
+  };
+  const auto change = [&](int row, std::int64_t value) {
+    Transaction& txn = writer.begin();
+    ASSERT_TRUE(run([&] { return set_value(txn, rows[row], value); }).ok());
+    writer.commit();
+  };
+
+  Transaction& txn = reader.begin();
+  const ReadView a = txn.view();
+  HeldSnapshot held_a = txn.hold(a), again = txn.hold(a);
+  txn.end_statement();
+  change(0, 100);
+  EXPECT_EQ(horizon(), a.snapshot);
+  EXPECT_EQ(values(a), (std::vector<std::int64_t>{0, 1, 2}));
+  txn.begin_statement();
+  const ReadView b = txn.view();
+  HeldSnapshot held_b = txn.hold(b);
+  change(1, 200);
+  txn.begin_statement();  // the one that holds its view need not end before
+  EXPECT_EQ(values(txn.view()), (std::vector<std::int64_t>{100, 200, 2}));
+  const ReadView c = txn.view();
+  HeldSnapshot held_c = txn.hold(c);
+  txn.end_statement();
+  change(2, 300);
+  EXPECT_EQ(horizon(), a.snapshot);
+  EXPECT_EQ(values(a), (std::vector<std::int64_t>{0, 1, 2}));
+  held_a.reset();
+  EXPECT_EQ(horizon(), a.snapshot);
+  again = HeldSnapshot{};
+  EXPECT_EQ(horizon(), b.snapshot);
+  EXPECT_EQ(values(b), (std::vector<std::int64_t>{100, 1, 2}));
+  held_c.reset();
+  EXPECT_EQ(horizon(), b.snapshot);
+  held_b.reset();
+  EXPECT_GT(horizon(), c.snapshot);
+}
+
+TEST_F(TxnTest, AResumedStatementLocksRowsAsItsViewSeesThem) {
+  Session reader(db, 1), writer(db, 2);
+  RowId row;
+  ASSERT_TRUE(insert(writer.begin(), 1, 10, &row).ok());
+  writer.commit();
+  Transaction& txn = reader.begin();
+  HeldSnapshot held = txn.hold(txn.view());
+  txn.end_statement();
+  Transaction& other = writer.begin();
+  ASSERT_TRUE(run([&] { return set_value(other, row, 20); }).ok());
+  writer.commit();
+  txn.begin_statement();
+  const ReadView now = txn.view();
+  const auto lock = [&] {
+    return run([&] { return table->lock_row(txn, row, RowLockMode::kUpdate, WaitPolicy::kWait); });
+  };
+  {
+    const ResumedStatement resumed(held);
+    EXPECT_LT(txn.view().snapshot, now.snapshot);
+    EXPECT_LT(txn.command(), now.command);
+    EXPECT_EQ(lock().status, Status::kConflict);
+  }
+  {
+    const ResumedStatement none{HeldSnapshot{}};
+    EXPECT_EQ(txn.view().snapshot, now.snapshot);
+  }
+  EXPECT_EQ(txn.command(), now.command);
+  EXPECT_TRUE(lock().ok());
+  ASSERT_TRUE(run([&] { return set_value(txn, row, 30); }).ok());
+  EXPECT_TRUE(lock().ok());
+  {
+    const ResumedStatement resumed(held);
+    EXPECT_EQ(lock().status, Status::kSelfModified);
+  }
+  held.reset();
 }
 
 TEST_F(TxnTest, DeadlockOfRows) {

@@ -174,6 +174,44 @@ def test_cursors_and_portals_are_the_same(context):
         assert rows(wire.query("select 1")) == [[b"1"]]
 
 
+def test_a_suspended_portal_keeps_its_snapshot(context):
+    """Other statements come between; what it reads, and what it locks, goes by the snapshot that it began with."""
+    for more in ("", " for update"):
+        with connected(context) as wire, connected(context) as other:
+            other.query("drop table if exists suspended")
+            other.query("create table suspended (i int primary key, v int)")
+            other.query("insert into suspended select g, 0 from generate_series(1, 3000) g")
+            wire.query("begin")
+            wire.raw(parse("select i, v from suspended" + more) + bind(portal="p") + execute("p", 1) + encode("S"))
+            assert kinds(wire.until("Z")) == "12DsZ"
+            other.query("update suspended set v = 1 where i > 1 and i % 2 = 1")
+            other.query("delete from suspended where i % 2 = 0")
+            other.query("vacuum suspended")
+            assert rows(wire.query("select sum(v), count(*) from suspended")) == [[b"1499", b"1500"]]
+            wire.raw(execute("p", 10) + encode("S"))
+            got = rows(wire.until("Z"))
+            wire.raw(execute("p") + encode("S"))
+            messages = wire.until("Z")
+            assert messages[-1] == ("Z", b"T") and kinds(messages)[-2] == "C", messages[-2:]
+            got += rows(messages)
+            if more:
+                want = {(b"%d" % i, b"1") for i in range(3, 3000, 2)}
+            else:
+                want = {(b"%d" % i, b"0") for i in range(2, 3001)}
+            assert len(got) == len(want) and {tuple(r) for r in got} == want, (more, len(got), got[:3])
+            wire.query("commit")
+            other.query("drop table suspended")
+
+
+def test_isolation_is_chosen_before_a_portal_reads(context):
+    with connected(context) as wire:
+        wire.raw(parse("select g from generate_series(1, 3) g") + bind(portal="p") + execute("p", 1)
+                 + parse("begin isolation level repeatable read") + bind() + execute() + execute("p") + encode("S"))
+        messages = wire.until("Z")
+        assert kinds(messages) == "12Ds12EZ" and error(messages)["C"] == "25001", messages
+        assert rows(wire.query("select 1")) == [[b"1"]]
+
+
 def test_prepared_statement_waits_for_its_tables(context):
     """The second of its locks is held: it gives up in time, waits, and sees what the holder has made of the table."""
     with connected(context) as holder, connected(context) as wire:

@@ -63,6 +63,72 @@ def test_repeatable_read_sees_one_snapshot(context):
     both(context, body)
 
 
+MANY_ROWS = ("drop table if exists iso", "create table iso (id int primary key, v int)",
+             "insert into iso select g, 0 from generate_series(1, 3000) g", "analyze iso")
+
+
+def test_a_cursor_keeps_its_snapshot(context):
+    """Also at READ COMMITTED, while others change the rows, and while collection takes what nobody needs any more."""
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "declare begun cursor for select id, v from iso")
+        s.step("a", "declare late cursor for select id, v from iso")
+        s.step("a", "declare by_key cursor for select id, v from iso where id between 10 and 15")
+        s.step("a", "fetch 1 from begun")
+        s.step("b", "update iso set v = 1 where id % 2 = 0")
+        s.step("b", "delete from iso where id % 2 = 1")
+        s.step("a", "declare after cursor for select id, v from iso")
+        s.step("b", "vacuum iso")
+        s.step("b", "delete from iso")
+        s.step("b", "vacuum iso")
+        assert s.step("a", "select count(*) from iso") == [(0,)]
+        assert s.step("a", "fetch all from begun") == sorted(((i, 0) for i in range(2, 3001)), key=repr)
+        assert s.step("a", "fetch all from by_key") == [(i, 0) for i in range(10, 16)]
+        s.step("a", "close begun")
+        s.step("b", "vacuum iso")
+        assert s.step("a", "fetch all from late") == sorted(((i, 0) for i in range(1, 3001)), key=repr)
+        s.step("a", "close all")
+        s.step("b", "vacuum iso")
+        s.step("a", "declare again cursor for select id, v from iso")
+        assert s.step("a", "fetch all from again") == []
+        s.step("a", "commit")
+    both(context, body, *MANY_ROWS)
+
+
+def test_a_cursor_that_others_outlive(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "declare old cursor for select id, v from iso")
+        s.step("b", "update iso set v = v + 1")
+        s.step("a", "declare young cursor for select id, v from iso")
+        s.step("b", "update iso set v = v + 1")
+        s.step("a", "close old")
+        s.step("b", "vacuum iso")
+        assert s.step("a", "fetch all from young") == [(1, 11), (2, 21), (3, 31)]
+        s.step("a", "commit")
+    both(context, body)
+
+
+def test_a_cursor_for_update_gives_the_newest_versions(context):
+    """A row that its own transaction has changed since is not the cursor's any more."""
+    def body(s):
+        s.step("setup", "insert into iso values (4, 40, 'd'), (5, 50, 'e')")
+        s.step("a", "begin")
+        s.step("a", "declare c cursor for select id, v from iso for update")
+        s.step("a", "declare low cursor for select id, v from iso where v < 45 for update")
+        s.step("b", "update iso set v = v + 5 where id in (1, 4)")
+        s.step("b", "delete from iso where id = 2")
+        s.step("b", "vacuum iso")
+        s.step("a", "update iso set v = v + 7 where id = 3")
+        assert s.step("a", "fetch all from low") == [(1, 15)]
+        assert s.step("a", "move 1 from c") == "MOVE 1"
+        assert s.step("a", "fetch all from c") == [(4, 45), (5, 50)]
+        s.blocks("b", "update iso set v = 0 where id = 5")
+        s.step("a", "commit")
+        s.join("b")
+    both(context, body)
+
+
 def test_repeatable_read_takes_its_snapshot_with_the_first_statement(context):
     def body(s):
         s.step("a", "begin isolation level repeatable read")

@@ -58,29 +58,6 @@ plan::ExplainOptions parse_options(const sql::ExplainStatement& s) {
   return out;
 }
 
-/// Swallows the rows of an analysed query.
-class NullSink final : public ResultSink {
- public:
-  explicit NullSink(ResultSink& outer) : outer_(outer) {}
-  void columns(std::span<const ResultColumn>) override {}
-  io::WaitToken rows(const types::Chunk&, std::span<const ResultColumn>, types::IoContext&) override {
-    return {};
-  }
-  void complete(std::string_view) override {}
-  void empty_query() override {}
-  void suspended() override {}
-  void notice(const Notice& n) override { outer_.notice(n); }
-  void parameter_changed(std::string_view, std::string_view) override {}
-  void copy_in_begin(CopyFormat, std::size_t) override {}
-  Task<std::optional<std::string>> copy_in_data() override { co_return std::nullopt; }
-  void copy_out_begin(CopyFormat, std::size_t) override {}
-  io::WaitToken copy_out_data(std::string_view) override { return {}; }
-  void copy_out_end() override {}
-
- private:
-  ResultSink& outer_;
-};
-
 }  // namespace
 
 Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
@@ -118,7 +95,6 @@ Task<std::string> explain(UtilityContext& c, const sql::ExplainStatement& s) {
     while (co_await lock_relations(c.parts, *portal.plan)) portal.plan = make();
     check_privileges(c.parts, portal.plan->privileges);
     begin_statement(c.parts);
-    NullSink sink{c.sink};
     const auto started = clock.monotonic_us();
     portal.access = std::make_unique<StatementAccess>(c.parts);
     exec::QueryContext context;

@@ -1,5 +1,6 @@
 // PREPARE, EXECUTE, DEALLOCATE, cursors and LOCK TABLE.
 #include "rustbd/engine/access/statement_access.h"
+#include "rustbd/engine/utility/null_sink.h"
 #include "rustbd/engine/utility/utility.h"
 #include "rustbd/expression/evaluator.h"
 
@@ -113,6 +114,7 @@ Task<std::string> declare_cursor(UtilityContext& c, const sql::DeclareCursorStat
   portal->statement->columns = result_columns(*portal->plan);
   begin_statement(c.parts);
   start_run(c.parts, *portal);
+  keep_run(c.parts, *portal);
   c.parts.portals[name] = std::move(portal);
   co_return "DECLARE CURSOR";
 }
@@ -136,26 +138,9 @@ Task<std::string> fetch_cursor(UtilityContext& c, const sql::FetchStatement& s) 
   if (!s.is_move) c.sink.columns(columns);
   const auto before = portal.rows;
   if (!portal.done) {
-    if (s.is_move) {
-      types::Chunk chunk;
-      std::uint64_t moved = 0;
-      const auto wanted = s.all ? UINT64_MAX : static_cast<std::uint64_t>(s.count);
-      while (moved < wanted) {
-        const auto flow = portal.run->next(&chunk, wanted == UINT64_MAX ? 0 : wanted - moved);
-        if (flow.state == exec::State::kBlocked) {
-          co_await wait(c.parts, flow.token);
-          continue;
-        }
-        if (flow.state == exec::State::kFinished) {
-          portal.done = true;
-          break;
-        }
-        moved += chunk.selection.count;
-      }
-      portal.rows += moved;
-    } else {
-      co_await drive(c.parts, portal, s.all ? 0 : static_cast<std::uint64_t>(s.count), c.sink, columns);
-    }
+    NullSink nobody{c.sink};
+    auto& sink = s.is_move ? static_cast<ResultSink&>(nobody) : c.sink;
+    co_await drive(c.parts, portal, s.all ? 0 : static_cast<std::uint64_t>(s.count), sink, columns);
   }
   co_return fmt::format("{} {}", s.is_move ? "MOVE" : "FETCH", portal.rows - before);
 }

@@ -871,6 +871,8 @@ Outcome RowWriter::lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uin
     const bool own = newest != nullptr && newest->owner == txn_.state() && txn_.state() != nullptr;
     if (own) {  // written by this transaction: nobody else can lock it more than this
       if (found && view.tombstone(slot)) out->status = Status::kGone;
+      // By a later command: this one goes on (ResumedStatement), and does not see what is newest.
+      else if (newest->command > txn_.command()) out->status = Status::kSelfModified;
       return out->ok() ? Step::kDone : Step::kReturn;
     }
     if (const Step step =
