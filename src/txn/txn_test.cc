@@ -256,6 +256,38 @@ TEST_F(TxnTest, AResumedStatementLocksRowsAsItsViewSeesThem) {
   held.reset();
 }
 
+// It cannot be read; the reader's statement fails, and nothing else does.
+TEST_F(TxnTest, ALeafOfALaterSchemaIsAnErrorOfItsReader) {
+  Session session(db, 1);
+  RowId row;
+  ASSERT_TRUE(insert(session.begin(), 1, 10, &row).ok());
+  session.commit();
+  auto layout = *db.system().layout_of(testing::kDatabase, ids.relation);
+  ++layout.schema_version;
+  layout.columns.push_back(layout.columns[2]);
+  layout.columns[3].since_version = layout.columns[3].bitmap_since = layout.schema_version;
+  Transaction& alter = session.begin();
+  ASSERT_TRUE(run([&] { return db.system().alter_table(alter, layout); }).ok());
+  session.commit();
+  Table after = db.table(ids);
+  const Row changed(0, 20, {});
+  static constexpr ColumnNumber kValue[1] = {1};
+  Transaction& update = session.begin();
+  ASSERT_TRUE(run([&] { return after.update(update, row, kValue, changed.ref(1), {}); }).ok());
+  session.commit();
+
+  Transaction& txn = session.begin();
+  types::ChunkBuffer out;
+  TableScan scan(*table, txn.view(), testing::kAllColumns);
+  const Outcome scanned = run([&] { return scan.next(out); });
+  EXPECT_EQ(scanned.status, Status::kDamaged);
+  EXPECT_EQ(scanned.owner, ids.table.raw());
+  IndexScan by_id(*table, ids.by_id, txn.view(), KeyRange::all(), ScanDirection::kForward,
+                  testing::kAllColumns);
+  EXPECT_EQ(run([&] { return by_id.next(out); }).status, Status::kDamaged);
+  EXPECT_EQ(TestDatabase::scan(after, txn.view()).size(), 1u);
+}
+
 TEST_F(TxnTest, DeadlockOfRows) {
   Session a(db, 1), b(db, 2);
   RowId first, second;

@@ -374,6 +374,10 @@ class TableChange {
                 relation_->name));
       co_return;
     }
+    if (found->type == catalog::ConstraintType::kForeignKey) {
+      const auto referenced = c_.parts.catalog()->relation(found->referenced_relation);
+      require_not_in_use(c_, referenced->oid, referenced->name, "ALTER TABLE");
+    }
     if (found->type == catalog::ConstraintType::kPrimaryKey ||
         found->type == catalog::ConstraintType::kUnique) {
       const auto now = c_.parts.catalog();
@@ -641,6 +645,7 @@ Task<std::string> alter_table(UtilityContext& c, const sql::AlterTableStatement&
     skip_notice(c, s.relation->name);
     co_return alter_tag(s.object);
   }
+  require_not_in_use(c, relation->oid, relation->name, "ALTER TABLE");
   TableChange change{c, relation};
   for (const auto* a : s.commands) co_await change.apply(*a);
   co_return alter_tag(s.object);

@@ -197,6 +197,7 @@ Task<std::string> drop_indexes(UtilityContext& c, const sql::DropStatement& s) {
                                               split_name(n->name).name));
       continue;
     }
+    require_not_in_use(c, index->oid, index->name, "DROP INDEX");
     auto copy = std::make_shared<catalog::Relation>(*relation);
     std::erase_if(copy->indexes, [&](const auto& i) { return i->oid == index->oid; });
     co_await store_relation(c, std::move(copy), true);
@@ -354,6 +355,7 @@ Task<> drop_relation(UtilityContext& c, std::shared_ptr<const catalog::Relation>
     for (const auto& [id, r] : catalog->relations())
       if (r->sequence && r->sequence->owner_relation == relation->oid) owned.push_back(r);
   for (const auto& r : owned) co_await drop_relation(c, r);
+  require_not_in_use(c, relation->oid, relation->name, "DROP TABLE");
   if (relation->kind != catalog::RelationKind::kView)
     co_await await_outcome(c, [&] {
       return c.system().drop_table(c.transaction(), catalog::oid::kDatabasePostgres, relation->oid);

@@ -109,6 +109,29 @@ void require_owned(UtilityContext& c, const catalog::Relation& relation) {
   c.parts.require_owner(relation.owner, kind_name(relation.kind), relation.name);
 }
 
+namespace {
+
+bool reads(const plan::PlanNode& node, Oid oid) {
+  if (node.relation != nullptr && node.relation->oid == oid) return true;
+  if (node.index != nullptr && node.index->oid == oid) return true;
+  return std::ranges::any_of(node.children, [&](const auto& c) { return reads(*c, oid); });
+}
+
+}  // namespace
+
+void require_not_in_use(UtilityContext& c, Oid oid, std::string_view name, std::string_view statement) {
+  for (const auto& [portal_name, portal] : c.parts.portals) {
+    if (portal->plan == nullptr) continue;
+    // One that has given all its rows is open all the same.
+    const bool open =
+        portal->run != nullptr || (portal->done && portal->plan->tag == plan::StatementTag::kSelect);
+    if (open && reads(*portal->plan->root, oid))
+      throw error(sqlstate::kObjectInUse,
+                  "cannot {} \"{}\" because it is being used by active queries in this session", statement,
+                  name);
+  }
+}
+
 QualifiedName split_name(std::span<const std::string_view> parts) {
   return {parts.size() > 1 ? parts[parts.size() - 2] : std::string_view{}, parts.back()};
 }

@@ -101,6 +101,7 @@ Task<std::string> create_index(UtilityContext& c, const sql::CreateIndexStatemen
   // Stronger than PostgreSQL's SHARE by one: two index builds change the same catalog object.
   const auto relation =
       co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kShareRowExclusive, find);
+  require_not_in_use(c, relation->oid, relation->name, "CREATE INDEX");
   IndexRequest request;
   request.unique = s.unique;
   request.nulls_not_distinct = s.nulls_not_distinct;
@@ -214,6 +215,7 @@ Task<std::string> reindex(UtilityContext& c, const sql::ReindexStatement& s) {
   std::vector<std::shared_ptr<const catalog::Index>> fresh;
   for (auto& index : copy->indexes) {
     if (only != 0 && index->oid != only) continue;
+    require_not_in_use(c, index->oid, index->name, "REINDEX INDEX");
     auto again = std::make_shared<catalog::Index>(*index);
     again->tree = c.system().new_index_id();
     fresh.push_back(again);

@@ -204,6 +204,7 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
     };
     const auto relation =
         co_await find_and_lock(c, catalog::oid::kPgClass, txn::TableLockMode::kAccessExclusive, find);
+    require_not_in_use(c, relation->oid, relation->name, "TRUNCATE");
     if (std::find(tables.begin(), tables.end(), relation->oid) == tables.end())
       tables.push_back(relation->oid);
   }
@@ -227,6 +228,7 @@ Task<std::string> truncate(UtilityContext& c, const sql::TruncateStatement& s) {
         continue;  // the table or its foreign key was dropped while this waited
       c.parts.notice(Severity::kNotice,
                      error(sqlstate::kSuccess, "truncate cascades to table \"{}\"", child->name));
+      require_not_in_use(c, child->oid, child->name, "TRUNCATE");
       tables.push_back(child->oid);
     }
   }

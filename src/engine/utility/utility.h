@@ -140,6 +140,9 @@ struct QualifiedName {
   std::string_view schema, name;
 };
 QualifiedName split_name(std::span<const std::string_view> parts);
+/// As PostgreSQL's CheckTableNotInUse(): throws 55006 if a cursor or another portal of this session reads the
+/// relation or index, which `statement` ("ALTER TABLE") would change under it.
+void require_not_in_use(UtilityContext&, Oid oid, std::string_view name, std::string_view statement);
 /// The index of this name, in the schema or on the search path; `other`: the relation that has the name
 /// instead.
 struct FoundIndex {

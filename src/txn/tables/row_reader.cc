@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <thread>
 
-#include "rustbd/base/assert.h"
-
 namespace rustbd::txn {
 
 void put_value(types::ChunkBuffer& out, std::uint32_t column, std::uint32_t row, const types::Datum& value,
@@ -141,7 +139,7 @@ storage::Status RowFetcher::stored_key_matches(const IndexHit& hit, const ChainH
   const IndexPart& part = hit.part;
   std::vector<Cell> cells(format_.phys.size());
   for (const auto& p : part.layout->parts) {
-    RUSTBD_ASSERT(page_.cell(slot, p.column, &cells[p.column]), "a latched leaf is sound");
+    if (!page_.cell(slot, p.column, &cells[p.column])) return unreadable();
   }
   auto status = reader_.rewind(chain, [&](ColumnNumber c, const Cell& cell, const UndoRec&) {
     if (format_.key_columns[c]) cells[c] = storage::copy_cell(cell, format_.phys[c], arena_);
@@ -169,7 +167,7 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit*
     leaf_.release();
     if (auto status = state_.tree->fix_leaf(row, &leaf_, &hint_, format_.rows, columns_); !status)
       return status;
-    RUSTBD_ASSERT(storage::LeafView::open(leaf_.data(), format_.rows, &page_), "a latched leaf is sound");
+    if (!storage::LeafView::open(leaf_.data(), format_.rows, &page_)) return unreadable();
   }
   page_.prefetch(row, columns_);
   const std::uint32_t slot = page_.find(row);
@@ -182,8 +180,7 @@ storage::Status RowFetcher::try_add(RowId row, std::uint32_t at, const IndexHit*
     if (!same) return {};
   }
   overflow_.values.clear();
-  RUSTBD_ASSERT(page_.copy_columns(slot, slot + 1, columns_, out_, at, &overflow_.values),
-                "a latched leaf is sound");
+  if (!page_.copy_columns(slot, slot + 1, columns_, out_, at, &overflow_.values)) return unreadable();
   if (chain.head != nullptr) {
     if (auto status = reader_.rewind_chunk(chain, columns_, out_, at, &overflow_); !status) return status;
   }

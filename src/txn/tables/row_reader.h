@@ -82,6 +82,8 @@ class RowFetcher {
   storage::Status computed_key_matches(const IndexHit& hit, const ChainHead& chain, bool* same,
                                        bool* decided);
   storage::Status try_add(RowId row, std::uint32_t at, const IndexHit* hit, bool* added);
+  /// The leaf cannot be read in this format.
+  storage::Status unreadable() const { return storage::Status::damaged(leaf_.page_id(), state_.id.raw()); }
   SystemParts& parts_;
   TreeState& state_;
   const TableFormat& format_;

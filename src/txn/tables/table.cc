@@ -181,6 +181,14 @@ TableScan::TableScan(Table& table, const ReadView& view, std::span<const ColumnN
       with_row_ids_(with_row_ids) {}
 TableScan::~TableScan() = default;
 
+namespace {
+/// A leaf that cannot be read in the scan's format: the statement's error, and nothing else's.
+Outcome unreadable(PageId page, const TreeState& state) {
+  bool restart = false;
+  return to_outcome(storage::Status::damaged(page, state.id.raw()), &restart, state.id);
+}
+}  // namespace
+
 /// From the leaf `left`, which is not latched any more, to the one that begins at `row`.
 void TableScan::go_on(std::uint64_t row, PageId left) {
   if (ahead_) ahead_->leave(left);
@@ -216,7 +224,7 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
       return o;
     }
     LeafView page;
-    RUSTBD_ASSERT(LeafView::open(leaf.data(), format.rows, &page), "a latched leaf is sound");
+    if (!LeafView::open(leaf.data(), format.rows, &page)) return unreadable(leaf.page_id(), state);
     const std::uint64_t fence = page.high_fence();
     const std::uint32_t first = page.lower_bound(RowId{next_row_});
     const std::uint32_t limit = range_.last >= fence ? page.rows() : page.lower_bound(RowId{range_.last + 1});
@@ -234,8 +242,8 @@ Outcome TableScan::next(types::ChunkBuffer& out) {
     bulk.clear();
     ids.resize(n);
     page.copy_rowids(first, last, ids.data());
-    RUSTBD_ASSERT(page.copy_columns(first, last, columns_, out, 0, &overflow.values),
-                  "a latched leaf is sound");
+    if (!page.copy_columns(first, last, columns_, out, 0, &overflow.values))
+      return unreadable(leaf.page_id(), state);
     dead.assign(n, false);
     const bool tombstones = page.any_tombstone(first, last);
     if (tombstones)
