@@ -151,6 +151,10 @@ void Portal::stop() {
   held.reset();
 }
 
+void Portal::require_sound() const {
+  if (failed) throw error(sqlstate::kObjectNotInPrerequisiteState, "portal \"{}\" cannot be run", name);
+}
+
 void Portal::renew() {
   constexpr std::size_t kKeptBytesMax = 4096;
   stop();
@@ -166,7 +170,7 @@ void Portal::renew() {
   arena.reset();
   rows = 0;
   tag.clear();
-  done = is_cursor = scroll = hold = false;
+  done = running = failed = is_cursor = scroll = hold = false;
   savepoint_depth = 0;
 }
 
@@ -459,6 +463,8 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
     if (parts.failed)
       throw error(sqlstate::kInFailedTransaction,
                   "current transaction is aborted, commands ignored until end of transaction block");
+    portal.require_sound();
+    portal.running = true;
     if (portal.run == nullptr) {
       ++parts.statement_number;
       parts.context->begin_statement();
@@ -483,6 +489,7 @@ Task<Outcome> Session::execute(std::string name, std::uint64_t max_rows, ResultS
       start_run(parts, portal);
     }
     const bool ended = co_await drive(parts, portal, max_rows, sink, prepared->columns);
+    portal.running = false;
     if (!ended && !portal.held) keep_run(parts, portal);
     parts.transaction->end_statement();
     if (!ended) {

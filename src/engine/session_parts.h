@@ -20,12 +20,17 @@ struct Portal {
   std::unique_ptr<exec::QueryRun> run;
   std::uint64_t rows = 0;  // sent so far
   bool done = false;
-  std::string tag;  // once done
+  std::string tag;       // once done
+  bool running = false;  // a statement runs it
+  bool failed = false;   // an error has ended it
   // Cursors (DECLARE): rows already fetched for SCROLL and WITH HOLD are kept by utility/cursor.cc.
   bool is_cursor = false, scroll = false, hold = false;
-  std::size_t savepoint_depth = 0;  // created at; dropped when that savepoint is rolled back
+  /// The savepoints that it lives in: dropped when one of them is rolled back.
+  std::size_t savepoint_depth = 0;
   /// Gives up the run, if there is one, and what it needs of the transaction.
   void stop();
+  /// 55000 if it has failed.
+  void require_sound() const;
   /// Becomes a new one that keeps a little memory.
   void renew();
 };

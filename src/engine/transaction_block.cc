@@ -125,9 +125,15 @@ Task<> abort_transaction(Session::Parts& parts) {
 }
 
 Task<> after_error(Session::Parts& parts) {
-  for (auto& [name, portal] : parts.portals) portal->stop();
   if (parts.in_block) {
     parts.failed = true;
+    // Portals of before the last savepoint go on after a rollback to it.
+    for (auto& [name, portal] : parts.portals) {
+      if (portal->savepoint_depth < parts.savepoints.size() && !portal->running) continue;
+      portal->stop();
+      portal->running = false;
+      portal->failed = true;
+    }
     // What the block did since its last savepoint is taken back now, with the locks: nobody waits for a block
     // that can only be rolled back.
     const txn::Savepoint position =
@@ -296,7 +302,10 @@ Task<std::string> run_transaction_statement(Session::Parts& parts, const sql::Tr
       auto* entry = find_savepoint(parts, statement.name);
       if (entry == nullptr)
         throw error(sqlstate::kInvalidSavepoint, "savepoint \"{}\" does not exist", statement.name);
-      parts.savepoints.resize(static_cast<std::size_t>(entry - parts.savepoints.data()));
+      const auto depth = static_cast<std::size_t>(entry - parts.savepoints.data());
+      parts.savepoints.resize(depth);
+      for (auto& [name, portal] : parts.portals)
+        portal->savepoint_depth = std::min(portal->savepoint_depth, depth);
       co_return "RELEASE";
     }
     case TransactionType::kRollbackTo: {

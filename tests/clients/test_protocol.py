@@ -203,6 +203,27 @@ def test_a_suspended_portal_keeps_its_snapshot(context):
             other.query("drop table suspended")
 
 
+def test_a_suspended_portal_goes_on_after_a_rollback_to_a_savepoint(context):
+    with connected(context) as wire:
+        wire.query("begin")
+        wire.raw(parse("select g / (4500 - g) from generate_series(1, 5000) g") + bind(portal="p") + execute("p", 1) + encode("S"))
+        assert rows(wire.until("Z")) == [[b"0"]]
+        wire.query("savepoint s")
+        wire.raw(parse("select 1 / 0") + bind() + execute() + encode("S"))
+        assert error(wire.until("Z"))["C"] == "22012"
+        wire.raw(execute("p", 1) + encode("S"))
+        assert error(wire.until("Z"))["C"] == "25P02"
+        wire.query("rollback to s")
+        wire.raw(execute("p", 1) + encode("S"))
+        assert rows(wire.until("Z")) == [[b"0"]]
+        wire.raw(execute("p") + encode("S"))
+        assert error(wire.until("Z"))["C"] == "22012"
+        wire.query("rollback to s")
+        wire.raw(execute("p", 1) + encode("S"))
+        assert error(wire.until("Z"))["M"] == 'portal "p" cannot be run'
+        wire.query("rollback")
+
+
 def test_isolation_is_chosen_before_a_portal_reads(context):
     with connected(context) as wire:
         wire.raw(parse("select g from generate_series(1, 3) g") + bind(portal="p") + execute("p", 1)

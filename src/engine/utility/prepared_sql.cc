@@ -133,6 +133,7 @@ Task<std::string> fetch_cursor(UtilityContext& c, const sql::FetchStatement& s) 
     throw error(sqlstate::kObjectNotInPrerequisiteState, "cursor can only scan forward")
         .with_hint("Declare it with SCROLL option to enable backward scan.");
   }
+  portal.require_sound();
   if (portal.run == nullptr && !portal.done) throw not_supported("FETCH from a portal that was not executed");
   const auto columns = result_columns(*portal.plan);
   if (!s.is_move) c.sink.columns(columns);
@@ -140,7 +141,9 @@ Task<std::string> fetch_cursor(UtilityContext& c, const sql::FetchStatement& s) 
   if (!portal.done) {
     NullSink nobody{c.sink};
     auto& sink = s.is_move ? static_cast<ResultSink&>(nobody) : c.sink;
+    portal.running = true;
     co_await drive(c.parts, portal, s.all ? 0 : static_cast<std::uint64_t>(s.count), sink, columns);
+    portal.running = false;
   }
   co_return fmt::format("{} {}", s.is_move ? "MOVE" : "FETCH", portal.rows - before);
 }
