@@ -223,7 +223,7 @@ void begin_block(Session::Parts& parts, const sql::TransactionModes& modes, std:
   const bool used = parts.transaction->has_written() || parts.transaction->command() > 0;
   apply_modes(parts, modes, location);
   if (parts.isolation != isolation) {
-    if (used || std::ranges::any_of(parts.portals, [](const auto& p) { return p.second->run != nullptr; }))
+    if (used)
       throw error(sqlstate::kActiveTransaction,
                   "SET TRANSACTION ISOLATION LEVEL must be called before any query");
     parts.transaction.reset();
