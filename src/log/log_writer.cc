@@ -399,8 +399,9 @@ void LogWriter::publish_durable() {
   }
   wake_space_waiters();
   const Lsn end = geometry_.to_lsn(flushed_);
-  durable_lsn_.store(end.raw(), std::memory_order_release);
+  // In this order: who was told of a commit because of its position reads at its timestamp or later.
   durable_ts_.store(filled_ts_, std::memory_order_release);
+  durable_lsn_.store(end.raw(), std::memory_order_release);
   if (archiver_) archiver_->durable(end);
   std::vector<Waiter> woken;
   {

@@ -88,8 +88,9 @@ void Locker::cancel_wait() {
   table_.leave_queue(table_.shard_of(key), key, *this, WaitState::kCancelled, nullptr);
 }
 
-LockTable::LockTable(io::Executor* executor, metrics::Registry* metrics)
-    : executor_(executor), timer_gate_(std::make_shared<TimerGate>()) {
+LockTable::LockTable(io::Executor* executor, metrics::Registry* metrics,
+                     const std::atomic<std::uint64_t>* published)
+    : executor_(executor), published_(published), timer_gate_(std::make_shared<TimerGate>()) {
   timer_gate_->table = this;
   if (metrics != nullptr)
     deadlocks_ = &metrics->counter("rustbd_deadlocks_total", "Transactions ended by 40P01");
@@ -163,6 +164,7 @@ Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPoli
     std::erase_if(queue.waiters, [&](const Waiter& w) { return w.who == &who; });
     who.wait_state_.store(Locker::WaitState::kNone, std::memory_order_release);
     (session_scope ? who.session_held_ : who.held_).push_back({key, mode});
+    note_published(who);
     return {};
   }
   Holder* own = nullptr;
@@ -174,6 +176,7 @@ Outcome LockTable::acquire(Locker& who, LockKey key, std::uint8_t mode, WaitPoli
     else queue.holders.push_back({&who, mode, 1});
     if (!queue.waiters.empty()) refresh_edges(queue, key.kind);
     (session_scope ? who.session_held_ : who.held_).push_back({key, mode});
+    note_published(who);
     return {};
   }
   if (policy == WaitPolicy::kNoWait) {
@@ -511,6 +514,7 @@ Status LockTable::take_row(Locker& who, LockKey key, RowLockMode mode) {
   }
   queue.holders.push_back({&who, raw, 1});
   who.held_.push_back({key, raw});
+  note_published(who);
   if (!queue.waiters.empty()) refresh_edges(queue, LockKind::kRow);
   return Status::kOk;
 }

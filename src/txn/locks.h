@@ -85,6 +85,9 @@ class Locker {
   Locker(const Locker&) = delete;
   Locker& operator=(const Locker&) = delete;
   [[nodiscard]] std::int32_t process_id() const { return process_id_; }
+  /// Whoever had held a lock before this locker took it had committed at or before that, durably or not. By
+  /// its own thread.
+  [[nodiscard]] std::uint64_t after_ts() const { return after_ts_; }
 
   /// Zero: wait without limit. Applies to waits that begin later.
   void set_lock_timeout(std::chrono::microseconds limit) { lock_timeout_ = limit; }
@@ -121,6 +124,7 @@ class Locker {
   std::string deadlock_detail_;
   // Own thread only; in order of acquisition. Locks of the session are no part of any position().
   std::vector<Held> held_, session_held_;
+  std::uint64_t after_ts_ = 0;
   std::mutex fast_mutex_;  // protects fast_
   std::array<FastSlot, kFastSlots> fast_;
   // The present wait: changed by the owner, or under the mutex of wait_key_'s shard.
@@ -154,7 +158,10 @@ struct LockListEntry {
 /// Threads: any. A Locker's calls come from one thread at a time.
 class LockTable {
  public:
-  LockTable(io::Executor* executor, metrics::Registry* metrics);
+  /// `published`: the highest commit timestamp that is visible. A transaction raises it before it lets its
+  /// locks go.
+  LockTable(io::Executor* executor, metrics::Registry* metrics,
+            const std::atomic<std::uint64_t>* published = nullptr);
   ~LockTable();
 
   /// Position to give back to release_to(): the number of locks of transaction scope.
@@ -268,8 +275,13 @@ class LockTable {
   void start_timer(Locker& who);
   void timed_out(std::uint64_t serial, std::uint64_t round);
   static std::string describe(const Locker& who, const Locker& blocker);
+  /// A lock was taken, with its shard's mutex: what its last holder committed is published by now.
+  void note_published(Locker& who) const {
+    if (published_ != nullptr) who.after_ts_ = published_->load(std::memory_order_acquire);
+  }
 
   io::Executor* executor_;
+  const std::atomic<std::uint64_t>* const published_;
   metrics::Counter* deadlocks_ = nullptr;
   std::array<Shard, kShards> shards_;
   std::mutex graph_mutex_;  // protects all waits_for_, visited_, visit_round_

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 #include <random>
 
@@ -34,6 +35,36 @@ TEST(Locks, AReservationThatGoesLetsInWhoWaitedForIt) {
   locks.end_wait(third, &other, row);
   locks.transaction_ended(other);
   EXPECT_TRUE(again.token.fired());
+}
+
+/// A transaction publishes its commit before its locks go.
+TEST(Locks, WhoTakesALockKnowsUpToWhereItsHolderMayHaveCommitted) {
+  std::atomic<std::uint64_t> published{5};
+  LockTable locks(nullptr, nullptr, &published);
+  Locker first(locks, 1), second(locks, 2);
+  const LockKey key = LockKey::advisory(5, 1), row = LockKey::row(kTable, RowId{7});
+  const auto take = [&](Locker& who, WaitPolicy policy) {
+    return locks.lock_advisory(who, key, AdvisoryMode::kExclusive, policy, true);
+  };
+  ASSERT_TRUE(locks.lock_table(second, 9, 5, TableLockMode::kRowExclusive, WaitPolicy::kWait).ok());
+  EXPECT_EQ(second.after_ts(), 0u) << "one that hides nothing, and costs as little as before";
+  ASSERT_TRUE(take(first, WaitPolicy::kWait).ok());
+  EXPECT_EQ(take(second, WaitPolicy::kNoWait).status, Status::kLockNotAvailable);
+  EXPECT_EQ(second.after_ts(), 0u);
+  published = 6;
+  locks.unlock_advisory(first, key, AdvisoryMode::kExclusive);
+  ASSERT_TRUE(take(second, WaitPolicy::kNoWait).ok());
+  EXPECT_EQ(second.after_ts(), 6u);
+  const Outcome waits = take(first, WaitPolicy::kWait);
+  ASSERT_TRUE(waits.blocked());
+  published = 7;
+  locks.unlock_advisory(second, key, AdvisoryMode::kExclusive);
+  ASSERT_TRUE(waits.token.fired());
+  ASSERT_TRUE(take(first, WaitPolicy::kWait).ok());
+  EXPECT_EQ(first.after_ts(), 7u);
+  published = 8;
+  ASSERT_EQ(locks.take_row(first, row, RowLockMode::kUpdate), Status::kOk);
+  EXPECT_EQ(first.after_ts(), 8u);
 }
 
 /// Sessions that write and lock a few rows and lock two tables, as Table and Transaction do it.

@@ -180,6 +180,7 @@ struct SystemParts final : storage::CheckpointSource {
   std::mutex commit_mutex;  // protects last_ts, committed (pushes); taken inside the gate
   std::uint64_t last_ts = 1;
   std::atomic<std::uint64_t> published_ts{1};
+  std::atomic<std::uint64_t> unsynced_ts{0};  // highest commit that was acknowledged without its flush
   std::atomic<std::uint64_t> next_txid{1};
   std::atomic<std::uint64_t> index_built_at{0};  // highest of all tables
   std::atomic<std::uint32_t> next_object{kFirstObjectId};

@@ -86,8 +86,9 @@ void Transaction::begin_statement() {
       [&] {
         const std::uint64_t published = parts.published_ts.load(std::memory_order_seq_cst);
         if (!options_.single_read) return published;
-        return std::min(published,
-                        std::max({parts.log->durable_ts().raw(), options_.seen.raw(), std::uint64_t{1}}));
+        return std::min(published, std::max({parts.log->durable_ts().raw(), options_.seen.raw(),
+                                             parts.unsynced_ts.load(std::memory_order_acquire),
+                                             locker_->after_ts(), std::uint64_t{1}}));
       },
       &snapshot_);
 }
@@ -502,6 +503,7 @@ Task<Outcome> Transaction::commit_writes(CommitMode mode) {
   static_cast<void>(place_commit(batch, reservation, nullptr));
   bool durable = true;
   if (mode == CommitMode::kSync) co_await wait_until_durable(commit_end_lsn_, &durable);
+  else atomic_max(system_.parts().unsynced_ts, commit_ts_.raw());
   if (!durable) co_return Outcome{Status::kIoError};
   co_return Outcome{};
 }

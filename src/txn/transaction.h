@@ -34,8 +34,11 @@ enum class Isolation : std::uint8_t { kReadCommitted, kRepeatableRead, kSerializ
 
 struct TransactionOptions {
   Isolation isolation = Isolation::kReadCommitted;
-  /// A read-only statement outside a transaction block: its snapshot is max(durable_ts, `seen`), so that it
-  /// never waits for a flush; `seen` is the session's last commit timestamp (§4.1).
+  /// A read-only statement outside a transaction block: its snapshot is that of the last durable commit, so
+  /// that it does not wait for a flush, unless it must see more (§4.1): `seen`, the session's last commit;
+  /// commits that were acknowledged without a flush; and what was published when the session last took a lock
+  /// that is not one of the weak ones of a table that nobody locks strongly. What it shows of those it waits
+  /// for.
   bool single_read = false;
   CommitTimestamp seen{};
   Oid role = 0;  // for the log's batch header

@@ -22,7 +22,7 @@ SystemParts::SystemParts(io::Environment env, Options opts) : environment(env), 
   }
   if (options.metrics == nullptr) own_metrics = std::make_unique<metrics::Registry>();
   registry = options.metrics != nullptr ? options.metrics : own_metrics.get();
-  locks = std::make_unique<LockTable>(environment.executor, registry);
+  locks = std::make_unique<LockTable>(environment.executor, registry, &published_ts);
   transactions_total = &registry->counter("rustbd_transactions_total", "Transactions ended");
   commits_total = &registry->counter("rustbd_transactions_by_outcome_total", "Transactions ended, by outcome",
                                      {{"outcome", "commit"}});

@@ -569,6 +569,65 @@ TEST_F(TxnTest, Savepoints) {
   EXPECT_EQ(values(b.begin().view()), (std::vector<std::int64_t>{10, 21}));
 }
 
+/// Takes an advisory lock or one of the table, as soon as it can, and reads as a statement outside a block.
+Task<> read_alone(TestDatabase& db, Oid relation, bool advisory, Transaction& txn, std::uint64_t* durable) {
+  for (;;) {
+    const Outcome taken = advisory
+                              ? txn.lock_advisory(LockKey::advisory(testing::kDatabase, 1),
+                                                  AdvisoryMode::kExclusive, WaitPolicy::kWait)
+                              : txn.lock_table(relation, testing::kDatabase, TableLockMode::kAccessShare);
+    if (taken.ok()) break;
+    RUSTBD_ASSERT(taken.blocked());
+    co_await taken.token;
+  }
+  *durable = db.system().durable_timestamp().raw();
+  txn.begin_statement();
+}
+
+/// Locks go before the commit is durable.
+TEST_F(TxnTest, ASingleReadSeesTheCommitThatLetItIn) {
+  Session a(db, 1), b(db, 2);
+  int before_flush = 0;
+  for (const bool advisory : {false, true}) {
+    SCOPED_TRACE(advisory);
+    Transaction& writer = a.begin();
+    if (advisory) {
+      const LockKey key = LockKey::advisory(testing::kDatabase, 1);
+      ASSERT_TRUE(writer.lock_advisory(key, AdvisoryMode::kExclusive, WaitPolicy::kWait).ok());
+    } else {
+      ASSERT_TRUE(writer.lock_table(ids.relation, testing::kDatabase, TableLockMode::kAccessExclusive).ok());
+    }
+    ASSERT_TRUE(insert(writer, advisory ? 2 : 1, advisory ? 20 : 10).ok());
+    b.txn = db.system().begin(*b.locker, {.single_read = true});
+    std::uint64_t durable = 0;
+    bool done = false;
+    db.executor().workers().post(
+        [&] { detach(read_alone(db, ids.relation, advisory, *b.txn, &durable), [&] { done = true; }); });
+    db.executor().run_for(std::chrono::milliseconds(1));
+    ASSERT_FALSE(done) << "it waits for the lock";
+    a.commit();
+    db.executor().run_for(std::chrono::milliseconds(1));
+    ASSERT_TRUE(done);
+    EXPECT_EQ(values(b.txn->view()).size(), advisory ? 2u : 1u);
+    EXPECT_GE(b.txn->hold_lsn(), writer.commit_lsn()) << "it is told when that is durable";
+    before_flush += durable < writer.commit_timestamp().raw();
+    ASSERT_TRUE(db.commit(*b.txn).ok());
+  }
+  EXPECT_GT(before_flush, 0) << "else this shows nothing";
+}
+
+/// Everybody sees a commit that was acknowledged, and shows it when it is durable.
+TEST_F(TxnTest, ASingleReadSeesACommitThatDidNotWaitForItsFlush) {
+  Session a(db, 1), b(db, 2);
+  ASSERT_TRUE(insert(a.begin(), 1, 10).ok());
+  ASSERT_TRUE(db.commit(*a.txn, CommitMode::kAsync).ok());
+  b.txn = db.system().begin(*b.locker, {.single_read = true});
+  b.txn->begin_statement();
+  ASSERT_LT(db.system().durable_timestamp(), a.txn->commit_timestamp()) << "else this shows nothing";
+  EXPECT_EQ(values(b.txn->view()), std::vector<std::int64_t>{10});
+  EXPECT_GE(b.txn->hold_lsn(), a.txn->commit_lsn());
+}
+
 /// I8: that a write went through, or failed, tells of the commit that it met.
 TEST(Transactions, AWriteHoldsItsAnswerUntilTheCommitThatItMetIsDurable) {
   TestDatabase db(41);

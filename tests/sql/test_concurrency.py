@@ -96,6 +96,56 @@ def test_increments_add_up_at_repeatable_read(context):
     assert only(context, "select n from counters") == [(THREADS * (ROUNDS // 3),)]
 
 
+def test_a_lock_s_next_holder_sees_what_its_last_one_committed(context):
+    """Locks go when the commit has its place, before it is durable; a SELECT alone must see it all the same."""
+    setup(context, "drop table if exists counters", "create table counters (id int primary key, n int)", "insert into counters values (1, 0)")
+
+    def work(cursor, number, rng):
+        """Only one at a time: the lock is of the transaction, or of the session, whose statements are transactions of their own."""
+        if number == 3:
+            cursor.execute("set synchronous_commit = off")
+        for _ in range(ROUNDS):
+            cursor.execute("begin" if number == 0 else "select 1")
+            kind = "xact_lock" if number == 0 else "lock"
+            while True:
+                cursor.execute(f"select pg_try_advisory_{kind}(7301)")
+                if cursor.fetchone()[0]:
+                    break
+            cursor.execute("select n from counters where id = 1")
+            n = cursor.fetchone()[0]
+            cursor.execute(f"update counters set n = {n + 1} where id = 1")
+            cursor.execute("commit" if number == 0 else "select pg_advisory_unlock(7301)")
+    together(context, work, threads=4)
+    assert only(context, "select n from counters") == [(4 * ROUNDS,)]
+
+
+def test_a_reader_that_waited_for_a_lock_sees_the_commit_that_ended_it(context):
+    setup(context, "drop table if exists counters", "create table counters (id int primary key, n int)", "insert into counters values (1, 0)")
+    writer, reader, watcher = connect(context), connect(context), connect(context)
+    w, seen = writer.cursor(), watcher.cursor()
+    for i in range(1, ROUNDS + 1):
+        w.execute("begin; lock table counters in access exclusive mode")
+        w.execute(f"update counters set n = {i}")
+        read = []
+
+        def run():
+            cursor = reader.cursor()
+            cursor.execute("select n from counters")
+            read.extend(cursor.fetchall())
+        running = threading.Thread(target=run, daemon=True)
+        running.start()
+
+        def waits():
+            seen.execute("select 1 from pg_locks where not granted and pid = %s", (reader.get_backend_pid(),))
+            return seen.fetchone() is not None
+        wait_until(waits, what="the reader to wait")
+        w.execute("commit")
+        running.join(60)
+        assert read == [(i,)], f"{read} in round {i}"
+    for connection in (writer, reader, watcher):
+        connection.close()
+
+
 def test_every_snapshot_has_the_same_sum(context):
     setup(context, "drop table if exists accounts", "create table accounts (id int primary key, balance int)",
           "insert into accounts select i, 1000 from generate_series(1, 100) i")
