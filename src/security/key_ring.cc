@@ -262,7 +262,7 @@ void KeyRing::parse(ByteSpan table) {
                            as_text(check).substr(0, sizeof header.master_check)))
     throw error(sqlstate::kInvalidAuthorization,
                 "the master key is not the one that the data directory is encrypted with");
-  next_id_ = header.next_id;
+  next_id_ = durable_next_id_ = header.next_id;
   for (std::uint32_t i = 0; i < header.count; ++i) {
     const auto stored = load<TableEntry>(table.data() + sizeof header + i * sizeof(TableEntry));
     Entry entry;
@@ -315,12 +315,14 @@ void KeyRing::replace(const std::function<void()>& change, const std::function<v
     mine.fire();
   };
   bool changed = false;
+  std::uint32_t next_id = 0;
   try {
     Bytes table;
     {
       const std::lock_guard lock(mutex_);
       change();
       changed = true;
+      next_id = next_id_;
       table = encode();
     }
     write(table);
@@ -328,7 +330,10 @@ void KeyRing::replace(const std::function<void()>& change, const std::function<v
     finish(changed ? take_back : nullptr);
     throw;
   }
-  finish(publish);
+  finish([&] {
+    durable_next_id_ = next_id;
+    if (publish) publish();
+  });
 }
 
 // mutex_ held. Not yet current.
@@ -498,7 +503,7 @@ void KeyRing::destroy(std::span<const std::uint32_t> ids) {
 
 std::uint32_t KeyRing::next_id() const {
   const std::lock_guard lock(mutex_);
-  return next_id_;
+  return durable_next_id_;
 }
 
 std::vector<KeyInfo> KeyRing::keys() const {

@@ -99,7 +99,7 @@ class KeyRing {
   /// Those that find() finds.
   [[nodiscard]] std::vector<KeyInfo> keys() const;
   [[nodiscard]] bool has_many() const;  // kKeysMany
-  /// No key has had it or a higher one.
+  /// No key that is or was in use has it or a higher one; and the file says so, durably.
   [[nodiscard]] std::uint32_t next_id() const;
 
   /// The log of this run begins at `lsn`: what the keys of earlier ones have sealed lies before.
@@ -135,7 +135,7 @@ class KeyRing {
   io::WaitToken replacing_;   // somebody replaces the file; fires when that has ended
   MasterKey master_;
   std::vector<Entry> entries_;
-  std::uint32_t next_id_ = 1;
+  std::uint32_t next_id_ = 1, durable_next_id_ = 1;  // the file's, or one that it had before
   std::atomic<const DataKey*> current_{nullptr};
   std::unique_ptr<std::atomic<const DataKey*>[]> by_index_;
   std::unique_ptr<std::atomic<bool>[]> retiring_, gone_;  // by index

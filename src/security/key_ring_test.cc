@@ -143,6 +143,20 @@ TEST_F(KeyRingTest, AnOlderTableIsRefusedAsItIs) {
   EXPECT_EQ(KeyRing::open(environment(), master_, Cipher::kNone, false, next)->next_id(), next + 1);
 }
 
+// Who keeps it elsewhere must not ask a later start for a table that never came to be.
+TEST_F(KeyRingTest, TheNextIdIsThatOfTheFile) {
+  const auto ring = open(true);
+  const std::uint32_t next = ring->next_id();
+  disk_.set_faults({.write_error = 1'000'000});
+  EXPECT_THROW(ring->rotate(Cipher::kNone), Error);
+  EXPECT_EQ(ring->next_id(), next);
+  disk_.set_faults({});
+  EXPECT_EQ(KeyRing::open_read_only(environment(), master_)->next_id(), next);
+  ring->rotate(Cipher::kNone);
+  EXPECT_GT(ring->next_id(), next);
+  EXPECT_EQ(KeyRing::open_read_only(environment(), master_)->next_id(), ring->next_id());
+}
+
 TEST_F(KeyRingTest, TwoTablesMakeOneWithTheKeysOfBoth) {
   auto ring = open(true);
   const Bytes older = disk_.content(kKeyFileName);
