@@ -246,7 +246,7 @@ TEST(Log, DamageInTheMiddleIsNoTornTail) {
     std::string problem;
     EXPECT_EQ(rig.read_all(places[0], read, nullptr, &problem), ReadOutcome::kDamaged);
     EXPECT_EQ(read.size(), 4u);
-    EXPECT_NE(problem.find(std::to_string(places[4].raw())), std::string::npos) << problem;
+    EXPECT_NE(problem.find(to_text(places[4])), std::string::npos) << problem;
   }
 }
 
