@@ -127,7 +127,7 @@ io::IoResult<> Archiver::archive(std::uint64_t number) {
   // The oldest ones may be on their way to a new name, with a crash in between: nobody needed them any more.
   given_up_ = given_up_ && header == Bytes(kSegmentHeaderBytes);
   if (given_up_) return {};
-  const auto there = is_there(name, header);
+  const auto there = is_there(**from, number, name);
   if (!there) return std::unexpected{there.error()};
   if (*there) {
     next_batch_ = {};
@@ -217,22 +217,54 @@ io::IoResult<> Archiver::copy_keys() {
   return io::replace_file(*options_.disk, path, merged.file);
 }
 
-// An earlier life may have copied it, after the keys that it needs.
-io::IoResult<bool> Archiver::is_there(const std::string& name, ByteSpan header) {
+// An earlier life may have copied it, after the keys that it needs. By its header alone nobody knows: copies
+// of one directory that were both started have one log up to there.
+io::IoResult<bool> Archiver::is_there(io::File& from, std::uint64_t number, const std::string& name) {
   const std::string path = options_.archive + "/" + name;
   if (!options_.disk->exists(path)) return false;
   const auto file = options_.disk->open(path, {.read_only = true});
   if (!file) return std::unexpected{file.error()};
   const auto size = (*file)->size();
   if (!size) return std::unexpected{size.error()};
-  Bytes other(header.size());
-  if (*size != options_.geometry.segment_bytes() || !(*file)->read(0, other) ||
-      std::memcmp(other.data(), header.data(), header.size()) != 0) {
+  if (*size != options_.geometry.segment_bytes())
     return refuse("the archive has another log's file of that name");
+  const auto differs = first_difference(from, **file);
+  if (!differs) return std::unexpected{differs.error()};
+  if (*differs < kSegmentHeaderBytes) return refuse("the archive has another log's file of that name");
+  if (*differs < *size) {
+    const auto verdict = verify(number);
+    if (!verdict) return std::unexpected{verdict.error()};
+    if (verdict->problem.empty())
+      return refuse(fmt::format(
+          "the archive's file of that name has other content from byte {} on. It is damaged, or a "
+          "copy of this database archives there too, which needs an archive of its own",
+          *differs));
+    if (options_.log_line)
+      options_.log_line.warning(fmt::format(
+          "the log segment {} has been damaged since it was archived: {}. The archive keeps what it "
+          "has of it, which differs from byte {} on",
+          name, verdict->problem, *differs));
   }
   if (const auto synced = options_.disk->sync_directory(options_.archive); !synced)
     return std::unexpected{synced.error()};
   return true;
+}
+
+/// Where the segment's copy differs; its size: nowhere.
+io::IoResult<std::uint64_t> Archiver::first_difference(io::File& from, io::File& copy) {
+  const std::uint64_t bytes = options_.geometry.segment_bytes();
+  const Blocks memory = make_blocks(kCopyBytes);
+  Bytes piece;
+  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
+    if (const auto read = from.read(at, piece); !read) return std::unexpected{read.error()};
+    if (const auto read = copy.read(at, {memory.get(), piece.size()}); !read)
+      return std::unexpected{read.error()};
+    if (std::memcmp(memory.get(), piece.data(), piece.size()) == 0) continue;
+    const auto same = std::mismatch(piece.begin(), piece.end(), memory.get()).first - piece.begin();
+    return at + static_cast<std::uint64_t>(same);
+  }
+  return bytes;
 }
 
 io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
@@ -257,16 +289,9 @@ io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
 io::IoResult<> Archiver::compare(io::File& from, const std::string& copy) {
   const auto to = options_.disk->open(copy, {.direct = true, .read_only = true});
   if (!to) return std::unexpected{to.error()};
-  const Blocks memory = make_blocks(kCopyBytes);
-  const std::uint64_t bytes = options_.geometry.segment_bytes();
-  Bytes piece;
-  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
-    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
-    if (const auto read = from.read(at, piece); !read) return read;
-    if (const auto read = (*to)->read(at, {memory.get(), piece.size()}); !read) return read;
-    if (std::memcmp(memory.get(), piece.data(), piece.size()) != 0)
-      return std::unexpected{io::IoFailure::kChecksum};
-  }
+  const auto differs = first_difference(from, **to);
+  if (!differs) return std::unexpected{differs.error()};
+  if (*differs < options_.geometry.segment_bytes()) return std::unexpected{io::IoFailure::kChecksum};
   return {};
 }
 

@@ -23,10 +23,10 @@ namespace rustbd::log {
 /// A segment is copied only when every batch that begins in it is durable: recovery will not change it any
 /// more. The keys of keys.tab go along, so that the archive can be read by itself (with the master key);
 /// those that the archive has stay there, whatever the directory still has. A failure is counted, said, and
-/// tried again; the segment stays meanwhile. A file of that name with another log's content is never
-/// overwritten, nor is another database's key: that is a failure too. A segment that is damaged is copied as
-/// it is, counted and said: waiting would mend nothing. Threads: durable() and hold() from any; one thread of
-/// its own copies.
+/// tried again; the segment stays meanwhile. A file of that name with other content is never overwritten, nor
+/// is another database's key: that is a failure too. A segment that is damaged is copied as it is, counted
+/// and said: waiting would mend nothing; one that was archived before it was damaged is said only. Threads:
+/// durable() and hold() from any; one thread of its own copies.
 class Archiver {
  public:
   struct Options {
@@ -53,7 +53,8 @@ class Archiver {
   void set_next(std::uint64_t number);
   io::IoResult<> archive(std::uint64_t number);
   std::unexpected<io::IoFailure> refuse(std::string why);
-  io::IoResult<bool> is_there(const std::string& name, ByteSpan header);
+  io::IoResult<bool> is_there(io::File& from, std::uint64_t number, const std::string& name);
+  io::IoResult<std::uint64_t> first_difference(io::File& from, io::File& copy);
   io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
   io::IoResult<> compare(io::File& from, const std::string& copy);

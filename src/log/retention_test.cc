@@ -1,6 +1,7 @@
 // What keeps the log: named consumers, the archive, time and size.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "rustbd/io/simulated/simulated_disk.h"
@@ -296,6 +297,68 @@ TEST_F(Retention, AnArchiveOfAnotherLogIsNotOverwritten) {
   EXPECT_EQ(archived().size(), 1u);
   EXPECT_EQ(oldest_segment(), 0u) << "kept";
   EXPECT_EQ(disk.content("archive/" + segment_name(Lsn{0})), Bytes(kSegment));
+}
+
+/// The log of an earlier life with an archive that has it.
+class ArchivedBefore : public Retention {
+ protected:
+  void SetUp() override {
+    options.archive_disk = &disk;
+    options.archive = "archive";
+    open();
+    fill_segments(3);
+    ASSERT_EQ(archived().size(), 3u);
+    close();
+    existing = *list_segments(disk, "wal");
+    number = kGeometry.segment_of(existing.front());
+    ASSERT_LT(number, 3u);
+    name = segment_name(existing.front());
+  }
+  /// Where the next life's archiver gets to.
+  Lsn archive_again() {
+    Archiver archiver({&disk, &executor.clock(), &random, &executor}, next_life,
+                      {"wal",
+                       kGeometry,
+                       &disk,
+                       "archive",
+                       {[this](std::string_view line) { lines.emplace_back(line); }},
+                       {}});
+    archiver.start(existing, kGeometry.first_lsn(3));
+    executor.run_for(std::chrono::seconds(3));
+    return archiver.hold();
+  }
+  [[nodiscard]] bool says(std::string_view text) const {
+    return std::ranges::any_of(lines,
+                               [&](const std::string& line) { return line.find(text) != std::string::npos; });
+  }
+  std::vector<Lsn> existing;
+  std::uint64_t number = 0;
+  std::string name;
+  metrics::Registry next_life;
+  std::vector<std::string> lines;
+};
+
+TEST_F(ArchivedBefore, WhatIsThereIsKnownByItsContent) {
+  EXPECT_EQ(archive_again(), kGeometry.first_lsn(3));
+  EXPECT_TRUE(lines.empty());
+}
+
+// A copy of the directory that was started too, say: its header is ours.
+TEST_F(ArchivedBefore, AFileWithOurHeaderAndOtherContentIsNoCopy) {
+  disk.corrupt("archive/" + name, kSegment - 100, 0x10);
+  const Bytes before = disk.content("archive/" + name);
+  EXPECT_EQ(archive_again(), std::max(Lsn{1}, kGeometry.first_lsn(number)));
+  EXPECT_EQ(disk.content("archive/" + name), before);
+  EXPECT_TRUE(says("other content")) << "and the segment stays";
+  EXPECT_EQ(next_life.expose().find("rustbd_wal_archive_failures_total 0"), std::string::npos) << "counted";
+}
+
+TEST_F(ArchivedBefore, ASegmentThatWasDamagedSinceIsSaidAndTheArchiveKeepsIt) {
+  const Bytes before = disk.content("archive/" + name);
+  disk.corrupt("wal/" + name, kSegment / 2, 0x10);
+  EXPECT_EQ(archive_again(), kGeometry.first_lsn(3));
+  EXPECT_EQ(disk.content("archive/" + name), before);
+  EXPECT_TRUE(says("has been damaged since it was archived"));
 }
 
 /// An archive of a log that is sealed, as far as its keys.tab goes.

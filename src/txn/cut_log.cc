@@ -16,6 +16,7 @@ namespace rustbd::txn {
 namespace {
 
 constexpr const char* kDirectory = "wal";
+constexpr std::size_t kZeroBytes = 1 << 20;
 
 void require(const io::IoResult<>& done, std::string_view what) {
   if (!done) throw error(sqlstate::kIoError, "could not {}: {}", what, io::to_text(done.error()));
@@ -41,19 +42,27 @@ void write_wal_uuid(io::Disk& disk, std::uint64_t wal_uuid) {
   require(file.datasync(), "sync the data file");
 }
 
-std::optional<log::SegmentHeader> header_of(io::Disk& disk, Lsn first) {
-  const auto file = disk.open(segment_path(first), {.read_only = true});
-  Bytes block(log::kSegmentHeaderBytes);
-  if (!file || !(*file)->read(0, block)) return std::nullopt;
+std::optional<log::SegmentHeader> header_of(const Bytes& block, Lsn first) {
   auto header = log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
   return header && header->first_lsn == first.raw() ? header : std::nullopt;
 }
 
-void write_header(io::File& segment, const log::SegmentHeader& header) {
+std::optional<log::SegmentHeader> header_of(io::Disk& disk, Lsn first) {
+  const auto file = disk.open(segment_path(first), {.read_only = true});
+  Bytes block(log::kSegmentHeaderBytes);
+  return file && (*file)->read(0, block) ? header_of(block, first) : std::nullopt;
+}
+
+io::IoResult<> write_header(io::File& segment, const log::SegmentHeader& header) {
   Bytes block(log::kSegmentHeaderBytes);
   log::encode_segment_header(header, std::span<std::byte, log::kSegmentHeaderBytes>{block});
-  require(segment.write(0, block), "write the log");
-  require(segment.datasync(), "sync the log");
+  if (const auto written = segment.write(0, block); !written) return written;
+  return segment.datasync();
+}
+
+void give_to(log::SegmentHeader& header, std::uint64_t wal_uuid) {
+  header.wal_uuid = wal_uuid;
+  ++header.timeline;
 }
 
 std::vector<Lsn> segments_of(io::Disk& disk) {
@@ -69,6 +78,26 @@ std::unique_ptr<io::File> open_segment(io::Disk& disk, Lsn first, bool create) {
 }
 
 }  // namespace
+
+io::IoResult<> begin_other_log(io::File& segment, Lsn first, std::uint64_t wal_uuid) {
+  Bytes block(log::kSegmentHeaderBytes);
+  if (const auto read = segment.read(0, block); !read) return read;
+  auto header = header_of(block, first);
+  if (!header) return {};
+  give_to(*header, wal_uuid);
+  return write_header(segment, *header);
+}
+
+io::IoResult<> clear_behind(io::File& segment, const log::Geometry& geometry, Lsn end) {
+  const std::uint64_t all = geometry.segment_bytes();
+  const Bytes zeros(std::min<std::uint64_t>(kZeroBytes, all));
+  for (std::uint64_t at = end.raw() % all; at < all;) {
+    const std::size_t now = std::min<std::uint64_t>(zeros.size(), all - at);
+    if (const auto written = segment.write(at, ByteSpan{zeros}.first(now)); !written) return written;
+    at += now;
+  }
+  return segment.datasync();
+}
 
 LogPlace::LogPlace(io::Disk& disk) {
   const auto state = storage::read_database_state(disk);
@@ -101,23 +130,20 @@ void cut_log(io::Disk& disk, io::Random& random, const LogPlace& place, Lsn at) 
   const std::uint64_t wal_uuid = random.next_u64() | 1, home = place.geometry.segment_of(at);
   const Lsn first = place.geometry.first_lsn(home);
   const std::vector<Lsn> all = segments_of(disk);
-  std::optional<log::SegmentHeader> header = header_of(disk, first);
   const bool lost = header_is_lost(disk, place, at);
+  log::SegmentHeader header{};
   if (lost) {  // what the segment held cannot be verified any more: another salt
-    header.emplace();
     for (const Lsn other : all)
-      if (const auto known = header_of(disk, other)) header = known;
-    header->first_lsn = first.raw();
-    header->segment_no = home;
-    header->salt = random.next_u64() | 1;
-  }
-  if (header) {
-    header->wal_uuid = wal_uuid;
-    ++header->timeline;
+      if (const auto known = header_of(disk, other)) header = *known;
+    header.first_lsn = first.raw();
+    header.segment_no = home;
+    header.salt = random.next_u64() | 1;
+    give_to(header, wal_uuid);
   }
   // It is another log before anything of the old one goes; what stands before the end stays valid.
   write_wal_uuid(disk, wal_uuid);
-  if (header && !lost) write_header(*open_segment(disk, first, false), *header);
+  if (!lost && disk.exists(segment_path(first)))
+    require(begin_other_log(*open_segment(disk, first, false), first, wal_uuid), "write the log");
   // Newer segments first, so that no gap can be mistaken for a lost one if this is cut short.
   for (auto segment = all.rbegin(); segment != all.rend(); ++segment) {
     if (place.geometry.segment_of(*segment) <= home) break;
@@ -131,11 +157,8 @@ void cut_log(io::Disk& disk, io::Random& random, const LogPlace& place, Lsn at) 
   if (*size < place.geometry.segment_bytes())  // it was cut short
     require(file->allocate(0, place.geometry.segment_bytes()), "make room for the log");
   // Under another salt nothing before `at` counts either.
-  const std::uint64_t begin = lost ? log::kSegmentHeaderBytes : at.raw() - first.raw();
-  const Bytes zeros(place.geometry.segment_bytes() - begin);
-  require(file->write(begin, zeros), "write the log");
-  if (lost) write_header(*file, *header);
-  require(file->datasync(), "sync the log");
+  require(clear_behind(*file, place.geometry, lost ? place.geometry.first_batch(home) : at), "write the log");
+  if (lost) require(write_header(*file, header), "write the log");
   require(disk.sync_directory(kDirectory), "sync the log's directory");
 }
 

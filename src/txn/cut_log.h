@@ -23,6 +23,13 @@ void require_position(io::Disk& disk, const LogPlace& place, Lsn at);
 /// stands in it cannot be verified, and cut_log() makes it a new one.
 bool header_is_lost(io::Disk& disk, const LogPlace& place, Lsn at);
 
+/// The header of the segment says that it is of log `wal_uuid`, and of the next timeline; what stands in it
+/// stays valid. One without a good header, which holds nothing, stays as it is. Durable on return.
+io::IoResult<> begin_other_log(io::File& segment, Lsn first, std::uint64_t wal_uuid);
+
+/// Zeros from there to the segment's end. Durable on return.
+io::IoResult<> clear_behind(io::File& segment, const log::Geometry& geometry, Lsn end);
+
 /// The log ends at `at` from now on, and goes on as another one (another wal_uuid), as a restored database's
 /// does: neither an archive nor a restore takes what is given up for what comes in its place. Durable on
 /// return; cut short at any place it can be repeated, and what is given up is the end of the log or nothing.

@@ -29,7 +29,7 @@ class Restore {
   [[nodiscard]] Bytes merged_keys() const;
   [[nodiscard]] std::unique_ptr<security::KeyRing> open_ring(ByteSpan keys) const;
   void write_keys(Bytes keys, std::set<std::uint32_t> needed);
-  void write_superblock();
+  void write_superblock(std::uint64_t wal_uuid);
   void say(const std::string& line) const {
     if (options_.log_line) options_.log_line(line);
   }
@@ -63,10 +63,11 @@ RestoreResult Restore::run() {
   }
   require_empty();
   write_data();
-  log.run(result_);
+  const std::uint64_t wal_uuid = options_.random->next_u64() | 1;
+  log.run(result_, wal_uuid);
   write_keys(keys, log.key_ids());
   require_backup(options_.to->sync_directory(""), "sync", "the data directory");
-  write_superblock();
+  write_superblock(wal_uuid);
   // The server takes a directory with LOCK in it for a database.
   const auto lock = options_.to->lock(storage::kLockFileName);
   require_backup(lock, "make", storage::kLockFileName);
@@ -201,9 +202,9 @@ void Restore::write_keys(Bytes keys, std::set<std::uint32_t> needed) {
                  security::kKeyFileName);
 }
 
-void Restore::write_superblock() {
+void Restore::write_superblock(std::uint64_t wal_uuid) {
   storage::Superblock superblock = contents_.superblock;
-  superblock.state.wal_uuid = options_.random->next_u64() | 1;
+  superblock.state.wal_uuid = wal_uuid;
   superblock.file_blocks = result_.data_bytes / storage::kBlockBytes;
   const std::string path = storage::kDataFileName;
   require_backup(storage::write_superblock(*file_, superblock), "write", path);

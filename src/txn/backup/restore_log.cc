@@ -5,6 +5,7 @@
 
 #include "rustbd/log/segments.h"
 #include "rustbd/txn/backup/restore_point.h"
+#include "rustbd/txn/cut_log.h"
 
 namespace rustbd::txn {
 namespace {
@@ -46,54 +47,19 @@ RestoreLog::RestoreLog(const RestoreOptions& options, const BackupReader& backup
       backup_(backup),
       manifest_(backup.manifest()),
       geometry_(manifest_.segment_bytes),
-      keys_(keys) {
-  find_archived();
+      keys_(keys),
+      archived_(options, manifest_) {
+  archived_.leave_out_strangers(backup);
 }
 
 std::string RestoreLog::segment_path(std::uint64_t number) const {
   return fmt::format("{}/{}", kLogDirectory, segment(number));
 }
 
-/// Which log the archived segment is of; nothing: of no segment size of ours, or it has no good header.
-std::optional<std::uint64_t> RestoreLog::log_of(const BackupPlace& archive, Lsn first) const {
-  const std::string path = backup_path(archive.directory, log::segment_name(first));
-  const auto file = open_file(*archive.disk, path, {.read_only = true});
-  Bytes block(log::kSegmentHeaderBytes);
-  const auto size = file->size();
-  if (!size || *size != geometry_.segment_bytes()) return std::nullopt;
-  require_backup(file->read(0, block), "read", path);
-  const auto header = log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{block});
-  if (!header || header->first_lsn != first.raw()) return std::nullopt;
-  return header->wal_uuid;
-}
-
-// Segments of other logs, of which a directory may hold some, are not ours. The first archive counts.
-void RestoreLog::find_archived() {
-  for (const BackupPlace& archive : options_.archives) {
-    const auto all = log::list_segments(*archive.disk, archive.directory);
-    require_backup(all, "list", archive.directory);
-    bool later = false;  // it has some that may follow the backup
-    for (const Lsn first : *all) {
-      const std::uint64_t number = geometry_.segment_of(first);
-      if (geometry_.first_lsn(number) != first || number < geometry_.segment_of(manifest_.end)) continue;
-      later = true;
-      const auto wal_uuid = log_of(archive, first);
-      if (wal_uuid == manifest_.wal_uuid)
-        archived_.try_emplace(number, archive.disk, backup_path(archive.directory, log::segment_name(first)));
-      else if (wal_uuid) foreign_ = std::max(foreign_, number);
-    }
-    if (!later && !all->empty() && log_of(archive, all->back()) != manifest_.wal_uuid)
-      throw error(sqlstate::kObjectNotInPrerequisiteState,
-                  "the archived segment {}, the last one of its directory, is not of the backup's log",
-                  log::segment_name(all->back()))
-          .with_hint("Name with --archive only directories that have the log behind the backup.");
-  }
-}
-
 // The backup has the beginning only of the segment in which it ends.
 void RestoreLog::require_segments() const {
   const std::uint64_t own = geometry_.segment_of(manifest_.end);
-  std::uint64_t last = archived_.empty() ? own : std::max(own, archived_.rbegin()->first);
+  std::uint64_t last = std::max(own, archived_.last().value_or(own));
   if (options_.target.lsn) {
     last = *options_.target.lsn <= manifest_.end ? own : geometry_.segment_of(*options_.target.lsn);
     // A position at a segment's beginning is the end of the one before.
@@ -102,16 +68,18 @@ void RestoreLog::require_segments() const {
   const bool within = options_.target.time_us && *options_.target.time_us <= manifest_.ended_us;
   if (within) last = own;
   const bool whole = options_.target.lsn ? *options_.target.lsn > manifest_.end : last > own;
+  if (whole || !(within || options_.target.lsn || options_.target.name)) archived_.require_own();
   for (std::uint64_t number = whole ? own : own + 1; number <= last; ++number) {
-    if (!archived_.contains(number))
+    if (!archived_.has(number))
       throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(number));
   }
   // Otherwise run() tells, and where the log ends.
-  if (options_.to == nullptr && open_end() && foreign_ >= last)
+  const auto foreign = archived_.last_foreign();
+  if (options_.to == nullptr && open_end() && foreign && *foreign >= last)
     throw error(sqlstate::kObjectNotInPrerequisiteState,
                 "the log goes on as another one: the archived segment {} is of that, as after a restore or "
                 "\"rustbd log truncate\"",
-                segment(foreign_))
+                segment(*foreign))
         .with_hint(
             "For what came after take a backup made since. Without --dry-run it is told up to which position "
             "--target-lsn can restore.");
@@ -141,37 +109,92 @@ void RestoreLog::write_own() {
   finish_file();
 }
 
-/// From an archive. False: none has it.
-bool RestoreLog::bring(std::uint64_t number) {
-  const auto found = archived_.find(number);
-  if (found == archived_.end()) return false;
-  const auto from = open_file(*found->second.disk, found->second.path, {.read_only = true});
+void RestoreLog::copy_in(std::uint64_t number, const ArchivedSegment& version) {
+  const auto from = open_file(*version.disk, version.path, {.read_only = true});
   Bytes piece;
   for (std::uint64_t at = 0; at < geometry_.segment_bytes(); at += piece.size()) {
     piece.resize(std::min<std::uint64_t>(kPieceBytes, geometry_.segment_bytes() - at));
-    require_backup(from->read(at, piece), "read", found->second.path);
+    require_backup(from->read(at, piece), "read", version.path);
     write_piece(number, at, piece);
   }
   finish_file();
+}
+
+/// From the last batch that was read on, with what wal/ has now.
+RestoreLog::Reach RestoreLog::try_out() const {
+  log::LogReader reader(*options_.to, kLogDirectory, geometry_);
+  reader.leave_sealed();
+  reader.seek(last_batch_);
+  Reach reach;
+  while (reader.next() == log::ReadOutcome::kBatch)
+    reach = {reader.batch().end, {}, reader.batch().start, reader.batch().header.crc};
+  reach.position = reader.position();
+  return reach;
+}
+
+/// From an archive. False: none has it.
+bool RestoreLog::bring(std::uint64_t number) {
+  const auto& versions = archived_.versions(number);
+  if (versions.empty()) return false;
+  if (versions.size() == 1) copy_in(number, versions.front());
+  else bring_best(number, versions);
   return true;
 }
 
-void RestoreLog::run(RestoreResult& result) {
+// One may end before another: a copy from before it was complete, a damaged one, or one that another database
+// closed there, which was restored to that moment.
+void RestoreLog::bring_best(std::uint64_t number, const std::vector<ArchivedSegment>& versions) {
+  std::vector<Reach> reached(versions.size());
+  std::optional<std::size_t> best, there;
+  std::optional<Error> failure;
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    there.reset();
+    try {
+      copy_in(number, versions[i]);
+    } catch (const Error& e) {
+      failure = e;
+      continue;
+    }
+    there = i;
+    reached[i] = try_out();
+    if (!best || reached[i] > reached[*best]) best = i;
+  }
+  if (!best) throw *failure;
+  if (there != best) copy_in(number, versions[*best]);
+  log::LogReader reader(*options_.to, kLogDirectory, geometry_);
+  reader.leave_sealed();
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    if (i == *best || reached[i].end <= geometry_.first_batch(number)) continue;
+    Bytes content;
+    log::BatchView batch;
+    if (reader.read_at(reached[i].batch, content, batch) && batch.header.crc == reached[i].crc) continue;
+    throw error(sqlstate::kObjectNotInPrerequisiteState,
+                "the log segment {} of archive {} and that of archive {} are of two databases that were one",
+                segment(number), versions[*best].archive, versions[i].archive)
+        .with_hint("Name with --archive only those of the one that is wanted.");
+  }
+  if (options_.log_line)
+    options_.log_line(fmt::format("segment {} is taken from archive {}: there the log reaches farthest",
+                                  segment(number), versions[*best].archive));
+}
+
+void RestoreLog::run(RestoreResult& result, std::uint64_t wal_uuid) {
   const auto made = options_.to->make_directory(kLogDirectory);
   require_backup(made, "make", kLogDirectory);
   write_own();
   log::LogReader reader(*options_.to, kLogDirectory, geometry_, keys_);
   if (keys_ == nullptr) reader.leave_sealed();
   reader.seek(manifest_.checkpoint);
-  found_.end = manifest_.checkpoint;
+  found_.end = last_batch_ = manifest_.checkpoint;
+  // What the backup has itself needs no archive.
+  bool reached = read_on(reader, manifest_.end);
   // Batches that begin before the newest segment that is there can be read: the rest may lack its end.
-  std::uint64_t number = geometry_.segment_of(manifest_.end);
-  const bool whole = bring(number);  // complete there; of what comes behind it nothing can be read without it
-  bool reached = read_on(reader, geometry_.first_lsn(number));
-  while (!reached && whole && bring(number + 1)) reached = read_on(reader, geometry_.first_lsn(++number));
+  std::uint64_t next = geometry_.segment_of(manifest_.end);  // complete in an archive
+  if (!reached) archived_.require_own();
+  for (; !reached && bring(next); ++next) reached = read_on(reader, geometry_.first_lsn(next));
   if (!reached) reached = read_on(reader, {});
-  if (!reached) judge_end(reader, number + 1);
-  cut();
+  if (!reached) judge_end(reader, next);
+  cut(wal_uuid);
   require_backup(options_.to->sync_directory(kLogDirectory), "sync", kLogDirectory);
   result.end = found_.end;
   result.commits = found_.commits;
@@ -214,6 +237,7 @@ bool RestoreLog::read_on(log::LogReader& reader, Lsn limit) {
       return true;
     }
     found_.end = batch.end;
+    last_batch_ = batch.start;
     last_us_ = std::max(last_us_, static_cast<std::int64_t>(batch.header.wall_clock_us));
     if ((batch.header.flags & log::kFlagEncrypted) != 0) key_ids_.insert(batch.header.key_id);
     if (is_commit(batch.header.kind)) {
@@ -232,14 +256,14 @@ void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) 
   const RestoreTarget& target = options_.target;
   const bool quiet = target.time_us && *target.time_us <= std::max(manifest_.ended_us, last_us_);
   if (quiet) return;
-  if (archived_.lower_bound(missing) != archived_.end())
+  if (archived_.has_from(missing))
     throw error(sqlstate::kUndefinedFile, "the log segment {} is in no archive", segment(missing));
   // Restored elsewhere, or cut by hand: what came after is not in this log.
-  if (foreign_ != 0 && foreign_ + 1 >= missing)
+  if (const auto foreign = archived_.last_foreign(); foreign && *foreign + 1 >= missing)
     throw error(sqlstate::kObjectNotInPrerequisiteState,
                 "the log ends at {}, and the archived segment {} is of another log, as after a restore or "
                 "\"rustbd log truncate\"",
-                to_text(found_.end), segment(foreign_))
+                to_text(found_.end), segment(*foreign))
         .with_hint(fmt::format("For what came after take a backup made since. --target-lsn {} restores up to "
                                "there.",
                                to_text(found_.end)));
@@ -251,8 +275,9 @@ void RestoreLog::judge_end(const log::LogReader& reader, std::uint64_t missing) 
                              segment(missing)));
 }
 
-// Newer segments first, so that no gap can be mistaken for a lost one.
-void RestoreLog::cut() {
+// Newer segments first, so that no gap can be mistaken for a lost one. From the end on it is another log: no
+// archive may take the segment that holds it for that of the old one.
+void RestoreLog::cut(std::uint64_t wal_uuid) {
   const std::uint64_t last = geometry_.segment_of(found_.end);
   const auto all = log::list_segments(*options_.to, kLogDirectory);
   require_backup(all, "list", kLogDirectory);
@@ -263,14 +288,8 @@ void RestoreLog::cut() {
   const std::string path = segment_path(last);
   if (!options_.to->exists(path)) return;
   const auto file = open_file(*options_.to, path, {});
-  const Bytes zeros(kPieceBytes);
-  for (std::uint64_t at = found_.end.raw() - geometry_.first_lsn(last).raw();
-       at < geometry_.segment_bytes();) {
-    const std::size_t now = std::min<std::uint64_t>(zeros.size(), geometry_.segment_bytes() - at);
-    require_backup(file->write(at, ByteSpan{zeros}.first(now)), "write", path);
-    at += now;
-  }
-  require_backup(file->datasync(), "sync", path);
+  require_backup(begin_other_log(*file, geometry_.first_lsn(last), wal_uuid), "write", path);
+  require_backup(clear_behind(*file, geometry_, found_.end), "write", path);
 }
 
 }  // namespace rustbd::txn

@@ -1,12 +1,14 @@
 // The log of a restore: segments from the backup and the archives, read up to the target and cut there.
 #pragma once
 
-#include <map>
+#include <compare>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "rustbd/base/error.h"
 #include "rustbd/log/log_reader.h"
+#include "rustbd/txn/backup/archived_log.h"
 #include "rustbd/txn/backup/reader.h"
 #include "rustbd/txn/backup/restore.h"
 
@@ -24,26 +26,30 @@ class RestoreLog {
 
   /// Whether the segments that the target needs are there, as far as their names and headers tell.
   void require_segments() const;
-  /// Makes wal/ and brings in what the target needs; the log ends there.
-  void run(RestoreResult& result);
+  /// Makes wal/ and brings in what the target needs; the log ends there, and goes on as `wal_uuid`.
+  void run(RestoreResult& result, std::uint64_t wal_uuid);
   /// Data keys that sealed batches of the log that stays, and of what else was read.
   [[nodiscard]] const std::set<std::uint32_t>& key_ids() const { return key_ids_; }
 
  private:
-  struct Archived {
-    io::Disk* disk;
-    std::string path;
+  /// How far the log can be read; that of batches counts before that of a PAD.
+  struct Reach {
+    Lsn end, position;  // of the last batch; behind a PAD, too
+    Lsn batch;          // the last one
+    std::uint32_t crc = 0;
+    auto operator<=>(const Reach&) const = default;
   };
-  void find_archived();
-  [[nodiscard]] std::optional<std::uint64_t> log_of(const BackupPlace& archive, Lsn first) const;
   void write_own();
   bool bring(std::uint64_t number);
+  void bring_best(std::uint64_t number, const std::vector<ArchivedSegment>& versions);
+  void copy_in(std::uint64_t number, const ArchivedSegment& version);
+  [[nodiscard]] Reach try_out() const;
   void write_piece(std::uint64_t number, std::uint64_t offset, ByteSpan bytes);
   bool read_on(log::LogReader& reader, Lsn limit);
   bool is_beyond(const log::BatchView& batch) const;
   bool is_named(log::LogReader& reader, const log::BatchView& batch) const;
   void judge_end(const log::LogReader& reader, std::uint64_t missing) const;
-  void cut();
+  void cut(std::uint64_t wal_uuid);
   [[nodiscard]] bool open_end() const {
     return !options_.target.lsn && !options_.target.time_us && !options_.target.name;
   }
@@ -58,9 +64,9 @@ class RestoreLog {
   const BackupManifest& manifest_;
   const log::Geometry geometry_;
   const security::KeyRing* const keys_;
-  std::map<std::uint64_t, Archived> archived_;  // by segment; of this log
-  std::uint64_t foreign_ = 0;                   // the last segment of another log in the archives; 0: none
-  std::unique_ptr<io::File> file_;              // being written
+  ArchivedLog archived_;
+  Lsn last_batch_;                  // that was read; at first the checkpoint
+  std::unique_ptr<io::File> file_;  // being written
   std::uint64_t file_number_ = 0;
   std::set<std::uint32_t> key_ids_;
   RestoreResult found_;

@@ -11,6 +11,9 @@ namespace rustbd::txn {
 namespace {
 
 using testing::BackupTest;
+using testing::kDatabase;
+using testing::Row;
+using testing::run;
 using testing::Seen;
 using testing::state_of;
 
@@ -283,6 +286,142 @@ TEST_F(BackupTest, AMissingSegmentIsNamedAndNoDamage) {
     EXPECT_GE(restore({"b"}, {.time_us = made.ended_us}, {archive}).end, made.end)
         << "the backup has all of it";
   }
+}
+
+/// A segment of the log, with zeros from `end` on: as a database closes it that was restored to there, but
+/// for its header.
+class SharedArchive : public BackupTest {
+ protected:
+  void copy_cut(const std::string& to, Lsn end) {
+    place(to);
+    const log::Geometry geometry(db_.options.log_segment_bytes);
+    const Lsn first = geometry.first_lsn(geometry.segment_of(end));
+    Bytes content = db_.disk().content("wal/" + log::segment_name(first));
+    std::fill(content.begin() + static_cast<std::ptrdiff_t>(end.raw() - first.raw()), content.end(),
+              std::byte{0});
+    const auto file = db_.disk().open(to + "/" + log::segment_name(first), {.create = true});
+    ASSERT_TRUE((*file)->write(0, content));
+  }
+  std::uint64_t log_of(const std::string& path) {
+    Bytes content = db_.disk().content(path);
+    content.resize(log::kSegmentHeaderBytes);
+    return log::decode_segment_header(std::span<const std::byte, log::kSegmentHeaderBytes>{content})
+        ->wal_uuid;
+  }
+};
+
+TEST_F(SharedArchive, ACopyThatArchivesWhereTheOriginalDoesIsAnotherLog) {
+  std::vector<std::string> lines;
+  db_.options.log_line = [&](std::string_view line) { lines.emplace_back(line); };
+  archive_to("archive");
+  open();
+  insert(10);
+  backup("b");
+  const Lsn at = insert(10);
+  insert(10);
+  const BackupManifest later = backup("later");
+  insert(10);
+  restore({"b"}, {.lsn = at}, {"wal"});
+  {
+    Options options = db_.options;
+    restored_ = TransactionSystem::open(
+        {to_.get(), &db_.executor().clock(), &db_.executor().random(), &db_.executor()}, options);
+    db_.executor().run_for(std::chrono::seconds(3));
+  }
+  const std::string segment = log::segment_name(Lsn{0});
+  ASSERT_TRUE(db_.disk().exists("archive/" + segment)) << "its start has ended the segment of the cut";
+  EXPECT_EQ(log_of("archive/" + segment), restored_->parts().storage->state().wal_uuid);
+  EXPECT_NE(log_of("archive/" + segment), log_of("wal/" + segment));
+  restored_.reset();
+  lines.clear();
+  // The original keeps its own until somebody looks.
+  insert(4000, 1000);
+  db_.executor().run_for(std::chrono::seconds(3));
+  EXPECT_EQ(log::list_segments(db_.disk(), "archive")->size(), 1u);
+  EXPECT_TRUE(std::ranges::any_of(
+      lines, [](const std::string& line) { return line.find("another log's file") != std::string::npos; }));
+  const auto expected = rows(db_.system());
+  const Lsn end = db_.system().durable_lsn();
+  for (const char* from : {"b", "later"}) {
+    SCOPED_TRACE(from);
+    EXPECT_EQ(state_of([&] { look({from}, {}, {"archive"}); }), "55000");
+    EXPECT_EQ(state_of([&] { restore({from}, {}, {"archive"}); }), "55000");
+    restore({from}, {.lsn = end}, {"archive", "wal"});
+    EXPECT_EQ(rows(open_restored()), expected);
+    restore({from}, {}, {"wal"});
+    EXPECT_EQ(rows(open_restored()), expected);
+  }
+  EXPECT_EQ(restore({"later"}, {.lsn = later.end}, {"archive"}).end, later.end);
+}
+
+// As copies of earlier versions left it: under the old log's name.
+TEST_F(SharedArchive, OfSeveralCopiesOfASegmentTheOneThatReachesFarthestIsTaken) {
+  open();
+  insert(10);
+  backup("b");
+  const Lsn at = insert(10);
+  insert(10);
+  copy_cut("cut", at);
+  for (const bool complete : {false, true}) {
+    SCOPED_TRACE(complete);
+    if (complete) insert(4000, 1000);
+    const auto expected = rows(db_.system());
+    restore({"b"}, {}, {"cut", "wal"});
+    EXPECT_EQ(rows(open_restored()), expected);
+    restore({"b"}, {}, {"wal", "cut"});
+    EXPECT_EQ(rows(open_restored()), expected);
+    EXPECT_EQ(restore({"b"}, {.lsn = at}, {"cut"}).end, at);
+  }
+}
+
+TEST_F(SharedArchive, ASegmentThatDiffersFromTheBackupDoesNotReplaceWhatThatHas) {
+  open();
+  insert(10);
+  const Lsn at = insert(10);
+  insert(10);
+  const BackupManifest made = backup("b");
+  copy_cut("cut", at);
+  const auto then = rows(db_.system());
+  insert(4000, 1000);
+  EXPECT_EQ(state_of([&] { look({"b"}, {}, {"cut"}); }), "55000");
+  EXPECT_EQ(state_of([&] { restore({"b"}, {}, {"cut"}); }), "55000");
+  EXPECT_TRUE(to_->list("")->empty()) << "that is known before anything is written";
+  restore({"b"}, {.lsn = made.end}, {"cut"});
+  EXPECT_EQ(rows(open_restored()), then) << "the backup has all of it";
+  restore({"b"}, {}, {"cut", "wal"});
+  EXPECT_EQ(rows(open_restored()), rows(db_.system()));
+}
+
+// Whoever copies a directory and starts both has two logs of one name.
+TEST_F(SharedArchive, ArchivesOfTwoDatabasesThatWereOneAreNotMixed) {
+  open();
+  insert(10);
+  backup("b");
+  insert(10);
+  db_.crash();
+  const auto disk = db_.disk().clone(77, &db_.executor());
+  db_.open();
+  insert(10);
+  const auto expected = rows(db_.system());
+  const auto twin = TransactionSystem::open(
+      {disk.get(), &db_.executor().clock(), &db_.executor().random(), &db_.executor()}, db_.options);
+  const auto locker = twin->make_locker(1);
+  const auto txn = twin->begin(*locker);
+  txn->begin_statement();
+  Table table(*twin, twin->layout_of(kDatabase, ids_.relation));
+  const Row row(1000, 1, "of the twin");
+  RowId id;
+  ASSERT_TRUE(run([&] { return table.insert(*txn, row.ref(), {}, &id); }).ok());
+  ASSERT_TRUE(db_.commit(*txn).ok());
+  RestoreOptions options;
+  options.chain = {{&db_.disk(), "b"}};
+  options.archives = {{&db_.disk(), "wal"}, {disk.get(), "wal"}};
+  options.random = &db_.executor().random();
+  io::SimulatedDisk to(98, {}, &db_.executor());
+  options.to = &to;
+  EXPECT_EQ(state_of([&] { restore_backup(options); }), "55000");
+  restore({"b"}, {}, {"wal"});
+  EXPECT_EQ(rows(open_restored()), expected);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ struct Shared {
   std::atomic<std::uint64_t> failures{0};
   std::array<std::atomic<std::uint64_t>, kFailuresKept> failed{};
   std::atomic<std::uint64_t> commits{0}, aborts{0}, crashes{0}, checkpoints{0}, layouts{0}, moved{0}, rows{0},
-      repeated{0}, restored{0};
+      repeated{0}, restored{0}, archives{0};
   std::array<std::atomic<std::uint64_t>, rustbd::io::kDamageKinds> injected{};
   std::atomic<std::uint64_t> harmless{0}, detected{0},
       inconsequential{0};  // of the damage, see note_damage()
@@ -126,6 +126,7 @@ bool run_seed(std::uint64_t seed, const CrashOptions& options, Shared& shared, b
   shared.rows += result.rows_read;
   shared.repeated += result.recoveries_repeated;
   shared.restored += result.backups_restored;
+  shared.archives += result.archives_shared;
   note_damage(result, shared);
   if (result.problems.empty()) return true;
   std::string what = fmt::format("({})", result.settings);
@@ -302,8 +303,10 @@ int main(int argc, char** argv) {
       "{} crashes, {} commits ({} with DDL), {} aborts, {} checkpoints, {} pages moved, {} rows read\n",
       shared.crashes.load(), shared.commits.load(), shared.layouts.load(), shared.aborts.load(),
       shared.checkpoints.load(), shared.moved.load(), shared.rows.load());
-  fmt::print("{} recoveries compared with an undisturbed one, {} backups restored\n", shared.repeated.load(),
-             shared.restored.load());
+  fmt::print(
+      "{} recoveries compared with an undisturbed one, {} backups restored, {} of which archived where the "
+      "original does\n",
+      shared.repeated.load(), shared.restored.load(), shared.archives.load());
   fmt::print(
       "damage in {} seeds: {} lost writes, {} misdirected writes, {} misdirected reads, {} at rest, {} "
       "with lost sectors; {} harmless, {} detected, {} without consequence; {} statements failed, {} starts "

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "rustbd/base/error.h"
+#include "rustbd/log/segments.h"
 #include "rustbd/txn/backup/reader.h"
-#include "rustbd/txn/backup/restore.h"
 
 namespace rustbd::txn::testing {
 
@@ -112,6 +112,9 @@ void BackupWatch::restore(CrashWorld& world, const Options& options, const std::
     wanted.target.lsn = Lsn{manifest.checkpoint.raw() + (world.chance(300) ? 0 : world.random.below(room))};
   }
   const RestoreResult done = restore_backup(wanted);
+  if (archive && !world.wounded() && world.chance(300))
+    share_archive(world, options, *disk->clone(world.random.next_u64(), &world.executor), wanted, live_end,
+                  when);
   Options own = options;
   own.archive_disk = nullptr;
   own.background = false;
@@ -130,6 +133,44 @@ void BackupWatch::restore(CrashWorld& world, const Options& options, const std::
         fmt::format("{}: the log ends at {} instead of {}", when, done.end.raw(), manifest.end.raw()));
   verify_state(*restored);
   restored->close();
+}
+
+void BackupWatch::share_archive(CrashWorld& world, const Options& options, io::SimulatedDisk& disk,
+                                const RestoreOptions& wanted, Lsn live_end, const std::string& when) {
+  const auto shared = world.disk->clone(world.random.next_u64(), &world.executor);
+  shared->set_faults({});
+  Options own = options;
+  own.archive_disk = shared.get();
+  own.background = false;
+  own.freed_unread = nullptr;
+  own.log_line = [](std::string_view) {};
+  {
+    const auto restored = TransactionSystem::open(
+        {&disk, &world.executor.clock(), &world.executor.random(), &world.executor}, own);
+    world.executor.run_for(std::chrono::milliseconds(20));
+    restored->close();
+  }
+  ++shared_;
+  const std::uint64_t wal_uuid = read_manifest(*world.disk, newest_).wal_uuid;
+  for (const Lsn first : log::list_segments(*shared, "archive").value_or(std::vector<Lsn>{})) {
+    const std::string name = log::segment_name(first);
+    const Bytes there = shared->content("archive/" + name);
+    const auto header = log::decode_segment_header(
+        std::span<const std::byte, log::kSegmentHeaderBytes>{there.data(), log::kSegmentHeaderBytes});
+    const std::string original = (world.disk->exists("archive/" + name) ? "archive/" : "wal/") + name;
+    if (header && header->wal_uuid == wal_uuid && there != world.disk->content(original))
+      world.problem(fmt::format("{}: the restored database has archived {} as the original's", when, name));
+  }
+  if (options.encryption.master_key) return;  // the archive has keys of both by now, of the same numbers
+  io::SimulatedDisk again_disk(world.random.next_u64(), {}, &world.executor);
+  RestoreOptions again = wanted;
+  again.to = &again_disk;
+  again.archives = {{shared.get(), "archive"}, {world.disk.get(), "wal"}};
+  again.target.lsn = live_end;
+  const RestoreResult done = restore_backup(again);
+  if (done.end < live_end)
+    world.problem(fmt::format("{}: with an archive that is shared the log ends at {} instead of {}", when,
+                              done.end.raw(), live_end.raw()));
 }
 
 }  // namespace rustbd::txn::testing

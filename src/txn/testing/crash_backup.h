@@ -1,7 +1,8 @@
 // Part of the crash simulation: backups while clients work, cut short by power failures and disk errors;
 // after a start each one that is there is restored, to its end or a later moment, and must be the model's
-// state of that moment (P11). Where the disk damages what nobody is told of, a backup or a restore may be
-// refused, but what is restored must be that state all the same.
+// state of that moment (P11). A restored one may go on and archive where the original does: that is another
+// log, of which nothing is restored. Where the disk damages what nobody is told of, a backup or a restore may
+// be refused, but what is restored must be that state all the same.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "rustbd/txn/backup/restore.h"
 #include "rustbd/txn/testing/crash_world.h"
 
 namespace rustbd::txn::testing {
@@ -26,6 +28,7 @@ class BackupWatch {
   void verify(CrashWorld& world, const Options& options, const std::string& when,
               const std::function<void(TransactionSystem&)>& verify_state);
   [[nodiscard]] std::uint64_t restored() const { return restored_; }
+  [[nodiscard]] std::uint64_t shared() const { return shared_; }
 
  private:
   struct Taken {
@@ -39,6 +42,9 @@ class BackupWatch {
   void look(CrashWorld& world, const std::string& when);
   void restore(CrashWorld& world, const Options& options, const std::string& when,
                const std::function<void(TransactionSystem&)>& verify_state);
+  /// The restored database on `disk` starts, with the original's archive (a copy of it) as its own.
+  void share_archive(CrashWorld& world, const Options& options, io::SimulatedDisk& disk,
+                     const RestoreOptions& wanted, Lsn live_end, const std::string& when);
 
   bool enabled_ = false;
   std::map<std::string, Taken> taken_;  // by directory; not known to have failed
@@ -46,7 +52,7 @@ class BackupWatch {
   std::unique_ptr<io::BackgroundThread> thread_;
   bool running_ = false;
   int number_ = 0;
-  std::uint64_t restored_ = 0;
+  std::uint64_t restored_ = 0, shared_ = 0;
 };
 
 }  // namespace rustbd::txn::testing

@@ -485,6 +485,7 @@ class Simulation {
     result_.checkpoints += world_.system->statistics().checkpoints;
     result_.pages_moved += world_.system->parts().buffer().statistics().page_moves;
     result_.backups_restored = backup_watch_.restored();
+    result_.archives_shared = backup_watch_.shared();
   }
 
   /// How many pages are in use.

@@ -29,6 +29,7 @@ struct CrashResult {
   std::uint64_t pages_moved = 0;          // to shrink the data file
   std::uint64_t recoveries_repeated = 0;  // compared with one that was not disturbed (P9)
   std::uint64_t backups_restored = 0;
+  std::uint64_t archives_shared = 0;  // by one that was restored
   io::DamageCounts damage;
   Detections detections;  // of damage
 };
