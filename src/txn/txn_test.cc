@@ -50,6 +50,14 @@ struct TxnTest : ::testing::Test {
     static constexpr ColumnNumber kValue[1] = {1};
     return table->update(txn, row, kValue, r.ref(1), {}, accept);
   }
+  Outcome set_id(Transaction& txn, RowId row, std::int64_t id, std::uint64_t accept = 0) {
+    const Row r(id, 0, {});
+    static constexpr ColumnNumber kId[1] = {0};
+    return table->update(txn, row, kId, r.ref(), {}, accept);
+  }
+  Outcome lock(Transaction& txn, RowId row, RowLockMode mode, std::uint64_t accept = 0) {
+    return table->lock_row(txn, row, mode, WaitPolicy::kWait, accept);
+  }
   std::vector<std::int64_t> values(const ReadView& view) {
     std::vector<std::int64_t> out;
     for (const auto& s : TestDatabase::scan(*table, view)) out.push_back(*s.value);
@@ -286,6 +294,46 @@ TEST_F(TxnTest, ALeafOfALaterSchemaIsAnErrorOfItsReader) {
                   testing::kAllColumns);
   EXPECT_EQ(run([&] { return by_id.next(out); }).status, Status::kDamaged);
   EXPECT_EQ(TestDatabase::scan(after, txn.view()).size(), 1u);
+}
+
+TEST_F(TxnTest, KeyShareSeesWhatARunningUpdateStandsOn) {
+  Session a(db, 1), b(db, 2), writer(db, 3), repeatable(db, 4);
+  RowId row;
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 1, 10, &row).ok());
+  a.commit();
+  b.begin();
+  repeatable.begin(Isolation::kRepeatableRead);
+  a.begin();
+  ASSERT_TRUE(set_value(*a.txn, row, 11).ok());
+  a.commit();
+  writer.begin();
+  ASSERT_TRUE(set_value(*writer.txn, row, 12).ok());
+  EXPECT_EQ(lock(*b.txn, row, RowLockMode::kKeyShare).status, Status::kConflict);
+  EXPECT_TRUE(lock(*repeatable.txn, row, RowLockMode::kKeyShare).ok()) << "the key is still the snapshot's";
+  EXPECT_TRUE(lock(*repeatable.txn, row, RowLockMode::kShare).blocked());
+  types::ChunkBuffer out;
+  std::uint64_t version = 0;
+  ASSERT_TRUE(table->fetch_newest(*b.txn, row, testing::kAllColumns, out, &version).ok());
+  EXPECT_EQ(testing::read_row(out.chunk(), 0).value, 11);
+  EXPECT_TRUE(lock(*b.txn, row, RowLockMode::kKeyShare, version).ok());
+  repeatable.abort();
+  b.abort();
+  writer.abort();
+  // A key that another transaction has changed meanwhile.
+  b.begin();
+  repeatable.begin(Isolation::kRepeatableRead);
+  a.begin();
+  ASSERT_TRUE(set_id(*a.txn, row, 2).ok());
+  a.commit();
+  EXPECT_EQ(lock(*repeatable.txn, row, RowLockMode::kKeyShare).status, Status::kSerialization);
+  writer.begin();
+  ASSERT_TRUE(set_value(*writer.txn, row, 13).ok());
+  EXPECT_EQ(lock(*b.txn, row, RowLockMode::kKeyShare, version).status, Status::kConflict);
+  EXPECT_EQ(lock(*repeatable.txn, row, RowLockMode::kKeyShare).status, Status::kSerialization);
+  repeatable.abort();
+  b.abort();
+  writer.abort();
 }
 
 TEST_F(TxnTest, DeadlockOfRows) {

@@ -574,6 +574,22 @@ def test_child_insert_against_parent_delete(context):
     both(context, body, *CHILD)
 
 
+def test_key_share_at_repeatable_read_cares_for_the_key(context):
+    def body(s):
+        s.step("a", "begin isolation level repeatable read")
+        s.step("a", "select count(*) from iso")
+        s.step("b", "update iso set v = 11 where id = 1")
+        assert s.step("a", "select id, v from iso where id = 1 for key share") == [(1, 10)]
+        s.step("a", "savepoint before")
+        assert s.step("a", "select id from iso where id = 1 for share") == "40001"
+        s.step("a", "rollback to before")
+        assert s.step("a", "insert into iso_child values (2, 1)") == "INSERT 0 1"
+        s.step("b", "update iso set id = 20 where id = 2")
+        assert s.step("a", "select id from iso where id = 2 for key share") == "40001"
+        s.step("a", "rollback")
+    both(context, body, *CHILD)
+
+
 def test_ddl_waits_for_readers(context):
     def body(s):
         s.step("a", "begin")

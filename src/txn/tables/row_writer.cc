@@ -287,7 +287,39 @@ RowLockMode implied_mode(const UndoRec* head) {
   return head->op == UndoOp::kUpdate && (head->flags & UndoRec::kUniqueKey) == 0 ? RowLockMode::kNoKeyUpdate
                                                                                  : RowLockMode::kUpdate;
 }
+const UndoRec* older_of(const ChainHead& chain, const UndoRec* record) {
+  if (record == chain.bulk) return nullptr;
+  const UndoRec* next = record->older.load(std::memory_order_acquire);
+  return next != nullptr ? next : chain.bulk;
+}
 }  // namespace
+
+/// Whether commits after the snapshot stand against `mode`. `newest`: the chain's newest committed record, or
+/// nullptr.
+RowWriter::Step RowWriter::check_newer(const ChainHead& chain, const UndoRec* newest, bool tombstone,
+                                       RowLockMode mode, std::uint64_t accept_newer, Outcome* out) {
+  const auto answer = [&](Status status) {
+    out->status = status;
+    return Step::kReturn;
+  };
+  const std::uint64_t snapshot = txn_.view().snapshot;
+  const auto ts_of = [](const UndoRec* r) { return r->owner->commit_ts.load(std::memory_order_acquire); };
+  if (newest != nullptr) {
+    const std::uint64_t ts = ts_of(newest);
+    // Whatever comes of it tells of that commit (I8).
+    txn_.note_seen(ts, newest->owner->end_lsn.load(std::memory_order_acquire));
+    // Layout rows are like PostgreSQL's catalog: always the newest.
+    if (ts > snapshot && txn_.isolation() != Isolation::kReadCommitted && state_.id != kLayoutTable) {
+      // KEY SHARE goes with all that left the key alone.
+      const UndoRec* r = newest;
+      while (r != nullptr && ts_of(r) > snapshot && !conflicts(mode, implied_mode(r))) r = older_of(chain, r);
+      if (r != nullptr && ts_of(r) > snapshot) return answer(Status::kSerialization);
+    } else if (ts > snapshot && !tombstone && accept_newer != ts) {
+      return answer(Status::kConflict);
+    }
+  }
+  return tombstone ? answer(Status::kGone) : Step::kDone;
+}
 
 RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode,
                                           std::uint64_t accept_newer, Outcome* out, After* after) {
@@ -303,12 +335,9 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
   if (owner != nullptr && owner == txn_.state()) {
     if (newest->command >= txn_.command()) return answer(Status::kSelfModified);
     if (tombstone) return answer(Status::kGone);
-  } else if (owner != nullptr) {
-    const std::uint64_t ts = owner->commit_ts.load(std::memory_order_acquire);
-    const bool committed = ts != kRunning && ts != kAborted;
-    // Whatever comes of it tells of that commit (I8).
-    if (committed) txn_.note_seen(ts, owner->end_lsn.load(std::memory_order_acquire));
-    if (!committed) {
+  } else {
+    const std::uint64_t ts = owner != nullptr ? owner->commit_ts.load(std::memory_order_acquire) : kRunning;
+    if (owner != nullptr && (ts == kRunning || ts == kAborted)) {
       if (conflicts(mode, implied_mode(newest))) {
         after->wait = true;
         after->wait_key = LockKey::row(state_.id, row);
@@ -317,18 +346,11 @@ RowWriter::Step RowWriter::check_conflict(RowId row, bool found, bool tombstone,
         after->rollbacks = owner->rollbacks.load(std::memory_order_acquire);
         return Step::kRestart;
       }
-    } else if (ts > txn_.view().snapshot) {
-      // Layout rows are like PostgreSQL's catalog: always the newest.
-      if (txn_.isolation() != Isolation::kReadCommitted && state_.id != kLayoutTable) {
-        return answer(Status::kSerialization);
-      }
-      if (tombstone) return answer(Status::kGone);
-      if (accept_newer != ts) return answer(Status::kConflict);
-    } else if (tombstone) {
-      return answer(Status::kGone);
+      // It goes with the lock; what it stands on is committed, and may not.
+      while (newest != nullptr && newest->owner == owner) newest = older_of(chain, newest);
     }
-  } else if (tombstone) {
-    return answer(Status::kGone);
+    if (const Step step = check_newer(chain, newest, tombstone, mode, accept_newer, out); step != Step::kDone)
+      return step;
   }
   if (parts_.locks->row_conflicts(txn_.locker(), LockKey::row(state_.id, row), mode)) {
     after->wait = true;

@@ -162,6 +162,8 @@ class RowWriter {
   bool resolve(Cell* cell, ColumnNumber column, After* after);
   bool resolve_columns(std::vector<Cell>& row, const std::vector<bool>* wanted, After* after);
 
+  Step check_newer(const ChainHead& chain, const UndoRec* newest, bool tombstone, RowLockMode mode,
+                   std::uint64_t accept_newer, Outcome* out);
   Step check_conflict(RowId row, bool found, bool tombstone, RowLockMode mode, std::uint64_t accept_newer,
                       Outcome* out, After* after);
   Step add_entries(EntryLatches& latches, const storage::LeafView* own_leaf, RowId row,
