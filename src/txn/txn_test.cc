@@ -336,6 +336,34 @@ TEST_F(TxnTest, KeyShareSeesWhatARunningUpdateStandsOn) {
   writer.abort();
 }
 
+TEST_F(TxnTest, AnOwnUpdateIsLockedMoreThanItsChangeLocksIt) {
+  Session a(db, 1), b(db, 2);
+  RowId row;
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 1, 10, &row).ok());
+  a.commit();
+  a.begin();
+  ASSERT_TRUE(set_value(*a.txn, row, 11).ok());
+  b.begin();
+  ASSERT_TRUE(lock(*b.txn, row, RowLockMode::kKeyShare).ok()) << "the key is left alone";
+  EXPECT_TRUE(lock(*a.txn, row, RowLockMode::kNoKeyUpdate).ok());
+  Outcome waiting = lock(*a.txn, row, RowLockMode::kUpdate);
+  ASSERT_TRUE(waiting.blocked()) << "somebody holds the key";
+  b.commit();
+  EXPECT_TRUE(waiting.token.fired());
+  ASSERT_TRUE(lock(*a.txn, row, RowLockMode::kUpdate).ok());
+  b.begin();
+  waiting = lock(*b.txn, row, RowLockMode::kKeyShare);
+  ASSERT_TRUE(waiting.blocked());
+  a.txn->begin_statement();
+  ASSERT_TRUE(set_id(*a.txn, row, 2).ok()) << "the own lock is in nobody's way";
+  EXPECT_TRUE(lock(*a.txn, row, RowLockMode::kUpdate).ok());
+  a.commit();
+  EXPECT_TRUE(waiting.token.fired());
+  EXPECT_EQ(lock(*b.txn, row, RowLockMode::kKeyShare).status, Status::kConflict);
+  b.abort();
+}
+
 TEST_F(TxnTest, DeadlockOfRows) {
   Session a(db, 1), b(db, 2);
   RowId first, second;

@@ -590,6 +590,18 @@ def test_key_share_at_repeatable_read_cares_for_the_key(context):
     both(context, body, *CHILD)
 
 
+def test_for_update_of_a_row_that_is_updated_already(context):
+    def body(s):
+        s.step("a", "begin")
+        s.step("a", "update iso set v = 11 where id = 1")
+        assert s.step("b", "select id from iso where id = 1 for key share nowait") == [(1,)]
+        assert s.step("a", "select v from iso where id = 1 for update") == [(11,)]
+        s.blocks("b", "insert into iso_child values (2, 1)")
+        s.step("a", "commit")
+        assert s.join("b") == "INSERT 0 1"
+    both(context, body, *CHILD)
+
+
 def test_ddl_waits_for_readers(context):
     def body(s):
         s.step("a", "begin")

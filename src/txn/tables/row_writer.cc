@@ -891,15 +891,15 @@ Outcome RowWriter::lock(RowId row, RowLockMode mode, WaitPolicy policy, std::uin
     const ChainHead chain = parts_.versions.head(state_.id, row);
     const UndoRec* newest = chain.newest();
     const bool own = newest != nullptr && newest->owner == txn_.state() && txn_.state() != nullptr;
-    if (own) {  // written by this transaction: nobody else can lock it more than this
+    if (own) {
       if (found && view.tombstone(slot)) out->status = Status::kGone;
       // By a later command: this one goes on (ResumedStatement), and does not see what is newest.
       else if (newest->command > txn_.command()) out->status = Status::kSelfModified;
-      return out->ok() ? Step::kDone : Step::kReturn;
-    }
-    if (const Step step =
-            check_conflict(row, found, found && view.tombstone(slot), mode, accept_newer, out, after);
-        step != Step::kDone) {
+      if (!out->ok()) return Step::kReturn;
+      if (implied_mode(newest) >= mode) return Step::kDone;  // its change locks the row as much already
+    } else if (const Step step =
+                   check_conflict(row, found, found && view.tombstone(slot), mode, accept_newer, out, after);
+               step != Step::kDone) {
       return step;
     }
     if (parts_.locks->take_row(txn_.locker(), LockKey::row(state_.id, row), mode) == Status::kOk)
