@@ -27,7 +27,14 @@ enum class Status : std::uint8_t {
   kReadOnly,          // storage stopped writing after an I/O error
 };
 
-enum class ConflictState : std::uint8_t { kNone, kRunning, kOwnCommand, kOwnEarlier, kCommitted };
+enum class ConflictState : std::uint8_t {
+  kNone,
+  kRunning,
+  kOwnCommand,
+  kOwnEarlier,
+  kCommitted,
+  kUnseen  // REPEATABLE READ: committed after the snapshot
+};
 
 struct Outcome {
   Status status = Status::kOk;

@@ -401,6 +401,15 @@ TEST_F(TxnTest, UniqueKeys) {
   EXPECT_EQ(duplicate.row_state, ConflictState::kCommitted);
   EXPECT_EQ(duplicate.index, ids.by_id);
   b.abort();
+  // At REPEATABLE READ it tells what the snapshot does not show.
+  b.begin(Isolation::kRepeatableRead);
+  EXPECT_EQ(insert(*b.txn, 1, 11).row_state, ConflictState::kCommitted);
+  a.begin();
+  ASSERT_TRUE(insert(*a.txn, 2, 20).ok());
+  a.commit();
+  EXPECT_EQ(insert(*b.txn, 2, 21).status, Status::kDuplicate);
+  EXPECT_EQ(insert(*b.txn, 2, 21).row_state, ConflictState::kUnseen);
+  b.abort();
   // A key that its deleter has not committed: wait; after the commit it is free.
   a.begin();
   ASSERT_TRUE(table->remove(*a.txn, row, {}).ok());

@@ -357,6 +357,31 @@ def test_upserts_wait_and_update(context):
     both(context, body)
 
 
+def test_on_conflict_at_repeatable_read_skips_what_it_sees_only(context):
+    def body(s):
+        s.step("setup", "alter table iso add constraint iso_v unique (v)")
+        skip, change = "on conflict do nothing", "on conflict (id) do update set tag = 'mine'"
+        s.step("b", "insert into iso values (8, 80, 'h')")
+        for new in ("insert into iso values (9, 90, 'i')", "update iso set tag = 'new' where id = 8"):
+            for values, action, result in (("(1, 1, 'a')", skip, "INSERT 0 0"), ("(8, 1, 'a')", skip, None), ("(8, 1, 'a')", change, None),
+                                           ("(7, 90, 'a')", skip, None), ("(7, 90, 'a')", change, "23505"), ("(9, 90, 'a')", "", "23505")):
+                s.step("a", "begin isolation level repeatable read")
+                s.step("a", "select count(*) from iso")
+                s.step("b", new)
+                got = s.step("a", f"insert into iso values {values} {action}")
+                assert got == result or result is None or new.startswith("update"), (new, values, action, got)
+                s.step("a", "rollback")
+                s.step("b", "delete from iso where id = 9")
+        # In the same statement: its own rows are skipped.
+        s.step("a", "begin isolation level repeatable read")
+        assert s.step("a", "insert into iso values (11, 11), (11, 12) on conflict do nothing") == "INSERT 0 1"
+        assert s.step("a", "insert into iso values (11, 13) on conflict do nothing") == "INSERT 0 0"
+        s.step("b", "insert into iso values (12, 120)")
+        assert s.step("a", "insert into iso values (12, 13) on conflict do nothing") == "40001"
+        s.step("a", "rollback")
+    both(context, body)
+
+
 def _deadlock(context, first_a, first_b, second_a, second_b, setup=TABLE):
     """Exactly one of the two ends with 40P01, and at once; which one is the server's choice."""
     for port in (context.postgres.port, context.server.port):

@@ -320,6 +320,9 @@ WriteFlow LocalTable::insert(const exec::NewRows& rows, std::uint32_t row, bool 
       if (i->tree == outcome.index &&
           std::find(conflict_indexes.begin(), conflict_indexes.end(), i->oid) != conflict_indexes.end())
         named = true;
+    // What the snapshot does not show can neither be skipped nor updated.
+    if (named && outcome.row_state == txn::ConflictState::kUnseen)
+      access_.throw_outcome({txn::Status::kSerialization});
     if (named)
       return {outcome.row_state == txn::ConflictState::kOwnCommand ? WriteResult::kConflictRunningOwnCommand
                                                                    : WriteResult::kConflict,

@@ -412,14 +412,17 @@ RowWriter::Step RowWriter::judge_other(const IndexPart& part, ByteSpan key, RowI
     append_entry_key(format_, *part.layout, cells, s_.arena, present, &has_null);
     if (as_chars(present) != as_chars(key)) return Step::kDone;
   }
+  bool unseen = false;
   if (owner != nullptr && !mine) {
-    txn_.note_seen(owner->commit_ts.load(std::memory_order_acquire),
-                   owner->end_lsn.load(std::memory_order_acquire));
+    const std::uint64_t ts = owner->commit_ts.load(std::memory_order_acquire);
+    txn_.note_seen(ts, owner->end_lsn.load(std::memory_order_acquire));
+    unseen = ts > txn_.view().snapshot && txn_.isolation() != Isolation::kReadCommitted;
   }
   out->status = Status::kDuplicate;
   out->index = part.layout->id;
   out->row = other;
-  out->row_state = !mine                               ? ConflictState::kCommitted
+  out->row_state = unseen                              ? ConflictState::kUnseen
+                   : !mine                             ? ConflictState::kCommitted
                    : newest->command >= txn_.command() ? ConflictState::kOwnCommand
                                                        : ConflictState::kOwnEarlier;
   return Step::kReturn;
