@@ -1,5 +1,6 @@
 // Foreign keys: children look for their parent, changed parents look for children and act on them (query.md
 // §10.6).
+#include "rustbd/engine/access/key_equality.h"
 #include "rustbd/engine/access/local_table.h"
 #include "rustbd/engine/access/row_rules.h"
 
@@ -60,33 +61,9 @@ Task<bool> read_columns(Session::Parts& parts, LocalTable& table, RowId row,
   co_return true;
 }
 
-/// Converts a key value to the type of the other side's column where they differ (int4 against int8, numeric
-/// scales).
-types::Value convert_key(const types::Value& value, const types::TypeRef& to, Arena& memory) {
-  if (value.is_null || value.type.oid == to.oid) return value;
-  types::Value out = value;
-  out.type = to;
-  const auto integer = [&]() -> std::int64_t {
-    switch (value.type.phys) {
-      case types::Phys::kI16: return value.datum.i16;
-      case types::Phys::kI32: return value.datum.i32;
-      case types::Phys::kU32: return value.datum.u32;
-      default: return value.datum.i64;
-    }
-  };
-  switch (to.phys) {
-    case types::Phys::kI16: out.datum = types::Datum::of(static_cast<std::int16_t>(integer())); break;
-    case types::Phys::kI32: out.datum = types::Datum::of(static_cast<std::int32_t>(integer())); break;
-    case types::Phys::kI64: out.datum = types::Datum::of(integer()); break;
-    default: {
-      std::string text;
-      types::IoContext io;
-      io.arena = &memory;
-      types::output_text(value.datum, value.type, io, text);
-      out.datum = types::input_text(memory.copy(text), to, io);
-    }
-  }
-  return out;
+[[noreturn]] void throw_incomparable(const catalog::Constraint& constraint) {
+  throw error(sqlstate::kDatatypeMismatch, "foreign key constraint \"{}\" cannot be implemented",
+              constraint.name);
 }
 
 /// The index of `relation` whose leading parts are exactly these columns in some order; order[i] = position
@@ -121,8 +98,17 @@ Task<bool> StatementAccess::hold_parent(const catalog::Constraint& constraint,
   RUSTBD_ASSERT(index != nullptr, "a referenced key has its index");
   const auto* layout = table.table().layout().find_index(index->tree);
   std::vector<types::Value> ordered;
-  for (std::size_t i = 0; i < order.size(); ++i)
-    ordered.push_back(convert_key(key[order[i]], parent.column(index->columns[i].attribute).type, memory_));
+  auto io = parts_->session.io_context();
+  io.arena = &memory_;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const auto& given = key[order[i]];
+    const auto& type = parent.column(index->columns[i].attribute).type;
+    const auto equality = KeyEquality::of(type, given.type);
+    if (!equality) throw_incomparable(constraint);
+    const auto value = equality->to_referenced(given.datum, io);
+    if (!value) co_return false;  // no such value, so no such key
+    ordered.push_back({type, false, *value});
+  }
   Bytes encoded;
   table.encode_key(*layout, ordered, encoded);
   auto& txn = *parts_->transaction;
@@ -181,134 +167,231 @@ Task<> StatementAccess::check_child(const ChildCheck& check) {
                              key_text(*parts_, key), parent->name));
 }
 
+/// What one change of a referenced key does to the rows that refer to it.
+class StatementAccess::KeyAction {
+ public:
+  KeyAction(StatementAccess& access, const ParentChange& change,
+            std::shared_ptr<const catalog::Relation> parent, LocalTable& table);
+  Task<> run();
+
+ private:
+  using Write = std::function<exec::WriteFlow()>;
+  /// Whether the row of all the table's columns refers to the old key.
+  bool refers(const types::Chunk& chunk, std::uint32_t row);
+  bool open_scan();
+  Task<> act(RowId id, const types::Chunk& chunk, std::uint32_t row);
+  Task<exec::WriteResult> update(RowId id, const types::Chunk& image, std::uint32_t row);
+  Task<exec::WriteResult> settle(Write attempt);
+  types::Value new_value(std::size_t position);
+  types::Value cascaded(const types::Value& value, const catalog::Column& column);
+  types::Value default_of(const catalog::Column& column);
+  [[noreturn]] void throw_still_referenced();
+
+  StatementAccess& access_;
+  Session::Parts& parts_;
+  const ParentChange& change_;
+  const catalog::Constraint& constraint_;
+  std::shared_ptr<const catalog::Relation> parent_, child_;
+  LocalTable& table_;
+  const bool deleted_;
+  const char action_;
+  std::vector<KeyEquality> equality_;  // of each column of the key
+  std::vector<types::Datum> key_;      // the old one, as equality_ compares it
+  std::vector<storage::ColumnNumber> all_;
+  std::unique_ptr<txn::IndexScan> by_index_;
+  std::unique_ptr<txn::TableScan> by_scan_;
+  std::unique_ptr<RowRules> rules_;  // of rows that the action writes
+  Arena scratch_;                    // of comparisons
+  types::IoContext io_;
+};
+
+StatementAccess::KeyAction::KeyAction(StatementAccess& access, const ParentChange& change,
+                                      std::shared_ptr<const catalog::Relation> parent, LocalTable& table)
+    : access_(access),
+      parts_(*access.parts_),
+      change_(change),
+      constraint_(*change.constraint),
+      parent_(std::move(parent)),
+      child_(table.relation()),
+      table_(table),
+      deleted_(change.new_key.empty()),
+      action_(deleted_ ? constraint_.on_delete : constraint_.on_update),
+      io_(parts_.session.io_context()) {
+  io_.arena = &scratch_;
+  for (storage::ColumnNumber i = 0; i < child_->columns.size(); ++i) all_.push_back(i);
+}
+
+/// False: no value of the referencing columns equals the key.
+bool StatementAccess::KeyAction::open_scan() {
+  auto io = io_;
+  io.arena = &access_.memory_;
+  bool by_key = true;
+  for (std::size_t i = 0; i < change_.old_key.size(); ++i) {
+    const auto& old = change_.old_key[i];
+    const auto equality = KeyEquality::of(old.type, child_->column(constraint_.columns[i]).type);
+    if (!equality) throw_incomparable(constraint_);
+    const auto key = equality->referenced(old.datum, io);
+    if (!key) return false;
+    equality_.push_back(*equality);
+    key_.push_back(*key);
+    by_key = by_key && equality->finds_referencing();
+  }
+  std::vector<std::size_t> order;
+  const auto* index = by_key ? index_on(*child_, constraint_.columns, false, order) : nullptr;
+  if (index == nullptr) {
+    by_scan_ = std::make_unique<txn::TableScan>(table_.table(), access_.check_view_, all_);
+    return true;
+  }
+  std::vector<types::Value> ordered;
+  for (const auto o : order) {
+    const auto value = equality_[o].to_referencing(change_.old_key[o].datum, io);
+    if (!value) return false;
+    ordered.push_back({child_->column(constraint_.columns[o]).type, false, *value});
+  }
+  Bytes encoded;
+  table_.encode_key(*table_.table().layout().find_index(index->tree), ordered, encoded);
+  by_index_ = std::make_unique<txn::IndexScan>(table_.table(), index->tree, access_.check_view_,
+                                               txn::KeyRange::equal(std::move(encoded)),
+                                               txn::ScanDirection::kForward, all_);
+  return true;
+}
+
+bool StatementAccess::KeyAction::refers(const types::Chunk& chunk, std::uint32_t row) {
+  for (std::size_t i = 0; i < key_.size(); ++i) {
+    const auto& v = chunk[static_cast<std::size_t>(constraint_.columns[i] - 1)];
+    if (!v.is_valid(row)) return false;
+    const auto value = equality_[i].referencing(v.datum(row), io_);
+    if (!value || !equality_[i].same(*value, key_[i])) return false;
+  }
+  return true;
+}
+
+Task<> StatementAccess::KeyAction::run() {
+  if (!open_scan()) co_return;
+  types::ChunkBuffer buffer;
+  for (;;) {
+    const auto outcome = by_index_ ? by_index_->next(buffer) : by_scan_->next(buffer);
+    if (outcome.blocked()) {
+      co_await wait(parts_, outcome.token);
+      continue;
+    }
+    if (outcome.status == txn::Status::kEnd) co_return;
+    if (!outcome.ok()) access_.throw_outcome(outcome);
+    const auto& chunk = buffer.chunk();
+    scratch_.reset();
+    for (std::uint32_t n = 0; n < chunk.selection.count; ++n) {
+      const auto row = chunk.selection[n];
+      if (!refers(chunk, row)) continue;
+      if (action_ == 'a' || action_ == 'r') throw_still_referenced();
+      co_await act(RowId{chunk[child_->columns.size()].datum(row).u64}, chunk, row);
+    }
+  }
+}
+
+void StatementAccess::KeyAction::throw_still_referenced() {
+  throw error(sqlstate::kForeignKeyViolation,
+              "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+              parent_->name, constraint_.name, child_->name)
+      .with_detail(fmt::format("Key ({})=({}) is still referenced from table \"{}\".",
+                               column_names(*parent_, constraint_.referenced_columns),
+                               key_text(parts_, change_.old_key), child_->name))
+      .on_table(child_->schema_name, child_->name)
+      .on_constraint(constraint_.name);
+}
+
+Task<exec::WriteResult> StatementAccess::KeyAction::settle(Write attempt) {
+  for (;;) {
+    const auto flow = attempt();
+    if (flow.result != exec::WriteResult::kBlocked) co_return flow.result;
+    co_await wait(parts_, flow.token);
+  }
+}
+
+Task<> StatementAccess::KeyAction::act(RowId id, const types::Chunk& chunk, std::uint32_t row) {
+  const auto result = action_ == 'c' && deleted_ ? co_await settle([&] { return table_.remove(id); })
+                                                 : co_await update(id, chunk, row);
+  if (result == exec::WriteResult::kChanged)
+    throw error(sqlstate::kSerializationFailure,
+                "a referencing row changed while the foreign key acted on it");
+}
+
+/// CASCADE of an update, SET NULL, SET DEFAULT: new values for the referencing columns.
+Task<exec::WriteResult> StatementAccess::KeyAction::update(RowId id, const types::Chunk& image,
+                                                           std::uint32_t row) {
+  std::vector<types::Vector> values(image.columns, image.columns + child_->columns.size());
+  Arena constants;
+  std::vector<AttributeNumber> changed;
+  const auto& some = constraint_.on_delete_columns;
+  for (std::size_t i = 0; i < constraint_.columns.size(); ++i) {
+    const auto attribute = constraint_.columns[i];
+    if (action_ == 'n' && deleted_ && !some.empty() &&
+        std::find(some.begin(), some.end(), attribute) == some.end())
+      continue;
+    const auto value = new_value(i);
+    values[static_cast<std::size_t>(attribute - 1)] =
+        types::make_constant(value.datum, value.is_null, value.type.phys, constants);
+    changed.push_back(attribute);
+  }
+  const auto position = static_cast<std::uint16_t>(row);
+  types::Chunk written;
+  written.columns = values.data();
+  written.column_count = static_cast<std::uint32_t>(values.size());
+  written.rows = row + 1;
+  written.selection = {&position, 1};
+  if (rules_ == nullptr) rules_ = std::make_unique<RowRules>(parts_, child_);
+  rules_->generate(written, [&](std::uint32_t at, const types::Vector& generated) {
+    values[at] = generated;
+    changed.push_back(static_cast<AttributeNumber>(at + 1));
+  });
+  rules_->check(written);
+  const exec::NewRows rows{values, {}, {}};
+  co_return co_await settle([&] { return table_.update(id, changed, rows, row); });
+}
+
+types::Value StatementAccess::KeyAction::new_value(std::size_t position) {
+  const auto& column = child_->column(constraint_.columns[position]);
+  if (action_ == 'c') return cascaded(change_.new_key[position], column);
+  if (action_ == 'd' && !column.default_sql.empty()) return default_of(column);
+  return {column.type, true, {}};
+}
+
+/// As an assignment brings it into the column: it may not fit, or be another value.
+types::Value StatementAccess::KeyAction::cascaded(const types::Value& value, const catalog::Column& column) {
+  if (value.is_null) return {column.type, true, {}};
+  if (value.type == column.type) return value;
+  const auto path = parts_.search_path(*access_.catalog_);
+  auto input = bind_input(parts_, *access_.catalog_, path);
+  input.arena = std::make_shared<Arena>();
+  const auto bound = binder::coerce_for_assignment(expression::make_constant(value), column.type, input);
+  if (bound == nullptr)
+    throw error(sqlstate::kDatatypeMismatch, "column \"{}\" is of type {} but expression is of type {}",
+                column.name, types::format_type(column.type.oid), types::format_type(value.type.oid));
+  expression::RunContext run;
+  run.statement = input.statement;
+  return expression::evaluate_constant(*bound, run, access_.memory_);
+}
+
+types::Value StatementAccess::KeyAction::default_of(const catalog::Column& column) {
+  Arena ast;
+  const auto path = parts_.search_path(*access_.catalog_);
+  auto input = bind_input(parts_, *access_.catalog_, path);
+  input.arena = std::make_shared<Arena>();
+  const auto bound = binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr,
+                                                   input, &column.type, "DEFAULT expressions");
+  expression::RunContext run;
+  run.statement = input.statement;
+  return expression::evaluate_constant(*bound, run, access_.memory_);
+}
+
 Task<> StatementAccess::apply_parent_change(const ParentChange& change) {
   const auto& c = *change.constraint;
   const auto known = catalog_->relation(c.relation), parent = catalog_->relation(c.referenced_relation);
   if (known == nullptr || parent == nullptr) co_return;
-  const bool deleted = change.new_key.empty();
-  const char action = deleted ? c.on_delete : c.on_update;
   // NO ACTION asks at the end only: somebody else may have the key by now.
+  const char action = change.new_key.empty() ? c.on_delete : c.on_update;
   if (action == 'a' && co_await hold_parent(c, change.old_key)) co_return;
-  auto& table = local(known);
-  const auto child = table.relation();
-  auto& txn = *parts_->transaction;
-  const auto await_write = [&](std::function<exec::WriteFlow()> attempt) -> Task<> {
-    for (;;) {
-      const auto flow = attempt();
-      if (flow.result == exec::WriteResult::kBlocked) {
-        co_await wait(*parts_, flow.token);
-        continue;
-      }
-      if (flow.result == exec::WriteResult::kChanged) {
-        if (txn.isolation() != txn::Isolation::kReadCommitted)
-          throw error(sqlstate::kSerializationFailure, "could not serialize access due to concurrent update");
-        throw error(sqlstate::kSerializationFailure,
-                    "a referencing row changed while the foreign key acted on it");
-      }
-      co_return;
-    }
-  };
-  // Children that refer to the old key.
-  std::vector<types::Value> key;
-  for (std::size_t i = 0; i < change.old_key.size(); ++i)
-    key.push_back(convert_key(change.old_key[i], child->column(c.columns[i]).type, memory_));
-  std::vector<storage::ColumnNumber> all;
-  for (storage::ColumnNumber i = 0; i < child->columns.size(); ++i) all.push_back(i);
-  std::vector<std::size_t> order;
-  const auto* index = index_on(*child, c.columns, false, order);
-  std::unique_ptr<txn::IndexScan> by_index;
-  std::unique_ptr<txn::TableScan> by_scan;
-  if (index != nullptr) {
-    const auto* layout = table.table().layout().find_index(index->tree);
-    std::vector<types::Value> ordered;
-    for (auto o : order) ordered.push_back(key[o]);
-    Bytes encoded;
-    table.encode_key(*layout, ordered, encoded);
-    by_index = std::make_unique<txn::IndexScan>(table.table(), index->tree, check_view_,
-                                                txn::KeyRange::equal(std::move(encoded)),
-                                                txn::ScanDirection::kForward, all);
-  } else {
-    by_scan = std::make_unique<txn::TableScan>(table.table(), check_view_, all);
-  }
-  types::ChunkBuffer buffer;
-  std::unique_ptr<RowRules> rules;  // of rows that the action writes
-  for (;;) {
-    const auto outcome = by_index ? by_index->next(buffer) : by_scan->next(buffer);
-    if (outcome.blocked()) {
-      co_await wait(*parts_, outcome.token);
-      continue;
-    }
-    if (outcome.status == txn::Status::kEnd) break;
-    if (!outcome.ok()) throw_outcome(outcome);
-    auto& chunk = buffer.chunk();
-    for (std::uint32_t n = 0; n < chunk.selection.count; ++n) {
-      const auto row = chunk.selection[n];
-      bool match = true;
-      for (std::size_t i = 0; i < key.size() && match; ++i) {
-        const auto& v = chunk[static_cast<std::size_t>(c.columns[i] - 1)];
-        match = v.is_valid(row) && types::equal(v.datum(row), key[i].datum, key[i].type);
-      }
-      if (!match) continue;
-      const RowId id{chunk[child->columns.size()].datum(row).u64};
-      if (action == 'a' || action == 'r')
-        throw error(sqlstate::kForeignKeyViolation,
-                    "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
-                    parent->name, c.name, child->name)
-            .with_detail(fmt::format("Key ({})=({}) is still referenced from table \"{}\".",
-                                     column_names(*parent, c.referenced_columns),
-                                     key_text(*parts_, change.old_key), child->name))
-            .on_table(child->schema_name, child->name)
-            .on_constraint(c.name);
-      if (action == 'c' && deleted) {
-        co_await await_write([&] { return table.remove(id); });
-        continue;
-      }
-      // CASCADE of an update, SET NULL, SET DEFAULT: new values for the referencing columns.
-      std::vector<types::Vector> row_values(chunk.columns, chunk.columns + child->columns.size());
-      Arena constants;
-      std::vector<AttributeNumber> changed;
-      for (std::size_t i = 0; i < c.columns.size(); ++i) {
-        const auto attribute = c.columns[i];
-        if (action == 'n' && deleted && !c.on_delete_columns.empty() &&
-            std::find(c.on_delete_columns.begin(), c.on_delete_columns.end(), attribute) ==
-                c.on_delete_columns.end())
-          continue;
-        const auto& column = child->column(attribute);
-        types::Value value{column.type, true, {}};
-        if (action == 'c') {
-          value = convert_key(change.new_key[i], column.type, memory_);
-        } else if (action == 'd' && !column.default_sql.empty()) {
-          Arena ast;
-          const auto path = parts_->search_path(*catalog_);
-          auto input = bind_input(*parts_, *catalog_, path);
-          input.arena = std::make_shared<Arena>();
-          const auto bound =
-              binder::bind_table_expression(*sql::parse_expression(column.default_sql, ast), nullptr, input,
-                                            &column.type, "DEFAULT expressions");
-          expression::RunContext run;
-          run.statement = input.statement;
-          value = expression::evaluate_constant(*bound, run, memory_);
-        }
-        row_values[static_cast<std::size_t>(attribute - 1)] =
-            types::make_constant(value.datum, value.is_null, column.type.phys, constants);
-        changed.push_back(attribute);
-      }
-      const auto position = static_cast<std::uint16_t>(row);
-      types::Chunk written;
-      written.columns = row_values.data();
-      written.column_count = static_cast<std::uint32_t>(row_values.size());
-      written.rows = row + 1;
-      written.selection = {&position, 1};
-      if (rules == nullptr) rules = std::make_unique<RowRules>(*parts_, child);
-      rules->generate(written, [&](std::uint32_t at, const types::Vector& values) {
-        row_values[at] = values;
-        changed.push_back(static_cast<AttributeNumber>(at + 1));
-      });
-      rules->check(written);
-      exec::NewRows rows{row_values, {}, {}};
-      co_await await_write([&] { return table.update(id, changed, rows, row); });
-    }
-  }
+  KeyAction act{*this, change, parent, local(known)};
+  co_await act.run();
 }
 
 }  // namespace rustbd::engine

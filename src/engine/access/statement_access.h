@@ -71,6 +71,7 @@ class StatementAccess final : public exec::AccessFactory {
   Task<bool> hold_parent(const catalog::Constraint& constraint, std::span<const types::Value> key);
   Task<> check_child(const ChildCheck& check);
   Task<> apply_parent_change(const ParentChange& change);
+  class KeyAction;
   Session::Parts* parts_ = nullptr;
   std::shared_ptr<const catalog::CatalogSnapshot> catalog_;
   std::uint64_t catalog_version_ = 0;

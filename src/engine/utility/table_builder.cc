@@ -1,5 +1,6 @@
 #include "rustbd/engine/utility/table_builder.h"
 
+#include "rustbd/engine/access/key_equality.h"
 #include "rustbd/engine/access/local_table.h"
 #include "rustbd/sql/deparse.h"
 #include "rustbd/sql/keywords.h"
@@ -476,11 +477,7 @@ Task<> TableBuilder::apply_foreign_key(const sql::Constraint& c, const std::stri
   for (std::size_t i = 0; i < constraint->columns.size(); ++i) {
     const auto& a = relation_->column(constraint->columns[i]);
     const auto& b = parent->column(constraint->referenced_columns[i]);
-    const auto* ai = types::find_type(a.type.oid);
-    const auto* bi = types::find_type(b.type.oid);
-    const bool comparable = a.type.oid == b.type.oid || (ai != nullptr && bi != nullptr &&
-                                                         ai->category == bi->category && ai->category != 'A');
-    if (!comparable)
+    if (!KeyEquality::of(b.type, a.type))
       throw error(sqlstate::kDatatypeMismatch, "foreign key constraint \"{}\" cannot be implemented",
                   c.name.empty() ? default_name(*relation_, names, "fkey") : std::string{c.name})
           .with_detail(fmt::format("Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
