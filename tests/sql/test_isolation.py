@@ -599,6 +599,56 @@ def test_child_insert_against_parent_delete(context):
     both(context, body, *CHILD)
 
 
+CASCADE = (*TABLE, "create table iso_child (id int primary key, parent int references iso on delete cascade on update cascade, v int, "
+                   "twice int generated always as (parent * 2) stored)", "insert into iso_child values (1, 1, 0), (2, 2, 0), (3, 3, 0)")
+
+
+def test_a_cascade_meets_what_others_commit(context):
+    def body(s):
+        for action in ("delete from iso where id = 1", "update iso set id = 5 where id = 1"):
+            for change in ("insert into iso_child values (10, 1, 0)",  # a child that the statement's snapshot does not show
+                           "update iso_child set v = 5 where id = 1", "update iso_child set parent = 2 where id = 1",
+                           "update iso_child set parent = 1 where id = 2", "delete from iso_child where id = 1"):
+                s.step("b", "begin")
+                s.step("b", change)
+                s.blocks("a", action)
+                s.step("b", "commit")
+                assert s.join("a") in ("DELETE 1", "UPDATE 1")
+                s.step("a", "select * from iso")
+                s.step("a", "select * from iso_child")
+                s.step("a", "truncate iso_child, iso")
+                s.step("a", "insert into iso values (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c')")
+                s.step("a", "insert into iso_child values (1, 1, 0), (2, 2, 0), (3, 3, 0)")
+            s.step("setup", "create index on iso_child (parent)")
+    both(context, body, *CASCADE)
+
+
+def test_set_null_meets_what_others_commit(context):
+    def body(s):
+        s.step("setup", "alter table iso_child drop constraint iso_child_parent_fkey")
+        s.step("setup", "alter table iso_child add foreign key (parent) references iso on delete set null")
+        for row, change in enumerate(("update iso_child set v = 5 where id = 1", "update iso_child set parent = 3 where id = 2"), 1):
+            s.step("b", "begin")
+            s.step("b", change)
+            s.blocks("a", f"delete from iso where id = {row}")
+            s.step("b", "commit")
+            assert s.join("a") == "DELETE 1"
+            s.step("a", "select * from iso_child")
+    both(context, body, *CASCADE)
+
+
+def test_a_cascade_at_repeatable_read_fails(context):
+    def body(s):
+        for change in ("insert into iso_child values (10, 1, 0)", "update iso_child set v = v + 1 where id = 1"):
+            s.step("a", "begin isolation level repeatable read")
+            s.step("a", "select count(*) from iso_child")
+            s.step("b", change)
+            assert s.step("a", "delete from iso where id = 1") == "40001"
+            s.step("a", "rollback")
+            s.step("b", "delete from iso_child where id = 10")
+    both(context, body, *CASCADE)
+
+
 def test_key_share_at_repeatable_read_cares_for_the_key(context):
     def body(s):
         s.step("a", "begin isolation level repeatable read")

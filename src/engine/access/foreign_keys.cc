@@ -198,6 +198,7 @@ class StatementAccess::KeyAction {
   std::vector<KeyEquality> equality_;  // of each column of the key
   std::vector<types::Datum> key_;      // the old one, as equality_ compares it
   std::vector<storage::ColumnNumber> all_;
+  std::vector<plan::TargetColumn> targets_;  // the same
   std::unique_ptr<txn::IndexScan> by_index_;
   std::unique_ptr<txn::TableScan> by_scan_;
   std::unique_ptr<RowRules> rules_;  // of rows that the action writes
@@ -218,7 +219,10 @@ StatementAccess::KeyAction::KeyAction(StatementAccess& access, const ParentChang
       action_(deleted_ ? constraint_.on_delete : constraint_.on_update),
       io_(parts_.session.io_context()) {
   io_.arena = &scratch_;
-  for (storage::ColumnNumber i = 0; i < child_->columns.size(); ++i) all_.push_back(i);
+  for (storage::ColumnNumber i = 0; i < child_->columns.size(); ++i) {
+    all_.push_back(i);
+    targets_.push_back({static_cast<AttributeNumber>(i + 1), 0});
+  }
 }
 
 /// False: no value of the referencing columns equals the key.
@@ -308,11 +312,24 @@ Task<exec::WriteResult> StatementAccess::KeyAction::settle(Write attempt) {
 }
 
 Task<> StatementAccess::KeyAction::act(RowId id, const types::Chunk& chunk, std::uint32_t row) {
-  const auto result = action_ == 'c' && deleted_ ? co_await settle([&] { return table_.remove(id); })
-                                                 : co_await update(id, chunk, row);
-  if (result == exec::WriteResult::kChanged)
-    throw error(sqlstate::kSerializationFailure,
-                "a referencing row changed while the foreign key acted on it");
+  types::ChunkBuffer newest;
+  const types::Chunk* image = &chunk;
+  for (;;) {
+    const auto result = action_ == 'c' && deleted_ ? co_await settle([&] { return table_.remove(id); })
+                                                   : co_await update(id, *image, row);
+    if (result != exec::WriteResult::kChanged) co_return;
+    // READ COMMITTED: somebody committed a newer version. If that one refers to the key still, it is acted
+    // on.
+    for (;;) {
+      const auto flow = table_.fetch_newest(id, targets_, true, newest);
+      if (flow.state == exec::State::kFinished) co_return;
+      if (flow.state != exec::State::kBlocked) break;
+      co_await wait(parts_, flow.token);
+    }
+    image = &newest.chunk();
+    row = image->selection[0];
+    if (!refers(*image, row)) co_return;
+  }
 }
 
 /// CASCADE of an update, SET NULL, SET DEFAULT: new values for the referencing columns.
