@@ -287,6 +287,7 @@ Task<> StatementAccess::KeyAction::run() {
       const auto row = chunk.selection[n];
       if (!refers(chunk, row)) continue;
       if (action_ == 'a' || action_ == 'r') throw_still_referenced();
+      access_.acted_ = true;
       co_await act(RowId{chunk[child_->columns.size()].datum(row).u64}, chunk, row);
     }
   }

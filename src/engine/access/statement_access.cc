@@ -62,7 +62,15 @@ Task<> StatementAccess::finish() {
     check_view_ = parts_->transaction->fresh_view();
     auto parents = std::move(parent_changes_);
     parent_changes_.clear();
-    for (const auto& p : parents) co_await apply_parent_change(p);
+    acted_ = false;
+    for (const auto& p : parents) {
+      // A row may refer to several of the keys: each action sees what the one before has made of it.
+      if (std::exchange(acted_, false)) {
+        parts_->transaction->next_command();
+        check_view_ = parts_->transaction->fresh_view();
+      }
+      co_await apply_parent_change(p);
+    }
     if (!parents.empty()) continue;
     auto children = std::move(child_checks_);
     child_checks_.clear();

@@ -80,6 +80,7 @@ class StatementAccess final : public exec::AccessFactory {
   SmallVector<std::pair<Oid, std::unique_ptr<RelationAccess>>, 4> tables_;  // few: searched in order
   std::vector<ChildCheck> child_checks_;
   std::vector<ParentChange> parent_changes_;
+  bool acted_ = false;  // a foreign key's action has written since the present command began
   Arena memory_{512};
   struct Finishing;
   std::shared_ptr<Finishing> finishing_;
