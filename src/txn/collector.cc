@@ -176,10 +176,15 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (!status && tree->dropped.load(std::memory_order_acquire)) return true;
   if (!status && status.outcome != storage::Outcome::kDamaged) return false;  // no frame, say
   if (!status) owe_row(TableId{record.table}, {row, {}}, status.page);
-  for (const auto& e : emptied)
+  // Blocking, and with what others had to leave open there, so that a tree larger than the pool shrinks, too.
+  for (const auto& e : emptied) {
     static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
-  if (leaf_empty)
+    static_cast<void>(storage::run_blocking([&] { return e.tree->settle(); }));
+  }
+  if (leaf_empty) {
     static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
+    static_cast<void>(storage::run_blocking([&] { return tree->tree->settle(); }));
+  }
   if (!chains.empty()) {
     std::lock_guard lock(queue_mutex);
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());

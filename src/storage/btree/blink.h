@@ -1,7 +1,8 @@
 // Blink: what table trees and index trees have in common, over the page operations of each (Ops): descent,
 // walking right, splits, separators, removal of empty leaves, freeing. B-link tree of Lehman and Yao (TODS
 // 1981), page removal as in Lanin and Shasha (FJCC 1986): the neighbour takes the range over, the dead page
-// keeps its link.
+// keeps its link. All of it is one action, so no checkpoint has a dead leaf in a tree; those that older
+// versions left there go together with a leaf beside them.
 //
 // Latches: optimistic on the way down, exclusive on the page to change; left before right; never one of a
 // higher level while one of a lower level is held. Every public function holds an Epochs::Pin, so no page id
@@ -74,8 +75,8 @@ class Blink {
   /// try_fix of any kind, busy ones retried for a while. The caller may hold latches that are to be taken
   /// before.
   template <class Guard>
-  Status fix(PageId id, Guard* guard) {
-    for (std::uint32_t round = 0; round < kSpins; ++round) {
+  Status fix(PageId id, Guard* guard, std::uint32_t rounds = kSpins) {
+    for (std::uint32_t round = 0; round < rounds; ++round) {
       Fix<Guard> fix;
       if constexpr (std::is_same_v<Guard, OptimisticGuard>) fix = buffer_.try_fix_optimistic(id);
       else if constexpr (std::is_same_v<Guard, SharedGuard>) fix = buffer_.try_fix_shared(id);
@@ -153,7 +154,7 @@ class Blink {
   /// need), `cut(left bytes, key, right bytes, right id)` does it. Enters the gate.
   template <class Plan, class Cut>
   Status split(Key key, Plan&& plan, Cut&& cut) {
-    (void)settle();  // what is left over; this split does not depend on it
+    settle_some();  // of what is left over; this split does not depend on it
     Action action(buffer_.gate());
     const auto pin = buffer_.epochs().pin();
     ExclusiveGuard page;
@@ -172,52 +173,21 @@ class Blink {
     return Status::ok();
   }
 
-  /// Takes the leaf that covers the key out of the tree if it is empty and may go. Enters the gate.
+  /// Takes the leaf that covers the key out of the tree if it is empty and may go: one action for the range,
+  /// the links, the separator and the page id. Enters the gate.
   Status remove_empty(Key key) {
     Action action(buffer_.gate());
     const auto pin = buffer_.epochs().pin();
-    Pending item{Pending::kParent, 1, {}, {}, {}};
-    bool may_go = false;
-    if (Status s = inspect_parent(key, &item, &may_go); !s || !may_go) return s;
-    ExclusiveGuard page, right;
-    if (Status s = fix_page(key, Side::kAt, 0, &page); !s) return s;
-    if (page.page_id() != item.page || !Ops::leaf_empty(page.data()) || page.has_versions())
-      return Status::ok();
-    item.target = PageId{page.header().right_sibling};
-    if (item.target.is_none()) return Status::ok();
-    if (Status s = fix(item.target, &right); !s) return s;
-    if ((right.header().flags & kPageDead) != 0 || !Ops::absorb_fits(page.data(), right.data()))
-      return Status::ok();
-    for (ExclusiveGuard* guard : {&page, &right})
-      if (DirtyResult dirty = guard->mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
-    Ops::absorb(page.mutable_bytes(), right.mutable_bytes());
-    page.mutable_header().flags |= kPageDead;
-    right.release();
-    page.release();
-    finish_or_keep(std::move(item));
-    return Status::ok();
+    return remove_now(key);
   }
+  /// For one who cannot wait just now: settle() does it. The key is one of an empty leaf.
+  void remove_empty_later(OwnedKey key) { keep({Pending::kEmpty, 0, std::move(key), PageId{}}); }
 
-  /// One action for each thing that was left open. kOk: nothing is left that can be done now. Enters the
-  /// gate.
+  /// One action for each thing that was left open. kOk: nothing is left that can be done now. kMiss: await
+  /// and call again, it goes on with the same. Enters the gate.
   Status settle() {
-    if (unsettled() == 0) return Status::ok();
-    for (std::size_t n = unsettled(); n > 0; --n) {
-      Action action(buffer_.gate());
-      const auto pin =
-          buffer_.epochs().pin();  // before the item is taken: its pages are not reused meanwhile
-      Pending item;
-      {
-        std::lock_guard lock(mutex_);
-        if (pending_.empty()) break;
-        item = std::move(pending_.front());
-        pending_.pop_front();
-      }
-      Status s = item.stage == Pending::kSeparator ? post(item.level, item.key, item.page) : finish(item);
-      if (s) continue;
-      keep(std::move(item));
-      if (s.outcome == Outcome::kMiss) return s;
-    }
+    for (std::size_t n = unsettled(); n > 0; --n)
+      if (Status s = settle_one(false); s.outcome == Outcome::kMiss) return s;
     return Status::ok();
   }
   [[nodiscard]] std::size_t unsettled() const {
@@ -239,21 +209,31 @@ class Blink {
 
  private:
   static constexpr std::uint32_t kSpins = 4096;
+  static constexpr std::uint32_t kLeafSpins = 64;  // with a parent latched, which others want
   static constexpr std::size_t kPendingMax = 1024;
+  static constexpr std::size_t kSettledAtOnce = 4;  // by a statement on its way
+  static constexpr unsigned kMends = 16;            // of a parent, before a leaf goes
 
   struct PageFacts {
     std::uint8_t kind;
     std::uint16_t level;
     std::uint32_t owner;
   };
-  /// Something left open: a separator that the parent lacks, or the rest of the removal of a dead leaf.
+  /// Something left open: a separator that the parent lacks, or an empty leaf that is to go.
   struct Pending {
-    enum Stage : std::uint8_t { kSeparator, kParent, kLeft, kFree } stage = kSeparator;
+    enum Stage : std::uint8_t { kSeparator, kEmpty } stage = kSeparator;
     std::uint16_t level = 1;  // kSeparator: of the parent
-    OwnedKey key{};           // the separator; of a dead leaf its lower fence
-    PageId page;              // the child; the dead leaf
-    PageId target;            // of a dead leaf: the leaf that took its range
+    OwnedKey key{};           // the separator; one of the leaf's
+    PageId page;              // kSeparator: the child
+    bool operator==(const Pending&) const = default;
   };
+  /// A leaf that may go.
+  struct Removal {
+    PageId page;
+    OwnedKey lower{};  // its separator
+    PageId before;     // a living leaf to its left, near it; none: it is the leftmost
+  };
+  enum class Next : std::uint8_t { kStop /* the leaf stays */, kGo, kAgain /* a parent was mended */ };
 
   static PageFacts facts_of(const std::byte* page) {
     return {read_once<std::uint8_t>(page + offsetof(PageHeader, kind)),
@@ -346,24 +326,44 @@ class Blink {
     for (const Pending& item : pending_)
       if (item.stage == Pending::kSeparator && item.page == next) return;
     if (pending_.size() < kPendingMax / 2) {
-      pending_.push_back({Pending::kSeparator,
-                          static_cast<std::uint16_t>(level + 1),
-                          Ops::upper_key(page.data()),
-                          next,
-                          {}});
+      pending_.push_back(
+          {Pending::kSeparator, static_cast<std::uint16_t>(level + 1), Ops::upper_key(page.data()), next});
     }
   }
 
   void keep(Pending item) {
     std::lock_guard lock(mutex_);
     if (pending_.size() < kPendingMax)
-      pending_.push_back(std::move(item));  // else: a longer walk, or a page that stays
+      pending_.push_back(std::move(item));  // else: a longer walk, or an empty leaf that stays
   }
   void post_or_keep(std::uint16_t level, const OwnedKey& key, PageId child) {
-    if (!post(level, key, child)) keep({Pending::kSeparator, level, key, child, {}});
+    if (!post(level, key, child)) keep({Pending::kSeparator, level, key, child});
   }
-  void finish_or_keep(Pending item) {
-    if (!finish(item)) keep(std::move(item));
+
+  /// Does the first thing. What did not succeed comes last then, what missed only if `rotate`. It stands in
+  /// the list meanwhile, so that whoever frees its page finds it there. Nobody waits for a damaged page.
+  Status settle_one(bool rotate) {
+    Action action(buffer_.gate());
+    const auto pin = buffer_.epochs().pin();  // before the look: its page is not reused meanwhile
+    Pending item;
+    {
+      std::lock_guard lock(mutex_);
+      if (pending_.empty()) return Status::ok();
+      item = pending_.front();
+    }
+    Status s = item.stage == Pending::kSeparator ? post(item.level, item.key, item.page)
+                                                 : remove_now(Ops::view(item.key));
+    const bool done = s || s.outcome == Outcome::kDamaged;
+    if (s.outcome == Outcome::kMiss && !rotate) return s;
+    std::lock_guard lock(mutex_);
+    const auto at = std::find(pending_.begin(), pending_.end(), item);
+    if (at == pending_.end()) return s;
+    pending_.erase(at);
+    if (!done) pending_.push_back(std::move(item));
+    return s;
+  }
+  void settle_some() {
+    for (std::size_t n = std::min(unsettled(), kSettledAtOnce); n > 0; --n) (void)settle_one(true);
   }
 
   Status begin_split(ExclusiveGuard& page, Allocated* right, PageKind kind) {
@@ -447,88 +447,252 @@ class Blink {
     return Status::restart();
   }
 
-  /// Whether the leaf that covers the key has a parent entry that is not the parent's last; its fence and
-  /// page id.
-  Status inspect_parent(Key key, Pending* item, bool* may_go) {
-    SharedGuard parent;
-    if (Status s = fix_page(key, Side::kAt, 1, &parent); !s) return s;
-    if (!parent.held()) return Status::ok();
-    const std::uint32_t place = Ops::child_place(parent.data(), key);
-    *may_go = place + 1 < Ops::child_count(parent.data());
-    item->page = Ops::child(parent.data(), place);
-    item->key = Ops::separator(parent.data(), place);
+  [[nodiscard]] static bool is_dead(const PageGuard& leaf) { return (leaf.header().flags & kPageDead) != 0; }
+  [[nodiscard]] bool may_go(const PageGuard& leaf) const {
+    return leaf.page_id() != root_ && Ops::leaf_empty(leaf.data()) && !leaf.has_versions() &&
+           leaf.header().right_sibling != 0;
+  }
+
+  /// In the gate, no latch held.
+  Status remove_now(Key key) {
+    for (unsigned round = 0; round < kMends; ++round) {
+      Removal removal;
+      Next next = Next::kStop;
+      if (Status s = plan_removal(key, &removal, &next); !s) return s;
+      if (next == Next::kStop) return Status::ok();
+      if (next == Next::kGo) return take_out(removal);
+    }
     return Status::ok();
   }
 
-  /// The rest of the removal of a dead leaf: separator, left link, page id. In the gate, no latch held.
-  Status finish(Pending& item) {
-    if (item.stage == Pending::kParent) {
-      bool stays = false;
-      if (Status s = leave_parent(item, &stays); !s) return s;
-      if (stays) return Status::ok();
-      item.stage = Pending::kLeft;
-    }
-    if (item.stage == Pending::kLeft) {
-      if (Status s = leave_left(item); !s) return s;
-      item.stage = Pending::kFree;
-    }
-    ExclusiveGuard page;
-    if (Status s = fix(item.page, &page); !s) return s;
+  /// Whether the leaf that covers the key may go, and where it stands. What its parent lacks, and dead leaves
+  /// that an older version left beside it, are put right first. The last child of a parent stays.
+  Status plan_removal(Key key, Removal* removal, Next* next) {
+    OwnedKey upper{};
+    PageId right;
     {
-      std::lock_guard lock(mutex_);
-      std::erase_if(pending_,
-                    [&](const Pending& p) { return p.stage == Pending::kSeparator && p.page == item.page; });
+      SharedGuard leaf;
+      if (Status s = fix_page(key, Side::kAt, 0, &leaf); !s) return s;
+      if (!may_go(leaf)) return Status::ok();
+      removal->page = leaf.page_id();
+      upper = Ops::upper_key(leaf.data());
+      right = PageId{leaf.header().right_sibling};
     }
-    buffer_.free(std::move(page));
-    return Status::ok();
-  }
-
-  Status leave_parent(Pending& item, bool* stays) {
-    ExclusiveGuard parent;
-    if (Status s = fix_page(Ops::view(item.key), Side::kAt, 1, &parent); !s) return s;
-    const std::uint32_t place = Ops::child_place(parent.data(), Ops::view(item.key));
-    if (Ops::child(parent.data(), place) != item.page) return Status::ok();
-    if (place + 1 ==
-        Ops::child_count(parent.data())) {  // the parent was split meanwhile: the last child stays
-      *stays = true;
+    SharedGuard parent;
+    if (Status s = fix_page(key, Side::kAt, 1, &parent); !s || !parent.held()) return s;
+    const std::uint32_t place = Ops::child_place(parent.data(), key);
+    const std::uint32_t count = Ops::child_count(parent.data());
+    const std::uint32_t first = place > 0 ? place - 1 : 0, last = std::min(place + 1, count - 1);
+    for (std::uint32_t i = first; i <= last; ++i) {
+      bool alive = false;
+      if (Status s = is_alive(Ops::child(parent.data(), i), 0, &alive); !s) return s;
+      if (alive) continue;
+      const OwnedKey dead = Ops::separator(parent.data(), i);
+      parent.release();
+      *next = Next::kAgain;
+      return drop_dead_child(Ops::view(dead));
+    }
+    const PageId child = Ops::child(parent.data(), place);
+    if (child != removal->page) {
+      if (last > place && Ops::child(parent.data(), last) == removal->page) return Status::ok();
+      parent.release();
+      *next = Next::kAgain;
+      return post_missing(key, child);
+    }
+    if (last == place) {
+      PageId in_parent;
+      if (Ops::route(parent.data(), Ops::view(upper), Side::kAt, &in_parent) != Route::kChild)
+        return Status::ok();
+      parent.release();
+      *next = Next::kAgain;
+      if (Status s = heir_of(&right); !s) return s;
+      return post(1, upper, right);
+    }
+    *next = Next::kGo;
+    removal->lower = Ops::separator(parent.data(), place);
+    if (Ops::is_lowest(Ops::view(removal->lower))) return Status::ok();
+    if (place > 0) {
+      removal->before = Ops::child(parent.data(), place - 1);
       return Status::ok();
     }
-    while (true) {  // the neighbour may have died, too
-      bool alive = false;
-      if (Status s = is_alive(item.target, 0, &alive); !s) return s;
-      if (alive) break;
-      OptimisticGuard dead;
-      if (Status s = fix(item.target, &dead); !s) return s;
-      const PageId next{read_once<std::uint64_t>(dead.data() + offsetof(PageHeader, right_sibling))};
-      if (!dead.check() || next.is_none()) return Status::restart();
-      item.target = next;
-    }
-    if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
-    Ops::set_child(parent.mutable_bytes(), place, item.target);
-    if (Ops::child(parent.data(), place + 1) == item.target)
-      Ops::remove_child(parent.mutable_bytes(), place + 1);
+    parent.release();
+    if (Status s = living_before(removal->lower, &removal->before); !s) return s;
+    if (removal->before.is_none()) *next = Next::kStop;
     return Status::ok();
   }
 
-  Status leave_left(const Pending& item) {
-    PageId link;
-    {
-      OptimisticGuard dead;
-      if (Status s = fix(item.page, &dead); !s) return s;
-      link = PageId{read_once<std::uint64_t>(dead.data() + offsetof(PageHeader, right_sibling))};
-      if (!dead.check()) return Status::restart();
+  /// Enters the separators that the parents lack from the leaf on, as far as the one that covers the key.
+  Status post_missing(Key key, PageId from) {
+    OwnedKey lower{};
+    for (PageId at = from; !at.is_none();) {
+      PageId next;
+      Route route;
+      bool dead;
+      OwnedKey upper{};
+      {
+        SharedGuard leaf;
+        if (Status s = fix(at, &leaf); !s) return s;
+        if (const PageFacts facts = facts_of(leaf.data()); !sound(facts) || facts.level != 0)
+          return Status::damaged(at, owner_);
+        route = Ops::route(leaf.data(), key, Side::kAt, &next);
+        dead = is_dead(leaf);
+        if (!dead) upper = Ops::upper_key(leaf.data());
+      }
+      if (!dead && !Ops::is_lowest(Ops::view(lower)))
+        if (Status s = post(1, lower, at); !s) return s;
+      if (route != Route::kRight) return Status::ok();
+      if (!dead) lower = std::move(upper);
+      at = next;
     }
-    if (Ops::is_lowest(Ops::view(item.key))) return Status::ok();
-    ExclusiveGuard left;
-    if (Status s = fix_page(Ops::view(item.key), Side::kBefore, 0, &left); !s) return s;
-    if (left.header().right_sibling != item.page.raw()) {
-      // Another dead leaf stands between, or the left one has it already. Only the latter is certain by its
-      // link.
-      return left.header().right_sibling == link.raw() ? Status::ok() : Status::restart();
-    }
-    if (DirtyResult dirty = left.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
-    left.mutable_header().right_sibling = link.raw();
     return Status::ok();
+  }
+
+  /// From a leaf that may be dead to the living one that took its range.
+  Status heir_of(PageId* leaf) {
+    for (bool alive = false;;) {
+      if (Status s = is_alive(*leaf, 0, &alive); !s || alive) return s;
+      OptimisticGuard dead;
+      if (Status s = fix(*leaf, &dead); !s) return s;
+      const PageId next{read_once<std::uint64_t>(dead.data() + offsetof(PageHeader, right_sibling))};
+      if (!dead.check()) return Status::restart();
+      if (next.is_none()) return Status::damaged(*leaf, owner_);
+      *leaf = next;
+    }
+  }
+
+  /// Parents lead to the living leaf instead of the dead one that covers the key there. If that is the last
+  /// child of its parent it stays.
+  Status drop_dead_child(Key key) {
+    ExclusiveGuard parent;
+    if (Status s = fix_page(key, Side::kAt, 1, &parent); !s || !parent.held()) return s;
+    std::uint32_t place = Ops::child_place(parent.data(), key);
+    for (; place + 1 < Ops::child_count(parent.data()); ++place) {  // the neighbour may be dead, too
+      bool alive = false;
+      if (Status s = is_alive(Ops::child(parent.data(), place + 1), 0, &alive); !s) return s;
+      if (alive) break;
+    }
+    if (place + 1 == Ops::child_count(parent.data())) return Status::ok();
+    PageId heir = Ops::child(parent.data(), place);
+    if (Status s = heir_of(&heir); !s) return s;
+    if (heir == Ops::child(parent.data(), place)) return Status::ok();
+    if (DirtyResult dirty = parent.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    lead_to(parent, place, heir);
+    return Status::ok();
+  }
+
+  static void lead_to(ExclusiveGuard& parent, std::uint32_t place, PageId heir) {
+    Ops::set_child(parent.mutable_bytes(), place, heir);
+    if (Ops::child(parent.data(), place + 1) == heir) Ops::remove_child(parent.mutable_bytes(), place + 1);
+  }
+
+  /// A living leaf before the key, near it; none: the parents know none.
+  Status living_before(OwnedKey key, PageId* before) {
+    while (!Ops::is_lowest(Ops::view(key))) {
+      SharedGuard parent;
+      if (Status s = fix_page(Ops::view(key), Side::kBefore, 1, &parent); !s) return s;
+      PageId child;
+      if (!parent.held() || Ops::route(parent.data(), Ops::view(key), Side::kBefore, &child) != Route::kChild)
+        return Status::restart();
+      bool alive = false;
+      if (Status s = is_alive(child, 0, &alive); !s) return s;
+      if (alive) {
+        *before = child;
+        return Status::ok();
+      }
+      std::uint32_t place = Ops::child_count(parent.data()) - 1;
+      while (place > 0 && Ops::child(parent.data(), place) != child) --place;
+      key = Ops::separator(parent.data(), place);
+    }
+    return Status::ok();
+  }
+
+  /// Latches the leaf that comes before the page, and the dead ones between the two.
+  Status latch_before(const Removal& removal, ExclusiveGuard* left, std::vector<ExclusiveGuard>* dead) {
+    PageId at = removal.before;
+    while (at != removal.page) {
+      if (at.is_none()) return Status::restart();
+      ExclusiveGuard leaf;
+      if (Status s = fix(at, &leaf, kLeafSpins); !s) return s;
+      if (const PageFacts facts = facts_of(leaf.data()); !sound(facts) || facts.level != 0)
+        return Status::damaged(at, owner_);
+      at = PageId{leaf.header().right_sibling};
+      if (!is_dead(leaf)) {
+        dead->clear();
+        *left = std::move(leaf);
+      } else if (left->held()) {
+        dead->push_back(std::move(leaf));
+      } else {
+        return Status::restart();
+      }
+    }
+    return left->held() ? Status::ok() : Status::restart();
+  }
+  /// Latches the living leaf at or after `at`, and the dead ones before that.
+  Status latch_after(PageId at, ExclusiveGuard* right, std::vector<ExclusiveGuard>* dead) {
+    while (true) {
+      if (Status s = fix(at, right, kLeafSpins); !s) return s;
+      if (const PageFacts facts = facts_of(right->data()); !sound(facts) || facts.level != 0)
+        return Status::damaged(at, owner_);
+      if (!is_dead(*right)) return Status::ok();
+      at = PageId{right->header().right_sibling};
+      if (at.is_none()) return Status::damaged(right->page_id(), owner_);
+      dead->push_back(std::move(*right));
+    }
+  }
+
+  /// The removal itself: the right neighbour takes the range, the parent and the left one lead there. With
+  /// the page go the dead leaves beside it that no parent leads to: those between living children of one.
+  Status take_out(const Removal& removal) {
+    ExclusiveGuard parent, left, page, right;
+    std::vector<ExclusiveGuard> dead_left, dead_right;
+    if (Status s = fix_page(Ops::view(removal.lower), Side::kAt, 1, &parent); !s) return s;
+    if (!parent.held()) return Status::restart();
+    const std::uint32_t place = Ops::child_place(parent.data(), Ops::view(removal.lower));
+    if (Ops::child(parent.data(), place) != removal.page || place + 1 == Ops::child_count(parent.data()) ||
+        !Ops::is_separator(parent.data(), place, Ops::view(removal.lower)))
+      return Status::restart();
+    if (!removal.before.is_none())
+      if (Status s = latch_before(removal, &left, &dead_left); !s) return s;
+    if (Status s = fix(removal.page, &page, kLeafSpins); !s) return s;
+    if (!may_go(page)) return Status::ok();
+    if (Status s = latch_after(PageId{page.header().right_sibling}, &right, &dead_right); !s) return s;
+    if (!Ops::absorb_fits(page.data(), right.data())) return Status::ok();
+    for (std::uint32_t i = place > 0 ? place - 1 : 0; i <= place + 1; ++i) {
+      const PageId child = Ops::child(parent.data(), i);
+      bool alive = i == place || child == right.page_id() || (left.held() && child == left.page_id());
+      if (!alive)
+        if (Status s = is_alive(child, 0, &alive); !s) return s;
+      if (!alive) return Status::restart();
+    }
+    // The last child of the parent to the left may be a dead leaf: it keeps its place in the chain.
+    const bool left_stay = place == 0;
+    ExclusiveGuard& before = left_stay && !dead_left.empty() ? dead_left.back() : left;
+    for (ExclusiveGuard* guard : {&parent, &before, &page, &right})
+      if (guard->held())
+        if (DirtyResult dirty = guard->mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
+    Ops::absorb(page.mutable_bytes(), right.mutable_bytes());
+    page.mutable_header().flags |= kPageDead;
+    page.mutable_header().right_sibling = right.page_id().raw();
+    if (before.held()) before.mutable_header().right_sibling = right.page_id().raw();
+    lead_to(parent, place, right.page_id());
+    right.release();
+    left.release();
+    parent.release();
+    if (!left_stay)
+      for (ExclusiveGuard& dead : dead_left) give_up(std::move(dead));
+    for (ExclusiveGuard& dead : dead_right) give_up(std::move(dead));
+    give_up(std::move(page));
+    return Status::ok();
+  }
+
+  void give_up(ExclusiveGuard&& page) {
+    {
+      std::lock_guard lock(mutex_);
+      std::erase_if(pending_, [&](const Pending& p) {
+        return p.stage == Pending::kSeparator && p.page == page.page_id();
+      });
+    }
+    buffer_.free(std::move(page));
   }
 
   /// Frees the leftmost page that has no children; the root at the end. A page that cannot be read goes

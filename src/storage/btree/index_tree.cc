@@ -174,7 +174,7 @@ Status IndexTree::remove(ByteSpan key, RowId rowid, bool* found) {
     if (found != nullptr) *found = remove.found();
     empty = remove.apply();
   }
-  if (empty) (void)remove_empty_leaf(key, rowid);  // if not now, the leaf stays for later entries
+  if (empty && !remove_empty_leaf(key, rowid)) tree_->remove_empty_later(entry_of(key, rowid.raw()));
   return Status::ok();
 }
 

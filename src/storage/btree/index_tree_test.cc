@@ -195,6 +195,29 @@ TEST(IndexTree, AgreesWithSortedSet) {
   }
 }
 
+TEST(IndexTree, EmptiedTreeLargerThanThePoolShrinks) {
+  IndexModel t(5, KeyStyle::kNumbers, 24);
+  std::uint64_t pages = 0;
+  for (std::uint64_t cycle = 0; cycle < 3; ++cycle) {
+    for (std::uint64_t i = 0; i < 4000; ++i) {
+      const std::uint64_t raw = __builtin_bswap64(cycle * 4000 + i);
+      t.insert({std::string(reinterpret_cast<const char*>(&raw), 8) + std::string(600, 'x'), i + 1});
+    }
+    ASSERT_GT(t.tree().check().leaf_pages, 100u);
+    std::vector<Entry> order(t.model.begin(), t.model.end());
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[t.random().below(i)]);
+    for (const Entry& entry : order) t.remove(entry);
+    t.check();
+    const TreeReport report = t.tree().check();
+    EXPECT_EQ(report.dead_pages, 0u);
+    EXPECT_LE(report.leaf_pages, report.inner_pages + 1);
+    EXPECT_EQ(t.tree().unsettled(), 0u);
+    while (t.storage().buffer().reclaim_freed(1000) > 0) {}
+    if (cycle == 0) pages = t.storage().buffer().next_page_id();
+  }
+  EXPECT_LE(t.storage().buffer().next_page_id(), pages + 20);
+}
+
 TEST(IndexTree, SortedBuildFillsPages) {
   IndexModel t(1, KeyStyle::kNumbers, 256);
   IndexBuilder builder(t.tree());

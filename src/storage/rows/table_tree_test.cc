@@ -182,6 +182,27 @@ TEST(TableTree, EmptiedTreeShrinksAndFreesItsPages) {
   for (const PageId page : report.pages) EXPECT_EQ(t.buffer().fix_shared(page).status, FixStatus::kDamaged);
 }
 
+TEST(TableTree, EmptiedTreeLargerThanThePoolShrinks) {
+  TableTreeModel t(6, 1500, 24);
+  std::uint64_t pages = 0;
+  for (std::uint64_t cycle = 0; cycle < 3; ++cycle) {
+    std::vector<std::uint64_t> order;
+    for (std::uint64_t i = 1; i <= 3000; ++i) order.push_back(cycle * 3000 + i);
+    for (const std::uint64_t rowid : order) t.insert(rowid);
+    ASSERT_GT(t.tree().check(t.format()).leaf_pages, 60u);
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[t.random().below(i)]);
+    for (const std::uint64_t rowid : order) t.remove(rowid);
+    t.check();
+    const TreeReport report = t.tree().check(t.format());
+    EXPECT_EQ(report.dead_pages, 0u);
+    EXPECT_LE(report.leaf_pages, 2u);
+    EXPECT_EQ(t.tree().unsettled(), 0u);
+    while (t.buffer().reclaim_freed(1000) > 0) {}
+    if (cycle == 0) pages = t.buffer().next_page_id();
+  }
+  EXPECT_LE(t.buffer().next_page_id(), pages + 20);
+}
+
 TEST(TableTree, WholeTreeIsFreed) {
   TableTreeModel t(4, 600, 256);
   for (std::uint64_t i = 0; i < 3000; ++i) {
