@@ -25,7 +25,7 @@ struct PageSummary {
 
 /// `summarize(page bytes) -> PageSummary`; `Ops` as for Blink. Goes level by level along right_sibling; a
 /// page whose parent lacks its separator is met all the same, and each separator must lead to the page that
-/// begins there.
+/// begins there. A dead leaf's range is its living neighbour's: separators of either may stand in it.
 template <class Ops, class Summarize>
 class TreeCheck {
  public:
@@ -60,6 +60,8 @@ class TreeCheck {
     std::vector<Child> below;
     std::size_t next_expected = 0;
     OwnedKey lower{};
+    std::vector<Child> met;  // since the last living page
+    bool behind_dead = false;
     std::uint64_t pages = 0;
     for (PageId at = expected[0].page; !at.is_none(); ++pages) {
       if (pages > buffer_.next_page_id()) {
@@ -69,6 +71,8 @@ class TreeCheck {
       Fix<SharedGuard> fix = buffer_.fix_shared(at);
       if (!fix) {
         problem(at, "cannot be read");
+        met.clear();
+        behind_dead = false;
         report_.pages.push_back(at);
         if (next_expected < expected.size() && expected[next_expected].page == at) ++next_expected;
         if (next_expected == expected.size()) return below;
@@ -86,14 +90,18 @@ class TreeCheck {
       report_.pages.push_back(at);
       const bool dead = header.level == 0 && (header.flags & kPageDead) != 0;
       if (next_expected < expected.size() && expected[next_expected].page == at) {
-        if (expected[next_expected].lower != lower) problem(at, "begins elsewhere than its parent says");
+        met.push_back(expected[next_expected]);
         ++next_expected;
       }
       const PageSummary<OwnedKey> summary = summarize_(std::as_const(*fix));
       if (summary.problem != nullptr) problem(at, summary.problem);
       if (dead) {
         ++report_.dead_pages;
+        behind_dead = true;
       } else {
+        check_separators(met, lower, summary, behind_dead);
+        met.clear();
+        behind_dead = false;
         check_fences(at, summary, lower, header.right_sibling == 0);
         lower = summary.upper;
       }
@@ -106,9 +114,20 @@ class TreeCheck {
       }
       at = PageId{header.right_sibling};
     }
+    if (behind_dead) problem(report_.pages.back(), "is dead and no leaf took its range");
     if (next_expected != expected.size())
       problem(expected[next_expected].page, "is a child outside the chain of its level");
     return below;
+  }
+
+  /// The separators that lead to a living page, or to the dead ones before it.
+  void check_separators(const std::vector<Child>& met, const OwnedKey& lower,
+                        const PageSummary<OwnedKey>& summary, bool behind_dead) {
+    for (const Child& child : met) {
+      const bool inside =
+          behind_dead && !less(child.lower, lower) && (summary.no_upper || less(child.lower, summary.upper));
+      if (child.lower != lower && !inside) problem(child.page, "begins elsewhere than its parent says");
+    }
   }
 
   void check_fences(PageId at, const PageSummary<OwnedKey>& summary, const OwnedKey& lower, bool last) {

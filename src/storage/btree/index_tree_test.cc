@@ -1,6 +1,7 @@
 // The index tree against a sorted set, on a simulated disk with a small pool.
 #include "rustbd/storage/btree/index_tree.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -89,6 +90,27 @@ class IndexModel {
     std::vector<Entry> found;
     for (const auto& [key, rowid] : entries) found.emplace_back(std::string(as_chars(key)), rowid.raw());
     ASSERT_EQ(found, std::vector<Entry>(model.begin(), model.end()));
+  }
+
+  /// As versions before left it when a checkpoint came between the death of a leaf and the rest.
+  void kill(PageId id) {
+    BufferManager& buffer = storage_->buffer();
+    const PageId right{buffer.fix_shared(id)->header().right_sibling};
+    while (!buffer.resident(id) || !buffer.resident(right))
+      for (const PageId page : {id, right}) ASSERT_TRUE(buffer.fix_shared(page));
+    Action action(storage_->gate());
+    auto leaf = buffer.try_fix_exclusive(id), heir = buffer.try_fix_exclusive(right);
+    ASSERT_TRUE(leaf && heir && leaf->mark_dirty() && heir->mark_dirty());
+    if (!IndexOps::absorb_fits(leaf->data(), heir->data())) return;
+    IndexPage page(leaf->mutable_bytes());
+    for (Bytes entry; page.count() > 0; page.remove(0)) {
+      ASSERT_TRUE(page.key(0, &entry));
+      const std::size_t bytes = entry.size() - 8;
+      model.erase({std::string(as_chars(ByteSpan{entry}.first(bytes))),
+                   __builtin_bswap64(load<std::uint64_t>(entry.data() + bytes))});
+    }
+    IndexPage(heir->mutable_bytes()).set_lower(page.lower());
+    leaf->mutable_header().flags |= kPageDead;
   }
 
   void scan() {
@@ -216,6 +238,48 @@ TEST(IndexTree, EmptiedTreeLargerThanThePoolShrinks) {
     if (cycle == 0) pages = t.storage().buffer().next_page_id();
   }
   EXPECT_LE(t.storage().buffer().next_page_id(), pages + 20);
+}
+
+TEST(IndexTree, DeadLeavesOfOlderVersionsGo) {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    SCOPED_TRACE(seed);
+    const bool many_parents = seed % 2 == 1;  // by separators that are long
+    IndexModel t(seed, KeyStyle::kNumbers, 40);
+    std::uint64_t next = 0;
+    const auto grow = [&](std::uint64_t n) {
+      for (const std::uint64_t end = next + n; next < end && !::testing::Test::HasFatalFailure(); ++next) {
+        const std::uint64_t raw = __builtin_bswap64(t.random().next_u64());
+        const std::string group = many_parents ? fmt::format("{:02}", t.random().below(50)) : "";
+        std::string key;
+        while (key.size() < group.size() * 500) key += group;
+        key += std::string(reinterpret_cast<const char*>(&raw), 8);
+        if (!many_parents) key.resize(200, 'x');
+        t.insert({key, next + 1});
+      }
+    };
+    grow(many_parents ? 1200 : 4000);
+    const TreeReport before = t.tree().check();
+    for (const PageId page : before.pages) {
+      const PageHeader header = t.storage().buffer().fix_shared(page)->header();
+      if (header.level == 0 && header.right_sibling != 0 && t.random().chance(300)) t.kill(page);
+    }
+    t.check();
+    ASSERT_GT(t.tree().check().dead_pages, 10u);
+    ASSERT_EQ(before.inner_pages > 5, many_parents);
+    std::vector<Entry> order(t.model.begin(), t.model.end());
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[t.random().below(i)]);
+    for (std::size_t i = 0; i < order.size() && !HasFatalFailure(); ++i) {
+      t.remove(order[i]);
+      if (i % 200 == 0) t.check();
+      if (i % 50 == 0) t.storage().buffer().reclaim_freed(1000);
+      if (i % 400 == 0) grow(20);
+    }
+    while (!t.model.empty() && !HasFatalFailure()) t.remove(t.some_entry());
+    t.check();
+    const TreeReport report = t.tree().check();
+    EXPECT_LE(report.leaf_pages + report.dead_pages, 2 * report.inner_pages + 2);
+    EXPECT_LE(report.dead_pages, many_parents ? report.inner_pages : 0);
+  }
 }
 
 TEST(IndexTree, SortedBuildFillsPages) {
