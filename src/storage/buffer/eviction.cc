@@ -194,10 +194,12 @@ bool BufferManager::stage_image(PageEntry& entry, std::uint64_t id, std::uint64_
 }
 
 // storage.md §2.1: an image of a page that was last changed before the running checkpoint's epoch ended is
-// its.
+// its. The gate's epoch comes first: a checkpoint that begins between the two looks has set running() before
+// it ends the epoch, so it is either seen, or the epoch is still its.
 std::uint64_t BufferManager::image_epoch(std::uint32_t dirty_epoch) const {
+  const std::uint64_t epoch = gate_.epoch();
   const std::uint64_t running = ledger_.running();
-  return running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : gate_.epoch();
+  return running != 0 && dirty_epoch <= static_cast<std::uint32_t>(running) ? running : epoch;
 }
 
 // How many were written and taken over.
