@@ -116,7 +116,7 @@ struct SimulatedDisk::State {
   std::uint64_t operations = 0, crash_at = 0, generation = 1;
   bool crashed = false;
   std::uint64_t used = 0;
-  std::vector<Planned> failing_syncs, failing_writes, failing_reads;
+  std::vector<Planned> failing_syncs, failing_writes, failing_reads, refused_reads;
   std::vector<BadPlace> bad_places;
   std::uint64_t lasting_read_errors = 0;
   std::vector<Damage> damages;

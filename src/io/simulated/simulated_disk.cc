@@ -196,6 +196,11 @@ void SimulatedDisk::fail_reads(std::string part, std::uint32_t count) {
   state_->failing_reads.push_back({std::move(part), count});
 }
 
+void SimulatedDisk::refuse_reads(std::string part, std::uint32_t count) {
+  std::lock_guard lock{state_->mutex};
+  state_->refused_reads.push_back({std::move(part), count});
+}
+
 bool SimulatedDisk::overwrite_at_rest(const std::string& path, std::uint64_t offset,
                                       std::span<const std::byte> bytes) {
   std::lock_guard lock{state_->mutex};

@@ -103,6 +103,8 @@ class SimulatedDisk final : public Disk {
   void fail_syncs(std::string part, std::uint32_t count);
   void fail_writes(std::string part, std::uint32_t count);
   void fail_reads(std::string part, std::uint32_t count);
+  /// The same with kNoResources.
+  void refuse_reads(std::string part, std::uint32_t count);
   /// Damage of a disk that lies still: puts other bytes there. False: they were there already.
   bool overwrite_at_rest(const std::string& path, std::uint64_t offset, std::span<const std::byte> bytes);
   /// Whole sectors that a disk cannot read any more: EIO, after restarts too, until each is written to.

@@ -75,6 +75,7 @@ IoResult<> SimulatedFile::do_read(std::uint64_t offset, std::span<std::byte> int
   check_alignment(offset, into);
   std::lock_guard lock{state_.mutex};
   if (dead()) return failed(IoFailure::kDevice);
+  if (take(state_.refused_reads, path_)) return failed(IoFailure::kNoResources);
   if (take(state_.failing_reads, path_) || fails(offset, into.size())) return failed(IoFailure::kDevice);
   if (offset + into.size() > inode_->current_bytes) return failed(IoFailure::kShort);
   if (state_.is_lost(*inode_, offset, into.size())) {

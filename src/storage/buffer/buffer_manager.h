@@ -222,7 +222,8 @@ class BufferManager {
   };
   struct alignas(64) InFlight {
     std::mutex mutex;
-    std::unordered_map<std::uint64_t, io::WaitToken> reads;  // page id -> fires when its read has ended
+    std::unordered_map<std::uint64_t, io::WaitToken> reads;   // page id -> fires when its read has ended
+    std::unordered_map<std::uint64_t, std::int64_t> refused;  // page id -> when; see take_refusal()
   };
   struct alignas(64) DirtyShard {
     std::mutex mutex;
@@ -267,6 +268,7 @@ class BufferManager {
   void finish_read(const std::shared_ptr<ReadOperation>& read);
   void end_read(const ReadOperation& read);
   io::WaitToken token_of_read(std::uint64_t id);
+  bool take_refusal(std::uint64_t id);
 
   // eviction.cc
   /// A frame, or a token that fires when one may be free, or neither: none will come.

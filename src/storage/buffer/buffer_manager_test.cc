@@ -191,6 +191,28 @@ TEST_F(BufferManagerTest, ReadErrorIsTriedOnceMore) {
   EXPECT_EQ(value(good), 1u) << "all others stay usable";
 }
 
+// The kernel had no memory for it: nothing is wrong with the page.
+TEST_F(BufferManagerTest, AReadThatTheKernelRefusesIsAStatusAndNoDamage) {
+  open(32);
+  const PageId id = make_page(7);
+  evict_all();
+  world.disk.refuse_reads(kDataFileName, 1);
+  EXPECT_EQ(value(id), 7u) << "tried once more";
+  evict_all();
+  world.disk.refuse_reads(kDataFileName, 4);
+  EXPECT_EQ(buffer().fix_shared(id).status, FixStatus::kNoFrame);
+  EXPECT_EQ(buffer().fix_exclusive(id).status, FixStatus::kNoFrame) << "another read, refused like the first";
+  EXPECT_EQ(buffer().statistics().checksum_failures, 0u);
+  EXPECT_FALSE(buffer().unread(id));
+  EXPECT_EQ(value(id), 7u);
+  // Nobody waited for this one, and it is long ago when the page is wanted.
+  evict_all();
+  world.disk.refuse_reads(kDataFileName, 2);
+  ASSERT_TRUE(buffer().prefetch(id));
+  world.executor.block_on(world.executor.after(std::chrono::seconds(2)));
+  EXPECT_EQ(value(id), 7u);
+}
+
 TEST_F(BufferManagerTest, VersionsGrowAcrossReuseOfAnId) {
   open(32);
   std::map<std::uint64_t, std::uint64_t> last;

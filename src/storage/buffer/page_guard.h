@@ -196,7 +196,8 @@ enum class FixStatus : std::uint8_t {
           // restart
   kBusy,  // latched by somebody: spin briefly and retry; if you hold other latches against the order, restart
   kDamaged,  // XX001: the page cannot be read, or the id is not in use. All other pages stay usable
-  kNoFrame,  // 53200: every frame is pinned, or dirty and cannot be written
+  kNoFrame,  // 53200: every frame is pinned, or dirty and cannot be written; or the kernel had no memory to
+             // read the page: it may work later
 };
 
 /// Outcome of a try_fix: a guard, or why not.

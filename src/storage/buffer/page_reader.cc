@@ -8,7 +8,8 @@
 namespace rustbd::storage {
 namespace {
 constexpr unsigned kReadRetries = 1;
-}
+constexpr std::int64_t kRefusalUs = 1'000'000;
+}  // namespace
 
 /// Owned by its completion. The page's latch is kLoading from before it exists until after finish_read().
 struct BufferManager::ReadOperation {
@@ -31,11 +32,23 @@ io::WaitToken BufferManager::token_of_read(std::uint64_t id) {
   return found == shard.reads.end() ? io::WaitToken{} : found->second;
 }
 
+// The read that somebody waited for did not come about, for want of memory in the kernel: told once, the next
+// one tries again, and not to those who come much later.
+bool BufferManager::take_refusal(std::uint64_t id) {
+  InFlight& shard = in_flight_[id % kInFlightShards];
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.refused.find(id);
+  if (found == shard.refused.end()) return false;
+  const bool lately = file_.now_us() - found->second <= kRefusalUs;
+  shard.refused.erase(found);
+  return lately;
+}
+
 // `word` says kEvicted. kBusy: the state has changed meanwhile, look again.
 BufferManager::Outcome BufferManager::read_page(std::uint64_t id, PageEntry& entry, std::uint64_t word) {
   constexpr std::uint8_t kUnreadable = PageEntry::kFreePage | PageEntry::kBad;
   if (entry.has(kUnreadable)) return {FixStatus::kDamaged, {}};
-  if (stopping_.load(std::memory_order_acquire)) return {FixStatus::kNoFrame, {}};
+  if (stopping_.load(std::memory_order_acquire) || take_refusal(id)) return {FixStatus::kNoFrame, {}};
   const std::uint64_t version = LatchWord::version(word);
   if (!entry.state.compare_exchange_strong(word, LatchWord::make(LatchWord::kLoading, version),
                                            std::memory_order_acq_rel)) {
@@ -95,12 +108,18 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
       submit_read(read);
       return;
     }
-    checksum_failures_.fetch_add(1, std::memory_order_relaxed);
-    if (!arrived) {
-      const std::lock_guard lock(unread_mutex_);
-      unread_.insert(read->page);
+    if (!arrived && read->request.status.error() == io::IoFailure::kNoResources) {
+      InFlight& shard = in_flight_[read->page % kInFlightShards];
+      const std::lock_guard lock(shard.mutex);
+      shard.refused[read->page] = file_.now_us();
+    } else {
+      checksum_failures_.fetch_add(1, std::memory_order_relaxed);
+      if (!arrived) {
+        const std::lock_guard lock(unread_mutex_);
+        unread_.insert(read->page);
+      }
+      read->entry->set(PageEntry::kBad);
     }
-    read->entry->set(PageEntry::kBad);
     read->entry->state.store(LatchWord::make(LatchWord::kEvicted, read->version + 1),
                              std::memory_order_release);
     give_frame(read->frame);
