@@ -286,7 +286,11 @@ std::size_t SystemParts::collect_garbage(const std::function<void()>& look) {
   }
   for (const auto& ref : chains) {
     storage::OverflowFree free(ref);
-    static_cast<void>(storage::run_blocking([&] { return free.run(buffer(), storage->pending()); }));
+    const auto status = storage::run_blocking([&] { return free.run(buffer(), storage->pending()); });
+    if (!status && status.outcome != storage::Outcome::kDamaged) {  // no frame, say: later
+      std::lock_guard lock(queue_mutex);
+      unused_chains.push_back({free.rest(), ref.bytes});
+    }
     if (look) look();
   }
   return collected;
@@ -328,17 +332,8 @@ std::size_t SystemParts::free_ended(bool all) {
 void SystemParts::free_state(TxnState* state) {
   undo_total.fetch_sub(state->undo_bytes.load(), std::memory_order_relaxed);
   for (const PageId page : state->temp_pages) {
-    static_cast<void>(storage::run_blocking([&]() -> storage::Status {
-      const storage::Action action(gate());
-      auto guard = buffer().try_fix_exclusive(page);
-      if (guard) {
-        buffer().free(std::move(guard.guard));
-        return {};
-      }
-      if (guard.status == storage::FixStatus::kMiss) return storage::Status::miss(guard.wait);
-      if (guard.status == storage::FixStatus::kBusy) return storage::Status::restart();
-      return storage::Status::damaged(page);
-    }));
+    const storage::Action action(gate());
+    buffer().free_unread(page);
   }
   delete state;
 }

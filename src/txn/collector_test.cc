@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "rustbd/storage/btree/blink.h"
+#include "rustbd/storage/rows/overflow.h"
 #include "rustbd/txn/system_parts.h"
 #include "rustbd/txn/testing/test_database.h"
 
@@ -52,6 +54,51 @@ TEST(Collector, ATableLargerThanThePoolShrinks) {
   EXPECT_EQ(report().dead_pages, 0u);
   EXPECT_LE(report().leaf_pages, 2u);
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+  db.close();
+}
+
+// Neither a chain that no version needs nor a page of a transaction's own waits for the next start.
+TEST(Collector, WhatFindsNoFrameIsFreedLater) {
+  TestDatabase db(12, 16 * storage::kFrameBytes);
+  db.options.background = false;
+  db.open();
+  SystemParts& parts = db.system().parts();
+  storage::BufferManager& buffer = parts.buffer();
+  const std::size_t pending = parts.storage->pending().size();
+  const std::string value(40'000, 'v');
+  storage::OverflowWrite chain(value, 20000, parts.storage->pending());
+  ASSERT_TRUE(storage::run_blocking([&] { return chain.run(buffer); }));
+  std::vector<PageId> pages;
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(storage::run_blocking([&]() -> storage::Status {
+      const storage::Action action(parts.gate());
+      const storage::Allocated page = buffer.alloc(storage::PageKind::kTemp, 0);
+      if (page) pages.push_back(page.guard.page_id());
+      return page ? storage::Status::ok() : storage::to_status(page.status, page.wait);
+    }));
+  }
+  auto* state = new TxnState;
+  state->temp_pages.push_back(pages[0]);
+  parts.give_up_chain(chain.ref());
+  while (buffer.resident(pages[0]) || buffer.resident(chain.ref().first)) buffer.evict(1000);
+  {
+    std::vector<storage::SharedGuard> held;
+    for (std::size_t i = 1; i < pages.size(); ++i) {
+      auto fix = buffer.fix_shared(pages[i]);
+      if (!fix) break;
+      held.push_back(std::move(*fix));
+    }
+    ASSERT_LT(held.size() + 1, pages.size());
+    db.system().collect_garbage();
+    EXPECT_EQ(parts.unused_chains.size(), 1u);
+    parts.free_state(state);
+  }
+  db.system().collect_garbage();
+  EXPECT_TRUE(parts.unused_chains.empty());
+  while (buffer.reclaim_freed(1000) > 0) {}
+  EXPECT_EQ(parts.storage->pending().size(), pending);
+  EXPECT_EQ(buffer.fix_shared(chain.ref().first).status, storage::FixStatus::kDamaged);
+  EXPECT_EQ(buffer.fix_shared(pages[0]).status, storage::FixStatus::kDamaged);
   db.close();
 }
 

@@ -56,6 +56,8 @@ class OverflowFree {
  public:
   explicit OverflowFree(const OverflowRef& ref) : next_(ref.first) {}
   Status run(BufferManager& buffer, PendingFree& pending);
+  /// What is still there of it.
+  [[nodiscard]] PageId rest() const { return next_; }
 
  private:
   PageId next_;
