@@ -235,7 +235,8 @@ void begin_block(Session::Parts& parts, const sql::TransactionModes& modes, std:
   parts.in_block = true;
 }
 
-/// Of the present transaction, for AND CHAIN; of a failed one too, where PostgreSQL forgets what BEGIN had set.
+/// Of the present transaction, for AND CHAIN; of a failed one too, where PostgreSQL forgets what BEGIN had
+/// set.
 sql::TransactionModes present_modes(const Session::Parts& parts) {
   sql::TransactionModes modes;
   modes.has_isolation = true;
