@@ -94,6 +94,42 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const std::vect
   return {};
 }
 
+namespace {
+/// Blocking, and with what others had to leave open there, so that a tree larger than the pool shrinks, too.
+template <class Tree, class Removal>
+storage::Status take_out(Tree& tree, Removal&& removal) {
+  storage::Status status = storage::run_blocking(removal);
+  static_cast<void>(storage::run_blocking([&] { return tree.settle(); }));
+  return status;
+}
+}  // namespace
+
+void SystemParts::remove_emptied_leaves(const std::function<void()>& look) {
+  std::vector<EmptiedLeaf> leaves;
+  {
+    const std::lock_guard lock(queue_mutex);
+    leaves.swap(emptied_leaves);
+  }
+  for (EmptiedLeaf& leaf : leaves) {
+    if (look) look();
+    const auto table = tree_state(leaf.table);
+    if (table == nullptr || table->dropped.load(std::memory_order_acquire)) continue;
+    const auto format = table->upkeep_format();
+    if (format == nullptr) continue;
+    storage::Status status;
+    if (leaf.index.is_none()) {
+      if (table->tree->is_set_aside()) continue;
+      status = take_out(*table->tree, [&] { return table->tree->remove_empty_leaf(leaf.row); });
+    }
+    for (const IndexPart& part : format->indexes)
+      if (part.layout->id == leaf.index && !part.tree->is_set_aside())
+        status = take_out(*part.tree, [&] { return part.tree->remove_empty_leaf(leaf.key, leaf.row); });
+    if (status || status.outcome == storage::Outcome::kDamaged) continue;
+    const std::lock_guard lock(queue_mutex);  // no frame, say: later
+    emptied_leaves.push_back(std::move(leaf));
+  }
+}
+
 bool SystemParts::purge_record(UndoRec& record) {
   const auto tree = tree_state(TableId{record.table});
   if (tree == nullptr || tree->dropped.load(std::memory_order_acquire)) return true;
@@ -176,15 +212,10 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (!status && tree->dropped.load(std::memory_order_acquire)) return true;
   if (!status && status.outcome != storage::Outcome::kDamaged) return false;  // no frame, say
   if (!status) owe_row(TableId{record.table}, {row, {}}, status.page);
-  // Blocking, and with what others had to leave open there, so that a tree larger than the pool shrinks, too.
-  for (const auto& e : emptied) {
-    static_cast<void>(storage::run_blocking([&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
-    static_cast<void>(storage::run_blocking([&] { return e.tree->settle(); }));
-  }
-  if (leaf_empty) {
-    static_cast<void>(storage::run_blocking([&] { return tree->tree->remove_empty_leaf(row); }));
-    static_cast<void>(storage::run_blocking([&] { return tree->tree->settle(); }));
-  }
+  for (const auto& e : emptied)
+    static_cast<void>(take_out(*e.tree, [&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
+  if (leaf_empty)
+    static_cast<void>(take_out(*tree->tree, [&] { return tree->tree->remove_empty_leaf(row); }));
   if (!chains.empty()) {
     std::lock_guard lock(queue_mutex);
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
@@ -279,6 +310,7 @@ std::size_t SystemParts::collect_garbage(const std::function<void()>& look) {
     if (committed.empty() && dropped.empty()) dropped_formats.clear();
   }
   free_ended(false);
+  remove_emptied_leaves(look);
   std::vector<storage::OverflowRef> chains;
   {
     std::lock_guard lock(queue_mutex);

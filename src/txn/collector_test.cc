@@ -57,6 +57,44 @@ TEST(Collector, ATableLargerThanThePoolShrinks) {
   db.close();
 }
 
+TEST(Collector, WhatIsRolledBackLeavesNoPages) {
+  TestDatabase db(13);
+  db.options.background = false;
+  db.open();
+  const auto ids = db.make_accounts();
+  auto locker = db.system().make_locker(1);
+  const auto pages = [&] {
+    const auto& parts = db.system().parts();
+    const auto tree = db.system().parts().tree_state(ids.table);
+    std::uint64_t count = tree->tree->check(tree->format()->rows).leaf_pages;
+    for (const auto id : {ids.by_id, ids.by_value})
+      count += db.system().parts().index_tree(id)->check().leaf_pages;
+    EXPECT_TRUE(parts.emptied_leaves.empty());
+    return count;
+  };
+  for (int round = 0; round < 3; ++round) {
+    const auto txn = db.system().begin(*locker);
+    txn->begin_statement();
+    const Savepoint start = txn->savepoint();
+    Table table = db.table(ids);
+    for (std::int64_t i = 0; i < 3000; ++i) {
+      const Row row(i, i * 7 % 1000, std::string(300, 'n'));
+      ASSERT_TRUE(run([&] { return table.insert(*txn, row.ref(), {}, nullptr); }).ok());
+    }
+    if (round == 0) EXPECT_GT(pages(), 60u);
+    if (round == 1) {
+      db.rollback_to(*txn, start);
+      ASSERT_TRUE(db.commit(*txn).ok());
+    } else {
+      db.abort(*txn);
+    }
+    db.system().collect_garbage();
+    EXPECT_LE(pages(), 8u) << round;
+  }
+  EXPECT_EQ(db.system().check(), std::vector<std::string>{});
+  db.close();
+}
+
 // Neither a chain that no version needs nor a page of a transaction's own waits for the next start.
 TEST(Collector, WhatFindsNoFrameIsFreedLater) {
   TestDatabase db(12, 16 * storage::kFrameBytes);

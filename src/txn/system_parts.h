@@ -199,6 +199,13 @@ struct SystemParts final : storage::CheckpointSource {
   std::mutex queue_mutex;           // protects committed, ended; after commit_mutex
   std::deque<TxnState*> committed;  // in commit order; the collector's work
   std::deque<std::pair<std::uint64_t, TxnState*>> ended;  // epoch stamp: all unlinked, to be freed
+  struct EmptiedLeaf {
+    TableId table;
+    IndexId index;  // none: a leaf of the table itself, with `row` in its range
+    Bytes key;
+    RowId row;
+  };
+  std::vector<EmptiedLeaf> emptied_leaves;          // by rollbacks; queue_mutex
   std::vector<storage::OverflowRef> unused_chains;  // overflow chains that no version needs; queue_mutex
   std::atomic<std::uint64_t> horizon{0};
 
@@ -353,6 +360,7 @@ struct SystemParts final : storage::CheckpointSource {
   void look_at_log_volume();
   /// False: a checkpoint is about to note what is to be purged; later.
   bool purge_record(UndoRec& record);
+  void remove_emptied_leaves(const std::function<void()>& look);
   bool collect_record(TxnState& state, std::size_t position);
   /// Whether the version before the record may have an index entry that no later one has, or a row to take
   /// away.

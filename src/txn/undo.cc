@@ -90,6 +90,26 @@ struct OlderKeys {
   }
 };
 
+/// A leaf without rows has no chains either: the collector may take it out of the tree.
+void remove_inserted(SystemParts& parts, storage::ExclusiveGuard& leaf, LeafPage& page, std::uint32_t slot,
+                     TableId table, RowId row) {
+  page.remove(slot);
+  if (page.rows() != 0) return;
+  leaf.set_has_versions(false);
+  const std::lock_guard lock(parts.queue_mutex);
+  parts.emptied_leaves.push_back({table, IndexId{}, {}, row});
+}
+
+void note_emptied(SystemParts& parts, TableId table, const TableFormat& format,
+                  std::vector<EntryLatches::Emptied>&& leaves) {
+  for (EntryLatches::Emptied& leaf : leaves)
+    for (const IndexPart& part : format.indexes)
+      if (part.tree.get() == leaf.tree) {
+        const std::lock_guard lock(parts.queue_mutex);
+        parts.emptied_leaves.push_back({table, part.layout->id, std::move(leaf.key), leaf.row});
+      }
+}
+
 }  // namespace
 
 /// Rows from the last one on. Each goes in an action of its own: a checkpoint in between saves the record,
@@ -119,7 +139,6 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
   const TableFormat& format = *format_ref;
   const bool inserted = record.op == UndoOp::kInsert || record.op == UndoOp::kBulk;
   bool split_leaf = false;
-  std::vector<EntryLatches::Emptied> emptied;
   std::vector<storage::OverflowRef> chains;
   {
     const auto pin = epochs().pin();
@@ -193,11 +212,11 @@ storage::Status SystemParts::undo_row(UndoRec& record, RowId row) {
         chains.push_back(present[i].overflow_ref());
         storage->pending().add(chains.back().first, storage::PendingKind::kChain);
       }
-      if (inserted) page.remove(slot);
+      if (inserted) remove_inserted(*this, leaf, page, slot, TableId{record.table}, row);
       else if (record.op == UndoOp::kUpdate) page.update(slot, columns, before);
       else page.set_tombstone(slot, false);
       entries.apply();
-      emptied = std::move(entries.emptied);
+      note_emptied(*this, TableId{record.table}, format, std::move(entries.emptied));
       if (record.op == UndoOp::kBulk) {
         RUSTBD_ASSERT(versions.head(TableId{record.table}, row).head == nullptr,
                       "I21: later changes are undone first");
