@@ -220,17 +220,13 @@ Task<std::string> run_two_phase(Session::Parts& parts, const sql::TransactionSta
 void begin_block(Session::Parts& parts, const sql::TransactionModes& modes, std::int32_t location) {
   ensure_transaction(parts, false);
   const auto isolation = parts.isolation;
-  const bool used = parts.transaction->has_written() || parts.transaction->command() > 0;
   apply_modes(parts, modes, location);
   if (parts.isolation != isolation) {
-    if (used)
+    const auto reads = [](const auto& p) { return p.second->run != nullptr; };
+    if (parts.transaction->has_written() || std::ranges::any_of(parts.portals, reads))
       throw error(sqlstate::kActiveTransaction,
                   "SET TRANSACTION ISOLATION LEVEL must be called before any query");
-    parts.transaction.reset();
-    txn::TransactionOptions options;
-    options.isolation = parts.isolation;
-    options.role = parts.current_oid;
-    parts.transaction = parts.database.transactions().begin(*parts.locker, options);
+    parts.transaction->set_isolation(parts.isolation);
   }
   parts.in_block = true;
 }

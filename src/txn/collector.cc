@@ -94,16 +94,8 @@ storage::Status SystemParts::old_keys(const TableFormat& format, const std::vect
   return {};
 }
 
-namespace {
-/// Blocking, and with what others had to leave open there, so that a tree larger than the pool shrinks, too.
-template <class Tree, class Removal>
-storage::Status take_out(Tree& tree, Removal&& removal) {
-  storage::Status status = storage::run_blocking(removal);
-  static_cast<void>(storage::run_blocking([&] { return tree.settle(); }));
-  return status;
-}
-}  // namespace
-
+/// Blocks for pages, and so do what others had to leave open in those trees: one that is larger than the pool
+/// shrinks, too.
 void SystemParts::remove_emptied_leaves(const std::function<void()>& look) {
   std::vector<EmptiedLeaf> leaves;
   {
@@ -117,13 +109,14 @@ void SystemParts::remove_emptied_leaves(const std::function<void()>& look) {
     const auto format = table->upkeep_format();
     if (format == nullptr) continue;
     storage::Status status;
-    if (leaf.index.is_none()) {
-      if (table->tree->is_set_aside()) continue;
-      status = take_out(*table->tree, [&] { return table->tree->remove_empty_leaf(leaf.row); });
-    }
+    const auto take_out = [&](auto& tree, auto&&... of) {
+      if (tree.is_set_aside()) return;
+      status = storage::run_blocking([&] { return tree.remove_empty_leaf(of...); });
+      if (tree.unsettled() > 0) static_cast<void>(storage::run_blocking([&] { return tree.settle(); }));
+    };
+    if (leaf.index.is_none()) take_out(*table->tree, leaf.row);
     for (const IndexPart& part : format->indexes)
-      if (part.layout->id == leaf.index && !part.tree->is_set_aside())
-        status = take_out(*part.tree, [&] { return part.tree->remove_empty_leaf(leaf.key, leaf.row); });
+      if (part.layout->id == leaf.index) take_out(*part.tree, ByteSpan{leaf.key}, leaf.row);
     if (status || status.outcome == storage::Outcome::kDamaged) continue;
     const std::lock_guard lock(queue_mutex);  // no frame, say: later
     emptied_leaves.push_back(std::move(leaf));
@@ -212,12 +205,10 @@ bool SystemParts::purge_record(UndoRec& record) {
   if (!status && tree->dropped.load(std::memory_order_acquire)) return true;
   if (!status && status.outcome != storage::Outcome::kDamaged) return false;  // no frame, say
   if (!status) owe_row(TableId{record.table}, {row, {}}, status.page);
-  for (const auto& e : emptied)
-    static_cast<void>(take_out(*e.tree, [&] { return e.tree->remove_empty_leaf(e.key, e.row); }));
-  if (leaf_empty)
-    static_cast<void>(take_out(*tree->tree, [&] { return tree->tree->remove_empty_leaf(row); }));
-  if (!chains.empty()) {
+  note_emptied(*this, TableId{record.table}, format, std::move(emptied));
+  if (leaf_empty || !chains.empty()) {
     std::lock_guard lock(queue_mutex);
+    if (leaf_empty) emptied_leaves.push_back({TableId{record.table}, IndexId{}, {}, row});
     unused_chains.insert(unused_chains.end(), chains.begin(), chains.end());
   }
   return true;

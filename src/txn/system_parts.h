@@ -205,7 +205,7 @@ struct SystemParts final : storage::CheckpointSource {
     Bytes key;
     RowId row;
   };
-  std::vector<EmptiedLeaf> emptied_leaves;          // by rollbacks; queue_mutex
+  std::vector<EmptiedLeaf> emptied_leaves;          // by rollbacks and the collector; queue_mutex
   std::vector<storage::OverflowRef> unused_chains;  // overflow chains that no version needs; queue_mutex
   std::atomic<std::uint64_t> horizon{0};
 

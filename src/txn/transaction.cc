@@ -568,11 +568,12 @@ std::unique_ptr<Transaction> Transaction::place_commit(log::PreparedBatch& batch
   commit_end_lsn_ = end;
   if (!state.layout_changes.empty()) parts.catalog_version.fetch_add(1, std::memory_order_relaxed);
   for (const auto& d : state.row_deltas) d.trees->live_rows.fetch_add(d.rows, std::memory_order_relaxed);
+  note_seen(ts, end);
+  for (auto& action : on_commit_) action(commit_ts_);
+  // After the catalog is published: who finds a sequence gone finds the new one there.
   for (const LayoutChange& c : state.layout_changes) {
     if (c.before != nullptr) parts.forget_trees(*c.before, c.after.get());
   }
-  note_seen(ts, end);
-  for (auto& action : on_commit_) action(commit_ts_);
   finish();  // early lock release: whoever sees this commit waits for its flush
   parts.commits_total->inc();
   return owned;

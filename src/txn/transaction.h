@@ -95,6 +95,9 @@ class Transaction {
   [[nodiscard]] TransactionSystem& system() { return system_; }
   [[nodiscard]] Locker& locker() { return *locker_; }
   [[nodiscard]] Isolation isolation() const { return options_.isolation; }
+  /// From the next statement on; locks stay. @pre no statement runs, nothing was written, no snapshot is
+  /// held.
+  void set_isolation(Isolation isolation) { options_.isolation = isolation; }
   /// None until the first write.
   [[nodiscard]] TransactionId id() const;
   /// Gives it an id now (txid_current()).

@@ -100,16 +100,6 @@ void remove_inserted(SystemParts& parts, storage::ExclusiveGuard& leaf, LeafPage
   parts.emptied_leaves.push_back({table, IndexId{}, {}, row});
 }
 
-void note_emptied(SystemParts& parts, TableId table, const TableFormat& format,
-                  std::vector<EntryLatches::Emptied>&& leaves) {
-  for (EntryLatches::Emptied& leaf : leaves)
-    for (const IndexPart& part : format.indexes)
-      if (part.tree.get() == leaf.tree) {
-        const std::lock_guard lock(parts.queue_mutex);
-        parts.emptied_leaves.push_back({table, part.layout->id, std::move(leaf.key), leaf.row});
-      }
-}
-
 }  // namespace
 
 /// Rows from the last one on. Each goes in an action of its own: a checkpoint in between saves the record,

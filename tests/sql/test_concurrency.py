@@ -234,6 +234,25 @@ def test_sequence_values_are_unique(context):
     assert only(context, "select count(*) from serials") == [(THREADS * ROUNDS,)]
 
 
+def test_sequences_are_restarted_beside_their_users(context):
+    """ALTER SEQUENCE ... RESTART and TRUNCATE ... RESTART IDENTITY, committed and rolled back: nextval and INSERT never fail."""
+    setup(context, "create sequence counter", "create table numbered (id int generated always as identity, n int)")
+
+    def work(cursor, number, rng):
+        for i in range(4 * ROUNDS):
+            if number == 0:
+                cursor.execute(rng.choice(("alter sequence counter restart", "begin; alter sequence counter restart with 100; rollback",
+                                           "truncate numbered restart identity", "begin; truncate numbered restart identity; rollback")))
+            elif number % 2:
+                cursor.execute("select nextval('counter')" if i % 20 else "select setval('counter', 1)")
+                assert cursor.fetchone()[0] > 0
+            else:
+                cursor.execute("insert into numbered (n) values (%s) returning id", (i,))
+                assert cursor.fetchone()[0] > 0
+    together(context, work)
+    setup(context, "drop sequence counter", "drop table numbered")
+
+
 def test_no_orphan_under_load(context):
     setup(context, "drop table if exists kids, parents", "create table parents (id int primary key)", "create table kids (parent int references parents)",
           "insert into parents select generate_series(1, 20)")

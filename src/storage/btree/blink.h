@@ -411,6 +411,9 @@ class Blink {
       bool alive = false;
       if (Status s = is_alive(child, static_cast<std::uint16_t>(level - 1), &alive); !s) return s;
       if (!alive) return Status::ok();
+      // It has taken the range before the key over, and was split since.
+      for (std::uint32_t i = 0; i < Ops::child_count(page.data()); ++i)
+        if (Ops::child(page.data(), i) == child) return Status::ok();
       if (Ops::inner_room(page.data(), Ops::view(key))) {
         if (DirtyResult dirty = page.mark_dirty(); !dirty) return Status::miss(std::move(dirty.retry));
         Ops::inner_insert(page.mutable_bytes(), Ops::view(key), child);
@@ -675,6 +678,7 @@ class Blink {
     page.mutable_header().right_sibling = right.page_id().raw();
     if (before.held()) before.mutable_header().right_sibling = right.page_id().raw();
     lead_to(parent, place, right.page_id());
+    forget_separators(right.page_id());  // its range begins elsewhere now
     right.release();
     left.release();
     parent.release();
@@ -685,13 +689,13 @@ class Blink {
     return Status::ok();
   }
 
+  void forget_separators(PageId page) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(pending_,
+                  [&](const Pending& p) { return p.stage == Pending::kSeparator && p.page == page; });
+  }
   void give_up(ExclusiveGuard&& page) {
-    {
-      std::lock_guard lock(mutex_);
-      std::erase_if(pending_, [&](const Pending& p) {
-        return p.stage == Pending::kSeparator && p.page == page.page_id();
-      });
-    }
+    forget_separators(page.page_id());
     buffer_.free(std::move(page));
   }
 

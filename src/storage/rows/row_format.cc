@@ -101,8 +101,9 @@ bool RowFormat::holds_earlier_rows() const {
   for (std::uint32_t c = 0; c < column_count(); ++c)
     if (current().place(c).variable) missing += heap_bytes(missing_[c]);
   // What choose_overflow() leaves in a row.
-  const std::uint32_t heap = std::max(kRowInLeafBytesMax, kOverflowCellBytes * current().variable_count());
-  return kLeafHeaderBytes + fixed_part_bytes() + heap + missing <= kPageBytes;
+  const std::uint32_t texts = current().variable_count();
+  const std::uint32_t heap = texts == 0 ? 0 : std::max(kRowInLeafBytesMax, kOverflowCellBytes * texts);
+  return fixed_part_bytes() + heap + missing <= kFixedPartBytesMax;
 }
 
 bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNumber>* move) const {
@@ -115,9 +116,12 @@ bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNum
       bytes += heap_bytes(row[i]);
     }
   }
-  if (bytes <= kRowInLeafBytesMax) return true;
+  const auto fits_alone = [&] {
+    return fixed_part_bytes() + bytes - current().row_bytes() <= kFixedPartBytesMax;
+  };
+  if (bytes <= kRowInLeafBytesMax && fits_alone()) return true;
   std::vector<bool> moved(row.size());
-  while (bytes > kRowInLeafBytesMax) {
+  while (bytes > kRowInLeafBytesMax || !fits_alone()) {
     std::size_t largest = row.size();
     std::uint32_t largest_bytes = kOverflowCellBytes;  // moving a smaller value gains nothing
     for (std::size_t i = 0; i < row.size(); ++i) {
@@ -126,8 +130,7 @@ bool RowFormat::choose_overflow(std::span<const Cell> row, std::vector<ColumnNum
       largest = i;
       largest_bytes = heap_bytes(row[i]);
     }
-    if (largest == row.size())
-      return kLeafHeaderBytes + fixed_part_bytes() + bytes - current().row_bytes() <= kPageBytes;
+    if (largest == row.size()) return fits_alone();
     moved[largest] = true;
     move->push_back(static_cast<ColumnNumber>(largest));
     bytes -= std::min(largest_bytes, kRowInLeafBytesMax) - kOverflowCellBytes;

@@ -17,11 +17,9 @@ namespace rustbd::storage {
 inline constexpr std::uint32_t kLeafHeaderBytes = 64;  // page header and the leaf's own fields
 inline constexpr std::uint32_t kRowInLeafBytesMax =
     4000;  // above it the largest values move to overflow pages
-inline constexpr std::uint32_t kFixedPartBytesMax = 12000;  // above it: 54011 at CREATE and ALTER TABLE
-inline constexpr std::uint64_t kNoHighFence = ~0ull;        // high_fence of the rightmost leaf
-// Any row fits in a leaf alone (LeafPage splits until it does): what RowFormat::choose_overflow() leaves in
-// it is at most kRowInLeafBytesMax with narrow columns, else checked.
-static_assert(kLeafHeaderBytes + kFixedPartBytesMax + kRowInLeafBytesMax <= kPageBytes);
+/// Of a row without heap in a leaf of its own; above it: 54011 at CREATE and ALTER TABLE.
+inline constexpr std::uint32_t kFixedPartBytesMax = kPageBytes - kLeafHeaderBytes;
+inline constexpr std::uint64_t kNoHighFence = ~0ull;  // high_fence of the rightmost leaf
 
 /// Value that stands in overflow pages: a chain of pages of kind 5.
 struct OverflowRef {
@@ -144,7 +142,8 @@ class RowFormat {
   /// of the columns that were added since, and when it is changed or a change is undone there.
   [[nodiscard]] bool holds_earlier_rows() const;
   /// Which values of a full row must move to overflow pages so that it takes at most kRowInLeafBytesMax:
-  /// appends column numbers, largest value first. False: the row cannot be stored at all (54000).
+  /// appends column numbers, largest value first. It then fits in a leaf alone, so that splits end. False: it
+  /// cannot be stored at all (54000).
   [[nodiscard]] bool choose_overflow(std::span<const Cell> row, std::vector<ColumnNumber>* move) const;
 
  private:

@@ -78,6 +78,16 @@ RowWriter::Step RowWriter::dirty_step(const storage::DirtyResult& dirty, Outcome
   return Step::kReturn;
 }
 
+void note_emptied(SystemParts& parts, TableId table, const TableFormat& format,
+                  std::vector<EntryLatches::Emptied>&& leaves) {
+  for (EntryLatches::Emptied& leaf : leaves)
+    for (const IndexPart& part : format.indexes)
+      if (part.tree.get() == leaf.tree) {
+        const std::lock_guard lock(parts.queue_mutex);
+        parts.emptied_leaves.push_back({table, part.layout->id, std::move(leaf.key), leaf.row});
+      }
+}
+
 // RowFormat::choose_overflow() sees to it that any row fits in a leaf alone.
 RowWriter::Step RowWriter::too_large(Outcome* out) {
   *out = Outcome{Status::kTooLarge};

@@ -101,6 +101,10 @@ class EntryLatches {
   std::vector<Removal> removes_;
 };
 
+/// The collector takes them out of their trees.
+void note_emptied(SystemParts& parts, TableId table, const TableFormat& format,
+                  std::vector<EntryLatches::Emptied>&& leaves);
+
 class RowWriter {
  public:
   RowWriter(Table& table, Transaction& txn);
