@@ -198,7 +198,7 @@ class TableChange {
     }
     std::vector<storage::ColumnNumber> all;
     for (storage::ColumnNumber i = 0; i < relation->columns.size(); ++i) all.push_back(i);
-    txn::TableScan scan{table.table(), access.view(), all};
+    txn::TableScan scan{table.table(), c_.transaction().fresh_view(), all};
     types::ChunkBuffer buffer;
     const catalog::AttributeNumber changed[] = {column.number};
     for (;;) {
@@ -234,7 +234,10 @@ class TableChange {
         const RowId id{chunk[relation->columns.size()].datum(row).u64};
         for (;;) {
           const auto flow = table.update(id, changed, rows, row);
-          if (flow.result != exec::WriteResult::kBlocked) break;
+          if (flow.result == exec::WriteResult::kDone) break;
+          if (flow.result != exec::WriteResult::kBlocked)
+            throw error(sqlstate::kSerializationFailure,
+                        "could not serialize access due to concurrent update");
           co_await wait(c_.parts, flow.token);
         }
       }
@@ -528,10 +531,9 @@ class TableChange {
     fresh.layout = nullptr;  // no history: new trees start with the newest schema
     auto layout = catalog::make_layout(fresh, c_.system().new_table_id(), catalog::oid::kDatabasePostgres);
     txn::Table old_table{c_.system(), source->layout};
-    const auto view = c_.transaction().view();
     c_.transaction().next_command();
-    const auto read_view = c_.transaction().view();
-    (void)view;
+    // All rows, also those that a REPEATABLE READ transaction does not see.
+    const auto read_view = c_.transaction().fresh_view();
     co_await lock_column_types(c_, *relation_);
     co_await await_outcome(c_, [&] { return c_.system().alter_table(c_.transaction(), layout); });
     co_await c_.store().put(c_.transaction(), c_.parts.changes, relation_);

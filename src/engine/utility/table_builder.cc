@@ -571,14 +571,15 @@ Task<> TableBuilder::finish() {
 }
 
 namespace {
-/// Calls `each` for chunks of all rows that the transaction sees: all columns in order, then the row id.
+/// Calls `each` for chunks of all rows that are there, also those that a REPEATABLE READ transaction does not
+/// see: all columns in order, then the row id. @pre a lock that keeps writers out.
 Task<> for_all_rows(UtilityContext& c, const catalog::Relation& relation,
                     std::function<void(const types::Chunk&)> each) {
   txn::Table table{c.system(), relation.layout};
   std::vector<storage::ColumnNumber> all;
   for (storage::ColumnNumber i = 0; i < relation.columns.size(); ++i) all.push_back(i);
   c.transaction().next_command();
-  txn::TableScan scan{table, c.transaction().view(), all};
+  txn::TableScan scan{table, c.transaction().fresh_view(), all};
   types::ChunkBuffer buffer;
   for (;;) {
     const auto outcome = scan.next(buffer);

@@ -110,7 +110,9 @@ Task<std::invoke_result_t<const Find&>> find_and_lock(UtilityContext& c, Oid obj
     if (found == nullptr) co_return found;
     co_await lock_object(c, object_class, found->oid, mode, no_wait);
     const auto again = find();
-    if (again != nullptr && again->oid == found->oid) co_return again;
+    if (again == nullptr || again->oid != found->oid) continue;
+    begin_statement(c.parts);  // what others committed while it waited belongs to what it works on
+    co_return again;
   }
 }
 /// Takes a foreign key off its table, if both are still there.
