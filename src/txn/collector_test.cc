@@ -54,7 +54,6 @@ TEST(Collector, ATableLargerThanThePoolShrinks) {
   EXPECT_EQ(report().dead_pages, 0u);
   EXPECT_LE(report().leaf_pages, 2u);
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
-  db.close();
 }
 
 TEST(Collector, WhatIsRolledBackLeavesNoPages) {
@@ -64,12 +63,11 @@ TEST(Collector, WhatIsRolledBackLeavesNoPages) {
   const auto ids = db.make_accounts();
   auto locker = db.system().make_locker(1);
   const auto pages = [&] {
-    const auto& parts = db.system().parts();
     const auto tree = db.system().parts().tree_state(ids.table);
     std::uint64_t count = tree->tree->check(tree->format()->rows).leaf_pages;
     for (const auto id : {ids.by_id, ids.by_value})
       count += db.system().parts().index_tree(id)->check().leaf_pages;
-    EXPECT_TRUE(parts.emptied_leaves.empty());
+    EXPECT_TRUE(db.system().parts().emptied_leaves.empty());
     return count;
   };
   for (int round = 0; round < 3; ++round) {
@@ -92,7 +90,6 @@ TEST(Collector, WhatIsRolledBackLeavesNoPages) {
     EXPECT_LE(pages(), 8u) << round;
   }
   EXPECT_EQ(db.system().check(), std::vector<std::string>{});
-  db.close();
 }
 
 // Neither a chain that no version needs nor a page of a transaction's own waits for the next start.
@@ -137,7 +134,6 @@ TEST(Collector, WhatFindsNoFrameIsFreedLater) {
   EXPECT_EQ(parts.storage->pending().size(), pending);
   EXPECT_EQ(buffer.fix_shared(chain.ref().first).status, storage::FixStatus::kDamaged);
   EXPECT_EQ(buffer.fix_shared(pages[0]).status, storage::FixStatus::kDamaged);
-  db.close();
 }
 
 }  // namespace

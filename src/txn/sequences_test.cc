@@ -62,13 +62,13 @@ TEST(Sequences, ADroppedOneAndOneThatNeverWasLeaveNoValue) {
   EXPECT_EQ(value, 8);
   // One whose creation the crash cuts short.
   const auto cut_short = sequence_layout(db.system());
-  const auto locker = db.system().make_locker(1);
-  const auto txn = db.system().begin(*locker);
-  txn->begin_statement();
-  create(cut_short)(*txn);
-  db.system().checkpoint_blocking();
-  EXPECT_TRUE(next(cut_short.table).ok());
-  db.abort(*txn);
+  in_transaction(
+      [&](Transaction& txn) {
+        create(cut_short)(txn);
+        db.system().checkpoint_blocking();
+        EXPECT_TRUE(next(cut_short.table).ok());
+      },
+      false);
   db.crash();
   db.open();
   only_kept();
