@@ -25,6 +25,26 @@ def usable(wire):
     assert rows(wire.query("select 41 + 1")) == [[b"42"]]
 
 
+def test_copied_text_is_valid(context):
+    """COPY takes no text that is not UTF-8, and no zero byte, whether written as it is or as an escape."""
+    with psycopg.connect(host="127.0.0.1", port=context.server.port, user="postgres", dbname="postgres", autocommit=True) as c:
+        c.execute("create table valid_text (a int, b text)")
+        for form, rows in (("text", (b"1\t\xff\n", b"1\ta\x00b\n", b"1\t\\xff\n", b"1\t\\000\n", b"1\t\xc3\n")), ("csv", (b"1,\xff\xfe\n", b'1,"\xe2\x82"\n'))):
+            for row in rows:
+                try:
+                    with c.cursor() as cursor, cursor.copy(f"copy valid_text from stdin (format {form})") as copy:
+                        copy.write(b"0\tgood\n" if form == "text" else b"0,good\n")
+                        copy.write(row)
+                    raise AssertionError(f"{row} was taken")
+                except psycopg.errors.CharacterNotInRepertoire as e:
+                    assert "line 2" in str(e), e
+        assert c.execute("select count(*) from valid_text").fetchone()[0] == 0
+        with c.cursor() as cursor, cursor.copy("copy valid_text from stdin") as copy:
+            copy.write("1\tgr\u00fc\u00dfe \U0001f418\n".encode())
+        assert c.execute("select b from valid_text").fetchone()[0] == "gr\u00fc\u00dfe \U0001f418"
+        c.execute("drop table valid_text")
+
+
 def test_startup_reports_parameters(context):
     with Wire(context.server.port) as wire:
         messages = wire.login(application_name="probe", options="-c statement_timeout=12345 --extra_float_digits=2")

@@ -268,9 +268,13 @@ Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, cons
           rows->put(at, row, {}, true);
           continue;
         }
+        bool valid = false;
         try {
+          types::check_utf8(*field);
+          valid = true;
           rows->put(at, row, types::input_text(*field, columns[i]->type, io), false);
         } catch (Error& e) {
+          if (!valid) e.where = fmt::format("COPY {}, line {}", relation->name, reader.line());
           if (e.where.empty())
             e.where = fmt::format("COPY {}, line {}, column {}: \"{}\"", relation->name, reader.line(),
                                   columns[i]->name, field->substr(0, 100));
