@@ -323,6 +323,9 @@ class Binder {
   std::unique_ptr<plan::LogicalPlan> plan_;
   std::uint32_t next_cte_ = 0;
   int view_depth_ = 0;
+  Oid view_owner_ = 0;  // of the view whose query is being bound; 0: none
+  std::vector<std::pair<ColumnId, ColumnId>>
+      view_columns_;                                 // ids that the queries of views use: [first, second)
   std::vector<std::unique_ptr<Arena>> view_arenas_;  // ASTs of views and defaults
 };
 

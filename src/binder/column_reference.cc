@@ -9,7 +9,10 @@ ExpressionPtr Binder::make_column_use(ColumnId id, QueryLevel& from, QueryLevel&
     if (std::find(level->correlated.begin(), level->correlated.end(), id) == level->correlated.end())
       level->correlated.push_back(id);
   const auto& info = plan_->columns[id];
-  if (info.relation != 0 && info.attribute > 0) require(info.relation, 1, info.attribute);
+  // Columns that a view passes on are those of a table: the privilege for the view is enough.
+  const bool of_view =
+      std::ranges::any_of(view_columns_, [&](const auto& v) { return id >= v.first && id < v.second; });
+  if (info.relation != 0 && info.attribute > 0 && !of_view) require(info.relation, 1, info.attribute);
   return expression::make_column(id, info.type, location);
 }
 

@@ -22,12 +22,12 @@ void rename_columns(Scope& scope, const sql::Alias& alias, std::string_view tabl
 
 void Binder::require(Oid relation, std::uint32_t kinds, catalog::AttributeNumber column) {
   for (auto& p : plan_->privileges) {
-    if (p.relation != relation || p.kinds != kinds) continue;
+    if (p.relation != relation || p.kinds != kinds || p.role != view_owner_) continue;
     if (column != 0 && std::find(p.columns.begin(), p.columns.end(), column) == p.columns.end())
       p.columns.push_back(column);
     return;
   }
-  plan_->privileges.push_back({relation, kinds, {}});
+  plan_->privileges.push_back({relation, kinds, {}, view_owner_});
   if (column != 0) plan_->privileges.back().columns.push_back(column);
 }
 
@@ -240,7 +240,9 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
   view_arenas_.push_back(std::make_unique<Arena>());
   auto statements = sql::parse(relation->view_sql, *view_arenas_.back());
   RUSTBD_STATEMENT_ASSERT(statements.size() == 1, "a view holds one query");
-  const auto privileges_before = plan_->privileges;  // what lies behind a view is its owner's business
+  const Oid owner =
+      std::exchange(view_owner_, relation->owner);  // who must be allowed to read what lies behind
+  const auto first = static_cast<ColumnId>(plan_->columns.columns.size());
   BoundQuery query;
   try {
     query = bind_select(sql::as<sql::SelectStatement>(statements[0].statement), nullptr);
@@ -248,7 +250,8 @@ FromItem Binder::bind_relation(const sql::RelationRef& ref, QueryLevel& level) {
     e.position = -1;  // offsets are into the view's text
     throw;
   }
-  plan_->privileges = privileges_before;
+  view_owner_ = owner;
+  view_columns_.emplace_back(first, static_cast<ColumnId>(plan_->columns.columns.size()));
   --view_depth_;
   std::size_t i = 0;
   for (const auto& c : relation->columns) {

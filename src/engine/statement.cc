@@ -352,12 +352,14 @@ void refresh_plan(Session::Parts& parts, PreparedStatement& prepared) {
 
 void check_privileges(Session::Parts& parts, const std::vector<plan::RequiredPrivilege>& privileges) {
   const auto catalog = parts.session_catalog();
-  const auto* const role = catalog->role(parts.current_oid);
-  if (role != nullptr && role->superuser) return;
+  const auto* const current = catalog->role(parts.current_oid);
   for (const auto& p : privileges) {
+    const Oid who = p.role != 0 ? p.role : parts.current_oid;
+    const auto* const role = p.role != 0 ? catalog->role(who) : current;
+    if (role != nullptr && role->superuser) continue;
     auto relation = catalog->relation(p.relation);
     if (relation == nullptr || relation->is_catalog()) continue;
-    if (relation->owner == parts.current_oid) continue;
+    if (relation->owner == who) continue;
     // aclitem text: {grantee=letters/grantor,...}
     const auto allowed = [&](char letter) {
       const std::string name = role != nullptr ? role->name : std::string{};

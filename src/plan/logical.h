@@ -145,11 +145,12 @@ struct ObjectDependency {
   Oid relation;
   std::uint64_t version;  // catalog version under which it was bound
 };
-/// Privileges that the role must have: relation, kind bits, columns (empty: the whole relation).
+/// Privileges that a role must have: relation, kind bits, columns (empty: the whole relation).
 struct RequiredPrivilege {
   Oid relation;
   std::uint32_t kinds;  // 1 select, 2 insert, 4 update, 8 delete, 16 truncate, 32 references
   std::vector<catalog::AttributeNumber> columns;
+  Oid role = 0;  // the owner of the view that reads it; 0: the current one
 };
 
 enum class StatementTag : std::uint8_t { kSelect, kInsert, kUpdate, kDelete, kMerge };
