@@ -324,8 +324,8 @@ class Binder {
   std::uint32_t next_cte_ = 0;
   int view_depth_ = 0;
   Oid view_owner_ = 0;  // of the view whose query is being bound; 0: none
-  std::vector<std::pair<ColumnId, ColumnId>>
-      view_columns_;                                 // ids that the queries of views use: [first, second)
+  /// Ids that the queries of views use: from the first one on, up to the second one.
+  std::vector<std::pair<ColumnId, ColumnId>> view_columns_;
   std::vector<std::unique_ptr<Arena>> view_arenas_;  // ASTs of views and defaults
 };
 

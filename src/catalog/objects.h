@@ -169,6 +169,7 @@ struct EnumType {
   std::vector<Label> labels;  // ascending by code
 };
 
+/// As for a relation.
 template <class Visit>
 void each_object_id(const EnumType& type, Visit&& visit) {
   visit(type.oid);

@@ -228,7 +228,7 @@ io::IoResult<bool> Archiver::is_there(io::File& from, std::uint64_t number, cons
   if (!size) return std::unexpected{size.error()};
   if (*size != options_.geometry.segment_bytes())
     return refuse("the archive has another log's file of that name");
-  const auto differs = first_difference(from, **file);
+  const auto differs = first_difference(from, **file, options_.geometry.segment_bytes());
   if (!differs) return std::unexpected{differs.error()};
   if (*differs < kSegmentHeaderBytes) return refuse("the archive has another log's file of that name");
   if (*differs < *size) {
@@ -248,23 +248,6 @@ io::IoResult<bool> Archiver::is_there(io::File& from, std::uint64_t number, cons
   if (const auto synced = options_.disk->sync_directory(options_.archive); !synced)
     return std::unexpected{synced.error()};
   return true;
-}
-
-/// Where the segment's copy differs; its size: nowhere.
-io::IoResult<std::uint64_t> Archiver::first_difference(io::File& from, io::File& copy) {
-  const std::uint64_t bytes = options_.geometry.segment_bytes();
-  const Blocks memory = make_blocks(kCopyBytes);
-  Bytes piece;
-  for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
-    piece.resize(std::min<std::uint64_t>(kCopyBytes, bytes - at));
-    if (const auto read = from.read(at, piece); !read) return std::unexpected{read.error()};
-    if (const auto read = copy.read(at, {memory.get(), piece.size()}); !read)
-      return std::unexpected{read.error()};
-    if (std::memcmp(memory.get(), piece.data(), piece.size()) == 0) continue;
-    const auto same = std::mismatch(piece.begin(), piece.end(), memory.get()).first - piece.begin();
-    return at + static_cast<std::uint64_t>(same);
-  }
-  return bytes;
 }
 
 io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
@@ -289,7 +272,7 @@ io::IoResult<> Archiver::copy(io::File& from, const std::string& name) {
 io::IoResult<> Archiver::compare(io::File& from, const std::string& copy) {
   const auto to = options_.disk->open(copy, {.direct = true, .read_only = true});
   if (!to) return std::unexpected{to.error()};
-  const auto differs = first_difference(from, **to);
+  const auto differs = first_difference(from, **to, options_.geometry.segment_bytes());
   if (!differs) return std::unexpected{differs.error()};
   if (*differs < options_.geometry.segment_bytes()) return std::unexpected{io::IoFailure::kChecksum};
   return {};

@@ -54,7 +54,6 @@ class Archiver {
   io::IoResult<> archive(std::uint64_t number);
   std::unexpected<io::IoFailure> refuse(std::string why);
   io::IoResult<bool> is_there(io::File& from, std::uint64_t number, const std::string& name);
-  io::IoResult<std::uint64_t> first_difference(io::File& from, io::File& copy);
   io::IoResult<> copy_keys();
   io::IoResult<> copy(io::File& from, const std::string& name);
   io::IoResult<> compare(io::File& from, const std::string& copy);

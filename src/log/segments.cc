@@ -55,6 +55,20 @@ std::optional<SegmentHeader> decode_segment_header(std::span<const std::byte, kS
   return header;
 }
 
+io::IoResult<std::uint64_t> first_difference(io::File& a, io::File& b, std::uint64_t bytes) {
+  constexpr std::uint64_t kPieceBytes = 1 << 20;
+  const Blocks left = make_blocks(kPieceBytes), right = make_blocks(kPieceBytes);
+  for (std::uint64_t at = 0; at < bytes; at += kPieceBytes) {
+    const std::size_t now = std::min(kPieceBytes, bytes - at);
+    if (const auto read = a.read(at, {left.get(), now}); !read) return std::unexpected{read.error()};
+    if (const auto read = b.read(at, {right.get(), now}); !read) return std::unexpected{read.error()};
+    if (std::memcmp(left.get(), right.get(), now) == 0) continue;
+    return at + static_cast<std::uint64_t>(std::mismatch(left.get(), left.get() + now, right.get()).first -
+                                           left.get());
+  }
+  return bytes;
+}
+
 io::IoResult<std::vector<Lsn>> list_segments(io::Disk& disk, const std::string& directory) {
   const auto names = disk.list(directory);
   if (!names) return std::unexpected{names.error()};

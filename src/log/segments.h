@@ -33,6 +33,9 @@ std::optional<SegmentHeader> decode_segment_header(std::span<const std::byte, kS
 /// First Lsns of the segment files, ascending. Names that are none are left out.
 io::IoResult<std::vector<Lsn>> list_segments(io::Disk& disk, const std::string& directory);
 
+/// Where the first `bytes` of two files differ; `bytes`: nowhere. Either may be open for direct I/O. Blocks.
+io::IoResult<std::uint64_t> first_difference(io::File& a, io::File& b, std::uint64_t bytes);
+
 class SegmentStore {
  public:
   struct Options {

@@ -94,12 +94,12 @@ void SessionContext::require(const txn::Outcome& outcome) {
 // Expressions cannot be suspended: while the log is behind, this thread waits for it. ALTER SEQUENCE ...
 // RESTART of another session gives the sequence another table id.
 template <class Try>
-txn::Outcome SessionContext::on_sequence(Oid oid, Try&& attempt) {
-  TableId table = sequence(oid)->layout->table;
+txn::Outcome SessionContext::on_sequence(const catalog::Relation& sequence_now, Try&& attempt) {
+  TableId table = sequence_now.layout->table;
   for (;;) {
     auto outcome = txn::until_done_blocking([&] { return attempt(table); });
     if (outcome.status != txn::Status::kGone) return outcome;
-    const TableId now = sequence(oid)->layout->table;
+    const TableId now = sequence(sequence_now.oid)->layout->table;
     if (now == std::exchange(table, now)) return outcome;
   }
 }
@@ -113,7 +113,7 @@ std::int64_t SessionContext::nextval(Oid oid) {
                                                               s.cycle};
   std::int64_t value = 0;
   try {
-    require(on_sequence(oid, [&](TableId table) {
+    require(on_sequence(*relation, [&](TableId table) {
       return parts_.database.transactions().sequence_advance(parts_.transaction.get(), table, definition, 1,
                                                              &value);
     }));
@@ -151,7 +151,7 @@ void SessionContext::setval(Oid oid, std::int64_t value, bool is_called) {
     throw error(sqlstate::kNumericValueOutOfRange,
                 "setval: value {} is out of bounds for sequence \"{}\" ({}..{})", value, relation->name,
                 s.minimum, s.maximum);
-  require(on_sequence(oid, [&](TableId table) {
+  require(on_sequence(*relation, [&](TableId table) {
     return parts_.database.transactions().sequence_set(parts_.transaction.get(), table, value, is_called);
   }));
   if (is_called) {

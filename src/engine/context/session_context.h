@@ -84,7 +84,7 @@ class SessionContext final : public functions::StatementContext,
   /// Throws what `outcome` says, but for kOk.
   void require(const txn::Outcome& outcome);
   template <class Try>
-  txn::Outcome on_sequence(Oid oid, Try&& attempt);
+  txn::Outcome on_sequence(const catalog::Relation& sequence_now, Try&& attempt);
   Session::Parts& parts_;
   types::IoContext io_{};
   /// What user_name_ and session_name_ were looked up for.

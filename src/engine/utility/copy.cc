@@ -2,6 +2,7 @@
 #include "rustbd/engine/access/local_table.h"
 #include "rustbd/engine/access/row_rules.h"
 #include "rustbd/engine/utility/copy_format.h"
+#include "rustbd/engine/utility/null_sink.h"
 #include "rustbd/engine/utility/utility.h"
 #include "rustbd/sql/deparse.h"
 #include "rustbd/sql/keywords.h"
@@ -300,10 +301,9 @@ Task<std::uint64_t> copy_in(UtilityContext& c, const sql::CopyStatement& s, cons
 }
 
 /// Writes the rows of a query as COPY data.
-class CopyOutSink final : public ResultSink {
+class CopyOutSink final : public NullSink {
  public:
-  CopyOutSink(ResultSink& outer, const CopyOptions& options) : outer_(outer), options_(options) {}
-  void columns(std::span<const ResultColumn>) override {}
+  CopyOutSink(ResultSink& outer, const CopyOptions& options) : NullSink(outer), options_(options) {}
   io::WaitToken rows(const types::Chunk& chunk, std::span<const ResultColumn> columns,
                      types::IoContext& io) override {
     if (force_.empty()) {
@@ -336,19 +336,9 @@ class CopyOutSink final : public ResultSink {
     return token;
   }
   void line(std::string text) { out_ += text; }
-  void complete(std::string_view) override {}
-  void empty_query() override {}
-  void suspended() override {}
-  void notice(const Notice& n) override { outer_.notice(n); }
   void parameter_changed(std::string_view n, std::string_view v) override { outer_.parameter_changed(n, v); }
-  void copy_in_begin(CopyFormat, std::size_t) override {}
-  Task<std::optional<std::string>> copy_in_data() override { co_return std::nullopt; }
-  void copy_out_begin(CopyFormat, std::size_t) override {}
-  io::WaitToken copy_out_data(std::string_view) override { return {}; }
-  void copy_out_end() override {}
 
  private:
-  ResultSink& outer_;
   const CopyOptions& options_;
   std::vector<bool> force_;
   std::string out_, value_;

@@ -6,7 +6,7 @@
 namespace rustbd::engine {
 
 /// Swallows rows; notices go on.
-class NullSink final : public ResultSink {
+class NullSink : public ResultSink {
  public:
   explicit NullSink(ResultSink& outer) : outer_(outer) {}
   void columns(std::span<const ResultColumn>) override {}
@@ -24,7 +24,7 @@ class NullSink final : public ResultSink {
   io::WaitToken copy_out_data(std::string_view) override { return {}; }
   void copy_out_end() override {}
 
- private:
+ protected:
   ResultSink& outer_;
 };
 

@@ -333,6 +333,7 @@ class BufferManager {
   std::unique_ptr<Counters[]> counters_;  // one per thread slot, written by its thread only
 
   InFlight in_flight_[kInFlightShards];
+  std::atomic<std::uint32_t> refused_reads_{0};  // entries of their `refused`
   std::array<std::unique_ptr<EvictionPolicy>, kEvictionPolicyKinds.size()> policies_;
   std::atomic<EvictionPolicyKind> policy_kind_;
   std::atomic<bool> follows_accesses_{false};  // of the present policy

@@ -35,12 +35,14 @@ io::WaitToken BufferManager::token_of_read(std::uint64_t id) {
 // The read that somebody waited for did not come about, for want of memory in the kernel: told once, the next
 // one tries again, and not to those who come much later.
 bool BufferManager::take_refusal(std::uint64_t id) {
+  if (refused_reads_.load(std::memory_order_acquire) == 0) return false;
   InFlight& shard = in_flight_[id % kInFlightShards];
   const std::lock_guard lock(shard.mutex);
   const auto found = shard.refused.find(id);
   if (found == shard.refused.end()) return false;
   const bool lately = file_.now_us() - found->second <= kRefusalUs;
   shard.refused.erase(found);
+  refused_reads_.fetch_sub(1, std::memory_order_relaxed);
   return lately;
 }
 
@@ -111,7 +113,8 @@ void BufferManager::finish_read(const std::shared_ptr<ReadOperation>& read) {
     if (!arrived && read->request.status.error() == io::IoFailure::kNoResources) {
       InFlight& shard = in_flight_[read->page % kInFlightShards];
       const std::lock_guard lock(shard.mutex);
-      shard.refused[read->page] = file_.now_us();
+      if (shard.refused.insert_or_assign(read->page, file_.now_us()).second)
+        refused_reads_.fetch_add(1, std::memory_order_release);
     } else {
       checksum_failures_.fetch_add(1, std::memory_order_relaxed);
       if (!arrived) {

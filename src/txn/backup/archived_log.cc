@@ -1,7 +1,6 @@
 #include "rustbd/txn/backup/archived_log.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -9,17 +8,6 @@
 #include "rustbd/log/segments.h"
 
 namespace rustbd::txn {
-namespace {
-
-constexpr std::size_t kPieceBytes = 1 << 20;
-
-std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path) {
-  auto file = disk.open(path, {.read_only = true});
-  require_backup(file, "open", path);
-  return std::move(*file);
-}
-
-}  // namespace
 
 ArchivedLog::ArchivedLog(const RestoreOptions& options, const BackupManifest& manifest)
     : options_(options),
@@ -33,7 +21,7 @@ ArchivedLog::ArchivedLog(const RestoreOptions& options, const BackupManifest& ma
 /// Which log the archived segment is of; nothing: of no segment size of ours, or it has no good header.
 std::optional<std::uint64_t> ArchivedLog::log_of(const BackupPlace& archive, Lsn first) const {
   const std::string path = backup_path(archive.directory, log::segment_name(first));
-  const auto file = open_file(*archive.disk, path);
+  const auto file = open_file(*archive.disk, path, {.read_only = true});
   Bytes block(log::kSegmentHeaderBytes);
   const auto size = file->size();
   if (!size || *size != geometry_.segment_bytes()) return std::nullopt;
@@ -75,7 +63,7 @@ void ArchivedLog::leave_out_strangers(const BackupReader& backup) {
   };
   std::vector<Copy> copies;
   for (const ArchivedSegment& segment : found->second.all)
-    copies.push_back({segment, open_file(*segment.disk, segment.path), {}});
+    copies.push_back({segment, open_file(*segment.disk, segment.path, {.read_only = true}), {}});
   Bytes theirs;
   backup.each_log_piece([&](std::uint64_t number, std::uint32_t offset, ByteSpan bytes) {
     if (number != own_) return;
@@ -116,15 +104,9 @@ void ArchivedLog::require_own() const {
 
 // One that cannot be read is no other's equal.
 bool ArchivedLog::equal(const ArchivedSegment& a, const ArchivedSegment& b) const {
-  const auto one = open_file(*a.disk, a.path), other = open_file(*b.disk, b.path);
-  Bytes left, right;
-  for (std::uint64_t at = 0; at < geometry_.segment_bytes(); at += left.size()) {
-    left.resize(std::min<std::uint64_t>(kPieceBytes, geometry_.segment_bytes() - at));
-    right.resize(left.size());
-    if (!one->read(at, left) || !other->read(at, right)) return false;
-    if (std::memcmp(left.data(), right.data(), left.size()) != 0) return false;
-  }
-  return true;
+  const auto one = open_file(*a.disk, a.path, {.read_only = true}),
+             other = open_file(*b.disk, b.path, {.read_only = true});
+  return log::first_difference(*one, *other, geometry_.segment_bytes()) == geometry_.segment_bytes();
 }
 
 const std::vector<ArchivedSegment>& ArchivedLog::versions(std::uint64_t number) {

@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::size_t kPieceBytes = 1 << 20;
 
-std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options) {
-  auto file = disk.open(path, options);
-  require_backup(file, "open", path);
-  return std::move(*file);
-}
-
 bool is_commit(log::BatchKind kind) {
   return kind == log::BatchKind::kCommit || kind == log::BatchKind::kCommitLarge ||
          kind == log::BatchKind::kCommitPrepared;

@@ -74,6 +74,12 @@ void require_backup(const io::IoResult<>& done, std::string_view what, const std
               "could not {} \"{}\": {}", what, path, io::to_text(done.error()));
 }
 
+std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options) {
+  auto file = disk.open(path, options);
+  require_backup(file, "open", path);
+  return std::move(*file);
+}
+
 Bytes read_small_file(io::Disk& disk, const std::string& path) {
   const auto file = disk.open(path, {.read_only = true});
   require_backup(file, "open", path);

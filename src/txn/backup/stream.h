@@ -98,6 +98,8 @@ template <class T>
 void require_backup(const io::IoResult<T>& done, std::string_view what, const std::string& path) {
   if (!done) require_backup(io::IoResult<>{std::unexpected{done.error()}}, what, path);
 }
+/// Throws 58P01, 58030, 53100.
+std::unique_ptr<io::File> open_file(io::Disk& disk, const std::string& path, io::OpenOptions options);
 /// A small file as a whole. Throws 58P01, 58030.
 Bytes read_small_file(io::Disk& disk, const std::string& path);
 
